@@ -1,9 +1,10 @@
 """Split normalized text into chunks along its structure, with exact code-point spans.
 
-A chunk never crosses a heading. Within a section, text is cut at the best available boundary, in this order: a blank
-line, a line break (list items, code), the end of a sentence, white space, and finally the size limit. A table is cut
-only between rows, and its header stays with the first row. Chunks do not overlap: published measurements found no gain
-from overlap, and without it every code point belongs to at most one chunk.
+A chunk never crosses a heading. Within a section, the preferred places to cut are, in this order: a blank line, a line
+end (list items, code), a sentence end, any white space, and finally the size limit itself. A table is cut only between
+rows, and its header is never separated from the first row. If the first row contains the years or units of the columns,
+it belongs to the header (`find_second_headers`). Chunks do not overlap: published measurements found no gain from
+overlap, and without it every code point belongs to at most one chunk.
 
 Only the first rows of a very long table are put into chunks. Keyword search in the remaining rows is of little use, and
 indexing them would cost as much as indexing a whole library. Questions about the table still reach all rows, because
@@ -13,7 +14,8 @@ the record table contains them.
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
 from ingest.storage.texts.layout import Layout, Omission, OmissionKind, TableSpan
@@ -22,7 +24,20 @@ from ingest.storage.texts.positions import Positions
 # Maximum total number of indexed rows in the tables of a document. Two cores embed this many typical rows within
 # minutes.
 INDEXED_ROWS = 100_000
-_CHUNKS_PER_CHECK = 1_000  # Processing this many chunks takes a fraction of a second.
+_CHUNKS_PER_CHECK = 1_000  # chunks; processing this many takes a fraction of a second
+# Forms of the cells in the second row of a header. A longer cell than these is a sentence or a name rather than the
+# period or unit of a column.
+_PERIOD_CHARS, _UNIT_CHARS = 40, 16
+_PIPE = re.compile(r"(?<!\\)\|")
+_DIGIT = re.compile(r"\d")
+_BRACKETED = re.compile(r"[(\[][^\W\d_].*[)\]]")
+_COLUMN_NUMBER = re.compile(r"[(\[]?\d{1,2}[)\].]?")
+# A year that is not part of an amount, a date in digits, or one or two letters with a short number (Q3).
+_PERIOD = re.compile(
+    r"(?<![\d.,])(?:1[89]|20|21)\d\d(?![\d%]|[.,]\d)"
+    r"|(?<!\d)\d{1,4}([./-])\d{1,2}\1\d{1,4}(?!\d)"
+    r"|(?<!\w)[^\W\d_]{1,2}[ ]?\d{1,2}(?!\w)"
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +56,57 @@ _CUTS = (
 
 
 def get_chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
-    """Return a string that identifies all settings that affect chunk spans. Every version id includes it."""
-    return f"structure-3/{max_chars}"
+    """Return a name that identifies every setting that affects chunks and their texts.
+
+    The name is part of each version's id.
+    """
+    return f"structure-4/{max_chars}"
+
+
+def find_second_headers(text: str, layout: Layout) -> Layout:
+    """Return the layout with the second row of each table's header, if there is one.
+
+    A first row belongs to the header if its cells have the forms of years, periods, column numbers or units, and if it
+    has no label, unlike the row below it. The rows of tables in other forms than Markdown, such as CSV, are not
+    examined.
+    """
+    return replace(
+        layout, tables=tuple(replace(table, second_header_end=_find_second(text, table)) for table in layout.tables)
+    )
+
+
+def _find_second(text: str, table: TableSpan) -> int | None:
+    """Return the end of the second row of a table's header, or None."""
+    start = table.header_end + 1
+    end = text.find("\n", start, table.end)
+    if end < 0 or table.header_end == table.start:
+        return None
+    stop = text.find("\n", end + 1, table.end)
+    label, *cells = _split_row(text[start:end]) or [""]
+    next_label, *below = _split_row(text[end + 1 : table.end if stop < 0 else stop]) or [""]
+    if not next_label or (label and not _BRACKETED.fullmatch(label)) or not any(cells):
+        return None
+    pairs = zip_longest(cells, below[: len(cells)], fillvalue="")
+    # guard: second-header-forms
+    return end if all(_is_header_form(cell, under) for cell, under in pairs if cell) else None
+
+
+def _is_header_form(cell: str, below: str) -> bool:
+    """Return whether a cell has the form of a year, a period, a column's number or a unit.
+
+    A short cell without digits is a unit if it stands above a cell with digits.
+    """
+    if _DIGIT.search(cell):
+        return bool(_COLUMN_NUMBER.fullmatch(cell) or (len(cell) <= _PERIOD_CHARS and _PERIOD.search(cell)))
+    return len(cell) <= _UNIT_CHARS and bool(_DIGIT.search(below))
+
+
+def _split_row(line: str) -> list[str]:
+    """Return the cells of a row of a Markdown table. The result is empty for other lines."""
+    line = line.strip()
+    if len(line) < 2 or not (line.startswith("|") and line.endswith("|")):
+        return []
+    return [cell.strip() for cell in _PIPE.split(line[1:-1])]
 
 
 def chunk_text(
@@ -157,8 +221,8 @@ class _TableRowFinder:
         return table.header_end + (table.header_end > table.start)
 
     def _list_row_ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
-        """Return the end of each row between `start` and `limit`. A row includes its line break."""
-        start = max(start, self._get_body_start(table))
+        """Return the ends of the rows between `start` and `limit`. A row's line end is part of the row."""
+        start = max(start, self._get_body_start(table), (table.second_header_end or -1) + 1)
         limit = min(limit, table.end)
         cells = self._positions.list_row_ends(start, limit)
         if len(cells):  # A row ends with the line of its last cell.

@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from retrieval.search.search import SearchPort
-from rlm.answers import Answer, Draft
+from rlm.answers import Answer, AnswerStatus, Draft
 from rlm.build import HelperModels, OpenRequest, PipelineComponents
 from rlm.checking.checker import CheckMode, apply_judgement, locate_citations
 from rlm.checking.judging import Judge, needs_judging
+from rlm.checking.reading import measure_reading
 from rlm.conversation import condense_question
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
@@ -119,8 +120,17 @@ class AnswerPipeline:
         judge = self._create_judge(open_request) if self._check is CheckMode.JUDGE and cited else None
         if judge is not None:
             yield Checking(cited)
-            judgement = judge.judge_sentences(question, draft.text, sentences, draft.evidence)
-            marked = apply_judgement(sentences, judgement)
+            read = measure_reading(draft, open_request.corpus.documents)
+            judgement = judge.judge_sentences(
+                question,
+                draft.text,
+                sentences,
+                draft.evidence,
+                offered=draft.quotes,
+                read=read.sentence,
+                shows_whole=draft.status is AnswerStatus.NOT_FOUND,
+            )
+            marked = apply_judgement(sentences, judgement, read)
             notes = (*notes, judgement.note) if judgement.note else notes
         notes = (*notes, *_iter_unreadable_document_notes(open_request.request))
         if profile.small:
@@ -149,7 +159,14 @@ class AnswerPipeline:
             if model is open_request.model
             else open_request.bind_sub_calls(open_request.budget, model)
         )
-        return Judge(calls, model.profile, open_request.nonce(), open_request.today, cancelled=open_request.cancelled)
+        return Judge(
+            calls,
+            model.profile,
+            open_request.nonce(),
+            open_request.today,
+            find_file_name=open_request.corpus.find_file_name,
+            cancelled=open_request.cancelled,
+        )
 
     def _stream_extractive_answer(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()

@@ -139,8 +139,9 @@ class Coverage:
     """The token counts of a scope: read or judged by a model, searched by code, and not opened.
 
     Each token is counted once, in the first of these three categories that applies. Token counts are estimates. The
-    scope has `units` documents or table records; `unit` is the singular noun. `units_inferred` were labelled by a
-    classifier trained on a model's labels; `units_failed` have no result.
+    scope has `units` documents or table records, and `unit` is the word for one of them. `units_inferred` were labelled
+    by a classifier trained on a model's labels; `units_failed` have no result. `units_not_found` are those of
+    `units_read` of which only passages were read, and whose value was not found in them.
     """
 
     tokens_in_scope: int
@@ -152,6 +153,7 @@ class Coverage:
     units_inferred: int = 0
     units_failed: int = 0
     unit: str = "document"
+    units_not_found: int = 0
 
     @property
     def tokens_unopened(self) -> int:
@@ -175,6 +177,8 @@ class Coverage:
             said += (
                 f"; {_format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
             )
+        if self.units_not_found:
+            said += f"; of {_format_count(self.units_not_found, self.unit)} a value was not found in what was read"
         if self.units_failed:
             said += f"; {_format_count(self.units_failed, self.unit)} failed"
         return said

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ingest.storage.tables.store import RecordTables
@@ -27,7 +27,7 @@ from rlm.sandbox.port import Sandbox
 from rlm.strategy import BoundModel, Context, Search, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.sql import SqlEngine
-from rlm.tables.strategy import TableStrategy
+from rlm.tables.strategy import HandOver, TableStrategy
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,17 @@ class OpenRequest:
         """Build the context that is passed to every strategy."""
         request = self.request
         search = build_search(self._searcher, request.scope, request.used, widened_chars=None)
+
+        def build_document_search(document_id: str) -> Search:
+            # guard: document-search-scope
+            within = replace(request.scope, documents=(document_id,))
+            found = build_search(self._searcher, within, request.used, widened_chars=None)
+            return self._durability.wrap_search(found, document_id=document_id)
+
         return Context(
             question=question,
             queries=queries,
+            search_document=build_document_search,
             scope=request.scope,
             wanted=request.wanted,
             profile=self.profile,
@@ -203,9 +211,15 @@ class OpenRequest:
         """Build a strategy. Raises `SandboxUnavailableError` for the recursive strategy if there is no sandbox."""
         match name:
             case StrategyName.TABLE:
-                otherwise = None if self.request.wanted.strategy is StrategyName.TABLE else DirectStrategy()
-                parts = self._parts
-                return TableStrategy(parts.table_catalog, parts.sql, parts.embedder, fallback=otherwise)
+                parts, is_forced = self._parts, self.request.wanted.strategy is StrategyName.TABLE
+                otherwise = None if is_forced else DirectStrategy()
+                can_hand_over = not is_forced and StrategyName.RECURSIVE in self.list_strategy_names()
+                beyond = (
+                    HandOver(self._build_recursive_strategy, self.format_spending_limits(StrategyName.RECURSIVE))
+                    if can_hand_over
+                    else None
+                )
+                return TableStrategy(parts.table_catalog, parts.sql, parts.embedder, fallback=otherwise, beyond=beyond)
             case StrategyName.RECURSIVE:
                 return self._build_recursive_strategy()
             case _:

@@ -13,19 +13,21 @@ from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
 from rlm.checking.checker import correct_evidence, parse_offered_quotes
 from rlm.checking.markers import MarkedText, remove_markers
+from rlm.corpus.corpus import CorpusDocument
+from rlm.corpus.names import list_nearest
 from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
 from rlm.llm.port import SubCall, SubFailure, SubReply, rebuild_error, request_reply
 from rlm.llm.structured_output import build_closed_object
-from rlm.passages import PassageReader, can_fit_corpus
+from rlm.passages import PassageReader, can_fit_corpus, interleave_rankings
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
 
 # Combining three facts takes three rounds of searching and reading. Each round costs a call and reads more text.
 MAX_SEARCHES = 3
 _MAX_QUERIES = 4
-# Maximum number of document titles shown, and the maximum length of each title.
-_TITLES, _TITLE_CHARS = 40, 80
+# Maximum number of documents named as shown, and of those named although nothing of them is shown.
+_NAMED, _NEAREST = 40, 8
 # Maximum number of hits per search; usually fewer fit in the reading budget.
 _TOP_K, _SMALL_TOP_K = 60, 5
 # Maximum number of tokens in an answer, including its block of quotations. The first value is about three thousand
@@ -48,14 +50,23 @@ needs and no longer. Use Markdown lists, headings or tables only where they help
 this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7]. The same applies to list \
 items and cells of a table, and to a first sentence that summarizes the answer; one that only introduces what \
 follows needs no number.
-- Show what a calculated figure comes from, with the numbers of its passages.
+- The numbers in brackets and the block below are part of every answer, even if the question asks for one sentence or \
+for no sources: a program decides how sources are shown.
+- Show what a calculated figure comes from, with the numbers of its passages. If there are two usual ways to calculate \
+it, say which one you use, and give the other result if it differs.
+- If the question asks for a judgement, give one, with the facts and figures on which it rests and what speaks against \
+it. If it can be read in two ways, say how you read it, and answer the other reading too if the passages allow it.
+- If it does not say whom or what it is about, and the passages are about several, say for which of them each \
+statement holds. If it names a period that a document names otherwise, say which period of the document you use.
 - If passages contradict each other, say so and cite both; but a statement that a later one replaces is no \
 contradiction: say what finally holds, and since when. If they contradict what the question takes for granted, say \
 that first.
 - If they answer only a part, answer that part and say what is missing. If they do not say, tell the reader so in your \
 own words, with the numbers of one or two passages where it would be expected, and with the closest thing that they \
 do say. Below the passages is a list of the documents that are shown whole: only for these can you say what they \
-leave out.
+leave out. The list ends with the nearest documents of which nothing is shown. If none of the listed documents is \
+about the person, organization, thing or time that the question names, say that no such document is here, name the \
+nearest ones, and do not answer from another one in its place. A name is not a source: cite no passage for it.
 
 After the answer, write a block that the reader does not see:
 <support answered="yes">
@@ -115,6 +126,8 @@ class _AnswerRounds:
         self._nonce = context.nonce()
         self._reader = PassageReader(context.corpus(), context.profile.reading_tokens)
         self._queries: list[str] = []
+        # The ids of the documents that the searches found, nearest first.
+        self._found: dict[str, None] = {}
 
     def iter_events(self) -> Iterator[Event]:
         context, profile = self._context, self._context.profile
@@ -177,6 +190,7 @@ class _AnswerRounds:
         self._queries += queries
         small = self._context.profile.small
         rankings = [self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries]
+        self._found |= dict.fromkeys(hit.document_id for hit in interleave_rankings(rankings))
         new = self._reader.read_hits(rankings, max_tokens, with_context=not small)
         return Retrieved(tuple(new), "; ".join(queries))
 
@@ -213,7 +227,8 @@ class _AnswerRounds:
         """Render the prompt. The passages come first, so that later rounds can reuse the prefix cache."""
         context, nonce = self._context, self._nonce
         blocks = [
-            format_passage(f"passage {number}", each, nonce) for number, each in enumerate(self._reader.passages, 1)
+            format_passage(f"passage {number}", each, nonce, name=self._find_file_name(each))
+            for number, each in enumerate(self._reader.passages, 1)
         ]
         if context.profile.small:  # Small models mistake the date for one in the passages, and titles for answers.
             return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
@@ -224,17 +239,31 @@ class _AnswerRounds:
     def _render_scope(self) -> Iterator[str]:
         """Yield lines that name the documents of the passages and say how much of each is shown.
 
-        Other documents are not named, because the prompt contains none of their text.
+        Of the other documents, the nearest are named, so that the model can say that none is about the question.
         """
-        extent = self._reader.extent
+        extent, corpus = self._reader.extent, self._context.corpus()
         for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
             if documents:
-                titles = "; ".join(
-                    to_one_line(sanitize_text(each.title, self._nonce), _TITLE_CHARS) for each in documents[:_TITLES]
-                )
-                more = len(documents) - _TITLES
-                yield f"{label}: {titles}{f'; and {more:,} more' if more > 0 else ''}."
-        yield f"Documents in scope that are not shown: {extent.unread:,}."
+                yield f"{label}: {self._format_names(documents)}."
+        line = f"Documents in scope that are not shown: {extent.unread:,}."
+        shown = {*extent.whole, *extent.part}
+        nearest = list_nearest(corpus, self._found, self._context.question, shown=shown, limit=_NEAREST)
+        if extent.unread and nearest:
+            # guard: nearest-names-recorded
+            corpus.record_use(nearest)
+            which = "The nearest" if extent.unread > len(nearest) else "They"
+            line = f"{line} {which} are: {self._format_names(nearest)}."
+        yield line
+
+    def _format_names(self, documents: Sequence[CorpusDocument]) -> str:
+        named = "; ".join(sanitize_text(each.line, self._nonce) for each in documents[:_NAMED])
+        more = len(documents) - _NAMED
+        return f"{named}{f'; and {more:,} more' if more > 0 else ''}"
+
+    def _find_file_name(self, passage: Passage) -> str:
+        """Return the file name for a passage's first line. Small models get none: they mistake names for answers."""
+        small = self._context.profile.small
+        return "" if small else self._context.corpus().find_file_name(passage.document_id)
 
 
 class _Reply:

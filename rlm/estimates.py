@@ -3,7 +3,8 @@
 The actual cost should be within a factor of two of the estimate.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import ceil
 
@@ -13,6 +14,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
 from rlm.requests import AnswerOptions
+from rlm.tables.searched import FIRST_PASSAGES, MAX_WHOLE_TOKENS, MORE_PASSAGES, estimate_reading_tokens
 
 # Work that exceeds one of these limits requires confirmation. The limits are about the time that users are willing to
 # wait, and an amount of money that hardly matters.
@@ -25,6 +27,9 @@ _TOKENS_PER_RESULT = 15
 _TOKENS_PER_QUOTE = 30
 # The expected fraction of records outside the sample that a cascade leaves to the model.
 _CASCADE_MODEL_SHARE = 0.4
+# The assumed fraction of searched documents that need a second reading. With two readings of 3 and 6 passages, the
+# estimate is within a factor of two of the cost both if all documents need the second reading and if none do.
+_REREAD_SHARE = 0.4
 
 
 def build_unconfirmed_limits(*, is_confirmed: bool, has_model_price: bool) -> Limits:
@@ -38,7 +43,10 @@ def build_unconfirmed_limits(*, is_confirmed: bool, has_model_price: bool) -> Li
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """The cost of a step. `dollars` is None if the model's price is unknown."""
+    """The cost of a step. `dollars` is None if the model's price is unknown.
+
+    `reread` of the records are assumed to need a second reading.
+    """
 
     records: int = 0
     calls: int = 0
@@ -46,6 +54,7 @@ class CostEstimate:
     completion_tokens: int = 0
     seconds: float = 0.0
     dollars: Decimal | None = Decimal(0)
+    reread: int = 0
 
     def __add__(self, other: "CostEstimate") -> "CostEstimate":
         known = self.dollars is not None and other.dollars is not None
@@ -56,6 +65,7 @@ class CostEstimate:
             self.completion_tokens + other.completion_tokens,
             self.seconds + other.seconds,
             (self.dollars or Decimal(0)) + (other.dollars or Decimal(0)) if known else None,
+            self.reread + other.reread,
         )
 
     @property
@@ -70,8 +80,9 @@ class CostEstimate:
         tokens = self.prompt_tokens + self.completion_tokens
         money = "" if not self.dollars else f", ${self.dollars:.2f}"
         price = " (the model's price is not known)" if self.dollars is None else ""
+        again = f" ({self.reread:,} of them read twice)" if self.reread else ""
         return (
-            f"About {self.calls:,} calls of the language model over {self.records:,} records, "
+            f"About {self.calls:,} calls of the language model over {self.records:,} records{again}, "
             f"{_round_to_two_significant_digits(tokens):,} tokens, {_format_duration(self.seconds)}{money}{price}."
         )
 
@@ -109,6 +120,28 @@ def estimate_judging_cost(
     seconds = prompt / profile.read_speed + completion / profile.write_speed
     dollars = None if profile.price is None else profile.price.compute_cost(prompt, completion)
     return CostEstimate(record_count, calls, prompt, completion, seconds, dollars)
+
+
+def estimate_searched_judging(
+    tokens: Sequence[int], profile: ModelProfile, *, pack: PackLimits, values: bool = False, quoting: bool = False
+) -> CostEstimate:
+    """Estimate the cost of judging documents, with these numbers of tokens, by passages found in each of them.
+
+    Every document's best passages are read. It is assumed that `_REREAD_SHARE` of the documents need the second
+    reading, and that the same share of those that are short enough are then read whole.
+    """
+    first, more = estimate_reading_tokens(FIRST_PASSAGES), estimate_reading_tokens(MORE_PASSAGES)
+    again = ceil(_REREAD_SHARE * len(tokens))
+    short = [each for each in tokens if each < MAX_WHOLE_TOKENS]
+    whole = round(_REREAD_SHARE**2 * len(short))
+    readings = [(len(tokens), len(tokens) * first), (again, again * more)]
+    readings.append((whole, whole * sum(short) // max(1, len(short))))
+    total = CostEstimate()
+    for records, size in readings:
+        total += estimate_judging_cost(
+            records, size, profile, pack_limits=pack, cascade_limits=None, with_values=values, with_quotes=quoting
+        )
+    return replace(total, records=len(tokens), reread=again)
 
 
 def require_confirmation(estimate: CostEstimate, options: AnswerOptions) -> None:

@@ -63,7 +63,8 @@ class AnswerOptions:
     """Options for producing an answer.
 
     `confirm` accepts the cost, and `budget` limits it. With `every_record` the model reads all records of a large
-    table; otherwise a classifier labels the records about which it is confident.
+    table, and documents whole. Otherwise, a classifier labels the records that it is sure of, and the model reads
+    passages of long documents.
     """
 
     strategy: StrategyName = StrategyName.AUTO

@@ -35,7 +35,8 @@ class Context:
 
     `question` is standalone; `queries` are additional queries. `calls` spend the request's budget and are logged if the
     run is durable. `corpus` opens the documents in scope, and returns the same documents each time. `nonce` returns a
-    new mark for untrusted text. A resumed run gets the same marks and the same `today` as before.
+    new mark for untrusted text. A resumed run gets the same marks and the same `today` as before. `search_document`
+    returns the search within one document of the scope, named by its id; None means that documents are read whole.
     """
 
     question: str
@@ -50,6 +51,7 @@ class Context:
     cancelled: Callable[[], bool] = not_cancelled
     queries: tuple[str, ...] = ()
     reader: Callable[[], BoundModel] | None = None
+    search_document: Callable[[str], Search] | None = None
 
     def get_reader(self) -> BoundModel:
         """Return the model that reads records: `reader` if it is set, otherwise the answering model."""

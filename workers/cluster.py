@@ -34,6 +34,7 @@ from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.tasks.run import RunAnswerer, RunTask
 from workers.tasks.turns import FIRST_TRY_SECONDS
+from workers.upkeep.cards import CardFiller
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
@@ -46,8 +47,8 @@ OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 # limit. The second limit, in seconds, ensures that other kinds of work get their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
-# Time to spend on adding missing digests in each sweep. Sweeps run every few seconds.
-_DIGEST_SECONDS = 0.5
+# The time spent on missing digests, and on missing cards, in each sweep. Sweeps run every few seconds.
+_FILL_SECONDS = 0.5
 
 
 OpenAnswers = Callable[[ServiceComponents], AbstractContextManager[RunAnswerer]]
@@ -136,7 +137,9 @@ class WorkerProcess:
         self._retention = retention
         self._webhooks = WebhookSender(stores.events.outbox, webhooks)
         self._slice_end = 0.0
-        self._filler = DigestFiller(stores.contents.digests, stores.contents.blobs)
+        contents = stores.contents
+        self._digests = DigestFiller(contents.digests, contents.blobs)
+        self._cards = CardFiller(contents.cards, contents.blobs, contents.digests, components.index.sparse)
         deps = components.build_worker_deps()
         self._runner = JobRunner(
             stores.jobs,
@@ -182,9 +185,10 @@ class WorkerProcess:
         """Run one removal step for each deleted tenant."""
         self._parts.stores.operations.tenant_removal.run_removal_step()
 
-    def add_digests(self) -> None:
-        """Spend a short time adding digests to texts of earlier releases."""
-        self._filler.run_step(_DIGEST_SECONDS)
+    def complete_earlier_versions(self) -> None:
+        """Spend a short time adding digests and cards to documents of earlier releases."""
+        self._digests.run_step(_FILL_SECONDS)
+        self._cards.run_step(_FILL_SECONDS)
 
     def clean_up(self) -> None:
         """Remove expired records.

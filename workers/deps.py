@@ -8,6 +8,7 @@ from ingest.storage.documents.catalog import Catalog
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
+from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import Generations
 
 
@@ -17,7 +18,10 @@ class WorkerStopping(Exception):
 
 @dataclass(frozen=True)
 class WorkerDeps:
-    """The stores and the index used by worker tasks."""
+    """The stores and the index used by worker tasks.
+
+    `sparse` is this release's encoder, which makes the cards. An index generation may have been built with another one.
+    """
 
     catalog: Catalog
     jobs: Jobs
@@ -25,6 +29,7 @@ class WorkerDeps:
     blobs: BlobStore
     texts: Texts
     generations: Generations
+    sparse: SparseEncoder
 
     @property
     def tables(self) -> RecordTables:

@@ -160,7 +160,7 @@ class _Worker:
     def sweep(self) -> None:
         process = self._open_process()
         process.remove_tenants()
-        process.add_digests()
+        process.complete_earlier_versions()
         lengths = count_waiting_messages(self._app)
         unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}
         sweep_jobs(

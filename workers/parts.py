@@ -39,6 +39,7 @@ class ServiceComponents:
             contents.blobs,
             contents.texts,
             self.index.generations,
+            self.index.sparse,
         )
 
 

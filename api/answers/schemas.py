@@ -55,10 +55,11 @@ class QuestionIn(Wire):
     reads passages, `table` computes over records, `recursive` lets the model write code that works through the
     documents, and `auto` lets the model choose.
 
-    If the estimated cost is large, the request is rejected with `confirmation_required`, unless `confirm` is true or a
-    `budget` is set. Work that exceeds the budget is skipped, and the answer says so. If there are many records, a model
-    judges only a sample of them, plus those that a classifier trained on the sample is unsure about. With
-    `every_record`, the model judges all of them. The cost of a `recursive` answer cannot be estimated. Without a
+    If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true, a
+    `budget` is set, or `auto` can answer with `recursive`. Work that exceeds the budget is skipped, and the answer says
+    so. If there are many records, a model judges only a sample of them, plus those that a classifier trained on the
+    sample is unsure about. Of long documents, it reads the passages that a search finds. With `every_record`, the model
+    judges all records and reads documents whole. The cost of a `recursive` answer cannot be estimated. Without a
     `budget`, it ends after 500 calls or 15 minutes. Unless `confirm` is true, it also ends after one dollar if the
     model has a known price above 0.
 
@@ -232,9 +233,10 @@ class UsageOut(Wire):
 class CoverageOut(Wire):
     """Coverage of the scope: how much a model read or judged, how much code searched, and how much was not opened.
 
-    Token counts are estimates, and no token is counted twice. `unit` says what `units` counts: documents or table
-    records. `units_inferred` were labelled by a classifier that was trained on the model's labels; `units_failed` have
-    no result.
+    Token counts are estimates, and no token is counted twice. `unit` names the units that `units` counts: documents, or
+    records of tables. `units_inferred` were labelled by a classifier that was trained on the model's labels;
+    `units_failed` have no result. `units_not_found` are those of `units_read` of which only passages were read, and
+    whose value was not found in them.
     """
 
     tokens_in_scope: int
@@ -246,6 +248,7 @@ class CoverageOut(Wire):
     units_inferred: int
     units_failed: int
     unit: str
+    units_not_found: int = 0
 
     @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
     @property

@@ -24,6 +24,7 @@ from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas
 from retrieval.models.store import ModelStore
+from retrieval.search.cards import CardRanker
 from retrieval.search.query_cache import CachedSearcher
 from retrieval.search.search import Searcher
 from retrieval.search.visibility import CachedVisibility
@@ -106,6 +107,7 @@ def open_query_services(
         contents.texts,
         reranking,
         contents.tables,
+        cards=CardRanker(contents.cards, components.index.sparse, catalog.load_corpus_version),
         on_no_hits=components.index_checks.check_empty_search,
     )
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)

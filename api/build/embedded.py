@@ -54,6 +54,7 @@ from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.tasks.run import RunTask
 from workers.threads import WorkerThreads
+from workers.upkeep.cards import CardFiller
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
@@ -62,8 +63,9 @@ _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# The maximum time spent on missing digests every 20 seconds. Reading and hashing thus use at most 5 % of one core.
-_DIGEST_STEP_SECONDS = 1.0
+# The maximum time spent on missing digests, and on missing cards, every 20 seconds: each a twentieth of one core at
+# most.
+_FILL_STEP_SECONDS = 1.0
 
 
 @contextmanager
@@ -251,7 +253,8 @@ def _assemble_services(
             deps, parser, entry_capacity=settings.entry_limits, first_try_seconds=settings.first_try_seconds
         )
 
-    doorbell = ThreadNotifier()
+    doorbell, contents = ThreadNotifier(), stores.contents
+    cards = CardFiller(contents.cards, blobs, contents.digests, parts.index.sparse)
     asking = open_query_services(settings, parts, language_model, stack)
     workers = WorkerThreads(
         jobs,
@@ -268,7 +271,7 @@ def _assemble_services(
         send_webhooks=WebhookSender(stores.events.outbox, settings).send_due_messages,
         step_seconds=settings.task_seconds,
         make_ingest_task=build_ingest_task,
-        catch_up=partial(_run_periodic_work, parts, DigestFiller(stores.contents.digests, blobs), ballast),
+        catch_up=partial(_run_periodic_work, parts, DigestFiller(contents.digests, blobs), cards, ballast),
         should_build_first=generations.is_index_lost,
         open_builder=lambda stopping, slice_over: open_generation_builder(
             stores.generations.records, deps, stopping, slice_over
@@ -290,12 +293,15 @@ def _recover_unfinished_work(components: ServiceComponents, *, has_crashed: bool
         log.info("jobs of the last process requeued", jobs=recovered)
 
 
-def _run_periodic_work(components: ServiceComponents, digest_filler: DigestFiller, ballast: Ballast) -> None:
-    """Refill the ballast, update readers in the index, check a newly activated index, and add missing digests."""
+def _run_periodic_work(
+    components: ServiceComponents, digests: DigestFiller, cards: CardFiller, ballast: Ballast
+) -> None:
+    """Refill the ballast, update readers in the index, check a newly activated index, add missing digests and cards."""
     ballast.refill()
     ReaderSync(components.stores.documents.catalog, components.index.generations).sync_all_documents()
     components.index_checks.check_unchecked_generation()
-    digest_filler.run_step(_DIGEST_STEP_SECONDS)
+    digests.run_step(_FILL_STEP_SECONDS)
+    cards.run_step(_FILL_STEP_SECONDS)
 
 
 def _create_crash_marker(home: Path, stack: ExitStack) -> bool:

@@ -247,7 +247,7 @@ def open_index_access(
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         texts = Texts(blobs, ContentDigests(engine))
-        deps = WorkerDeps(catalog, jobs, Redaction(engine), blobs, texts, generations)
+        deps = WorkerDeps(catalog, jobs, Redaction(engine), blobs, texts, generations, sparse)
         checks = IndexChecks(catalog, states, jobs, records, store, generations)
         yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
 

@@ -15,6 +15,7 @@ from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.quarantine import Quarantine
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import build_sqlite_url, open_database
+from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.generations.index_states import IndexStates
@@ -30,6 +31,7 @@ from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.leftovers import UnusedContent
 from retrieval import build
 from retrieval.index.generations import IndexStore
+from retrieval.search.cards import get_card_maker
 from workers.settings import ClusterSettings
 
 
@@ -43,6 +45,7 @@ class InstallationStores:
     leftovers: UnusedContent
     generations: GenerationRecords
     digests: ContentDigests
+    cards: Cards
     blobs: BlobStore
     store: IndexStore
     index_states: IndexStates
@@ -63,6 +66,10 @@ class InstallationStores:
     def count_quarantined_files(self) -> int:
         """Count the files in quarantine."""
         return len(Quarantine(self.blobs).load_quarantine_dates())
+
+    def count_lacking_cards(self) -> int:
+        """Count the searchable documents without a card by this release's rules."""
+        return self.cards.count_lacking(get_card_maker(build.build_sparse_encoder()))
 
     def adopt_catalog_id(self) -> str:
         """Overwrite the ids of the blob store and the index store with the catalog's id, and return that id.
@@ -118,6 +125,7 @@ def open_installation_stores(
             UnusedContent(engine),
             GenerationRecords(engine),
             ContentDigests(engine),
+            Cards(engine),
             open_blobs(settings if cluster is None else cluster, home, record),
             store,
             IndexStates(engine),

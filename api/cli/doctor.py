@@ -239,7 +239,7 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
                 parts.count_quarantined_files(),
                 parts.record.load_notices(),
             )
-            lacking = parts.digests.count_undigested_versions()
+            undigested, cardless = parts.digests.count_undigested_versions(), parts.count_lacking_cards()
     except LeadlineError as error:
         yield Finding("installation", error.detail, error.hint)
         return
@@ -251,8 +251,10 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
         yield Finding("installation", "".join(known) or "created at the first start")
     for name, detail in notices.items():
         yield Finding(name, detail, "For details, run `leadline installation show`.")
-    if lacking:
-        yield Finding("digests", f"{lacking:,} texts have no digest yet; the running service adds them")
+    if undigested:
+        yield Finding("digests", f"{undigested:,} texts have none yet; the running service adds them")
+    if cardless:
+        yield Finding("cards", f"{cardless:,} documents have none yet; the running service adds them")
     if quarantined:
         yield Finding("quarantine", f"{quarantined:,} files that are not in the catalog, kept for a few days")
 

@@ -54,7 +54,7 @@ class SearchIn(Wire):
 
 
 class WhyOut(Wire):
-    """The rank (from 1) and the score of a hit in the results of one retriever."""
+    """The rank (from 1) and the score of a hit in the results of one retriever, or of its document by its card."""
 
     rank: int
     score: float
@@ -66,7 +66,8 @@ class HitOut(Wire):
     `page` is the number of the page, slide or sheet on which the passage starts; `place` describes its position in the
     file in words (`page 12`, `sheet Costs, rows 4 to 9`). If the passage starts in the rows of a table, `table_header`
     is the table's header. `matched` is only set with `explain`. `merged` lists the chunks that were merged into this
-    passage; it is only set with `expand_chars`.
+    passage; it is only set with `expand_chars`. `why` shows the hit's rank and score by each retriever; its `document`
+    shows how well the document matches the query, if documents resemble each other.
     """
 
     rank: int

@@ -23,6 +23,7 @@ from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.digests import ContentDigests
@@ -91,12 +92,13 @@ class DocumentStores:
 
 @dataclass(frozen=True)
 class ContentStores:
-    """Document content: originals, texts and record tables, and the digests used to verify them."""
+    """Document content: originals, texts and record tables, the digests used to verify them, and document cards."""
 
     blobs: BlobStore
     texts: Texts
     tables: RecordTables
     digests: ContentDigests
+    cards: Cards
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def build_stores(
             file_removal=file_removal,
             partial_uploads=Uploads(engine, quotas=rules),
         ),
-        contents=ContentStores(blobs, Texts(blobs, digests), RecordTables(blobs, digests), digests),
+        contents=ContentStores(blobs, Texts(blobs, digests), RecordTables(blobs, digests), digests, Cards(engine)),
         answers=AnswerStores(
             conversations=Conversations(engine),
             runs=Runs(engine, announce=announce, quotas=rules),

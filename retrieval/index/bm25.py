@@ -67,6 +67,15 @@ class SparseEncoder(Protocol):
     def encode_query(self, text: str) -> SparseVector:
         """Return the weights of a query, for the terms that it would have in each language."""
 
+    def count_text_terms(self, text: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        """Return how often each term occurs in a text, normalized by the length of the text."""
+
+    def count_context_terms(self, context: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        """Return how often each term occurs in titles and names, multiplied by the weight of the context."""
+
+    def saturate(self, frequency: float) -> float:
+        """Convert the sum of a term's frequencies in a text and its context to the term's weight."""
+
 
 class Bm25Encoder:
     """`bm25f(k1, b)` over two fields, the text and its context, with stop words and Snowball stemming.
@@ -91,20 +100,28 @@ class Bm25Encoder:
         return earlier if fingerprint == earlier.fingerprint else None
 
     def encode_document(self, text: str, *, context: str = "", language: Language = Language.ENGLISH) -> SparseVector:
-        words, text, context = self._words[language], self._join_digit_groups(text), self._join_digit_groups(context)
+        found = self.count_text_terms(text, language=language)
+        for term, frequency in self.count_context_terms(context, language=language).items():
+            found[term] = found.get(term, 0.0) + frequency
+        return SparseVector(tuple(found), tuple(map(self.saturate, found.values())))
+
+    def count_text_terms(self, text: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        words, text = self._words[language], self._join_digit_groups(text)
         read = self._extract_content_words(text)
-        inside, above = words.list_terms(read), words.list_terms(self._extract_content_words(context))
+        terms = words.list_terms(read)
         # guard: bm25-figures-length
-        length = 1 - self._b + self._b * (len(inside) - self._count_excluded_terms(words, read)) / self._avgdl
-        found: dict[int, float] = {
-            term: count / length
-            for term, count in Counter(
-                [*inside, *_iter_pair_ids(inside), *self._list_special_terms(words, text)]
-            ).items()
-        }
-        for term in (*above, *_iter_pair_ids(above), *self._list_special_terms(words, context)):
-            found[term] = found.get(term, 0.0) + CONTEXT_WEIGHT
-        return SparseVector(tuple(found), tuple(x * (self._k1 + 1) / (x + self._k1) for x in found.values()))
+        length = 1 - self._b + self._b * (len(terms) - self._count_excluded_terms(words, read)) / self._avgdl
+        counts = Counter([*terms, *_iter_pair_ids(terms), *self._list_special_terms(words, text)])
+        return {term: count / length for term, count in counts.items()}
+
+    def count_context_terms(self, context: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        words, context = self._words[language], self._join_digit_groups(context)
+        terms = words.list_terms(self._extract_content_words(context))
+        counts = Counter([*terms, *_iter_pair_ids(terms), *self._list_special_terms(words, context)])
+        return {term: count * CONTEXT_WEIGHT for term, count in counts.items()}
+
+    def saturate(self, frequency: float) -> float:
+        return frequency * (self._k1 + 1) / (frequency + self._k1)
 
     def encode_query(self, text: str) -> SparseVector:
         """Return the query's terms in every language, weighted by occurrence.

@@ -1,8 +1,9 @@
 """Rank chunks by a query's sparse and dense vectors: prefetch, fusion, feedback and diversity. Each stage is timed."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -84,23 +85,27 @@ CANDIDATES = 100
 class Ranking:
     """Chunk ids with their scores, best first, and each retriever's own ranking.
 
-    `by_feedback` is the dense ranking after feedback, and `by_rerank` the reranker's; both are empty if unused. With
-    several queries, `by_query` contains the ranking of each query, and the retrievers' rankings are those of the first
-    query.
+    `by_feedback` is the dense ranking after feedback, `by_document` the ranking by the documents' cards, and
+    `by_rerank` the reranker's; each is empty if unused. With several queries, `by_query` has the ranking of each query,
+    and the retrievers' rankings are the first query's. `unlifted` are the chunks and scores as they were without the
+    documents' cards, best first; it is empty if the cards changed nothing.
     """
 
     best: list[tuple[str, float]]
     by_bm25: Sequence[ScoredChunk]
     by_dense: Sequence[ScoredChunk]
     by_feedback: Sequence[ScoredChunk] = ()
+    by_document: Sequence[ScoredChunk] = ()
     by_rerank: Sequence[ScoredChunk] = ()
     by_query: Sequence[Sequence[ScoredChunk]] = ()
+    unlifted: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """The vectors of a query. The vector of a retriever that is not used is None."""
+    """A query and its vectors. A vector is None if its retriever is not used."""
 
+    text: str
     sparse: SparseVector | None
     dense: DenseVector | None
 
@@ -116,12 +121,13 @@ def rank_chunks(
     use_feedback: bool,
     cosine_floor: float,
     stopwatch: Stopwatch,
+    lift: Callable[[Ranking], Ranking] | None = None,
 ) -> Ranking:
     """Rank the chunks in a scope by the given vectors. Feedback requires results from both retrievers.
 
     `cosine_floor` is the encoder's cosine floor, which the fusion uses. At any `depth`, the best `CANDIDATES` of each
-    retriever are ranked first, so that the first hits do not depend on the number of requested hits. The remaining
-    candidates follow.
+    retriever are ranked first, and only these are passed to `lift`, so that the first hits do not depend on the number
+    of requested hits. Deeper candidates follow.
     """
     by_bm25, by_dense = index.search(scope, sparse_vector=sparse_vector, dense_vector=dense_vector, limit=depth)
     stopwatch.record_lap("engine")
@@ -132,6 +138,9 @@ def rank_chunks(
     if use_feedback and dense_vector is not None and by_bm25 and by_dense:
         head = _apply_feedback(index, dense_vector, head, fusion, cosine_floor)
         stopwatch.record_lap("feedback")
+    if lift is not None and by_bm25 and by_dense:
+        head = lift(head)
+        stopwatch.record_lap("documents")
     if max(len(by_bm25), len(by_dense)) <= CANDIDATES:
         return head
     ranking = _append_deeper_candidates(head, fuse_rankings(by_bm25, by_dense, fusion, cosine_floor=cosine_floor))
@@ -149,10 +158,12 @@ def rank_chunks_for_queries(
     use_feedback: bool,
     cosine_floor: float,
     stopwatch: Stopwatch,
+    lift: Callable[[str, Ranking], Ranking] | None = None,
 ) -> Ranking:
     """Rank the chunks for each query, and fuse the rankings.
 
-    Rankings of several queries are fused by rank, because their scores have no common scale.
+    Rankings of several queries are fused by ranks, because their scores have no common scale. `lift` is called with the
+    text of each query and the ranking of its first candidates, if both retrievers found some.
     """
     rankings = [
         rank_chunks(
@@ -165,6 +176,7 @@ def rank_chunks_for_queries(
             use_feedback=use_feedback,
             cosine_floor=cosine_floor,
             stopwatch=stopwatch,
+            lift=partial(lift, query.text) if lift is not None else None,
         )
         for query in queries
     ]
@@ -172,8 +184,11 @@ def rank_chunks_for_queries(
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
     by_query = [[ScoredChunk(*each) for each in ranking.best] for ranking in rankings]
+    unlifted: Mapping[str, float] = {}
+    if any(ranking.unlifted for ranking in rankings):
+        unlifted = dict(reciprocal_rank_fusion([list(ranking.unlifted or dict(ranking.best)) for ranking in rankings]))
     stopwatch.record_lap("fuse")
-    return replace(rankings[0], best=best, by_query=by_query)
+    return replace(rankings[0], best=best, by_query=by_query, unlifted=unlifted)
 
 
 def _apply_feedback(
@@ -200,12 +215,13 @@ def _apply_feedback(
 def _append_deeper_candidates(ranking: Ranking, candidates: Sequence[tuple[str, float]]) -> Ranking:
     """Append the chunks that only `candidates` contains to `ranking`, in order.
 
-    The scores of appended chunks are capped at the lowest score in `ranking`.
+    The scores of appended chunks are capped at the lowest score in `ranking`, before a lift.
     """
     known = {identifier for identifier, _ in ranking.best}
-    lowest = ranking.best[-1][1]
+    lowest = min(ranking.unlifted.values()) if ranking.unlifted else ranking.best[-1][1]
     deeper = [(identifier, min(score, lowest)) for identifier, score in candidates if identifier not in known]
-    return replace(ranking, best=ranking.best + deeper)
+    unlifted = {**ranking.unlifted, **dict(deeper)} if ranking.unlifted else ranking.unlifted
+    return replace(ranking, best=ranking.best + deeper, unlifted=unlifted)
 
 
 def diversify_ranking(index: IndexReader, ranking: Ranking, *, diversity: float, chunk_count: int) -> Ranking:

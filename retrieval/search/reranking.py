@@ -165,15 +165,19 @@ def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight:
     """Return a ranking with the scored candidates first, followed by the unchanged others. Ties keep their order.
 
     A weight below 1 also takes the first ranking into account: score(d) = weight * z(reranker) + (1 - weight) *
-    z(before). Both scores are standardized over the reranked candidates. This is useful because a reranker is not
-    always better than two retrievers together.
+    z(before). Both are standardized over the reranked candidates. This is useful because a reranker is not always
+    better than two retrievers together. The lift of a document is kept in full, in standard deviations of the scores
+    before the lift, because a reranker reads passages and does not know their documents.
     """
-    before = {identifier: score for identifier, score in ranking.best if identifier in scores}
+    found = {chunk: score for chunk, score in ranking.best if chunk in scores}
+    before = {chunk: ranking.unlifted.get(chunk, score) for chunk, score in found.items()}
     after = {identifier: scores[identifier] for identifier in before}
     by_rerank = [ScoredChunk(i, after[i]) for i in sorted(after, key=lambda i: -after[i])]
-    if weight < 1:
+    if weight < 1 or ranking.unlifted:
         theirs, ours = _standardize_scores(after), _standardize_scores(before)
-        after = {i: weight * theirs[i] + (1 - weight) * ours[i] for i in before}
+        spread = pstdev(before.values()) if before else 0.0
+        lifts = {i: (found[i] - before[i]) / spread if spread else 0.0 for i in before}
+        after = {i: weight * theirs[i] + (1 - weight) * ours[i] + lifts[i] for i in before}
     best = sorted(after.items(), key=lambda each: -each[1])
     rest = [each for each in ranking.best if each[0] not in after]
     return replace(ranking, best=best + rest, by_rerank=by_rerank)

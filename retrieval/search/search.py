@@ -1,8 +1,9 @@
 """Search: find ranked hits with their text for a question, and time every stage.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
-→ feedback from the best passage, if requested → reranking, if there is a reranker → diversity → visibility, readers and
-filters checked against the catalog, limit per document, grouping → text, expanded and merged.
+→ feedback from the best passage, if requested → documents whose cards match ranked higher, if documents resemble each
+other → reranking, if there is a reranker → diversity → visibility, readers and filters checked against the catalog,
+limit per document, grouping → text, expanded and merged.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,7 +22,9 @@ from retrieval.index.bm25 import SparseEncoder, find_matched_words
 from retrieval.index.generations import Generations, OpenGeneration
 from retrieval.index.port import IndexReader, ScoredChunk, SearchScope
 from retrieval.rerank.port import CorpusSnapshot
+from retrieval.search.cards import CardRanker
 from retrieval.search.choosing import SelectedChunk, VisibleLookup, select_hits
+from retrieval.search.documents import lift_documents
 from retrieval.search.expansion import ChunkRange, find_common_headings, merge_ranges, widen_chunk
 from retrieval.search.metadata_filter import MetadataFilter, select_allowed_keys
 from retrieval.search.ranking import (
@@ -36,6 +39,7 @@ from retrieval.search.requests import (
     MAX_QUERY_CHARS,
     MAX_TOP_K,
     ExtraQuery,
+    Fusion,
     Mode,
     Passage,
     SearchRequest,
@@ -66,12 +70,13 @@ class RetrieverRank:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage and the rankings that found it. The keys of `why` are `bm25`, `dense`, `feedback` and `rerank`.
+    """A passage and the rankings that found it, as `why`.
 
-    `feedback` is the dense ranking after feedback, and `rerank` the reranker's. In a search with several queries, the
-    first four rankings are the first query's, and `query_0`, `query_1` and so on are the rankings of each query.
-    `matched` contains the query's words that occur in the passage, in any inflection, and `merged` the chunks that were
-    merged into it. Both are set only if requested.
+    The keys of `why` are `bm25`, `dense`, `feedback` (the dense ranking after feedback), `document` (how well the
+    passage's document matches the query) and `rerank` (the reranker's ranking). In a search with several queries, these
+    rankings are the first query's, and `query_0`, `query_1` and so on are the rankings of each query. `matched` are the
+    query's words that occur in the passage, in any inflection, and `merged` are the chunks that were merged into it.
+    Both are set only if requested.
     """
 
     chunk_id: str
@@ -94,10 +99,10 @@ class UnreadableDocument:
 class SearchResult:
     """Hits, best first, and the duration of each stage in milliseconds.
 
-    The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show` and `read`, if they
-    ran, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was used. `generation`
-    is the index generation that was searched, or 0 if none was. `cached` is true if the result came from the cache.
-    `unreadable` lists the documents that were found but could not be read.
+    The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `documents`, `rerank`, `diversify`, `show` and
+    `read`, if they ran, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was
+    used. `generation` is the index generation that was searched, or 0 if none was. `cached` is True if the result came
+    from the cache. `unreadable` are documents that were found but could not be read.
     """
 
     hits: tuple[Hit, ...]
@@ -132,13 +137,15 @@ class Searcher:
         reranking: Reranking | None = None,
         tables: TableReader | None = None,
         *,
+        cards: CardRanker | None = None,
         on_no_hits: Callable[[str], None] = lambda tenant_id: None,
     ) -> None:
         """Store the dependencies.
 
-        `on_no_hits` is called with the tenant id after each search without hits. It raises `IndexLostError` if there
-        are no hits because the index has lost its chunks.
+        Without `cards`, documents are not lifted. `on_no_hits` is called with the tenant after each search without
+        hits. It raises `IndexLostError` if there are no hits because the index has lost its chunks.
         """
+        self._cards = cards
         self._found_nothing = on_no_hits
         self.generations = generations
         self._visibility = visibility
@@ -188,6 +195,7 @@ class Searcher:
         asked = (ExtraQuery(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
+                each.query,
                 generation.sparse.encode_query(each.query) if each.mode is not Mode.DENSE else None,
                 generation.encoder.embed_query(each.query) if each.mode is not Mode.BM25 else None,
             )
@@ -278,6 +286,7 @@ class Searcher:
             use_feedback=request.feedback,
             cosine_floor=cosine_floor,
             stopwatch=stopwatch,
+            lift=self._build_lift(index, show, scope, request),
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
@@ -300,6 +309,22 @@ class Searcher:
             self._visibility.find_visible_versions(request.tenant_id, ())
         stopwatch.record_lap("show")
         return _SearchOutcome(scope, ranking, chosen, unshown + passed_over, reranked)
+
+    def _build_lift(
+        self, index: IndexReader, show: VisibleLookup, scope: SearchScope, request: SearchRequest
+    ) -> Callable[[str, Ranking], Ranking] | None:
+        """Build the function that lifts documents in the ranking of a query, or return None if this search lifts none.
+
+        The scores of reciprocal rank fusion are on another scale, and within one document there is nothing to lift.
+        """
+        cards = self._cards
+        if cards is None or request.fusion is not Fusion.CONVEX or len(scope.documents) == 1:
+            return None
+
+        def lift(query: str, ranking: Ranking) -> Ranking:
+            return lift_documents(index, show, scope, query, ranking, cards)
+
+        return lift
 
     def _load_passages(
         self, index: IndexReader, lookup: VisibleLookup, scope: SearchScope, ranking: Ranking, request: SearchRequest
@@ -346,6 +371,7 @@ class Searcher:
         }
         wanted = {each.chunk.id for each in outcome.chosen}
         why = {name: _build_ranks(hits, wanted) for name, hits in rankings.items()}
+        why["document"] = _list_document_ranks(ranking.by_document, wanted)
         hits: list[Hit] = []
         unreadable: dict[str, UnreadableDocument] = {}
         self._texts.preload_digests([each.chunk.version_id for each in outcome.chosen])
@@ -445,6 +471,12 @@ def _record_unreadable_document(
 
 def _build_ranks(hits: Sequence[ScoredChunk], chunk_ids: Collection[str]) -> dict[str, RetrieverRank]:
     return {hit.id: RetrieverRank(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in chunk_ids}
+
+
+def _list_document_ranks(hits: Sequence[ScoredChunk], wanted: Collection[str]) -> dict[str, RetrieverRank]:
+    """Return the rank of each chunk's document. The chunks of a document have the same score and the same rank."""
+    ranks = {score: rank for rank, score in enumerate(dict.fromkeys(hit.score for hit in hits), start=1)}
+    return {hit.id: RetrieverRank(ranks[hit.score], hit.score) for hit in hits if hit.id in wanted}
 
 
 def _find_matched_words(sparse_encoder: SparseEncoder, query: str, passage: Passage) -> tuple[str, ...]:

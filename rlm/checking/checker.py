@@ -14,10 +14,18 @@ from itertools import product
 from ingest.storage.tables.places import Location
 from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
-from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, JudgeVerdict
+from rlm.checking.judging import (
+    ASSESSMENT,
+    COLLECTION,
+    PARTLY,
+    SUPPORTED,
+    Judgement,
+    JudgeVerdict,
+)
 from rlm.checking.markers import iter_marked_spans, remove_markers
 from rlm.checking.nearest import PassageSpans, extract_stems, is_header_row
 from rlm.checking.quotes import QuotedText, Span
+from rlm.checking.reading import NOTHING_KNOWN, ReadShare
 
 Locate = Callable[[str, int, int], Location]
 _QUOTE_NOT_FOUND = "The words that the model quoted for this sentence are not in the passage."
@@ -31,6 +39,7 @@ _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # A string literal in an SQL query.
 # Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
 _PARTLY = "Supported in part: "
+_ABOUT_ALL = "This is about all of the documents, and not all of them were read."
 _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
 # Shorter quotations may occur in another passage by chance.
 _LONG_QUOTE_CHARS, _LONG_QUOTE_WORDS = 30, 3
@@ -90,9 +99,14 @@ def _set_uncited_reason(sentence: Sentence, reason: str) -> Sentence:
     return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
 
 
-def apply_judgement(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
-    """Apply the judge's verdicts. Sentences without a verdict are unchanged."""
-    return tuple(_apply_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
+def apply_judgement(
+    sentences: list[Sentence], judgement: Judgement, read: ReadShare = NOTHING_KNOWN
+) -> tuple[Sentence, ...]:
+    """Apply the judge's verdicts; sentences without a verdict are unchanged.
+
+    A statement about the whole collection is verified only if all of the documents were `read`.
+    """
+    return tuple(_apply_verdict(each, judgement.verdicts.get(place), read) for place, each in enumerate(sentences))
 
 
 def _iter_result_strings(table: ResultTable | None) -> Iterator[str]:
@@ -125,14 +139,18 @@ def _check_sentence(
     return replace(sentence, check=check, reason=_QUOTE_NOT_FOUND if is_lost else "")
 
 
-def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None) -> Sentence:
+def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None, read: ReadShare) -> Sentence:
     """Apply a verdict to a sentence.
 
     A sentence with an invented quotation is rated `quoted` at best and keeps its reason.
     """
     if verdict is None:
         return sentence
-    if verdict.support == SUPPORTED:
+    # guard: collection-read-whole
+    if verdict.support == COLLECTION and not read.is_whole:
+        reason = f"{_ABOUT_ALL} {read.sentence}." if read.sentence else _ABOUT_ALL
+        return replace(sentence, check=Check.QUOTED, reason=sentence.reason or reason)
+    if verdict.support in (SUPPORTED, ASSESSMENT, COLLECTION):
         # guard: invented-quotation-unverified
         check = Check.QUOTED if sentence.reason == _QUOTE_NOT_FOUND else Check.VERIFIED
         return replace(sentence, check=check)

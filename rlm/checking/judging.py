@@ -8,7 +8,8 @@ from datetime import date
 
 from ingest.storage.errors import LeadlineError
 from retrieval.search.requests import Passage
-from rlm.answers import Check, Sentence
+from rlm.answers import Check, OfferedQuote, Sentence
+from rlm.checking.excerpts import LEFT_OUT, cut_to_quotes, group_rows
 from rlm.checking.markers import remove_markers
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.port import SubCall, SubCalls, request_reply
@@ -17,6 +18,7 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
+ASSESSMENT, COLLECTION = "assessment", "collection"
 # Maximum number of sentences in one call: the verdicts on all of them must fit in the model's output limit.
 _MAX_SENTENCES = 80
 _CONTEXT = "(context) "
@@ -27,18 +29,25 @@ _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200
 
 SYSTEM = f"""You check whether the sentences of an answer are supported by the passages that they cite.
 
-Read each numbered sentence together with the passages whose numbers follow it, the question, and the titles and \
-headings of the passages. Judge as a fair and careful reader would:
+Read each numbered sentence together with the passages whose numbers follow it, the question, and the \
+line above each passage, which names its document and headings. Judge as a fair and careful reader would:
 - "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, \
-places and times may come from the question, a title, a heading, an earlier sentence or another passage of the same \
+places and times may come from the question, that line, an earlier sentence or another passage of the same \
 document; "I" in a passage is its narrator or speaker. A sentence that sums up others may also rely on their passages.
+- "assessment": the question asks for a judgement and the sentence gives one, and the facts and figures on which it \
+rests are in the cited passages. If one of these is wrong or missing, choose "partly" or "not_supported".
+- "collection": the sentence is about the documents as a whole, for example how many of them say something or that \
+none does, and nothing that you read contradicts it. What was read for the answer is stated below; code checks the rest.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
-A sentence that says what the passages do not mention is supported if they indeed do not mention it, and a figure that \
+A passage may be cut to the words on which the sentences rest; {LEFT_OUT} then stands for text that is left out. A \
+sentence that says what the passages do not mention is supported if they indeed do not mention it, and a figure that \
 follows from the passages by plain arithmetic is supported. Judge only what a sentence states about the documents, not \
 its style. Lines marked (context) are not judged; they only help you understand the others.
+Consecutive rows of a table are judged together: give one verdict under the number of the first row, which counts for \
+all of them, and one more for each row that needs a different verdict.
 Give a short reason in plain words for "partly" and "not_supported", naming what is missing or different; leave it \
-empty for "supported".
+empty for the others.
 
 {DATA_ONLY}"""
 
@@ -64,6 +73,11 @@ def needs_judging(sentence: Sentence) -> bool:
     return bool(sentence.citations) and sentence.check is not Check.COMPUTED
 
 
+def _find_no_name(document_id: str) -> str:
+    """Return an empty name: the passages are shown with their titles only."""
+    return ""
+
+
 class Judge:
     """Asks one model for verdicts. Created for one request."""
 
@@ -74,19 +88,32 @@ class Judge:
         nonce: str,
         today: date,
         *,
+        find_file_name: Callable[[str], str] = _find_no_name,
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
+        """Create the judge. `find_file_name` returns the name of a document's file, given the document's id."""
         self._calls = calls
         self._profile = profile
         self._nonce = nonce
         self._today = today
+        self._find_file_name = find_file_name
         self._cancelled = cancelled
 
     def judge_sentences(
-        self, question: str, text: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]
+        self,
+        question: str,
+        text: str,
+        sentences: Sequence[Sentence],
+        evidence: Mapping[int, Passage],
+        *,
+        offered: Sequence[OfferedQuote] = (),
+        read: str = "",
+        shows_whole: bool = False,
     ) -> Judgement:
         """Judge the sentences of `text` that have citations.
 
+        `read` says how much of the documents was read for the answer. Passages are cut to the quotations that the model
+        `offered`, with their sentences, unless `shows_whole`, for answers that say what the documents do not mention.
         If the judge fails, no error is raised and the result contains a note. Raises `RunCancelledError` if the run was
         cancelled.
         """
@@ -96,9 +123,15 @@ class Judge:
         for at in range(0, len(cited), _MAX_SENTENCES):
             places = cited[at : at + _MAX_SENTENCES]
             try:
-                call = self._build_call(question, text, sentences, places, evidence)
+                blocks = group_rows(text, sentences, places)
+                shown = {
+                    number: passage if shows_whole else cut_to_quotes(passage, number, sentences, places, offered)
+                    for number, passage in evidence.items()
+                    if any(number in sentences[place].citations for place in places)
+                }
+                call = self._build_call(question, text, sentences, blocks, shown, read)
                 reply = request_reply(self._calls, call, cancelled=self._cancelled)
-                verdicts |= _parse_verdicts(reply.text, places)
+                verdicts |= _parse_verdicts(reply.text, blocks)
             except RunCancelledError:
                 raise
             except LeadlineError as error:
@@ -112,39 +145,43 @@ class Judge:
         question: str,
         text: str,
         sentences: Sequence[Sentence],
-        positions: Sequence[int],
+        blocks: Sequence[Sequence[int]],
         evidence: Mapping[int, Passage],
+        read: str,
     ) -> SubCall:
-        numbers = sorted({number for place in positions for number in sentences[place].citations})
+        places = [place for block in blocks for place in block]
+        numbers = sorted({number for place in places for number in sentences[place].citations})
         room = self._profile.max_prompt_tokens // 2
         whole = sum(estimate_tokens(evidence[number].text) for number in numbers)
         most = None if whole <= room else max(400, 4 * room // max(1, len(numbers)))
-        blocks = [
+        passages = [
             format_passage(
                 f"passage {number}",
-                _cut_passage_around_quotes(evidence[number], sentences, positions, number, most),
+                _cut_passage_around_quotes(evidence[number], sentences, places, number, most),
                 self._nonce,
+                name=self._find_file_name(evidence[number].document_id),
             )
             for number in numbers
         ]
-        first = max(0, positions[0] - 2)
-        wanted = ", ".join(str(place + 1) for place in positions)
+        first = max(0, places[0] - 2)
+        wanted = ", ".join(map(_format_block, blocks))
         prompt = "\n".join(
             [
-                *blocks,
+                *passages,
                 "",
+                *([f"Read for the answer: {read}."] if read else []),
                 format_question(to_one_line(question), self._today, self._nonce),
                 "",
                 "Sentences, in the order of the answer:",
                 *(
                     sanitize_text(line, self._nonce)
-                    for line in _render_sentences(text, sentences, range(first, positions[-1] + 1), positions)
+                    for line in _render_sentences(text, sentences, range(first, places[-1] + 1), places)
                 ),
                 "",
                 f"Give a verdict on each sentence with a number in front: {wanted}.",
             ]
         )
-        tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(positions))
+        tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(places))
         return SubCall(SYSTEM, prompt, tokens, build_verdict_schema(), "judge")
 
 
@@ -153,7 +190,7 @@ def build_verdict_schema() -> dict[str, object]:
     verdict = build_closed_object(
         {
             "sentence": {"type": "integer"},
-            "support": {"type": "string", "enum": [SUPPORTED, PARTLY, NOT_SUPPORTED]},
+            "support": {"type": "string", "enum": [SUPPORTED, ASSESSMENT, COLLECTION, PARTLY, NOT_SUPPORTED]},
             "reason": {"type": "string"},
         }
     )
@@ -198,15 +235,28 @@ def _render_sentence(position: int, sentence: Sentence, is_numbered: bool) -> st
     return f"{position + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
 
 
-def _parse_verdicts(text: str, positions: Sequence[int]) -> dict[int, JudgeVerdict]:
-    """Parse the verdicts, keyed by sentence position. A sentence with contradictory verdicts gets none."""
+def _format_block(places: Sequence[int]) -> str:
+    first = str(places[0] + 1)
+    return first if len(places) == 1 else f"{first} (for the rows {first} to {places[-1] + 1})"
+
+
+def _parse_verdicts(text: str, blocks: Sequence[Sequence[int]]) -> dict[int, JudgeVerdict]:
+    """Parse verdicts by position of the sentence. A sentence with contradictory verdicts gets none.
+
+    A row of a table without a verdict of its own has the verdict of the first row of its block.
+    """
+    places = {place for block in blocks for place in block}
     found: dict[int, JudgeVerdict] = {}
     contradicted: set[int] = set()
     for entry in json.loads(text)["verdicts"]:
         place = entry["sentence"] - 1
-        if place not in positions:
+        if place not in places:
             continue
         if place in found and found[place].support != entry["support"]:
             contradicted.add(place)
         found[place] = JudgeVerdict(entry["support"], to_one_line(entry["reason"])[:500])
+    for first, *others in blocks:
+        if first in found and first not in contradicted:
+            # guard: verdict-of-block
+            found = {**dict.fromkeys(others, found[first]), **found}
     return {place: verdict for place, verdict in found.items() if place not in contradicted}

@@ -46,6 +46,8 @@ _MARKER_AFTER_SPACE = re.compile(rf"[ \t]*\[{_DIGITS}\]")
 _LEADING = re.compile(rf"(?:\[{_DIGITS}\][ \t]*)+")
 _TRAILER = "<support"
 _CODE = re.compile(r"`+")
+# Two full stops after a word. Three are an ellipsis, and two without a space after them belong to a path or a range.
+_TWO_FULL_STOPS = re.compile(r"(?<=[^\W\d_])\.\.(?=\s|\Z)")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
 # Code spans, and short text between single quotation marks. Full stops inside them do not end a sentence.
 _SHORT = rf"{{1,{MAX_QUOTED_CHARS}}}"
@@ -257,6 +259,14 @@ def _count_open_marks(text: str, span: tuple[int, int]) -> _OpenMarks:
 def remove_markers(text: str) -> str:
     """Return `text` without its markers and the space before them."""
     return _MARKER_AFTER_SPACE.sub("", text)
+
+
+def merge_full_stops(text: str) -> str:
+    """Return `text` with one full stop where an abbreviation ends a sentence: "sold by Brandt Inc." and not "Inc..".
+
+    Code that puts a value into a sentence writes the second one.
+    """
+    return _TWO_FULL_STOPS.sub(".", text)
 
 
 def list_sentence_spans(text: str, values: Iterable[str] = ()) -> list[tuple[int, int]]:

@@ -26,6 +26,7 @@ from rlm.corpus.handles import Handle
 from rlm.corpus.withheld import WithheldSource, withhold_nothing
 from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandleError
 from rlm.requests import AnswerScope
+from rlm.untrusted import format_document_line
 
 CHARS_PER_TOKEN = 4.07
 # Text is loaded in windows of this many code points, with one read for each window. Adjacent spans share a window.
@@ -50,6 +51,11 @@ class CorpusDocument:
     @property
     def characters(self) -> int:
         return len(self.handle)
+
+    @property
+    def line(self) -> str:
+        """The line that names the document in prompts: its title and the name of its file."""
+        return format_document_line(self.title, self.name)
 
 
 @dataclass(frozen=True)
@@ -133,15 +139,24 @@ class Corpus:
     def find_document_by_id(self, document_id: str) -> CorpusDocument | None:
         return self._by_id.get(document_id)
 
+    def find_file_name(self, document_id: str) -> str:
+        """Return the name of a document's file, or an empty string if the document is not in scope."""
+        document = self._by_id.get(document_id)
+        return "" if document is None else document.name
+
     def find_document_by_name(self, name: str) -> CorpusDocument | None:
-        """Return the first document with this id, name or title, or None."""
-        return self._documents_by_name.get(name)
+        """Return the first document with this id, name, title or line, or None."""
+        return self._documents_by_name.get(name) or self._by_line.get(name)
 
     @cached_property
     def _documents_by_name(self) -> dict[str, CorpusDocument]:
         return {
             name: each for each in reversed(self.documents) for name in (each.title, each.name, each.handle.document_id)
         }
+
+    @cached_property
+    def _by_line(self) -> dict[str, CorpusDocument]:
+        return {each.line: each for each in reversed(self.documents)}
 
     def load_text(self, handle: Handle) -> str:
         """Load the text of a handle's span.

@@ -17,9 +17,10 @@ _MAX_PATTERN_CHARS = 2_000
 # Documents are searched in windows of this size. A match and its lookbehind may extend this far beyond the window.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
-_LINE_CHARS = 400
-# Maximum duration of one search step, so that a cancelled run ends soon. This is also the time limit for a single
-# position.
+# Maximum length of a hit's text. Paragraphs of extracted text are single lines, and nearly all are shorter.
+_LINE_CHARS = 2_000
+_MATCH_CHARS = 400
+# The longest step of a search, so that a cancelled run ends soon. It is also the time limit for a single position.
 _STEP_SECONDS = 1.0
 # Timeout of the first attempt to match at one position, which is enough for most positions. The attempt holds the GIL,
 # so other threads wait.
@@ -31,7 +32,7 @@ class GrepHit:
     """A match with the surrounding lines.
 
     `line` is a span of `text`: the lines that contain the match, or only the part around the match if these lines are
-    very long.
+    very long. `title` is the line that names the document.
     """
 
     match: Handle
@@ -164,14 +165,16 @@ class PatternMatch:
         first = self.text.rfind("\n", 0, self.start) + 1
         newline = self.text.find("\n", self.end)
         last = len(self.text) if newline < 0 else newline
-        begin = max(first, self.start - _LINE_CHARS // 2)
-        end = min(last, max(self.end, self.start + _LINE_CHARS // 2), begin + 2 * _LINE_CHARS)
+        begin, end = first, last
+        if last - first > _LINE_CHARS:
+            begin = max(first, min(self.start - _LINE_CHARS // 2, last - _LINE_CHARS))
+            end = min(last, begin + _LINE_CHARS)
         return GrepHit(
             match=self.handle,
-            matched=self.text[self.start : min(self.end, self.start + _LINE_CHARS)],
+            matched=self.text[self.start : min(self.end, self.start + _MATCH_CHARS)],
             line=self._build_handle(begin, end),
             text=self.text[begin:end],
-            title=self.document.title,
+            title=self.document.line,
         )
 
     def _build_handle(self, start: int, end: int) -> Handle:

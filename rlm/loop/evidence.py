@@ -1,7 +1,8 @@
 """Parses handles and evidence passed by a run's code, and finds the quotations in the documents."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from retrieval.search.requests import Passage
@@ -25,6 +26,9 @@ _QUOTED_WHOLE_CHARS = 400
 _WIDENED_CHARS = 200
 # Number of code points to show before and after a citation.
 _AROUND_CHARS = 1_500
+# A word that the edge of this text cuts is removed, unless it is longer than this.
+_MAX_WORD_CHARS = 100
+_SPACE = re.compile(r"\s+")
 _MAX_SEARCHED_SPANS = 200
 _DOCUMENT_CHARS = 2_000_000
 # Maximum number of characters to search for a quotation without a handle. The search covers all text that the run has
@@ -162,9 +166,7 @@ class EvidenceFinder:
             )
         if len(handle) <= _QUOTED_WHOLE_CHARS:
             # guard: whole-sentence-quotations
-            return self._build_evidence_entry(
-                _extend_to_sentences(handle, self._corpus.load_passage(handle, context_chars=_AROUND_CHARS))
-            )
+            return self._build_evidence_entry(_extend_to_sentences(handle, self._load_around(handle)))
         return EvidenceEntry(handle, self._corpus.load_passage(handle), "")
 
     def _locate_quote(
@@ -224,15 +226,36 @@ class EvidenceFinder:
         if self._corpus.size.characters <= _DOCUMENT_CHARS:
             yield from (document.handle for document in self._corpus.documents)
 
+    def _load_around(self, span: Handle) -> Passage:
+        """Load the passage around a citation, from the start of a word to the end of one."""
+        around = self._corpus.load_passage(span, context_chars=_AROUND_CHARS)
+        return _trim_to_words(around, span, self._corpus.get_document(span).handle)
+
     def _build_evidence_entry(self, span: Handle) -> EvidenceEntry:
         """Return a quotation with the surrounding text.
 
         The surrounding text is omitted if the same words also occur before the quotation.
         """
-        quote, around = self._corpus.load_text(span), self._corpus.load_passage(span, context_chars=_AROUND_CHARS)
+        quote, around = self._corpus.load_text(span), self._load_around(span)
         first = locate_exactly(quote, around.text)
         is_first = first is not None and around.start + first[0] == span.start
         return EvidenceEntry(span, around if is_first else self._corpus.load_passage(span), quote)
+
+
+def _trim_to_words(passage: Passage, span: Handle, whole: Handle) -> Passage:
+    """Return a passage that begins and ends at a word, without a word that is cut at its edge.
+
+    An edge stays as it is at the start or end of the document, and where no space is near, as in scripts without
+    spaces.
+    """
+    text, before, after = passage.text, span.start - passage.start, span.end - passage.start
+    first, last = 0, len(text)
+    if passage.start > whole.start and (edge := _SPACE.search(text, 0, min(before, _MAX_WORD_CHARS))):
+        first = edge.end()
+    if passage.end < whole.end:
+        edges = [found.start() for found in _SPACE.finditer(text, max(after, last - _MAX_WORD_CHARS))]
+        last = edges[-1] if edges else last
+    return replace(passage, text=text[first:last], start=passage.start + first, end=passage.start + last)
 
 
 def _extend_to_sentences(span: Handle, passage: Passage) -> Handle:

@@ -34,6 +34,7 @@ from rlm.loop.prompts import (
     build_opening,
     format_cell,
     format_next_request,
+    format_older_cell,
     format_omission_note,
     parse_root_reply,
 )
@@ -192,7 +193,9 @@ class RecursiveRun:
                 ran = replace(ran, output=_append_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.record_shown_text(shown)
-        self._history.add_cell(format_cell(cell_number, read.code, shown))
+        self._history.add_cell(
+            format_cell(cell_number, read.code, shown), format_older_cell(cell_number, read.code, shown)
+        )
         turn = Turn(
             number=cell_number,
             depth=self._environment.depth,
@@ -313,10 +316,15 @@ class _History:
         self.fixed_tokens = estimate_tokens(self.instructions + self._opening)
         self._room = max(0, profile.max_prompt_tokens - self.fixed_tokens)
         self._cells: list[str] = []
+        self._last_when_older = ""
         self._left_out = 0
 
-    def add_cell(self, cell: str) -> None:
+    def add_cell(self, cell: str, when_older: str) -> None:
+        """Add the latest cell. `when_older` takes its place as soon as the next cell is added."""
+        if self._cells:
+            self._cells[-1] = self._last_when_older
         self._cells.append(cell)
+        self._last_when_older = when_older
         if self._estimate_tokens() > _HISTORY_SHARE * self._room:
             self.trim_cells()
 

@@ -21,8 +21,11 @@ from rlm.loop.evidence import MAX_EVIDENCE, MAX_PASSAGE_CHARS, MAX_QUOTE_CHARS
 from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import format_question, sanitize_text
 
-_TITLES = 10
-# The model is warned if fewer than this many cells remain.
+# Maximum number of documents that the opening names. outline() gives all of them, by pages.
+_TITLES = 40
+# Number of characters that are kept of each end of an older cell's output: about 20 lines, or the head of a result.
+_OLDER_CHARS = 1_500
+# If fewer than this many cells remain, the model is told so.
 _FEW_CELLS = 4
 BUDGET_WORDS = {
     "calls": "calls",
@@ -55,6 +58,7 @@ def load_rules() -> str:
         Template(text)
         .substitute(
             output_chars=f"{SANDBOX.output_chars:,}",
+            older_chars=f"{_OLDER_CHARS:,}",
             cell_seconds=f"{SANDBOX.cell_seconds:.0f}",
             max_evidence=MAX_EVIDENCE,
             max_passage_chars=f"{MAX_PASSAGE_CHARS:,}",
@@ -82,12 +86,12 @@ def build_opening(question: str, environment: Environment, samples: Sequence[Han
     lines = [
         f"Documents in scope: {size.documents:,}, with {size.characters:,} characters, about {size.tokens:,} tokens.",
         *(
-            f"- {sanitize_text(each.title, mark)[:80]} (document {each.handle.document_id}, {each.tokens:,} tokens)"
+            f"- {sanitize_text(each.line, mark)} (document {each.handle.document_id}, {each.tokens:,} tokens)"
             for each in corpus.documents[:_TITLES]
         ),
     ]
     if size.documents > _TITLES:
-        lines.append(f"- and {size.documents - _TITLES:,} more; outline() lists them all.")
+        lines.append(f"- and {size.documents - _TITLES:,} more; outline() names them all, 50 at once.")
     lines.append("Samples of their text, each between a BEGIN and an END mark:")
     for text in map(corpus.load_text, samples):
         lines += [f"BEGIN sample {mark}", sanitize_text(text, mark), f"END sample {mark}"]
@@ -106,6 +110,14 @@ def build_opening(question: str, environment: Environment, samples: Sequence[Han
 def format_cell(number: int, code: str | None, output: str) -> str:
     written = f"```python\n{code.rstrip()}\n```" if code is not None else "(no code)"
     return f"\n\nCell {number}:\n{written}\nOutput:\n{output.rstrip() or '(nothing)'}"
+
+
+def format_older_cell(number: int, code: str | None, shown: str) -> str:
+    """Return a cell as it is shown after the next one has run: with the beginning and end of a long output."""
+    left_out = len(shown) - 2 * _OLDER_CHARS
+    if left_out > 0:
+        shown = f"{shown[:_OLDER_CHARS]}\n… [{left_out:,} characters left out] …\n{shown[-_OLDER_CHARS:]}"
+    return format_cell(number, code, shown)
 
 
 def format_omission_note(cell_count: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 
 from rlm.answers import Result, convert_to_json_value
-from rlm.checking.markers import MarkedText, list_sentence_spans, remove_markers
+from rlm.checking.markers import MarkedText, list_sentence_spans, merge_full_stops, remove_markers
 from rlm.corpus.corpus import Corpus
 from rlm.errors import not_cancelled
 from rlm.loop.evidence import MAX_EVIDENCE, EvidenceEntry, EvidenceFinder
@@ -247,8 +247,8 @@ def render_submitted_answer(answer: object) -> str:
 
 def _check_answer_text(answer: object) -> str:
     if not isinstance(answer, str):
-        raise ToolError("with found=False, the answer must be None or a string that says what the documents do not say")
-    text = answer.strip()
+        raise ToolError("with found=False the answer must be a text that says what the documents do not say, or None")
+    text = merge_full_stops(answer.strip())
     if not text:
         raise ToolError("the answer is empty; if the documents do not say, call submit(None)")
     if len(text) > MAX_ANSWER_CHARS:

@@ -38,6 +38,7 @@ from rlm.operators.judged import Classification, Extraction, JudgementSource
 from rlm.operators.operators import Working, run_operator
 from rlm.operators.packing import Texts
 from rlm.sandbox.port import Tool, ToolError
+from rlm.untrusted import format_document_line
 
 MAX_RECORDS = 300_000
 MAX_READ_CHARS = 2_000_000
@@ -86,7 +87,7 @@ class Toolbox:
         self._submissions = submissions
         self._time = time_limit
         self._descend = start_sub_run
-        self._notes: dict[str, None] = {}
+        self._notes: dict[str, list[str]] = {}
         self._called = 0
 
     def build_tools(self) -> dict[str, Tool]:
@@ -105,12 +106,22 @@ class Toolbox:
         self._called = 0
 
     def pop_notes(self) -> list[str]:
-        """Return the notes on tool results added since the last call of this method."""
-        notes, self._notes = list(self._notes), {}
-        return notes
+        """Return the notes on tool results that were added since the last call of this method.
 
-    def _add_note(self, sentence: str) -> None:
-        self._notes[sentence] = None
+        If a tool reached a limit in several calls, they share one note.
+        """
+        notes, self._notes = self._notes, {}
+        return [
+            said[-1] if len(said) == 1 else f"{said[-1]} So did {len(said) - 1:,} earlier calls in this cell."
+            for said in notes.values()
+        ]
+
+    def _add_note(self, sentence: str, limit: str = "") -> None:
+        """Add a note. Notes on one `limit` become a single note; other notes are only added once."""
+        if limit:
+            self._notes.setdefault(limit, []).append(sentence)
+        else:
+            self._notes[sentence] = [sentence]
 
     def _require_calls_left(self) -> None:
         self._time.require_remaining_time()
@@ -134,13 +145,15 @@ class Toolbox:
         # Request more hits if only part of a document is searched, because its passages may have low ranks.
         found = select_passages(spans, search(query, wanted if within is None else MAX_SEARCH_HITS))[:wanted]
         if len(found) < wanted:
-            self._add_note(f"search() found {len(found)} passages, not {wanted}; grep() and count() search all text.")
+            self._add_note(
+                f"search() found {len(found)} passages, not {wanted}; grep() and count() search all text.", "search"
+            )
         for each in found:
             self._log.record_returned_text(build_handle(each), each.text)
         return [
             {
                 **convert_to_plain_handle(build_handle(each)),
-                "title": each.title,
+                "title": format_document_line(each.title, self._corpus.find_file_name(each.document_id)),
                 "heading": _join_headings(each.heading_path),
                 "text": each.text,
             }
@@ -164,7 +177,9 @@ class Toolbox:
         for hit in page.hits:
             self._log.record_returned_text(hit.line, hit.text)
         if page.next_cursor is not None:
-            self._add_note(f"grep() stopped after {len(page.hits):,} matches; cursor={page.next_cursor!r} continues.")
+            self._add_note(
+                f"grep() stopped after {len(page.hits):,} matches; cursor={page.next_cursor!r} continues.", "grep"
+            )
         hits = [
             {**self._build_located_handle(hit.line), "title": hit.title, "text": hit.text, "match": hit.matched}
             for hit in page.hits
@@ -201,13 +216,13 @@ class Toolbox:
             last, count = offset + _MAX_LISTED_DOCUMENTS, len(self._corpus.documents)
             if last < count:
                 self._add_note(
-                    f"outline() gave documents {offset:,} to {last - 1:,} of {count:,}: "
+                    f"outline() gave documents {offset:,} to {last - 1:,} of {count:,}, and {count - last:,} remain: "
                     f"outline(offset={last}) continues."
                 )
             listed = self._corpus.documents[offset:last]
             self._corpus.record_use(listed)
             return [
-                {**convert_to_plain_handle(each.handle), "title": each.title, "tokens": each.tokens} for each in listed
+                {**convert_to_plain_handle(each.handle), "title": each.line, "tokens": each.tokens} for each in listed
             ]
         sections = list_sections(self._corpus, parse_handle(within, self._corpus))[offset:]
         return [
@@ -233,6 +248,13 @@ class Toolbox:
         if splitting is SplitMethod.ROW:
             return list(map(_convert_to_plain_row, found))
         paths = self._corpus.iter_heading_paths(each.handle for each in found)
+        if splitting is SplitMethod.DOCUMENT:
+            documents = [self._corpus.get_document(each.handle) for each in found]
+            self._corpus.record_use(documents)
+            return [
+                {**convert_to_plain_handle(each.handle), "title": document.line, **_build_heading_key(path)}
+                for each, document, path in zip(found, documents, paths, strict=True)
+            ]
         return [
             {**convert_to_plain_handle(each.handle), **_build_heading_key(path)}
             for each, path in zip(found, paths, strict=True)

@@ -27,6 +27,7 @@ from rlm.operators.tasks import (
     ClassifyTask,
     ExtractTask,
     FilterTask,
+    PassagesTask,
     QuotedResult,
     QuotingTask,
     Task,
@@ -90,7 +91,8 @@ class Operators:
     Records with the same text are judged only once. Long records are read completely, in parts.
 
     If a method accepts `texts`, they replace the text of the records, for example with a table row and its column
-    names. If `quoting` is true, the model is also asked for the words that support each result.
+    names. With `quoting`, the model is also asked for the words that support each result. With `partial`, the texts are
+    passages of the records: the label can then also be `NOT_FOUND`, and the model itself judges every record.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class Operators:
         instruction: str = "",
         texts: Texts | None = None,
         with_quotes: bool = False,
+        partial: bool = False,
     ) -> Working[Classification]:
         """Assign each record to one of `labels` according to `instruction`.
 
@@ -140,18 +143,22 @@ class Operators:
         name.
         """
         chosen = build_label_set(labels)
-        return (
-            yield from self._classify_texts(
-                records, chosen, ClassifyTask(chosen, instruction), texts, with_quotes=with_quotes
-            )
-        )
+        task = ClassifyTask(chosen, instruction)
+        return (yield from self._classify_texts(records, chosen, task, texts, with_quotes=with_quotes, partial=partial))
 
     def filter(
-        self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None, with_quotes: bool = False
+        self,
+        records: Sequence[Handle],
+        criterion: str,
+        *,
+        texts: Texts | None = None,
+        with_quotes: bool = False,
+        partial: bool = False,
     ) -> Working[Classification]:
         """Answer a yes/no question about each record. The labels are "yes" and "no"."""
+        task = FilterTask(criterion)
         return (
-            yield from self._classify_texts(records, YES_OR_NO, FilterTask(criterion), texts, with_quotes=with_quotes)
+            yield from self._classify_texts(records, YES_OR_NO, task, texts, with_quotes=with_quotes, partial=partial)
         )
 
     def extract(
@@ -162,16 +169,15 @@ class Operators:
         *,
         texts: Texts | None = None,
         with_quotes: bool = False,
+        partial: bool = False,
     ) -> Working[Extraction]:
         """Extract values from each record. `properties` are JSON schemas keyed by name.
 
         Raises the same errors as `ExtractTask`.
         """
-        task = ExtractTask(instruction, properties)
+        task = _wrap_task(ExtractTask(instruction, properties), quoting=with_quotes, partial=partial)
         distinct = self._build_distinct_texts(records, texts)
-        asked = yield from self._asker.ask_about_records(
-            QuotingTask(task) if with_quotes else task, range(len(distinct)), distinct.iter_texts
-        )
+        asked = yield from self._asker.ask_about_records(task, range(len(distinct)), distinct.iter_texts)
         words = _extract_supporting_words(asked)
         found = [asked.results.get(number) for number in distinct.number_of]
         values = [each if isinstance(each, dict) else None for each in found]
@@ -228,14 +234,14 @@ class Operators:
         texts: Texts | None,
         *,
         with_quotes: bool,
+        partial: bool,
     ) -> Working[Classification]:
         distinct = self._build_distinct_texts(records, texts)
+        wrapped = _wrap_task(task, quoting=with_quotes, partial=partial)
         words: dict[int, str] = {}
 
         def read(numbers: Sequence[int]) -> Working[RecordResults]:
-            asked = yield from self._asker.ask_about_records(
-                QuotingTask(task) if with_quotes else task, numbers, distinct.iter_texts
-            )
+            asked = yield from self._asker.ask_about_records(wrapped, numbers, distinct.iter_texts)
             words.update(_extract_supporting_words(asked))
             return asked
 
@@ -247,7 +253,7 @@ class Operators:
             list(labels),
             distinct.copies,
             embed if self._embedder is not None else None,
-            self.cascade_limits,
+            EVERY_RECORD if partial else self.cascade_limits,
             cancelled=self._cancelled,
         )
         said = {number: str(label) for number, label in found.asked.results.items()}
@@ -300,6 +306,11 @@ class Operators:
             require_not_cancelled(self._cancelled)
             portions.append(self._embedder.embed_documents(portion).vectors)
         return np.concatenate(portions) if portions else np.zeros((0, self._embedder.dimension), np.float32)
+
+
+def _wrap_task(task: Task, *, quoting: bool, partial: bool) -> Task:
+    task = PassagesTask(task) if partial else task
+    return QuotingTask(task) if quoting else task
 
 
 def _extract_supporting_words(record_results: RecordResults) -> dict[int, str]:

@@ -114,9 +114,12 @@ class DurableRun(Durability):
         digest = compute_content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
         self._writer.add_entries(RunLogEntry(self.build_log_key("cell", digest), "cell", build_cell_body(turn)))
 
-    def wrap_search(self, base_search: Search) -> Search:
+    def wrap_search(self, base_search: Search, *, document_id: str = "") -> Search:
+        # guard: document-search-key
+        within = (document_id,) if document_id else ()
+
         def search(query: str, top_k: int) -> Sequence[Passage]:
-            key = self.build_log_key("retrieved", compute_content_hash(query, top_k))
+            key = self.build_log_key("retrieved", compute_content_hash(query, top_k, *within))
             logged = self.load_bodies([key]).get(key)
             if logged is None:
                 found = list(base_search(query, top_k))

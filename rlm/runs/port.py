@@ -61,7 +61,8 @@ class Durability:
         """
         return sub_calls
 
-    def wrap_search(self, base_search: Search) -> Search:
+    def wrap_search(self, base_search: Search, *, document_id: str = "") -> Search:
+        """Wrap a search. If it searches a single document, `document_id` names the document."""
         return base_search
 
     def record_turn(self, turn: Turn) -> None:

@@ -5,7 +5,7 @@ Except for the frame, the description consists of text from the documents. Each 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, islice, zip_longest
 
 from ingest.storage.tables.parquet import quote_literal
@@ -32,6 +32,7 @@ _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
 _SHARE_OF_COMMON = 2 / 3
 # The maximum number of characters for all cells of a row, and the minimum for one cell.
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
+_FRAME_CHARS = len("  columns:  and 1,000 more") + 2 * len("\n")
 _EMPTY = "(empty)"
 
 
@@ -92,13 +93,13 @@ def describe_tables(
     """
     always = ["\n".join(_render_full_table(table, max_chars)) for table in other_tables]
     room = max(0, max_chars - sum(map(len, always)))
-    in_brief = ["\n".join(_render_brief_table(table)) for table in record_tables]
+    most = int(max(max_chars * _SHARE_OF_ONE, max_chars / max(1, len(record_tables))))
+    in_brief = ["\n".join(_render_brief_table(table, most)) for table in record_tables]
     brief = _select_fitting_strings(in_brief, 0, int(room * _SHARE_OF_COLUMNS))
     room -= sum(map(len, brief.values()))
-    most = int(max(max_chars * _SHARE_OF_ONE, max_chars / max(1, len(record_tables))))
     whole: dict[int, str] = {}
     for at, table in enumerate(record_tables[: max(1, len(brief))]):
-        text = "\n".join(_render_full_table(table, most)) if table.contents else ""
+        text = _render_share(table, most) if table.contents else ""
         added = len(text) - len(brief.get(at, ""))
         # guard: table-prompt-room
         if text and (not whole or added <= room):
@@ -137,6 +138,27 @@ def _render_omission_note(table_count: int) -> Iterator[str]:
     tables = "this table" if table_count == 1 else f"these {table_count:,} tables"
     if table_count:
         yield f"There was no room for the values and rows of {tables}:"
+
+
+def _render_share(table: DescribedTable, most_chars: int) -> str:
+    """Render a table with as much of its contents as fit in its share of the characters.
+
+    If its lines do not fit, the captions of merged tables after the first are left out, then all rows but the first,
+    then the values of the columns. The result is empty if even that is too long.
+    """
+    contents = table.contents or TableContents()
+    around, first = contents.around[:1], dict(islice(contents.rows.items(), 1))
+    for shown in (
+        contents,
+        replace(contents, around=around),
+        replace(contents, around=around, rows=first),
+        replace(contents, around=around, rows=first, columns=()),
+    ):
+        text = "\n".join(_render_full_table(replace(table, contents=shown), most_chars))
+        # guard: table-prompt-share
+        if len(text) <= most_chars:
+            return text
+    return ""
 
 
 def _render_full_table(table: DescribedTable, max_chars: int = DESCRIBED_CHARS) -> Iterator[str]:
@@ -191,17 +213,18 @@ def _render_captions(contents: TableContents) -> Iterator[str]:
         yield f"  and {_format_count(more, 'more table')} with the same columns, with no room for the lines around"
 
 
-def _render_columns(table: DescribedTable) -> str:
-    shown = ", ".join(map(_render_column, table.columns[:_MAX_COLUMNS]))
-    more = len(table.columns) - _MAX_COLUMNS
-    return f"  columns: {shown}{f' and {more:,} more' if more > 0 else ''}"
+def _render_columns(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> str:
+    shown = _take_fitting_strings(list(map(_render_column, table.columns[:_MAX_COLUMNS])), most_chars)
+    more = len(table.columns) - len(shown)
+    return f"  columns: {', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}"
 
 
-def _render_brief_table(table: DescribedTable) -> Iterator[str]:
-    yield _render_table_heading(table)
+def _render_brief_table(table: DescribedTable, most_chars: int) -> Iterator[str]:
+    lines = [_render_table_heading(table)]
     if table.contents and table.contents.around and (above := to_one_line(table.contents.around[0].above)):
-        yield f"  above: {above if len(above) <= _BRIEF_CHARS else ELLIPSIS + above[-_BRIEF_CHARS:]}"
-    yield _render_columns(table)
+        lines.append(f"  above: {above if len(above) <= _BRIEF_CHARS else ELLIPSIS + above[-_BRIEF_CHARS:]}")
+    yield from lines
+    yield _render_columns(table, most_chars - sum(map(len, lines)) - _FRAME_CHARS)
 
 
 def _render_table_names(tables: Sequence[DescribedTable]) -> Iterator[str]:

@@ -6,11 +6,11 @@ from itertools import islice
 
 from retrieval.search.requests import Passage
 from rlm.answers import OfferedQuote
-from rlm.tables.opened import TextRows
+from rlm.tables.opened import OpenedTable, TextRows
 from rlm.tables.plan import TablePlan
 from rlm.tables.render import MAX_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
-from rlm.tables.working import PlanRun
+from rlm.tables.working import PlanRun, RowReading
 
 # Maximum number of cited rows. `rows_behind` lists all rows behind an answer, without this limit.
 _MAX_CITED = 50
@@ -24,13 +24,13 @@ _FEW_MARKERS = 3
 class Evidence:
     """Numbered passages, the quotations that support judged values, and the number of rows behind the answer.
 
-    `numbers` maps each row of a table to the number of its passage. `read` contains the tables whose rows a model read
-    completely. `table` is the table of the records behind the result's rows, or empty if there is none.
+    `numbers` maps each row of a table to its passages. `read` contains the tables whose rows a model read completely.
+    `table` is the table whose records the rows of the result refer to, or empty if there is no such table.
     """
 
     passages: Mapping[int, Passage]
     quotes: tuple[OfferedQuote, ...]
-    numbers: Mapping[tuple[str, int], int]
+    numbers: Mapping[tuple[str, int], Sequence[int]]
     read: frozenset[str]
     rows: int
     table: str = ""
@@ -39,7 +39,7 @@ class Evidence:
     def markers(self) -> str:
         """The markers of all rows in one string, or only the first few markers if there are many."""
         shown = self.rows if self.rows <= _get_marker_limit(bool(self.read)) else _FEW_MARKERS
-        return "".join(f"[{number}]" for number in islice(self.passages, shown))
+        return "".join(f"[{number}]" for own in islice(self.numbers.values(), shown) for number in own)
 
     def list_row_markers(self, result: SqlResult) -> Sequence[str]:
         """Return the markers for the first rows of a result.
@@ -48,12 +48,16 @@ class Evidence:
         markers.
         """
         markers = [
-            [self.numbers.get((self.table, number)) for number in row]
+            [self.numbers.get((self.table, number), ()) for number in row]
             for row in _iter_cited_rows(result, self.table, is_read=self.table in self.read)
         ]
-        if not all(row and None not in row for row in markers):
+        if not all(row and all(row) for row in markers):
             return ()
-        return ["".join(f"[{number}]" for number in row) for row in markers]
+        return ["".join(f"[{number}]" for own in row for number in own) for row in markers]
+
+    def count_cited_rows(self, text: str) -> int:
+        """Return how many of the rows behind the answer the text cites."""
+        return sum(any(f"[{number}]" in text for number in own) for own in self.numbers.values())
 
 
 def build_evidence(
@@ -61,34 +65,39 @@ def build_evidence(
 ) -> Evidence:
     """Build the evidence, with citations of the first rows behind an answer.
 
-    If a model read a row completely, only the words that support the row's values are cited. Records behind the
-    result's first rows are cited before other records.
+    If a model read a row, or passages of it, the citations are for the words that support the row's values. Records of
+    the result's first rows come before other records.
     """
     passages: list[Passage] = []
     quotes: list[OfferedQuote] = []
-    numbers: dict[tuple[str, int], int] = {}
+    numbers: dict[tuple[str, int], list[int]] = {}
     read: set[str] = set()
     for name, rows in source_rows.items():
-        opened, words = run.get_table(name), run.get_quoted_words(plan, name)
-        if words:
+        opened, readings = run.get_table(name), run.get_readings(plan, name)
+        if readings:
             read.add(name)
-        front = [number for row in _iter_cited_rows(result, name, is_read=bool(words)) for number in row]
+        front = [number for row in _iter_cited_rows(result, name, is_read=bool(readings)) for number in row]
         shown = list(islice(_move_to_front(front, rows), max(0, _MAX_CITED - len(passages))))
-        unread = [row for row in shown if row not in words]
+        unread = [row for row in shown if row not in readings]
         plain = dict(zip(unread, opened.build_passages(unread), strict=True))
         for row in shown:
-            said: list[str] = []
-            if row in words and isinstance(opened, TextRows):
-                passage, said = opened.build_quoted_passage(row, words[row])
-            else:
-                passage = plain[row]
-            passages.append(passage)
-            numbers[name, row] = len(passages)
-            quotes += [OfferedQuote(len(passages), each) for each in said]
+            cited = [(plain[row], [])] if row in plain else _cite_reading(opened, row, readings[row])
+            numbers[name, row] = list(range(len(passages) + 1, len(passages) + 1 + len(cited)))
+            for passage, said in cited:
+                passages.append(passage)
+                quotes += [OfferedQuote(len(passages), each) for each in said]
     numbered = dict(enumerate(passages, start=1))
     named = result.records.table.casefold() if result.records else ""
     table = next((name for name in source_rows if name.casefold() == named), "")
     return Evidence(numbered, tuple(quotes), numbers, frozenset(read), sum(map(len, source_rows.values())), table)
+
+
+def _cite_reading(opened: OpenedTable, row: int, reading: RowReading) -> list[tuple[Passage, list[str]]]:
+    """Return the citations for a row that a model read, each with its quotations."""
+    assert isinstance(opened, TextRows), "only documents and sections are read"
+    if reading.passages is None:
+        return [opened.build_quoted_passage(row, reading.words)]
+    return opened.build_searched_passages(reading.passages, reading.words, is_found=reading.is_found)
 
 
 def _iter_cited_rows(result: SqlResult, table: str, *, is_read: bool) -> Iterator[list[int]]:

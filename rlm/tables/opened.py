@@ -28,6 +28,7 @@ from rlm.tables.catalog import (
     get_origin_values,
     iter_sections,
 )
+from rlm.tables.searched import build_name_line
 from rlm.tables.sql import SqlTable, build_rows_select
 
 # Columns added to a table, such as judged columns, keyed by name. Each has a type, and a value for each row.
@@ -162,7 +163,10 @@ class RecordRows:
 
 
 class TextRows:
-    """Rows that are documents or sections, with the same methods as `RecordRows`. A model reads their full text."""
+    """Rows that are documents or sections, with the same methods as `RecordRows`.
+
+    A model reads their whole text, or passages of long documents.
+    """
 
     def __init__(
         self, table: TableInScope, corpus: Corpus, spans: Sequence[Handle], load_values: Callable[[], list[Cells]]
@@ -183,7 +187,9 @@ class TextRows:
         for handle, text in zip(
             self.list_handles(row_numbers), self._corpus.iter_texts(self.list_handles(row_numbers)), strict=True
         ):
-            yield f"{self._corpus.get_document(handle).title}\n{text}"
+            document = self._corpus.get_document(handle)
+            name = build_name_line(document) if self.table.kind is TableKind.DOCUMENTS else document.title
+            yield f"{name}\n{text}"
 
     def estimate_tokens(self, row_numbers: Sequence[int]) -> int:
         return sum(map(self._corpus.estimate_tokens, self.list_handles(row_numbers)))
@@ -214,6 +220,30 @@ class TextRows:
             return replace(self._corpus.load_passage(span[:0]), heading_path=(), page=None, place=place), []
         passage = self._corpus.load_passage(span[min(start for start, _ in found) : max(end for _, end in found)])
         return passage, [text[start:end] for start, end in found]
+
+    def build_searched_passages(
+        self, spans: Sequence[Handle], words: Iterable[str], *, is_found: bool
+    ) -> list[tuple[Passage, list[str]]]:
+        """Return the citations for a document of which these spans were read.
+
+        Each consists of the part of a span from the first through the last of the `words` in it, and these words as
+        spelled in the document. If no words are found, there is one empty passage, whose location states what was read.
+        """
+        left, found = list(words), []
+        for span in spans:
+            text = self._corpus.load_text(span)
+            source = QuotedText(text)
+            located = {word: at for word in left if (at := source.locate(word)) is not None}
+            if located:
+                left = [word for word in left if word not in located]
+                begin, end = min(start for start, _ in located.values()), max(end for _, end in located.values())
+                said = [text[start:end] for start, end in located.values()]
+                found.append((self._corpus.load_passage(span[begin:end]), said))
+        if found:
+            return found
+        place = "passages of the document, which the model read" if is_found else "not found in what was read"
+        empty = self._corpus.load_passage(spans[0][:0])
+        return [(replace(empty, heading_path=(), page=None, place=place), [])]
 
     def count_rows_by_document(self, row_numbers: Sequence[int]) -> Mapping[str, int]:
         return Counter(handle.document_id for handle in self.list_handles(row_numbers))

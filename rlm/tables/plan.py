@@ -60,9 +60,13 @@ with yes or no if "type" is "boolean", what to sort by if it is "label" (with th
 one for rows that fit none), what to extract from the row if it is "text", "number" or "date"; it says what applies to
 rows that do not say. "where" may hold an SQL condition over the existing columns of the table, to leave out rows
 that need not be judged; it is empty for all rows. In "sql" you use the column by its name like any other; it is NULL
-where a row was not judged, or does not contain the value to extract. In "documents" and "sections" a row is
-judged by the whole text of the document or section, however long, and by that alone: let "where" leave out those that
-cannot matter.
+where a row was not judged, or does not contain the value to extract. In "sections", and in "documents" if they are
+short, a row is judged by the whole text, however long, and by that alone: let "where" leave out those that cannot
+matter. Long documents are searched for the instruction, and each is judged by some passages found in it, which costs
+about a thousand tokens a document. So let the instruction name what to look for in words that the documents are likely
+to use. If the passages do not give the value, it is NULL, for "boolean" and "label" too; NULL never means no. If a
+question asks what documents lack, ask in the instruction for the thing itself, select the rows that are not true, and
+say in "answer" that it was not found in them.
 
 "rows_sql" selects "_row" of the records behind the answer, so that the reader can look at them: the rows that
 are counted, summed or named. They come from one table; other tables occur only in its conditions. Leave it empty if

@@ -13,7 +13,7 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import format_decimal
 
 from rlm.answers import Interval, Result, convert_to_json_value
-from rlm.checking.markers import list_sentence_spans
+from rlm.checking.markers import list_sentence_spans, merge_full_stops
 from rlm.tables.sql import SqlResult
 from rlm.untrusted import to_one_line
 
@@ -74,7 +74,7 @@ def render_sentence(
             return _render_list(result, columns, row_markers, locale)
         return render_cell(_format_figures(result, locale)[0][columns[0]]) if result.rows else _EMPTY
 
-    return _add_markers(_PLACEHOLDER.sub(fill_placeholder, template), markers, result)
+    return _add_markers(merge_full_stops(_PLACEHOLDER.sub(fill_placeholder, template)), markers, result)
 
 
 def _is_usable_sentence(template: str, result: SqlResult) -> bool:

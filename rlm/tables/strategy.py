@@ -2,13 +2,14 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.encoders.port import Embedder
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, SearchSummary, convert_to_json_value
 from rlm.corpus.corpus import Corpus
-from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError, require_not_cancelled
+from rlm.errors import LanguageModelOutputError, RunTooLargeError, SqlError, SqlRefusedError, require_not_cancelled
 from rlm.events import Delta, Drafted, Event, Planned, Routed
 from rlm.llm.port import SubCall, request_reply
 from rlm.operators.judged import Classification
@@ -44,6 +45,19 @@ _MAX_DOCUMENTS = 50
 Computed = tuple[TablePlan, SqlResult | None]
 
 
+@dataclass(frozen=True)
+class HandOver:
+    """The recursive strategy, which answers questions that are too costly for a table, and its spending limits."""
+
+    build_strategy: Callable[[], Strategy]
+    limits: str
+
+    def build_event(self, error: RunTooLargeError) -> Routed:
+        """Return the event that says why a question is handed over, and which limits hold from then on."""
+        reason = f"Recursive: filling a table would take too much without confirmation. {error.detail}"
+        return Routed("recursive", reason, self.limits)
+
+
 class TableStrategy:
     """Computes answers from the record tables in scope.
 
@@ -57,13 +71,16 @@ class TableStrategy:
         embedder: Embedder | None = None,
         *,
         fallback: Strategy | None = None,
+        beyond: HandOver | None = None,
     ) -> None:
         """Create the strategy.
 
-        If the plan states that the tables cannot answer the question, `fallback` answers it. If `fallback` is None,
-        the plan's statement is the answer.
+        If the plan states that the tables cannot answer the question, `fallback` answers it. Without `fallback`, the
+        plan's statement is the answer. If the plan would cost so much that it requires confirmation, `beyond` answers
+        the question instead. Without `beyond`, the question is refused.
         """
         self._otherwise = fallback
+        self._beyond = beyond
         self._catalog = catalog
         self._engine = engine
         self._embedder = embedder
@@ -71,15 +88,26 @@ class TableStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """Answer in the same way as `Strategy.stream`.
 
-        Raises `LanguageModelOutputError` after a second unusable plan, `SqlError`, `SqlRefusedError` or `SqlLimitError`
-        if a query cannot be run, and `RunTooLargeError` if judging many rows requires confirmation.
+        Raises `LanguageModelOutputError` after a second unusable plan, `SqlError`, `SqlRefusedError` and
+        `SqlLimitError` if a query cannot be run, and `RunTooLargeError` before many rows are judged without
+        confirmation, unless the question can be handed over.
         """
         corpus = context.corpus()
         tables = self._catalog.list_tables(corpus, context.question, context.search)
+        too_large: RunTooLargeError | None = None
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
-            plan, result = yield from self._compute_plan(context, corpus, tables, run)
-            draft = None if result is None else _build_draft(plan, result, run)
+            try:
+                plan, result = yield from self._compute_plan(context, corpus, tables, run)
+                draft = None if result is None else _build_draft(plan, result, run)
+            except RunTooLargeError as error:
+                if self._beyond is None:
+                    raise
+                too_large = error
+        if too_large is not None and self._beyond is not None:
+            yield self._beyond.build_event(too_large)
+            yield from self._beyond.build_strategy().stream(context)
+            return
         if draft is None and self._otherwise is not None:
             yield Routed("direct", f"Direct: the tables cannot answer this. {plan.answer}".strip())
             yield from self._otherwise.stream(context)
@@ -97,7 +125,8 @@ class TableStrategy:
         plans only with the tables that it is shown.
         """
         nonce, profile = context.nonce(), context.profile
-        shown = tables.build_description(profile.reading_tokens)
+        # Of many tables, few matter to a question, so their first description is short.
+        shown = tables.build_description(0 if tables.are_many and not profile.small else profile.reading_tokens)
         may_look = bool(shown.brief | shown.listed) and not profile.small
         call = build_planning_call(context.question, context.today, shown, nonce, profile, may_request_tables=may_look)
         reply = _request_plan(context, call)
@@ -199,6 +228,7 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
         low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
         yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
     yield from _iter_reading_notes(plan, run)
+    yield from _iter_not_found_notes(plan, run)
     for judged in run.list_judged_columns(plan):
         if isinstance(judged.found, Classification) and judged.found.classifier_note:
             yield judged.found.classifier_note
@@ -208,19 +238,29 @@ def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Ite
 
 
 def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
-    """Yield a note on how many of the records behind an answer are cited, unless all or none are."""
-    cited = sum(f"[{number}]" in text for number in evidence.passages)
+    """Yield a note that says how many of the records behind an answer are cited, unless all or none are."""
+    cited = evidence.count_cited_rows(text)
     if 0 < cited < evidence.rows:
         yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
 
 
 def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
-    """Yield notes on the columns that were judged by a model, and on how many records it read."""
-    columns: dict[tuple[str, int], list[str]] = defaultdict(list)
+    """Yield notes that say which columns are a model's reading of records, and how many records it read."""
+    columns: dict[tuple[str, int, int], list[str]] = defaultdict(list)
     for judged in run.list_judged_columns(plan):
-        if count := sum(1 for _ in judged.iter_quoted_words()):
-            columns[run.get_table_name(judged.column), count].append(f'"{judged.column.name}"')
-    for (table, count), names in columns.items():
+        if count := sum(1 for _ in judged.iter_words()):
+            key = run.get_table_name(judged.column), count, len(judged.passages)
+            columns[key].append(f'"{judged.column.name}"')
+    for (table, count, searched), names in columns.items():
         what = table.removesuffix("s") if count == 1 else table
         what = what if table in (DOCUMENTS, SECTIONS) else f'row{"" if count == 1 else "s"} of "{table}"'
-        yield f"The model read {count:,} {what} for {', '.join(names)}: these values are its reading."
+        part = f", passages that a search found in {searched:,} of them" if searched else ""
+        yield f"The model read {count:,} {what} for {', '.join(names)}{part}: these values are its reading."
+
+
+def _iter_not_found_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
+    """Yield a note for each column with values that were not found in the passages that were read."""
+    for judged in run.list_judged_columns(plan):
+        if count := len(judged.not_found):
+            documents = "1 document" if count == 1 else f"{count:,} documents"
+            yield f'"{judged.column.name}" is empty for {documents}: not found in what was read.'

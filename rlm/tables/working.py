@@ -3,122 +3,45 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.tables.types import ROW_NUMBER, ColumnType
+from ingest.storage.tables.types import ROW_NUMBER
 from retrieval.encoders.port import Embedder
 from rlm import events
 from rlm.answers import CellRecords, Coverage, Interval, SearchedDocument
 from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, require_not_cancelled
-from rlm.estimates import CostEstimate, estimate_judging_cost, require_confirmation
+from rlm.estimates import CostEstimate, estimate_judging_cost, estimate_searched_judging, require_confirmation
 from rlm.events import Event
 from rlm.llm.port import rebuild_error
-from rlm.operators.judged import Classification, Extraction, JudgementSource
-from rlm.operators.operators import Operators, Working
-from rlm.operators.tasks import YES
+from rlm.operators.judged import JudgementSource
+from rlm.operators.operators import Operators
+from rlm.operators.operators import Working as Judging
 from rlm.strategy import Context
 from rlm.tables.catalog import TableKind, TablesInScope
+from rlm.tables.columns import COLUMN_TYPES, JudgedColumn, judge_column, judge_document_column
 from rlm.tables.opened import Added, OpenedTable, open_table
 from rlm.tables.plan import SemanticColumn, SemanticType, TablePlan, TablePlanError
+from rlm.tables.searched import FIRST_PASSAGES, DocumentPassages, is_read_whole
 from rlm.tables.sql import SqlEngine, SqlResult
 
-_VALUE = "value"
-_TYPES = {
-    SemanticType.BOOLEAN: ColumnType.BOOLEAN,
-    SemanticType.LABEL: ColumnType.TEXT,
-    SemanticType.TEXT: ColumnType.TEXT,
-    SemanticType.NUMBER: ColumnType.NUMBER,
-    SemanticType.DATE: ColumnType.DATE,
-}
 _MAX_RESULT_ROWS = 1_000
 _MAX_SOURCE_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
-class JudgedColumn:
-    """A column with values for the rows `numbers`, in the order of `numbers`. Missing values are None."""
+class RowReading:
+    """A model's reading of a document or section for the columns of a plan.
 
-    column: SemanticColumn
-    numbers: Sequence[int]
-    values: Sequence[object]
-    found: Classification | Extraction
+    `words` are the words that support the values. `passages` are the spans that were read, or None if the whole text
+    was read. `is_found` is false if no value was found in these spans.
+    """
 
-    def build_added_column(self, row_count: int) -> tuple[ColumnType, Sequence[object]]:
-        """Return the column's type, and one value for each row of the table."""
-        values: list[object] = [None] * row_count
-        for number, value in zip(self.numbers, self.values, strict=True):
-            values[number - 1] = value
-        return _TYPES[self.column.type], values
-
-    def iter_quoted_words(self) -> Iterator[tuple[int, str]]:
-        """Yield each row that the model read, with the words that support the row's value, or an empty string."""
-        quotes = self.found.quotes or [""] * len(self.numbers)
-        for number, by, quote in zip(self.numbers, self.found.judged_by, quotes, strict=True):
-            if by is JudgementSource.MODEL:
-                yield number, quote
-
-    def compute_interval(self, counted_rows: Sequence[int]) -> Interval | None:
-        """Return the confidence interval of a count of these rows, as far as it depends on this column.
-
-        Returns None if the count is exact.
-        """
-        if not isinstance(self.found, Classification):
-            return None
-        place = {number: at for at, number in enumerate(self.numbers)}
-        missing = sum(label is None for label in self.found.labels)
-        judged = [place[number] for number in counted_rows if number in place]
-        found = self.found.compute_interval(judged, missing_count=missing)
-        others = len(counted_rows) - len(judged)
-        return found and Interval(found.low + others, found.high + others)
-
-
-def judge_column(
-    column: SemanticColumn,
-    table: OpenedTable,
-    row_numbers: Sequence[int],
-    operators: Operators,
-    *,
-    with_quotes: bool = False,
-) -> Working[JudgedColumn]:
-    """Judge rows for a column. With `with_quotes`, the model also copies the words that support each value."""
-    handles = table.list_handles(row_numbers)
-
-    def iter_row_texts(indexes: Sequence[int]) -> Iterator[str]:
-        return table.iter_texts([row_numbers[place] for place in indexes])
-
-    match column.type:
-        case SemanticType.BOOLEAN:
-            said = yield from operators.filter(
-                handles, column.instruction, texts=iter_row_texts, with_quotes=with_quotes
-            )
-            held = [None if label is None else label == YES for label in said.labels]
-            return JudgedColumn(column, row_numbers, held, said)
-        case SemanticType.LABEL:
-            said = yield from operators.classify(
-                handles, column.labels, instruction=column.instruction, texts=iter_row_texts, with_quotes=with_quotes
-            )
-            return JudgedColumn(column, row_numbers, said.labels, said)
-    wanted = {"type": "number" if column.type is SemanticType.NUMBER else "string"}
-    instruction = column.instruction
-    if column.type is SemanticType.DATE:
-        instruction = f"{instruction} Write the date as YYYY-MM-DD."
-    taken = yield from operators.extract(
-        handles, instruction, {_VALUE: wanted}, texts=iter_row_texts, with_quotes=with_quotes
-    )
-    values = [None if each is None else each[_VALUE] for each in taken.values]
-    if column.type is SemanticType.DATE:
-        values = list(map(_parse_date, values))
-    return JudgedColumn(column, row_numbers, values, taken)
-
-
-def _parse_date(value: object) -> date | None:
-    try:
-        return date.fromisoformat(str(value)[:10])
-    except ValueError:
-        return None
+    words: Sequence[str]
+    passages: Sequence[Handle] | None
+    is_found: bool = True
 
 
 class PlanRun:
@@ -167,19 +90,7 @@ class PlanRun:
         """
         waiting = [column for column in plan.semantic_columns if column not in self._judged]
         numbers = {column: self._select_rows(column) for column in waiting}
-        total = CostEstimate()
-        for column in waiting:
-            opened = self._open_table(column.table)
-            rows = numbers[column]
-            total += estimate_judging_cost(
-                len(rows),
-                opened.estimate_tokens(rows),
-                self._reader,
-                pack_limits=self._operators.limits,
-                cascade_limits=self._operators.cascade_limits,
-                with_values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
-                with_quotes=self._should_quote(opened),
-            )
+        total = sum((self._estimate_column(column, numbers[column]) for column in waiting), CostEstimate())
         # guard: large-table-runs-confirmed
         require_confirmation(total, self._context.wanted)
         for column in waiting:
@@ -210,7 +121,7 @@ class PlanRun:
             numbers = dict.fromkeys(number for first, last in ranges for number in range(first, last + 1))
             return {self._open_table(result.records.table).table.name: list(numbers)}
         names = dict.fromkeys(map(self.get_table_name, plan.semantic_columns))
-        return {name: read for name in names if (read := sorted(self.get_quoted_words(plan, name)))}
+        return {name: read for name in names if (read := sorted(self.get_readings(plan, name)))}
 
     def iter_cell_source_rows(self, result: SqlResult) -> Iterator[CellRecords]:
         """Yield the records behind each result row, and those behind cells that depend on fewer records.
@@ -230,17 +141,25 @@ class PlanRun:
     def get_table(self, name: str) -> OpenedTable:
         return self._opened[name]
 
-    def get_quoted_words(self, plan: TablePlan, table_name: str) -> dict[int, list[str]]:
-        """Return the words quoted from the documents or sections of a table that the model read, keyed by row."""
-        found: dict[int, list[str]] = defaultdict(list)
+    def get_readings(self, plan: TablePlan, name: str) -> dict[int, RowReading]:
+        """Return a model's readings of the documents or sections of a table, keyed by row."""
+        words: dict[int, list[str]] = defaultdict(list)
+        spans: dict[int, list[Handle]] = defaultdict(list)
+        whole, found = set[int](), set[int]()
         for judged in self.list_judged_columns(plan):
-            if (
-                self.get_table_name(judged.column) == table_name
-                and self._open_table(table_name).table.kind is not TableKind.RECORDS
-            ):
-                for number, words in judged.iter_quoted_words():
-                    found[number] += [words] if words else []
-        return found
+            if self.get_table_name(judged.column) != name or self._open_table(name).table.kind is TableKind.RECORDS:
+                continue
+            for number, quote in judged.iter_words():
+                words[number] += [quote] if quote else []
+                spans[number] += judged.passages.get(number, ())
+                if number not in judged.passages:
+                    whole.add(number)
+                if number not in judged.not_found:
+                    found.add(number)
+        return {
+            number: RowReading(own, None if number in whole else spans[number], number in found)
+            for number, own in words.items()
+        }
 
     def list_documents(self, plan: TablePlan, source_rows: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
         """Return the documents of the rows behind the answer and of judged rows, with the number of each kind of row.
@@ -249,7 +168,7 @@ class PlanRun:
         """
         read: dict[str, set[int]] = defaultdict(set)
         for judged in self.list_judged_columns(plan):
-            read[self.get_table_name(judged.column)].update(number for number, _ in judged.iter_quoted_words())
+            read[self.get_table_name(judged.column)].update(number for number, _ in judged.iter_words())
         counts, judged_counts = Counter[str](), Counter[str]()
         for name, numbers in source_rows.items():
             counts.update(self._opened[name].count_rows_by_document(numbers))
@@ -288,13 +207,16 @@ class PlanRun:
         units = sum(self._open_table(name).rows for name in used)
         by_row: dict[tuple[str, int], set[JudgementSource]] = defaultdict(set)
         tokens: dict[str, int] = {}
-        failed = 0
+        unread: dict[str, int] = {}
+        failed = not_found = 0
         for judged in self.list_judged_columns(plan):
             name = self.get_table_name(judged.column)
             for number, by in zip(judged.numbers, judged.found.judged_by, strict=True):
                 by_row[name, number].add(by)
             tokens[name] = max(tokens.get(name, 0), judged.found.coverage.tokens_read)
+            unread[name] = max(unread.get(name, 0), self._count_unread_tokens(judged))
             failed = max(failed, judged.found.coverage.units_failed)
+            not_found = max(not_found, judged.found.coverage.units_not_found)
         whole = sum(
             self._corpus.estimate_tokens(part.document.handle[part.table.start : part.table.end])
             for table in used.values()
@@ -306,19 +228,62 @@ class PlanRun:
         return Coverage(
             tokens_in_scope=self._corpus.size.tokens,
             tokens_read=sum(tokens.values()),
-            tokens_searched=max(0, whole - sum(tokens.values())),
+            tokens_searched=max(0, whole - sum(tokens.values())) + sum(unread.values()),
             units=units,
             units_read=read,
             units_searched=max(0, units - len(by_row)),
             units_inferred=len(by_row) - read - lost,
             units_failed=failed,
             unit="record",
+            units_not_found=not_found,
         )
+
+    def _count_unread_tokens(self, judged: JudgedColumn) -> int:
+        """Return the tokens outside the passages that were read of documents, which only code searched."""
+        return sum(
+            max(0, self._corpus.documents[number - 1].tokens - sum(map(self._corpus.estimate_tokens, spans)))
+            for number, spans in judged.passages.items()
+        )
+
+    def _estimate_column(self, column: SemanticColumn, rows: Sequence[int]) -> CostEstimate:
+        opened, limits = self._open_table(column.table), self._operators.limits
+        values = column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL)
+        quoting = self._should_quote(opened)
+        long = self._list_long_documents(opened, rows)
+        estimate = CostEstimate()
+        if long:
+            documents = [self._corpus.documents[number - 1] for number in long]
+            estimate += estimate_searched_judging(
+                [document.tokens for document in documents], self._reader, pack=limits, values=values, quoting=quoting
+            )
+        whole = sorted(set(rows).difference(long))
+        return estimate + estimate_judging_cost(
+            len(whole),
+            opened.estimate_tokens(whole),
+            self._reader,
+            pack_limits=limits,
+            cascade_limits=self._operators.cascade_limits,
+            with_values=values,
+            with_quotes=quoting,
+        )
+
+    def _list_long_documents(self, opened: OpenedTable, rows: Sequence[int]) -> list[int]:
+        """Return the rows that are documents to be searched for passages, because they are too long to be read whole.
+
+        Documents are not searched if the caller wants every record to be read.
+        """
+        if (
+            opened.table.kind is not TableKind.DOCUMENTS
+            or self._context.search_document is None
+            or self._context.wanted.every_record
+        ):
+            return []
+        documents = self._corpus.documents
+        return [number for number in rows if not is_read_whole(documents[number - 1].tokens, FIRST_PASSAGES)]
 
     def _judge_column(self, column: SemanticColumn, row_numbers: Sequence[int]) -> Iterator[Event]:
         require_not_cancelled(self._context.cancelled)
-        opened = self._open_table(column.table)
-        working = judge_column(column, opened, row_numbers, self._operators, with_quotes=self._should_quote(opened))
+        working = self._start_judging(column, row_numbers)
         while True:
             try:
                 progress = next(working)
@@ -331,6 +296,16 @@ class PlanRun:
         ):
             raise rebuild_error(found.found.failure)
         self._judged[column] = found
+
+    def _start_judging(self, column: SemanticColumn, numbers: Sequence[int]) -> Judging[JudgedColumn]:
+        opened, operators, search = self._open_table(column.table), self._operators, self._context.search_document
+        quoting = self._should_quote(opened)
+        if search is None or not self._list_long_documents(opened, numbers):
+            return judge_column(column, opened, numbers, operators, quoting=quoting)
+        query = f"{column.instruction} {self._context.question}"
+        most_chars, cancelled = operators.limits.record_chars, self._context.cancelled
+        passages = DocumentPassages(self._corpus, search, query, most_chars, cancelled=cancelled)
+        return judge_document_column(column, opened, numbers, operators, self._corpus, passages, quoting=quoting)
 
     def _should_quote(self, table: OpenedTable) -> bool:
         """Return whether rows are read completely by a model that can also copy supporting words."""
@@ -362,9 +337,9 @@ class PlanRun:
         rows = self._open_table(table_name).rows
         own = [column for column in plan.semantic_columns if self.get_table_name(column) == table_name]
         return {
-            column.name: self._judged[column].build_added_column(rows)
+            column.name: self._judged[column].build_added(rows)
             if with_judgements and column in self._judged
-            else (_TYPES[column.type], [None] * rows)
+            else (COLUMN_TYPES[column.type], [None] * rows)
             for column in own
         }
 

@@ -160,7 +160,7 @@ def test_versions_without_tables_are_told_apart_without_reading_a_file(
 def test_digests_are_forgotten_with_their_version(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
     digests = ContentDigests(engine)
     version, other = (ingested(catalog, jobs, content, "text.txt", "text.json") for content in "ab")
-    catalog.delete_digests(version)
+    catalog.delete_derived_records(version)
     assert digests.load_digests([version]) == {}
     assert digests.load_digests([other]).keys() == {other}
     document = next(each for each in catalog.list_documents("ann") if each.version.id == other)

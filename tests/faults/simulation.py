@@ -23,7 +23,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from ingest.chunking import chunk_text
 from ingest.intake import Intake, UploadRequest
@@ -32,7 +32,8 @@ from ingest.parsing.types import ParsedDocument
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.quarantine import UpkeepLimits
 from ingest.storage.blobs.store import DirectoryBlobs
-from ingest.storage.db.database import build_sqlite_url, open_database
+from ingest.storage.db.database import build_sqlite_url, open_database, read_transaction
+from ingest.storage.db.schema import cards as card_rows
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import Catalog
@@ -97,7 +98,9 @@ class Simulation:
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
         self._generations = FixedGeneration(self.index, HashingEmbedder(16), _WordCounts())
         redaction = Redaction(self.engine)
-        self._deps = WorkerDeps(self.catalog, self.jobs, redaction, blobs, self.texts, self._generations)
+        self._deps = WorkerDeps(
+            self.catalog, self.jobs, redaction, blobs, self.texts, self._generations, self._generations.made.sparse
+        )
         self._deleter = Deleter(self.catalog, redaction, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         set_fault_point_hook(self._stand)
@@ -185,7 +188,7 @@ class Simulation:
     def check_end(self) -> None:
         """What must hold when no work is left."""
         self.check_now()
-        live: set[str] = set()
+        live, ready = set[str](), set[str]()
         contents: list[str] = []
         for document in self.catalog.list_documents(_TENANT, limit=500):
             version = document.version
@@ -194,6 +197,7 @@ class Simulation:
                 assert self.crashes >= 3, f"{document.id} failed: {version.failure}"
                 continue
             assert version.state is VersionState.READY, f"{document.id} stays {version.state}"
+            ready.add(version.id)
             text = self.texts.read(version.id)
             live |= {derive_chunk_id(version.id, c.start, c.end) for c in chunk_text(text, build_markdown_layout(text))}
         assert len(contents) == len(set(contents)), "two documents have the same content"
@@ -202,6 +206,9 @@ class Simulation:
         orphans = {c.version_id for c in self.index.kept.values() if c.id not in live} - self._failed()
         assert not orphans, f"points of no live document: {orphans}"
         assert live <= set(self.index.kept), "chunks are missing"
+        with read_transaction(self.engine) as connection:
+            cards = set(connection.execute(select(card_rows.c.version_id)).scalars())
+        assert cards - self._failed() == ready, "cards are missing, or belong to no document"
 
     def close(self) -> None:
         set_fault_point_hook(None)
@@ -260,6 +267,15 @@ class _WordCounts(SparseEncoder):
 
     def encode_query(self, text: str) -> SparseVector:
         return SparseVector((len(text),), (1.0,))
+
+    def count_text_terms(self, text: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        return {len(text): 1.0}
+
+    def count_context_terms(self, context: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
+        return {len(context): 1.0}
+
+    def saturate(self, frequency: float) -> float:
+        return frequency
 
 
 class Machine(RuleBasedStateMachine):

@@ -138,7 +138,7 @@ def test_positions_go_on_where_a_page_of_them_ended(client: Client, service: tup
     for number, word in enumerate(text.split()):
         at = Box(1 + number // 3, 0.25 * (number % 3), 0.125, 0.25 * (number % 3) + 0.125, 0.25)
         builder.add(text.index(word), text.index(word) + len(word), at)
-    services.documents.catalog.delete_digests(version)
+    services.documents.catalog.delete_derived_records(version)
     services.contents.texts.delete(version)
     services.contents.texts.save_all([VersionText(version, text, None, (), positions=builder.build())])
     path = f"/v1/documents/{document}/positions"

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from api.build.language_model import RemoteLanguageModel
 from api.client import Client
 from ingest.storage.answers.redaction import WITHHELD_TEXT
+from retrieval.index.bm25 import Bm25Encoder
 from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
@@ -102,12 +104,11 @@ def ask_in_background(client: Client, question: str, **more: Any) -> dict[str, A
     return found
 
 
-def holding(home: Path) -> list[str]:
+def holding(home: Path, marks: Sequence[bytes] = (MARK.encode(), MARK.encode("utf-16-le"))) -> list[str]:
     """The files of a data folder in which the mark stands, but for the index: its engine's files have headings longer.
 
     In UTF-8 or in UTF-16.
     """
-    marks = MARK.encode(), MARK.encode("utf-16-le")
     found = []
     for path in home.rglob("*"):
         with suppress(FileNotFoundError):  # the service is running
@@ -158,3 +159,24 @@ def test_nothing_that_stood_only_in_a_deleted_document_is_left_after_answers_run
         assert (after["question"], after["usage"]) == (run["question"], run["usage"])
         events = client.http.get(f"/v1/runs/{run['id']}/events", headers={"Accept": "application/json"}).text
         assert MARK not in events + json.dumps(after)
+
+
+def test_the_words_on_the_first_page_of_a_deleted_document_are_not_left_in_a_card(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, client):
+        documents = uploaded(client)
+        cards = load_cards(tmp_path)
+        term = Bm25Encoder().encode_document(MARK).indices[0].to_bytes(4, "little")
+        marked = {version: card for version, card in cards.items() if term in card}
+        assert (len(cards), len(marked)) == (3, 2)
+        beginnings = [card[:8] for card in marked.values()]
+        assert {"catalog.sqlite", "catalog.sqlite-wal"} & set(holding(tmp_path, beginnings))
+        for name in (f"{MARK}.md", "orders.csv"):
+            assert client.http.delete(f"/v1/documents/{documents[name]}").json()["collected"]
+        assert load_cards(tmp_path).keys() == cards.keys() - marked.keys()
+        assert holding(tmp_path, beginnings) == []
+
+
+def load_cards(home: Path) -> dict[str, bytes]:
+    """Load the packed terms of all cards, by version."""
+    with closing(sqlite3.connect(home / "catalog.sqlite")) as connection:
+        return dict(connection.execute("SELECT version_id, terms FROM cards").fetchall())

@@ -30,8 +30,11 @@ from tests.support.service import running
 SUBJECTS = ("user:eve", "user:bob", "user:cy", "group:hr", "group:it")
 PERSONS = ("admin", "bob", "cy", "eve", "robot")
 CLOSED = 10
+LONG_WORDS = [f"zq{letter}word" for letter in "klmnop"]
 TWIN = "# Ledger {n}\n\nThe harbour ledger number {n} lists ships, masts and cargo.\n"
 SECRET = TWIN + "\n## Remarks\n\nThe word of this ledger is {word}.\n"
+# More than a model reads at once for a column: these ledgers are searched.
+LONG = SECRET + "\n## Log\n\n" + "The harbour ledger lists no word but wind and weather. " * 400
 PROFILE = ModelProfile("capable", 32_000, 4_000, reading_tokens=8_000, writes_code=True)
 # All reading tools of a program, and handles of documents that it was not given.
 PROGRAM = """
@@ -52,9 +55,17 @@ for name in {forbidden!r}:
 print(found, hits, counted, listed, inside, texts)
 submit({{"documents": len(listed), "refused": refused}})
 """
+COLUMN = {
+    "table": "documents",
+    "name": "ledger_word",
+    "instruction": "Which word does the ledger have?",
+    "type": "text",
+    "labels": [],
+    "where": "",
+}
 PLAN = {
-    "semantic_columns": [],
-    "sql": "SELECT name FROM documents",
+    "semantic_columns": [COLUMN],
+    "sql": "SELECT name, ledger_word FROM documents",
     "rows_sql": "SELECT _row FROM documents",
     "language": "en",
 }
@@ -98,6 +109,9 @@ class World:
 
         wait_until(ended, what="the run has ended")
 
+    def list_words(self, person: str) -> set[str]:
+        return {word for document, word in self.words.items() if self.sees(person, document)}
+
     def hidden(self, person: str) -> list[str]:
         return [document for document in self.readers if not self.sees(person, document)]
 
@@ -135,6 +149,13 @@ class World:
         return found
 
 
+def _copy_records(prompt: str) -> str:
+    """Give each record its own text as its value: a model that says all that it was shown."""
+    body = prompt[prompt.index("BEGIN records") : prompt.index("END records")]
+    records = re.findall(r"^(\d+)\. (.*)$", body, re.MULTILINE)
+    return json.dumps({number: {"words": text[:500], "answer": {"value": text[:2_000]}} for number, text in records})
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made: list[World] = []
@@ -142,6 +163,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     async def reply(prompt: str) -> str:
         if "Give a verdict on each sentence" in prompt:
             return '{"verdicts": []}'
+        if "BEGIN records" in prompt:
+            return _copy_records(prompt)
         if made[0].strategy == "table":
             return json.dumps({**PLAN, "answer": "These are the documents."})
         if made[0].strategy == "recursive":
@@ -162,6 +185,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             world.add(f"open-{number}.md", TWIN.format(n=number), "open", "", None, year)
             world.add(f"closed-{number}.md", TWIN.format(n=number), "closed", "", readers, year)
             world.add(f"secret-{number}.md", SECRET.format(n=number, word=word), "closed", word, readers, year)
+        for number, word in enumerate(LONG_WORDS):
+            readers = [SUBJECTS[number % len(SUBJECTS)]]
+            world.add(f"long-{number}.md", LONG.format(n=number, word=word), "closed", word, readers, 1800 + number)
         waiting = services.jobs.count_unfinished_jobs
         wait_until(lambda: not any(waiting().values()), what="everything is indexed")
         yield world
@@ -218,6 +244,9 @@ def test_no_answer_and_no_prompt_has_anything_of_a_closed_document(world: World,
         if strategy == "recursive":
             seen, hidden = len(world.readers) - len(world.forbidden), len(world.forbidden)
             assert answer["result"]["value"] == {"documents": seen, "refused": 2 * hidden}
+        if strategy == "table":
+            searched = [word for word in LONG_WORDS if word in json.dumps(answer["table"]["rows"])]
+            assert searched == [word for word in LONG_WORDS if word in world.list_words(person)]
         read = world.http.get(f"/v1/answers/{answer['id']}", headers=world.of(person))
         assert read.status_code == 200
         world.change(chance.choice(list(world.readers)), readers=["group:hr"])
@@ -270,7 +299,11 @@ def test_the_log_of_a_run_is_withheld_once_something_in_its_scope_is_closed(worl
     world.change(document, readers=["user:eve"])
     events = world.http.get(f"{at}/events", headers=log).json()["events"]
     assert {each["kind"] for each in events if "withheld" not in each["body"]} == {"start", "end"}
-    assert name not in world.http.get(f"{at}/events", headers=world.of("bob")).text
+    stream = world.http.get(f"{at}/events", headers=world.of("bob")).text
+    sent = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: ")]
+    ended = json.loads(sent[-1])
+    answer = ended["run"].pop("answer")  # this model repeats what it was shown
+    assert name not in "".join([*sent[:-1], json.dumps(ended), _without_text(json.dumps(answer))])
 
 
 def test_conversations_and_answers_are_their_askers(world: World) -> None:

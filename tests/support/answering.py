@@ -113,6 +113,7 @@ def pipeline(
     check: CheckMode = CheckMode.JUDGE,
     helpers: HelperModels | None = None,
     sandbox: Sandbox | None = None,
+    sql: SqlEngine | None = None,
 ) -> Iterator[tuple[AnswerPipeline, CallableChat | None]]:
     """Answers over these documents, and the chat model that they come from; None is no model."""
     blobs = MemoryBlobs()
@@ -121,7 +122,7 @@ def pipeline(
     chat = None if model is None else CallableChat(answer=model)
     sandbox = sandbox or build_sandbox(SandboxIsolation.PLAIN)
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), catalog, texts)
-    parts = PipelineComponents(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
+    parts = PipelineComponents(catalog, texts, RecordTables(blobs), sql or SqlEngine(), scheduler, encoder, sandbox)
     try:
         yield AnswerPipeline(searcher, LoadedModel(chat, profile), parts, check_mode=check, helpers=helpers), chat
     finally:

@@ -1,8 +1,10 @@
 """Contexts of strategies over a few documents in memory, with the real search over them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from itertools import count
+from types import MappingProxyType
+from typing import Any
 
 from ingest.chunking import chunk_text
 from ingest.storage.documents.catalog import VisibleVersion
@@ -16,11 +18,12 @@ from retrieval.index.port import IndexedChunk
 from retrieval.search.search import Searcher
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimate_tokens_from_length
 from rlm.corpus.handles import Handle
+from rlm.corpus.withheld import WithheldSource, withhold_nothing
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.passages import build_search
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerScope
-from rlm.strategy import Context
+from rlm.strategy import Context, Search
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
@@ -29,8 +32,18 @@ TODAY = date(2024, 5, 17)
 CAPABLE = ModelProfile("capable", 32_000, 4_000, reading_tokens=8_000)
 
 
-def corpus_of(documents: Mapping[str, str], *, markdown: bool = True) -> Corpus:
-    """A corpus of texts by title."""
+def corpus_of(
+    documents: Mapping[str, str],
+    *,
+    markdown: bool = True,
+    names: Mapping[str, str] = MappingProxyType({}),
+    attributes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    withheld: WithheldSource = withhold_nothing,
+) -> Corpus:
+    """A corpus of texts by title.
+
+    `names` are the names of their files by title; the others are called `TITLE.md`. `attributes` are their metadata.
+    """
     texts = Texts(MemoryBlobs())
     found: list[CorpusDocument] = []
     for number, (title, text) in enumerate(documents.items(), 1):
@@ -41,8 +54,10 @@ def corpus_of(documents: Mapping[str, str], *, markdown: bool = True) -> Corpus:
             title=title,
             chunks=chunk_text(text, build_markdown_layout(text) if markdown else Layout()),
         )
-        found.append(CorpusDocument(handle, title, f"{title}.md", "default", estimate_tokens_from_length(len(text))))
-    return Corpus(found, texts, "ann")
+        name = names.get(title, f"{title}.md")
+        tokens = estimate_tokens_from_length(len(text))
+        found.append(CorpusDocument(handle, title, name, "default", tokens, attributes.get(title, {})))
+    return Corpus(found, texts, "ann", withheld_source=withheld)
 
 
 class _Open:
@@ -95,6 +110,16 @@ def searcher_over(corpus: Corpus) -> Searcher:
         )
         index.upsert_chunks(indexed, [Bm25Encoder().encode_document(each) for each in words])
     return Searcher(FixedGeneration(index, HashingEmbedder()), _Open(corpus), corpus._texts)
+
+
+def document_search_over(corpus: Corpus) -> Callable[[str], Search]:
+    """The search within each document of the corpus, by words."""
+    searcher = searcher_over(corpus)
+
+    def search_document(document_id: str) -> Search:
+        return build_search(searcher, AnswerScope("ann", documents=(document_id,)), corpus.used, widened_chars=None)
+
+    return search_document
 
 
 def context_over(

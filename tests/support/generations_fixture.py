@@ -41,7 +41,7 @@ class GenerationsFixture(WorkerFixture):
         self.states, self.checked_at = IndexStates(self.engine), 1_000.0
         self.check_parts = (self.catalog, self.states, self.jobs, self.records, store, self.open)
         self.checks = IndexChecks(*self.check_parts, clock=lambda: self.checked_at, pause=lambda: None)
-        self.deps = WorkerDeps(self.catalog, self.jobs, self.redaction, self.blobs, self.texts, self.open)
+        self.deps = WorkerDeps(self.catalog, self.jobs, self.redaction, self.blobs, self.texts, self.open, self.sparse)
         self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
         self.collect = CollectTask(self.deps)
         self.deleter = Deleter(self.catalog, self.redaction, self.open, self.texts, self.blobs)

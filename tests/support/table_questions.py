@@ -14,10 +14,10 @@ from rlm.events import Drafted, Event
 from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerScope
-from rlm.strategy import Context
+from rlm.strategy import Context, Search
 from rlm.tables.catalog import TableCatalog
 from rlm.tables.sql import SqlEngine
-from rlm.tables.strategy import TableStrategy
+from rlm.tables.strategy import HandOver, TableStrategy
 from tests.fakes.rule_subcalls import Answer, RuleSubCalls
 from tests.fakes.sql_here import sql_engine_here
 from tests.support.contexts import TODAY
@@ -50,6 +50,8 @@ class TableQuestion:
     cancelled: Callable[[], bool] = not_cancelled
     sql: SqlEngine = field(default_factory=sql_engine_here)
     fault: Callable[[SubCall], SubFailure | str | None] = lambda call: None
+    search_document: Callable[[str], Search] | None = None
+    beyond: HandOver | None = None
     planned: list[SubCall] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -58,7 +60,7 @@ class TableQuestion:
 
     def ask(self, question: str = "What do the tables say?") -> Draft:
         """The draft that the strategy ends with."""
-        strategy = TableStrategy(TableCatalog(self.records), self.sql, self.embedder)
+        strategy = TableStrategy(TableCatalog(self.records), self.sql, self.embedder, beyond=self.beyond)
         context = Context(
             question,
             AnswerScope("tenant"),
@@ -70,6 +72,7 @@ class TableQuestion:
             lambda: "0123456789abcdef",
             TODAY,
             self.cancelled,
+            search_document=self.search_document,
         )
         self.events.extend(strategy.stream(context))
         last = self.events[-1]

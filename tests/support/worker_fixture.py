@@ -77,6 +77,7 @@ class WorkerFixture:
             self.blobs,
             self.texts,
             self.generations,
+            self.generations.made.sparse,
         )
         self.ingest, self.embed, self.collect = (
             IngestTask(self.deps, PlainParser()),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import BinaryIO
 
-from ingest.chunking import build_row_omissions, chunk_text
+from ingest.chunking import build_row_omissions, chunk_text, find_second_headers
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import (
     DEFAULT_ENTRY_LIMITS,
@@ -37,6 +37,7 @@ from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language, detect_language
 from retrieval.index.port import IndexedChunk, IndexWriter, SparseVector
+from retrieval.search.cards import draft_card
 from workers.deps import WorkerDeps, WorkerStopping
 from workers.tasks.access import write_permissions_of_new_points
 from workers.tasks.entries import EntryStore
@@ -202,7 +203,14 @@ class IngestTask:
             reach_fault_point("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
-            reports = [replace(version.report, digests=digests[version.version.id]) for version in parsed]
+            reports = [
+                replace(
+                    version.report,
+                    digests=digests[version.version.id],
+                    card=draft_card(version.parsed.text, deps.sparse),
+                )
+                for version in parsed
+            ]
             lost += deps.jobs.finish_ingest(reports, on_unused_blob=deps.blobs.delete)
             reach_fault_point("ingest.committed")
         return failures + [
@@ -284,6 +292,7 @@ class IngestTask:
         if is_alone:  # small documents pass through this stage too fast to be shown
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
+        parsed = replace(parsed, layout=find_second_headers(parsed.text, parsed.layout))
         chunks = chunk_text(parsed.text, parsed.layout, parsed.positions, check_cancelled=turn.check_turn)
         unsearched = build_row_omissions(parsed.text, parsed.layout, parsed.positions)
         parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))

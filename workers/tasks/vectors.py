@@ -59,13 +59,22 @@ def _extract_cells(text: str) -> str:
     return "\n".join(" ".join(_pipe.sub(" ", line).split()) if line.startswith("|") else line for line in lines)
 
 
+def _shorten_header(header: str) -> str:
+    """Shorten a header to its maximum length. A second row, with years or units, gets up to half of the characters."""
+    lines = header.split("\n")
+    if len(header) <= MAX_TABLE_HEADER_CHARS or len(lines) < 3 or not _rule.fullmatch(lines[1]):
+        return header[:MAX_TABLE_HEADER_CHARS]
+    second = lines[2][: MAX_TABLE_HEADER_CHARS // 2]
+    return f"{lines[0][: MAX_TABLE_HEADER_CHARS - len(second) - 1]}\n{second}"
+
+
 def build_indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> IndexedText:
     """Build the indexed text of a chunk.
 
     `text` begins at code point `offset` and contains the chunk and its table's header.
     """
     above = layout.find_table_header(chunk.start)
-    header = text[above[0] - offset : above[1] - offset][:MAX_TABLE_HEADER_CHARS] if above else ""
+    header = _shorten_header(text[above[0] - offset : above[1] - offset]) if above else ""
     return IndexedText(
         build_context_line(title, chunk.heading_path), header, text[chunk.start - offset : chunk.end - offset]
     )

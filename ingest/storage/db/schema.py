@@ -93,6 +93,18 @@ content_digests = Table(
     Column("fence", Integer, nullable=False),
 )
 
+# The card of each version: the terms on its first page; see `ingest.storage.documents.cards`. There is no foreign key,
+# because the previous release deletes versions without deleting their cards.
+cards = Table(
+    "cards",
+    metadata,
+    Column("version_id", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("maker", String(128), nullable=False),
+    Column("language", String(32), nullable=False),
+    Column("terms", LargeBinary, nullable=False),
+)
+
 tenants = Table(
     "tenants",
     metadata,

@@ -27,6 +27,7 @@ from ingest.storage.documents import deletions
 from ingest.storage.documents.attributes import build_metadata_conditions
 from ingest.storage.documents.batch_records import Batch
 from ingest.storage.documents.batches import add_accepted_file, lock_batch, require_open_batch
+from ingest.storage.documents.cards.store import delete_cards
 from ingest.storage.documents.digests import delete_digests, record_digests, select_digested_versions
 from ingest.storage.documents.document_progress import load_document_progress
 from ingest.storage.documents.entries import count_nesting, delete_staged_entries, list_failed_entries, list_staged_keys
@@ -83,6 +84,7 @@ _VISIBLE_QUERY = (
         documents.c.name,
         documents.c.attributes,
         documents.c.readers,
+        versions.c.name,
     )
     .join(documents, documents.c.id == versions.c.document_id)
     .where(
@@ -421,10 +423,12 @@ class Catalog:
                     if job.version_id in known:
                         record_digests(connection, job, digests)
 
-    def delete_digests(self, version_id: str) -> None:
-        """Delete the digests of a version before its text and tables are removed."""
+    def delete_derived_records(self, version_id: str) -> None:
+        """Delete the digests and the card of a version before its text and tables are removed."""
         with write_transaction(self._engine) as connection:
             delete_digests(connection, version_id)
+            # guard: card-deleted-with-version
+            delete_cards(connection, [version_id])
 
     def delete_staged_entries(self, version_id: str) -> None:
         """Delete the staged entries of a version whose blobs have been removed."""
@@ -471,7 +475,7 @@ class Catalog:
         with read_transaction(self._engine) as connection:
             rows = connection.execute(_VISIBLE_QUERY, wanted).all()
         return {
-            row[0]: VisibleVersion(row[0], row[1], row[2], row[3] or row[4], row[5], parse_readers(row[6]))
+            row[0]: VisibleVersion(row[0], row[1], row[2], row[3] or row[4], row[5], parse_readers(row[6]), row[7])
             for row in rows
         }
 

@@ -11,6 +11,7 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import iter_slices, lock_documents, lock_jobs
 from ingest.storage.db.schema import deletions, document_attributes, documents, jobs, metadata, versions
+from ingest.storage.documents.cards.store import delete_cards
 from ingest.storage.documents.listing import refresh_listing
 from ingest.storage.documents.records import Deletion, Version, VersionState, derive_deletion_id
 from ingest.storage.documents.rows import DeletedDocument, build_version, list_nested_documents, load_document
@@ -138,6 +139,8 @@ def _erase_documents(
             .values(deleted_at=time.time(), active_version_id=None, name="", title=None, attributes={}, entry_path=None)
         )
         connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))
+        # guard: card-deleted-with-document
+        delete_cards(connection, [row.id for row in rows])
         connection.execute(
             insert(deletions),
             [

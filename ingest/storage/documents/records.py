@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from ingest.storage.digests import Digest
+from ingest.storage.documents.cards.records import CardDraft
 from ingest.storage.queue.records import Failure, Job
 from ingest.storage.texts.layout import Omission
 
@@ -199,7 +200,7 @@ class Deletion:
 class IngestReport:
     """The result of an ingest that has indexed all chunks of a version.
 
-    `digests` contains the digests of the version's stored files, keyed by file key.
+    `digests` contains the digests of the version's stored files, keyed by file key. `card` is the version's card.
     """
 
     job: Job
@@ -210,6 +211,7 @@ class IngestReport:
     omissions: tuple[Omission, ...] = ()
     entries: tuple[Entry, ...] = ()
     digests: Mapping[str, Digest] = field(default_factory=dict)
+    card: CardDraft | None = None
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class DeletedDocument:
 
 @dataclass(frozen=True)
 class VisibleVersion:
-    """The active version of a live document, with the fields shown in search results."""
+    """The active version of a live document, with the fields shown in search results. `name` is the file's name."""
 
     version_id: str
     document_id: str
@@ -88,6 +88,7 @@ class VisibleVersion:
     title: str
     attributes: Mapping[str, Any]
     readers: frozenset[str] | None = None
+    name: str = ""
 
     def is_visible_to(self, readers: Readers) -> bool:
         """Return whether a principal with these subjects may see the document."""

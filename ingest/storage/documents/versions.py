@@ -19,6 +19,7 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.db.database import iter_slices, lock_documents, lock_tenant, read_clock
 from ingest.storage.db.schema import documents, jobs, versions
 from ingest.storage.documents.attributes import store_attributes
+from ingest.storage.documents.cards.store import record_card
 from ingest.storage.documents.digests import record_digests
 from ingest.storage.documents.listing import refresh_listing
 from ingest.storage.documents.metadata import merge_metadata, require_own_access
@@ -318,6 +319,8 @@ def mark_version_searchable(connection: Connection, report: IngestReport) -> Non
         .values(**found, **stage, chunks_embedded=0, chunks_reused=0, tokens=0)
     )
     record_digests(connection, job, report.digests)
+    if report.card is not None:
+        record_card(connection, job, report.card)
     # guard: staged-version
     if not staged:
         _activate_version(connection, job)

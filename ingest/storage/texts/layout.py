@@ -6,7 +6,7 @@ recorded as omissions.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -52,12 +52,17 @@ class Heading:
 
 @dataclass(frozen=True)
 class TableSpan:
-    """A table. Its header, including the rule below it, is `text[start:header_end]`. Its name is its caption."""
+    """A table. Its header, including the rule below it, is `text[start:header_end]`.
+
+    Its name is the text of its caption. If the first row below the header belongs to the header, because it contains
+    the years or units of the columns, the row ends at `second_header_end`.
+    """
 
     start: int
     header_end: int
     end: int
     name: str = ""
+    second_header_end: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,17 @@ class Layout:
         return self.places[at - 1] if at else None
 
     def find_table_header(self, offset: int) -> tuple[int, int] | None:
-        """Return the span of the header of the table whose rows contain a code point, or None if no table does."""
+        """Return the span of the header of the table whose rows contain a code point, or None.
+
+        The span includes the second row of a header, unless the code point is in that row.
+        """
         at = bisect_right(self.tables, offset, key=lambda table: table.start)
-        if at and self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
-            return self.tables[at - 1].start, self.tables[at - 1].header_end
-        return None
+        if not at or not self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
+            return None
+        table = self.tables[at - 1]
+        second = table.second_header_end
+        # guard: second-header-repeated
+        return table.start, second if second is not None and second <= offset else table.header_end
 
 
 NO_LAYOUT = Layout()
@@ -184,7 +195,7 @@ def dump_layout(layout: Layout) -> dict[str, Any]:
     return {
         "headings": [(each.level, each.start, each.end, each.title) for each in layout.headings],
         "places": [(each.kind, each.number, each.start, each.name) for each in layout.places],
-        "tables": [(each.start, each.header_end, each.end, each.name) for each in layout.tables],
+        "tables": [_dump_table(each) for each in layout.tables],
     }
 
 
@@ -210,23 +221,36 @@ def parse_layout(raw: object, *, character_count: int) -> Layout:
             )
             for each in columns["places"]
         )
-        tables = tuple(  # Tables in early layouts had no names.
-            TableSpan(
-                _require_whole_number(each[0]),
-                _require_whole_number(each[1]),
-                _require_whole_number(each[2]),
-                _require_string(each[3]) if each[3:] else "",
-            )
-            for each in columns["tables"]
-        )
+        tables = tuple(map(_parse_table, columns["tables"]))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise LayoutError("The layout is malformed.") from error
     _require_span_order([(each.start, each.end) for each in headings], character_count)
     _require_span_order([(each.start, each.start) for each in places], character_count)
     _require_span_order([(each.start, each.end) for each in tables], character_count)
-    if not all(each.start <= each.header_end <= each.end for each in tables):
-        raise LayoutError("A table's header extends beyond the table.")
+    if not all(_is_header_inside(each) for each in tables):
+        raise LayoutError("A table's header is outside of the table.")
     return Layout(headings, places, tables)
+
+
+def _dump_table(table: TableSpan) -> tuple[int | str, ...]:
+    second = () if table.second_header_end is None else (table.second_header_end,)
+    return (table.start, table.header_end, table.end, table.name, *second)
+
+
+def _parse_table(row: Sequence[object]) -> TableSpan:
+    """Parse a table. Tables in early layouts have no name and no second header row."""
+    return TableSpan(
+        _require_whole_number(row[0]),
+        _require_whole_number(row[1]),
+        _require_whole_number(row[2]),
+        _require_string(row[3]) if row[3:] else "",
+        _require_whole_number(row[4]) if row[4:] else None,
+    )
+
+
+def _is_header_inside(table: TableSpan) -> bool:
+    last = table.header_end if table.second_header_end is None else table.second_header_end
+    return table.start <= table.header_end <= last <= table.end
 
 
 def dump_omissions(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str]]:

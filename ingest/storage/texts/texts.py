@@ -66,11 +66,14 @@ class Texts:
     Reading raises `ContentChangedError` if a file was changed outside Leadline, and `TextLostError` if it is missing.
     """
 
-    def __init__(self, blobs: Blobs, digests: DigestRecords | None = None) -> None:
-        """Open the store. If `digests` is given, all content is verified against its digest when it is read."""
+    def __init__(self, blobs: Blobs, digests: DigestRecords | None = None, *, cached_maps: int = 64) -> None:
+        """Initialize the store. If `digests` is given, all content is compared with its digest when it is read.
+
+        `cached_maps` is the number of maps that stay in memory.
+        """
         self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
         self._blobs = self._checked or blobs
-        self._map = lru_cache(maxsize=64)(self._load_map)
+        self._map = lru_cache(maxsize=cached_maps)(self._load_map)
         self._positions = lru_cache(maxsize=8)(self._load_positions)
 
     def save(

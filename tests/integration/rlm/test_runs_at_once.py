@@ -171,7 +171,7 @@ def test_nothing_of_one_run_appears_in_another_and_each_spends_its_own_budget(an
         results = list(pool.map(run, [answering] * TENANTS, range(TENANTS), budgets))
     for number, (answer, outputs) in enumerate(results):
         own = f"['{secret(number)}']"
-        assert outputs[0] == f"nothing left over\nsaw {own} ['{tenant(number)}'] 7 characters\n"
+        assert outputs[0] == f"nothing left over\nsaw {own} ['{tenant(number)} (t.txt)'] 7 characters\n"
         written = " ".join([*outputs, answer.text, *(cited.quote for cited in answer.citations), *answer.reasons])
         assert not [other for other in range(TENANTS) if other != number and tenant(other) in written]
         assert answer.usage.calls == budgets[number]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.chunking import chunk_text, list_unindexed_rows
+from ingest.chunking import chunk_text, find_second_headers, list_unindexed_rows
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.layout import Layout, TableSpan, build_markdown_layout, build_pages
 from ingest.storage.texts.positions import PositionsBuilder, SheetCell
@@ -146,6 +146,77 @@ def test_a_header_is_never_cut_off_from_the_first_row() -> None:
         chunks = chunk_text(text, Layout(tables=(table,)), max_chars=max_chars)
         assert not [chunk for chunk in chunks if len(before) < chunk.end <= header_end]
         assert all(text[chunk.end - 1] == "|" for chunk in chunks[1:])
+
+
+def _lay_out(*rows: str) -> tuple[str, Layout]:
+    """A Markdown table with a paragraph above it."""
+    before = "Some words above.\n\n"
+    text = before + "\n".join([rows[0], "| --- " * rows[0].count(" |") + "|", *rows[1:]])
+    header_end = text.index("\n", text.index("\n| ---") + 1) if len(rows) > 1 else len(text)
+    return text, Layout(tables=(TableSpan(len(before), header_end, len(text)),))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "| | 2023 | 2022 |",
+        "| (in millions) | 2023 | 2022 |",
+        "| | June 30, 2023 | 31. Dezember 2022 |",
+        "| | Q3 2023 | FY 23 |",
+        "| | 30.06.2023 | 2022/23 |",
+        "| | (1) | 2 |",
+        "| | kg | mg/l |",
+        "| [EUR] | % | |",
+        "| (in millions) | 2023 | Other |",
+    ],
+)
+def test_a_row_of_years_or_units_belongs_to_the_header(second: str) -> None:
+    text, layout = _lay_out("| | Sales | Costs |", second, "| Ropes | $1,204 | 12 |", "| Buoys | 3 | 4 |")
+    (table,) = find_second_headers(text, layout).tables
+    assert table.second_header_end is not None
+    assert text[table.header_end + 1 : table.second_header_end] == second
+
+
+@pytest.mark.parametrize(
+    ("second", "third"),
+    [
+        ("| Founded | 1998 | 2004 |", "| Buoys | 3 | 4 |"),  # a label
+        ("| | 1,204 | 12.5 |", "| Buoys | 3 | 4 |"),  # amounts
+        ("| | 2,023 | 2,022 |", "| Buoys | 3 | 4 |"),
+        ("| | the ropes of the whole harbour | 2 |", "| Buoys | 3 | 4 |"),
+        ("| | red | blue |", "| Buoys | white | green |"),  # words above words
+        ("| | 2023 | 2022 |", "| | 2021 | 2020 |"),  # no row has a label
+        ("| (1,935) | 2023 | 2022 |", "| Buoys | 3 | 4 |"),
+        ("| | | |", "| Buoys | 3 | 4 |"),
+        ("| | 2023 | 2022 |", ""),  # the only row
+        ("2023,2022", "3,4"),
+    ],
+)
+def test_a_row_of_values_does_not_belong_to_the_header(second: str, third: str) -> None:
+    text, layout = _lay_out(*filter(None, ["| | Sales | Costs |", second, third]))
+    assert find_second_headers(text, layout) == layout
+
+
+def test_a_table_without_a_header_has_no_second_row() -> None:
+    text = "| | 2023 |\n| Ropes | 4 |"
+    layout = Layout(tables=(TableSpan(0, 0, len(text)),))
+    assert find_second_headers(text, layout) == layout
+    text, layout = _lay_out("| | Sales |")
+    assert find_second_headers(text, layout) == layout
+
+
+def test_a_row_of_years_is_never_cut_off_from_the_row_below() -> None:
+    rows = [f"| rope {n:04} | {'x' * 40} |" for n in range(40)]
+    text, layout = _lay_out("| name | value |", "| (in francs) | 2023 |", "| rope | 5 |", *rows)
+    marked = find_second_headers(text, layout)
+    (table,) = marked.tables
+    assert table.second_header_end is not None
+    for max_chars in range(130, 300, 7):
+        chunks = chunk_text(text, marked, max_chars=max_chars)
+        assert not [chunk for chunk in chunks if table.start < chunk.end <= table.second_header_end]
+        below = [chunk for chunk in chunks if chunk.start > table.second_header_end]
+        assert below
+        assert {marked.find_table_header(chunk.start) for chunk in below} == {(table.start, table.second_header_end)}
 
 
 def test_of_very_long_tables_the_first_rows_are_in_chunks_and_the_others_are_named() -> None:

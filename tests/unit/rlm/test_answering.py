@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from rlm.answers import Answer, AnswerStatus, Check
 from rlm.build import HelperModels
 from rlm.checking.checker import CheckMode
 from rlm.direct import NOTHING_FOUND
-from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError
+from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError, RunTooLargeError
 from rlm.events import Checking, Completed, Condensed, Delta, Event, Routed
 from rlm.llm.budgets import Limits, Price
 from rlm.requests import (
@@ -27,6 +28,7 @@ from rlm.requests import (
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.sandbox_here import SandboxHere
+from tests.fakes.sql_here import sql_engine_here
 from tests.support.answering import CAPABLE, by_stage, pipeline
 
 DOCUMENTS = {
@@ -69,6 +71,13 @@ def test_a_small_scope_is_read_whole_answered_in_one_call_and_judged_in_another(
     assert (sentence.check, sentence.citations) == (Check.VERIFIED, (1,))
     assert answer.citations[0].quote == "keeper of the lighthouse was Ada Brandt"
     assert answer.citations[0].verified
+
+
+def test_the_models_that_answer_and_judge_are_told_the_names_of_files() -> None:
+    with pipeline(DOCUMENTS, by_stage(ANSWER, judge=verdict("supported"))) as (answering, chat):
+        asked(answering)
+        assert chat is not None
+        assert [prompt.count("\nHarbour.md\n") for prompt in chat.prompts] == [1, 1]
 
 
 @pytest.mark.parametrize("said", [verdict("not_supported", "It names nobody."), '{"verdicts": []}', "nonsense"])
@@ -174,6 +183,51 @@ def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answ
     assert [each.strategy for each in events if isinstance(each, Routed)] == ["table", "direct"]
     assert answer.reasons == ("Direct: the tables cannot answer this. No table has keepers.",)
     assert answer.searched.queries == ("Who kept the lighthouse?", "keeper")
+
+
+COLUMN = {
+    "table": "documents", "name": "keeper", "instruction": "Who kept it?", "type": "text", "labels": [], "where": "",
+}  # fmt: skip
+JUDGING = json.dumps(
+    {
+        "semantic_columns": [COLUMN],
+        "sql": "SELECT title, keeper FROM documents",
+        "rows_sql": "",
+        "language": "en",
+        "answer": "The keepers:",
+    }
+)
+COSTLY = replace(CAPABLE, price=Price(Decimal(5_000), Decimal(5_000)))
+PROGRAM = "```python\nsubmit('Nobody knows.')\n```"
+
+
+def test_a_table_that_costs_too_much_is_handed_to_a_program_which_has_the_usual_limits() -> None:
+    large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
+    choice = json.dumps({"why": "Of each document.", "strategy": "table", "queries": []})
+    model, sandbox, sql = by_stage(PROGRAM, route=choice, plan=JUDGING), SandboxHere(), sql_engine_here()
+    with pipeline(large, model, profile=COSTLY, sandbox=sandbox, check=CheckMode.OFF, sql=sql) as (answering, chat):
+        events = iter(answering.stream(AnswerRequest("Who kept each of them?", SCOPE)))
+        first, second = (next(each for each in events if isinstance(each, Routed)) for _ in range(2))
+        with suppress(BudgetExhaustedError):  # at this price, a program can hardly begin
+            list(events)
+        assert chat is not None
+        assert not any("BEGIN records" in prompt for prompt in chat.prompts)
+    assert (first.strategy, second.strategy) == ("table", "recursive")
+    assert "3 records" in second.reason
+    assert second.estimate == "At most 500 calls of the language model, 15 min, $1.00."
+
+
+@pytest.mark.parametrize("strategy", [StrategyName.TABLE, StrategyName.AUTO])
+def test_a_costly_table_is_refused_where_it_was_asked_for_or_no_program_can_run(strategy: StrategyName) -> None:
+    large = {**DOCUMENTS, "Log": "The wind blew from the west and the crew mended sails. " * 2_000}
+    choice = json.dumps({"why": "Of each document.", "strategy": "table", "queries": []})
+    profile = replace(COSTLY, writes_code=strategy is StrategyName.TABLE)
+    model = by_stage(PROGRAM, route=choice, plan=JUDGING)
+    with (
+        pipeline(large, model, profile=profile, sandbox=SandboxHere(), sql=sql_engine_here()) as (answering, _),
+        pytest.raises(RunTooLargeError, match="3 records"),
+    ):
+        asked(answering, wanted=AnswerOptions(strategy))
 
 
 def test_the_models_that_choose_plan_answer_and_judge_are_told_the_same_day() -> None:

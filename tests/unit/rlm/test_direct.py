@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from ingest.storage.documents.records import UsedVersions
 from rlm.answers import AnswerStatus, Draft
+from rlm.corpus.corpus import Corpus
 from rlm.direct import DirectStrategy
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
@@ -34,7 +36,11 @@ ANSWER = (
 def run(calls: ScriptedCalls, question: str = "Who kept the lighthouse?", **how: object) -> list[Event]:
     documents = how.pop("documents", {"Harbour": HARBOUR, "Wreck": SHIP})
     assert isinstance(documents, dict)
-    return list(DirectStrategy().stream(context_over(corpus_of(documents), calls, question, **how)))  # type: ignore[arg-type]
+    return run_over(corpus_of(documents), calls, question, **how)
+
+
+def run_over(corpus: Corpus, calls: ScriptedCalls, question: str, **how: object) -> list[Event]:
+    return list(DirectStrategy().stream(context_over(corpus, calls, question, **how)))  # type: ignore[arg-type]
 
 
 def drafted(events: list[Event]) -> Draft:
@@ -91,18 +97,70 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
 def test_the_model_is_told_which_documents_it_sees_whole() -> None:
     calls = ScriptedCalls({"answer": "So it is [1]."})
     run(calls)
-    assert "\nShown whole: Harbour; Wreck.\nDocuments in scope that are not shown: 0.\n" in calls.calls[0].prompt
+    assert "\nShown whole: Harbour.md; Wreck.md.\nDocuments in scope that are not shown: 0.\n" in calls.calls[0].prompt
     many = {f"Note {number}": f"Nothing of note on day {number}." for number in range(300)}
     run(calls, "What is noted on day 7?", documents={**many, **LONG})
     prompt = calls.calls[1].prompt
-    told = re.search(r"\nShown whole: (.*); and (\d+) more\.\n.* not shown: (\d+)\.\n", prompt, re.DOTALL)
+    told = re.search(r"\nShown whole: (.*); and (\d+) more\.\n.* not shown: (\d+)\. The nearest", prompt, re.DOTALL)
     assert told is not None
     assert all(f"\n{title}\nNothing of note" in prompt for title in told[1].split("; "))
     assert told[1].count("; ") == 39
-    assert 40 + int(told[2]) + ("Shown in part: Log." in prompt) + int(told[3]) == 303
+    assert 40 + int(told[2]) + ("Shown in part: Log.md." in prompt) + int(told[3]) == 303
     small = ScriptedCalls({"answer": quoting(0, "", "")})
     run(small, profile=SMALL)
     assert "Shown" not in small.calls[0].prompt
+    assert ".md" not in small.calls[0].prompt
+
+
+LOOK_ALIKES = {
+    f"FORM {n}": f"# Risks\n\nThe plant may be closed. {'The weather was mild and sales rose. ' * 1_000}"
+    for n in range(30)
+}
+
+
+def named_in(prompt: str) -> list[str]:
+    """The documents that a prompt names although it shows nothing of them."""
+    (line,) = re.findall(r"not shown: \d+\. (?:The nearest|They) are: (.*)\.$", prompt, re.MULTILINE)
+    return str(line).split("; ")
+
+
+def test_of_the_documents_of_which_nothing_is_shown_the_nearest_are_named() -> None:
+    names = {title: f"Brandt_{1990 + n}.pdf" for n, title in enumerate(LOOK_ALIKES)}
+    calls = ScriptedCalls({"answer": "So it is [1]."})
+    corpus = corpus_of(LOOK_ALIKES, names=names)
+    context = context_over(corpus, calls, "May the plant be closed?", profile=replace(CAPABLE, reading_tokens=200))
+    list(DirectStrategy().stream(context))
+    prompt = calls.calls[0].prompt
+    assert re.search(r"^FORM \d+ \(Brandt_\d+\.pdf\) > Risks$", prompt, re.MULTILINE)
+    named = named_in(prompt)
+    assert len(set(named)) == 8
+    assert not any(f"\n{each}" in prompt for each in named), "a document is either shown or named"
+
+
+def test_a_document_that_is_only_named_is_named_by_its_file_and_recorded() -> None:
+    documents = {**LONG, **{f"Leaf {n}": "Nothing." for n in range(20)}}
+    corpus = corpus_of(documents, names={"Leaf 7": "Brandt_2007.pdf"})
+    calls = ScriptedCalls({"answer": "So it is [1]."})
+    context = context_over(corpus, calls, "Who kept the lighthouse for Brandt?")
+    corpus.used = UsedVersions("work")
+    list(DirectStrategy().stream(context))
+    assert named_in(calls.calls[0].prompt) == ["Leaf 7 (Brandt_2007.pdf)"]
+    assert "v11" in corpus.used.work.versions, "deleting it then removes its name"
+    assert "v10" not in corpus.used.work.versions
+
+
+def test_a_document_closed_meanwhile_is_not_named() -> None:
+    closed = set[str]()
+    calls = ScriptedCalls({"answer": "So it is [1]."})
+    corpus = corpus_of(LOOK_ALIKES, withheld=lambda *, at_once=False: closed)
+    context = context_over(corpus, calls, "May the plant be closed?", profile=replace(CAPABLE, reading_tokens=200))
+    list(DirectStrategy().stream(context))
+    named = named_in(calls.calls[0].prompt)
+    closed |= {each.handle.document_id for each in corpus.documents if each.line in named}
+    list(DirectStrategy().stream(context))
+    again = named_in(calls.calls[1].prompt)
+    assert len(again) == 8
+    assert not set(named) & set(again)
 
 
 def section(name: str, days: int, **other: str) -> str:

@@ -4,15 +4,29 @@ from decimal import Decimal
 
 import pytest
 
+from ingest.storage.tables.store import RecordTables
 from rlm.errors import RunTooLargeError
-from rlm.estimates import MAX_UNCONFIRMED_DOLLARS, CostEstimate, estimate_judging_cost, require_confirmation
+from rlm.estimates import (
+    MAX_UNCONFIRMED_DOLLARS,
+    CostEstimate,
+    estimate_judging_cost,
+    estimate_searched_judging,
+    require_confirmation,
+)
 from rlm.llm.budgets import Limits, Price
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.operators import Operators, run_operator
 from rlm.operators.packing import PackLimits
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions
+from rlm.tables.catalog import TableInScope, TableKind
+from rlm.tables.columns import judge_document_column
+from rlm.tables.opened import open_table
+from rlm.tables.plan import SemanticColumn, SemanticType
+from rlm.tables.searched import DocumentPassages
+from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.support.contexts import corpus_of, document_search_over
 from tests.support.kinds_of_lines import LABELS, corpus_and_records, kind, lines
 
 PROFILE = ModelProfile("priced", 8_000, 1_000, slice_tokens=1_000, price=Price(Decimal(1), Decimal(4)))
@@ -45,6 +59,42 @@ def test_copying_the_words_that_results_rest_on_is_estimated_within_a_factor_of_
     )
     assert found.quotes == [clause] * len(records)
     assert found.usage.completion_tokens / 2 <= estimate.completion_tokens <= 2 * found.usage.completion_tokens
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_column_over_documents_by_search_is_estimated_within_a_factor_of_two(share: float) -> None:
+    facts = "".join(f"\n\nThe auditor of unit {at} is a firm. {'It stays in office. ' * 46}" for at in range(40))
+    corpus = corpus_of({f"Report {at}": f"Firm {at}.{facts}" for at in range(20)})
+    capable = ModelProfile("capable", 131_072, 8_192)
+    pack = PackLimits.from_profile(capable)
+    missing = {f"Report {at}" for at in range(round(share * 20))}
+
+    def rule(text: str) -> object:
+        return {"value": None if text.partition(" (")[0] in missing else "a firm"}
+
+    calls = RuleSubCalls(rule)
+    passages = DocumentPassages(corpus, document_search_over(corpus), "Which firm is the auditor?", pack.record_chars)
+    column = SemanticColumn("documents", "auditor", "Which firm is the auditor?", SemanticType.TEXT)
+    table = open_table(TableInScope("documents", TableKind.DOCUMENTS, (), 20), corpus, RecordTables(MemoryBlobs()))
+    operators = Operators(corpus, calls, limits=pack)
+    found = run_operator(judge_document_column(column, table, range(1, 21), operators, corpus, passages))
+    assert len(found.not_found) == len(missing)
+    tokens = [each.tokens for each in corpus.documents]
+    assert min(tokens) > 4_000
+    estimate = estimate_searched_judging(tokens, capable, pack=pack, values=True)
+    assert found.found.usage.calls / 2 <= estimate.calls <= 2 * found.found.usage.calls
+    assert found.found.usage.prompt_tokens / 2 <= estimate.prompt_tokens <= 2 * found.found.usage.prompt_tokens
+    assert estimate.records == 20
+
+
+def test_twenty_long_filings_are_estimated_at_less_than_sixty_thousand_tokens_and_two_readings_are_said() -> None:
+    profile = ModelProfile("capable", 131_072, 8_192)
+    pack = PackLimits.from_profile(profile)
+    estimate = estimate_searched_judging([100_000] * 20, profile, pack=pack, values=True, quoting=True)
+    assert estimate.prompt_tokens < 60_000
+    assert "over 20 records (8 of them read twice)" in estimate.to_sentence()
+    together = estimate + estimate_judging_cost(5, 500, profile, pack_limits=pack, cascade_limits=None)
+    assert (together.records, together.reread) == (25, 8)
 
 
 def test_a_classifier_makes_a_large_table_cheaper() -> None:

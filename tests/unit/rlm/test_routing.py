@@ -33,6 +33,35 @@ def test_the_model_chooses_and_says_why() -> None:
     assert all(text in prompt for text in ("2 documents", "messages (id integer): 25 rows", "How many complain?"))
 
 
+def test_documents_are_named_nearest_first_and_recorded() -> None:
+    names = {f"Form {n}": f"Brandt_{1950 + n}.pdf" for n in range(60)}
+    corpus = corpus_of(dict.fromkeys(names, "Text."), names=names)
+    calls = ScriptedCalls({"route": chosen("direct")})
+    choose_route("What did form 1978 say?", TODAY, corpus, ALL, TABLES, calls, "nonce")
+    lines = [line for line in calls.calls[0].prompt.splitlines() if line.startswith("- ")]
+    assert lines[0] == "- Form 28 (Brandt_1978.pdf)"
+    assert (len(lines), lines[-1]) == (41, "- and 20 more documents")
+    assert len(corpus.used.work.versions) == 40
+
+
+def test_documents_are_listed_with_their_dates_so_that_the_latest_can_be_named() -> None:
+    corpus = corpus_of(
+        {"Minutes": "Text.", "Notes": "Text."}, attributes={"Minutes": {"held": "2024-03-01", "by": "A"}}
+    )
+    calls = ScriptedCalls({"route": chosen("direct", ("Minutes of March, budget",))})
+    choose_route("What do the latest minutes say?", TODAY, corpus, ALL, TABLES, calls, "nonce")
+    prompt = calls.calls[0].prompt
+    assert "\n- Minutes.md, held 2024-03-01\n- Notes.md\n" in prompt
+    assert "Today is Friday, 2024-05-17." in prompt
+
+
+def test_what_is_not_here_is_answered_directly_which_names_the_nearest_documents() -> None:
+    found, calls = routed(chosen("not_here"))
+    assert (found.strategy, found.queries) == (StrategyName.DIRECT, ())
+    assert found.reason == "Direct: no document here seems to be about this. It counts rows."
+    assert "Strategies available here: direct, table, recursive, not_here." in calls.calls[0].prompt
+
+
 def test_searches_come_with_the_choice_and_are_few() -> None:
     found, _ = routed(chosen("direct", ("late delivery", " ", *"abcdef")))
     assert found.queries == ("late delivery", "a", "b", "c")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.checking.markers import list_sentence_spans
+from rlm.checking.markers import list_sentence_spans, merge_full_stops
 
 
 def split(text: str) -> list[str]:
@@ -57,3 +57,15 @@ def test_spans_are_in_order_and_leave_out_only_white_space(text: str) -> None:
     assert "".join(split(text)).split() == text.split() or "".join("".join(split(text)).split()) == "".join(
         text.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "merged"),
+    [
+        ("It was sold by Brandt Inc..", "It was sold by Brandt Inc."),
+        ("Sold by Inc.. Then by Ltd.. ", "Sold by Inc. Then by Ltd. "),
+        ("And so on... From a..b to ../x, 3.. 4", "And so on... From a..b to ../x, 3.. 4"),
+    ],
+)
+def test_an_abbreviation_at_the_end_of_a_sentence_has_one_full_stop(text: str, merged: str) -> None:
+    assert merge_full_stops(text) == merged

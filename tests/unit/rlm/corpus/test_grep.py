@@ -55,7 +55,7 @@ def test_matches_are_found_across_the_ends_of_windows(monkeypatch: pytest.Monkey
 def test_a_hit_is_its_line() -> None:
     corpus = corpus_of("one\ntwo\nthree whales here\nfour\nfive")
     (hit,) = grep(corpus, "WHALES", ignore_case=True).hits
-    assert (hit.matched, hit.text, hit.title) == ("whales", "three whales here", "Title 1")
+    assert (hit.matched, hit.text, hit.title) == ("whales", "three whales here", "Title 1 (1.md)")
     assert corpus.load_text(hit.match) == "whales"
     assert corpus.load_text(hit.line) == "three whales here"
 
@@ -65,7 +65,12 @@ def test_a_long_line_is_shown_around_its_match_only() -> None:
     (hit,) = grep(corpus, "whale").hits
     assert corpus.load_text(hit.line) == hit.text
     assert "whale" in hit.text
-    assert len(hit.text) < 1_000
+    assert len(hit.text) == 2_000
+    for line in (f"{'x' * 900} whale {'y' * 900}", f"whale {'y' * 1_900}", f"{'x' * 1_900} whale"):
+        (hit,) = grep(corpus_of(f"first\n{line}\nlast"), "whale").hits
+        assert hit.text == line
+    (hit,) = grep(corpus_of(f"{'x' * 5_000}whale"), "whale").hits
+    assert hit.text == f"{'x' * 1_995}whale"
 
 
 @given(st.text(alphabet="ab\n", min_size=1, max_size=60), st.integers(0, 60), st.integers(0, 60), st.integers(1, 3))

@@ -229,8 +229,8 @@ def test_long_runs_leave_out_their_oldest_cells(sandbox: Sandbox) -> None:
 
 
 def test_the_opening_is_of_the_same_size_however_large_the_corpus_is(sandbox: Sandbox) -> None:
-    small = Asked(sandbox, in_code("submit(None)"), documents=(SHIPS,) * 12)
-    large = Asked(sandbox, in_code("submit(None)"), documents=(SHIPS * 20,) * 60)
+    small = Asked(sandbox, in_code("submit(None)"), documents=(SHIPS,) * 45)
+    large = Asked(sandbox, in_code("submit(None)"), documents=(SHIPS * 20,) * 120)
     assert len(large.root.prompts[0]) < 1.2 * len(small.root.prompts[0])
 
 

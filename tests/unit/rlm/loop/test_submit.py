@@ -257,6 +257,29 @@ def test_of_a_long_sentence_a_short_handle_is_quoted_to_the_ends_of_its_words() 
     assert len(cited.quote) == 500
 
 
+def test_evidence_begins_and_ends_at_a_word() -> None:
+    words = [f"customized{number}" for number in range(1_000)]
+    quote = "customized500 customized501"
+    (cited,) = Desk(" ".join(words)).submit("So it is.", [quote]).cited
+    shown = cited.passage.text
+    assert quote in shown
+    assert 2_900 < len(shown) < 3_050
+    assert set(shown.split()) < set(words)
+    assert " ".join(words)[cited.passage.start : cited.passage.end] == shown
+    (cited,) = Desk(f"{words[0]} {quote} {words[1]}").submit("So it is.", [quote]).cited
+    assert cited.passage.text == f"{words[0]} {quote} {words[1]}", "nothing is cut at the edges of a document"
+    (cited,) = (
+        Desk("字" * 5_000 + quote + "字" * 5_000)
+        .submit("So it is.", [{"document": "doc-1", "start": 5_000, "end": 5_000 + len(quote)}])
+        .cited
+    )
+    assert len(cited.passage.text) > 3_000, "a script without spaces is not cut"
+
+
+def test_a_value_that_ends_in_a_full_stop_ends_its_sentence() -> None:
+    assert Desk().submit(f"Most was sold by {'Brandt Inc.'}.").text == "Most was sold by Brandt Inc."
+
+
 def test_every_quotation_of_a_long_document_is_found_however_it_is_typed() -> None:
     book = "\n".join(f"Sentence number {n} stands on\nits own two lines." for n in range(35_000))
     assert len(book) < 2_000_000

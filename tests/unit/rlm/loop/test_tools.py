@@ -147,6 +147,31 @@ def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:
     return made
 
 
+def test_limits_that_are_reached_again_and_again_are_one_note() -> None:
+    kit = Toolkit()
+    for _ in range(20):
+        kit.tools["grep"]("Ship", limit=2)
+    assert kit.toolbox.pop_notes() == [
+        "grep() stopped after 2 matches; cursor='0:26' continues. So did 19 earlier calls in this cell."
+    ]
+    kit.tools["grep"]("Ship", limit=2)
+    assert kit.toolbox.pop_notes() == ["grep() stopped after 2 matches; cursor='0:26' continues."]
+
+
+def test_each_tool_names_documents_by_title_and_file_and_takes_these_names() -> None:
+    def search(corpus: Corpus) -> Search:
+        return lambda query, top_k: [corpus.load_passage(each.handle[:20]) for each in corpus.documents]
+
+    kit = Toolkit(SHIPS, BOOK, search=search)
+    names = ["Title 1 (1.md)", "Title 2 (2.md)"]
+    assert [each["title"] for each in kit.tools["outline"]()] == names
+    assert [each["title"] for each in kit.tools["records"](by="document")] == names
+    assert [each["title"] for each in kit.tools["search"]("whale", 2)] == names
+    assert {each["title"] for each in kit.tools["grep"]("whale")["hits"]} == {names[1]}
+    assert kit.tools["read"](names[1]) == BOOK
+    assert kit.tools["count"]("whale", within=names[0])["total"] == 0
+
+
 def test_search_is_limited_to_a_document_or_a_part_of_one() -> None:
     kit = Toolkit(BOOK, "A whale in another book.", search=finding((2, 0, 7), (1, 7, 20), (1, 30, 45)))
     search = kit.tools["search"]

@@ -41,7 +41,10 @@ def test_pages_and_searches_that_do_not_give_all_say_so(sandbox: Sandbox) -> Non
     asked = Asked(
         sandbox, in_code("print(len(outline()), len(outline(offset=50)))"), in_code("submit(None)"), documents=many
     )
-    assert "50 20\nNote: outline() gave documents 0 to 49 of 70: outline(offset=50) continues." in asked.shown
+    assert (
+        "50 20\nNote: outline() gave documents 0 to 49 of 70, and 20 remain: outline(offset=50) continues."
+        in asked.shown
+    )
     sections = "".join(f"# Part {n}\n\nText.\n\n" for n in range(5))
     asked = Asked(
         sandbox,

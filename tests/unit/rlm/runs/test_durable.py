@@ -426,6 +426,23 @@ def test_a_search_finds_again_what_it_found_but_nothing_that_was_deleted_since()
     assert searched(log, []) == before[:1]
 
 
+def test_searches_of_single_documents_are_told_apart_though_their_query_is_the_same() -> None:
+    log = MemoryLog()
+
+    def find(found: Sequence[Passage], document: str) -> Sequence[Passage]:
+        run = DurableRun(RUN, log)
+        try:
+            return run.wrap_search(lambda query, top_k: found, document_id=document)("Why?", 10)
+        finally:
+            run.close()
+
+    first, second = [passage("One.")], [passage("Two.", document="doc-2")]
+    assert find(first, "doc-1") == first
+    assert find(second, "doc-2") == second
+    assert find([], "doc-2") == second, "though the search of the other document was not repeated first"
+    assert find([], "doc-1") == first
+
+
 def test_nonces_are_the_same_in_each_attempt_and_differ_between_runs_and_prompts() -> None:
     first, again, other = (
         DurableRun(RUN, MemoryLog()),

@@ -1,6 +1,6 @@
 """Which tables a question may be about, and how they are described."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -277,6 +277,84 @@ def test_tables_with_the_same_columns_are_one_that_says_where_its_rows_are_from(
     ]
     assert [corpus.load_text(handle) for handle in opened.list_handles([5, 2])] == ["8,shelf,cheap", "2,chair,8"]
     assert [(each.text, each.heading_path[-1]) for each in opened.build_passages([4])] == [("7,stool,", "row 1")]
+
+
+def _table(title: str, heading: str, *rows: str) -> str:
+    rule = "|---" * (rows[0].count("|") + 1) + "|"
+    return "\n".join([f"# {title}", "", f"## {heading}", "", f"|{rows[0]}|", rule, *(f"|{row}|" for row in rows[1:])])
+
+
+def _list_records(tmp_path: Path, files: Mapping[str, str]) -> list[tuple[str, int | None]]:
+    corpus, records = ingested(tmp_path, files)
+    tables = TableCatalog(records).list_tables(corpus).tables
+    return [(table.name, table.rows) for table in tables if table.kind is TableKind.RECORDS]
+
+
+@pytest.mark.parametrize("header", [" |2022|2023", "Item |June 30, 2022|June 30, 2023"])
+def test_unrelated_tables_of_different_documents_stay_apart(tmp_path: Path, header: str) -> None:
+    files = {
+        "harbour.md": _table("Harbour board", "Costs", header, "ropes|1|2", "buoys|3|4"),
+        "school.md": _table("Village school", "Costs", header, "chalk|5|6", "books|7|8"),
+    }
+    assert _list_records(tmp_path, files) == [("costs_harbour_board", 2), ("costs_village_school", 2)]
+
+
+def test_tables_without_telling_names_are_still_merged_within_a_document(tmp_path: Path) -> None:
+    one = _table("Harbour board", "Costs", " |2022|2023", "ropes|1|2", "buoys|3|4")
+    other = _table("Quays", "Costs", " |2022|2023", "stone|5|6", "sand|7|8")
+    assert _list_records(tmp_path, {"harbour.md": f"{one}\n\n{other}"}) == [("costs", 4)]
+
+
+def test_documents_with_the_same_title_are_told_apart_by_their_file_names(tmp_path: Path) -> None:
+    files = {
+        f"{name}.md": _table("Annual report", "Costs", " |2022|2023", "ropes|1|2", "buoys|3|4")
+        for name in ("north harbour", "south harbour")
+    }
+    assert [name for name, _ in _list_records(tmp_path, files)] == ["costs_north_harbour", "costs_south_harbour"]
+
+
+def test_a_merged_table_is_named_after_the_words_that_its_titles_have_in_common(tmp_path: Path) -> None:
+    files = {
+        "a.md": _table("Harbour board of Orrel", "Costs", "item|sum", "ropes|1", "buoys|3"),
+        "b.md": _table("Harbour board of Ostrel", "Costs", "item|sum", "chains|5", "lamps|7"),
+        "c.md": _table("Village school", "Costs", "what|when|2023", "chalk|May|5", "books|June|7"),
+    }
+    assert [name for name, _ in _list_records(tmp_path, files)] == ["costs_harbour_board_of", "costs_village_school"]
+
+
+def test_names_that_no_other_table_has_are_left_as_they_are(tmp_path: Path) -> None:
+    files = {
+        "a.md": _table("Harbour board", "Ropes", " |2022|2023", "ropes|1|2", "buoys|3|4"),
+        "b.md": _table("Harbour board", "Books", " |2022|2023", "chalk|5|6", "books|7|8"),
+    }
+    assert [name for name, _ in _list_records(tmp_path, files)] == ["ropes", "books"]
+
+
+def test_equally_relevant_tables_with_telling_names_come_first(tmp_path: Path) -> None:
+    parts = [
+        _table(f"Part {at}", f"T{at}", f"{at}|{at + 50}" if at != 4 else "item|sum", "3|4", "5|6") for at in range(6)
+    ]
+    corpus, records = ingested(tmp_path, {"parts.md": "\n\n".join(parts)})
+    scope = TableCatalog(records).list_tables(corpus, "How much?", lambda *_: ())
+    assert [table.name for table in scope.tables[:2]] == ["t4", "t0"]
+
+
+def test_no_table_takes_more_than_its_share_of_a_description(tmp_path: Path) -> None:
+    def report(at: int) -> str:
+        notes = f"Note {at}: " + "amounts in thousands, before the settlement of all claims. " * 5
+        rows = "".join(f"| {'kind ' * 9}{row} | {'place ' * 9}{row} | {row} |\n" for row in range(20))
+        return f"# Costs {at}\n\n{notes}\n\n| kind | place | sum |\n|---|---|---|\n{rows}\nBelow: {notes}\n"
+
+    files = {f"{at}.md": report(at) for at in range(6)}
+    files |= {f"{name}.csv": f"{name},amount\n1,2\n3,4\n" for name in ("moth", "hawk", "plume", "owl")}
+    corpus, records = ingested(tmp_path, files)
+    described = TableCatalog(records).list_tables(corpus).build_description()
+    costs = described.text[: described.text.index('\nTable "moth"')]
+    assert costs.startswith('Table "costs", 120 rows')
+    assert '  above "Costs 0" (20 rows): Note 0' in costs
+    assert '"place" text: 20 different' in costs
+    assert len(costs) <= DESCRIBED_CHARS / 3
+    assert described.whole == {"costs", "moth", "hawk", "plume", "owl"}
 
 
 def test_names_of_files_become_names_that_sql_takes(tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def test_markers_stand_before_the_stop_of_the_first_sentence(text: str, marked: 
     assert render_sentence(text, result(("Ann B. Lee", 7)), "[1][2]") == marked
 
 
+def test_a_value_that_ends_in_a_full_stop_ends_its_sentence() -> None:
+    found = result(("Brandt Inc.", 7))
+    assert render_sentence("Most came from {name}.", found, "") == "Most came from Brandt Inc."
+    assert render_sentence("Most came from {name}.", found, "[1]") == "Most came from Brandt Inc [1]."
+
+
 @pytest.mark.parametrize("template", ["{row_count}", "{Late orders}.", "1"])
 def test_figures_alone_are_no_sentence_and_stand_in_a_table_that_names_them(template: str) -> None:
     found = result((76,), columns=("Late orders",))

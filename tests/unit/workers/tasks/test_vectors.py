@@ -1,21 +1,26 @@
 """What is encoded, and what is taken from chunks that say the same."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ingest.chunking import find_second_headers
 from ingest.intake import UploadRequest
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.queue.records import JobKind
 from ingest.storage.texts.chunks import Chunk
-from ingest.storage.texts.layout import Layout, TableSpan
+from ingest.storage.texts.layout import Layout, TableSpan, dump_layout, parse_layout
 from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language
+from tests.support.parsing import ParserHere
 from tests.support.worker_fixture import WorkerFixture, no
+from workers.tasks.ingest import IngestTask
 from workers.tasks.vectors import (
+    MAX_TABLE_HEADER_CHARS,
     Portion,
     VectorWriter,
     build_indexed_text,
@@ -133,6 +138,44 @@ def test_rows_stand_under_the_header_of_their_table_for_bm25_and_the_encoder() -
     weight = dict(zip(found.indices, found.values, strict=True))
     (sales,) = set(encoder.encode_document("sales").indices)
     assert weight[sales] == pytest.approx(CONTEXT_WEIGHT * 2.2 / (CONTEXT_WEIGHT + 1.2))
+
+
+def test_rows_stand_under_the_years_of_their_columns(worker: WorkerFixture) -> None:
+    rows = "".join(f"| Quay {at} | {'stone ' * 9}{at} | {at} |\n" for at in range(40))
+    text = (
+        f"# Costs\n\n| | Harbour | Harbour |\n|---|---|---|\n| (in francs) | 2023 | 2022 |\n| Ropes | 5 | 6 |\n{rows}"
+    )
+    version = put(worker, text).version.id
+    assert IngestTask(worker.deps, ParserHere()).run_jobs_together(worker.jobs.claim(JobKind.INGEST), no) == []
+    first, *later = texts_of(worker, version)
+    assert first.count("2023") == 1
+    assert len(later) > 1
+    assert all(each.startswith("Costs\nHarbour Harbour\n(in francs) 2023 2022\nQuay") for each in later)
+
+
+def test_versions_from_before_keep_the_texts_of_their_chunks() -> None:
+    names, years, row = "| | Harbour |", "| (in francs) | 2023 |", "| Ropes | 5 |"
+    text = "\n".join([names, "| --- | --- |", years, row])
+    start = text.index(row)
+    chunk = Chunk(1, start, len(text), (), None)
+    stored = {"headings": [], "places": [], "tables": [[0, text.index(years) - 1, len(text), "Costs"]]}
+    before = parse_layout(stored, character_count=len(text))
+    assert str(build_indexed_text("T", chunk, text, before)) == "T\nHarbour\nRopes 5"
+    now = find_second_headers(text, before)
+    assert str(build_indexed_text("T", chunk, text, now)) == "T\nHarbour\n(in francs) 2023\nRopes 5"
+    assert parse_layout(dump_layout(now), character_count=len(text)) == now
+    assert json.loads(json.dumps(dump_layout(before))) == stored
+
+
+@pytest.mark.parametrize(("name_chars", "year_chars"), [(40, 8), (400, 8), (400, 300), (40, 400)])
+def test_a_long_header_leaves_room_for_the_years_of_its_columns(name_chars: int, year_chars: int) -> None:
+    names, years = f"| {'n' * name_chars} | b |", f"| | 2023{'y' * year_chars} |"
+    text = "\n".join([names, "| --- | --- |", years, "| Ropes | 5 |"])
+    layout = Layout(tables=(TableSpan(0, text.index(years) - 1, len(text), "", text.index("\n| Ropes")),))
+    header = build_indexed_text("T", Chunk(1, text.index("| Ropes"), len(text), (), None), text, layout).header
+    assert len(header) <= MAX_TABLE_HEADER_CHARS
+    assert header.startswith("| nnn")
+    assert "| | 2023y" in header
 
 
 def test_the_encoder_reads_cells_without_what_draws_their_table() -> None:

@@ -1,0 +1,133 @@
+"""The cards of documents that a reader may not see change nothing that the reader is shown, not even a score."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.intake import Replacement, UploadRequest
+from ingest.storage.documents.cards.store import Cards
+from ingest.storage.documents.records import DocumentChange
+from retrieval import build
+from retrieval.search.cards import CardRanker
+from retrieval.search.requests import ExtraQuery
+from retrieval.search.search import Mode, Searcher, SearchRequest
+from retrieval.search.visibility import CachedVisibility
+from tests.support.generations_fixture import GenerationsFixture
+from tests.support.installations import OURS
+from workers.tasks.access import ReaderSync
+
+OPEN = ("Acme", "Borealis", "Cedar", "Dunlin")
+# Some are named like open documents, so that they would take a word's weight or a first place from those.
+NAMES = (*OPEN, "Egret", "Acme Borealis Cedar Dunlin Egret")
+SEGMENTS = ("boats", "cranes", "docks", "engines", "ferries", "gears")
+EVE = frozenset({"user:eve"})
+OTHERS = (frozenset({"user:bob"}), frozenset({"group:hr", "user:bob"}), frozenset[str]())
+QUERIES: tuple[dict[str, Any], ...] = (
+    {"query": "By how much did revenue of Dunlin grow in boats?"},
+    {"query": "revenue of Egret in docks", "feedback": True},
+    {"query": "Borealis gears", "grouped": True},
+    {"query": "revenue of Cedar", "also": (ExtraQuery("revenue of Acme", Mode.HYBRID),)},
+)
+STEPS = st.one_of(
+    st.tuples(st.just("add"), st.sampled_from(NAMES), st.sampled_from(OTHERS)),
+    st.tuples(st.just("rename"), st.sampled_from(NAMES), st.integers(0, 9)),
+    st.tuples(st.just("edit"), st.sampled_from(NAMES), st.integers(0, 9)),
+    st.tuples(st.just("close"), st.sampled_from(OTHERS), st.integers(0, 9)),
+    st.tuples(st.just("open and close"), st.sampled_from(OTHERS), st.integers(0, 9)),
+    st.tuples(st.just("delete"), st.just(""), st.integers(0, 9)),
+)
+
+
+class World:
+    """Open documents that resemble each other, and closed ones that come, change and go."""
+
+    def __init__(self, home: Path) -> None:
+        self.at = GenerationsFixture(home, build.build_embedded_store(home, OURS))
+        at = self.at
+        ranker = CardRanker(Cards(at.engine), at.sparse, at.catalog.load_corpus_version)
+        self.searcher = Searcher(at.open, CachedVisibility(at.catalog), at.texts, cards=ranker)
+        self.closed: list[str] = []
+        self.added = 0
+        for name in OPEN:
+            self.write(name, None)
+        # While a tenant has no access list, the words of a deleted document count in BM25 until the index is compacted.
+        self.write("Fulmar", OTHERS[0])
+        self.shown = self.list_shown()
+
+    def write(self, name: str, readers: frozenset[str] | None, replaces: Replacement | None = None) -> str:
+        """Upload a document that differs from others in its first line, or the new content of a document."""
+        self.added += 1
+        said = "\n\n".join(f"## Revenue\n\n{f'Revenue of {each} grew by nine percent. ' * 15}" for each in SEGMENTS)
+        request = UploadRequest("ann", "default", f"scan{self.added}.md", readers=readers, replaces=replaces)
+        with self.at.intake.receive_upload(request) as upload:
+            upload.write(f"# Annual report\n\nReport {self.added} of {name}.\n\n{said}\n".encode())
+            document = upload.accept().document
+        self.at.work_off()
+        return document.id
+
+    def change(self, document: str, **values: Any) -> None:  # noqa: ANN401 - of a document
+        self.at.catalog.change_document("ann", document, DocumentChange(**values, changed=frozenset(values)), None)
+        ReaderSync(self.at.catalog, self.at.open).sync_all_documents()
+
+    def step(self, kind: str, value: Any, last: Any) -> None:  # noqa: ANN401 - of `STEPS`
+        if kind == "add":
+            self.closed.append(self.write(value, last))
+            return
+        if not self.closed:
+            return
+        document = self.closed[last % len(self.closed)]
+        if kind == "rename":
+            self.change(document, title=value)
+        elif kind == "edit":
+            self.write(value, None, Replacement(document, None))
+        elif kind == "delete":
+            self.closed.remove(document)
+            self.at.deleter.delete_document("ann", document)
+        else:
+            if kind == "open and close":
+                self.change(document, readers=EVE)
+            self.change(document, readers=value)
+
+    def list_shown(self) -> list[Any]:
+        """All that a reader is shown by some searches, with every score and reason."""
+        requests = [SearchRequest("ann", top_k=30, readers=EVE, **each) for each in QUERIES]
+        return [[(hit, dict(hit.why)) for hit in self.searcher.search(request).hits] for request in requests]
+
+    def reset(self) -> None:
+        while self.closed:
+            self.step("delete", "", 0)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("home"))
+    yield made
+    made.at.open.close()
+    made.at.engine.dispose()
+
+
+def test_documents_are_lifted_in_this_world(world: World) -> None:
+    assert all("document" in hits[0][1] for hits in world.shown)
+    assert len({hit.passage.document_id for hits in world.shown for hit, _ in hits}) == len(OPEN)
+    mine = world.write("Egret", EVE)
+    assert world.list_shown() != world.shown
+    world.at.deleter.delete_document("ann", mine)
+    assert world.list_shown() == world.shown
+
+
+@given(st.lists(STEPS, min_size=1, max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_documents_that_a_reader_may_not_see_change_no_hit_score_or_reason(
+    world: World, steps: list[tuple[str, Any, Any]]
+) -> None:
+    try:
+        for step in steps:
+            world.step(*step)
+            assert world.list_shown() == world.shown
+    finally:
+        world.reset()
+    assert world.list_shown() == world.shown

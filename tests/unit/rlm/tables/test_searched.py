@@ -1,0 +1,303 @@
+"""Columns over documents by search: what is read of long documents, what is cited, and what an empty cell says."""
+
+import json
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ingest.storage.tables.places import Location
+from ingest.storage.tables.store import RecordTables
+from retrieval.search.requests import Passage
+from rlm.answers import AnswerStatus, Draft
+from rlm.checking.checker import locate_citations
+from rlm.corpus.corpus import Corpus
+from rlm.errors import DocumentGoneError, RunTooLargeError
+from rlm.events import Delta, Drafted, Event, Routed
+from rlm.llm.budgets import Price
+from rlm.llm.port import SubCall, SubFailure
+from rlm.llm.profiles import ModelProfile
+from rlm.requests import AnswerOptions
+from rlm.strategy import Context, Search
+from rlm.tables.strategy import HandOver
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.support.contexts import corpus_of, document_search_over
+from tests.support.table_questions import TableQuestion, plan
+
+FILLER = "The quarterly figures of the plant were discussed at length, and the board took note of them. "
+AUDITOR = {"table": "documents", "name": "auditor", "instruction": "Which firm is the auditor?", "type": "text"}
+ABSENT = {"table": "documents", "name": "endless", "instruction": "Has it no end date?", "type": "boolean"}
+CAPABLE = ModelProfile("capable", 131_072, 8_192)
+LIST = "SELECT title, auditor FROM documents"
+
+
+def long(*said: str, words: int = 4_000) -> str:
+    """A text of about 1.3 tokens a word, with each of `said` in a section of its own in the middle."""
+    filler = FILLER * (words // 34)
+    sections = "".join(f"\n\n## Part {number}\n\n{each}\n" for number, each in enumerate(said, start=1))
+    return f"# Report\n\n{filler}{sections}\n\n## Further matters\n\n{filler}"
+
+
+def audits(text: str) -> object:
+    """Name the auditor if the text does, and copy the sentence."""
+    _, found, rest = text.partition("The auditor is ")
+    name = rest.partition(".")[0] if found else None
+    return {"words": f"The auditor is {name}." if name else None, "answer": {"value": name}}
+
+
+def question(
+    corpus: Corpus,
+    column: dict[str, Any],
+    sql: str,
+    rule: Callable[[str], object],
+    **named: Any,  # noqa: ANN401
+) -> TableQuestion:
+    reply = plan(sql, "These are they:", columns=[column])
+    named = {"search_document": document_search_over(corpus), "profile": CAPABLE, **named}
+    return TableQuestion(corpus, RecordTables(MemoryBlobs()), [reply], rule, **named)
+
+
+def cells(draft: Draft) -> dict[str, object]:
+    assert draft.table is not None
+    return {str(title): value for title, value in draft.table.rows}
+
+
+@pytest.fixture(scope="module")
+def reports() -> Corpus:
+    texts = {f"Report {at}": long(f"The auditor is Firm {at}. It was appointed again.") for at in range(12)}
+    return corpus_of({**texts, "Memo": "The auditor is Firm M. Nothing else is new."})
+
+
+def test_a_long_document_is_read_by_its_best_passages_and_a_short_one_whole(reports: Corpus) -> None:
+    asked = question(reports, AUDITOR, LIST, audits)
+    draft = asked.ask("Who audits each company?")
+    assert cells(draft) == {**{f"Report {at}": f"Firm {at}" for at in range(12)}, "Memo": "Firm M"}
+    judged = [call for call in asked.calls.calls if call.purpose == "extract"]
+    assert len(judged) < 7, "many documents share a call"
+    assert sum(len(call.prompt) for call in judged) < reports.size.characters / 10
+    shown = asked.calls.records()
+    assert sum(text.startswith("Report 3 (Report 3.md) ◆ ") for text in shown) == 1
+    assert [text for text in shown if text.startswith("Memo")] == [
+        "Memo (Memo.md) The auditor is Firm M. Nothing else is new."
+    ]
+    assert draft.coverage is not None
+    assert draft.status is AnswerStatus.ANSWERED
+    assert draft.coverage.units_read == 13
+    assert draft.coverage.tokens_read < draft.coverage.tokens_in_scope / 10
+    assert draft.coverage.tokens_unopened < 100, "code searched what no model read"
+    assert draft.notes[0] == (
+        'The model read 13 documents for "auditor", passages that a search found in 12 of them: '
+        "these values are its reading."
+    )
+
+
+def test_quotes_are_located_in_the_passages_that_were_read(reports: Corpus) -> None:
+    draft = question(reports, AUDITOR, LIST, audits).ask()
+    _, citations = locate_citations(draft, lambda version, start, end: Location(3, "page 3"))
+    assert [each.quote for each in citations][:2] == ["The auditor is Firm 0.", "The auditor is Firm 1."]
+    for each in citations:
+        document = reports.find_document_by_id(each.document_id)
+        assert document is not None
+        assert each.verified
+        assert reports.load_text(document.handle[each.start : each.end]) == each.quote
+    assert draft.evidence[1].heading_path == ("Report", "Part 1")
+
+
+def test_each_column_of_a_row_has_its_citation() -> None:
+    corpus = corpus_of({"A": long("The auditor is Firm A. It stays.", "The chair is Mia Berg. She was elected.")})
+    chair = {"table": "documents", "name": "chair", "instruction": "Who is the chair?", "type": "text"}
+
+    def rule(text: str) -> object:
+        found = "The chair is Mia Berg." in text
+        return {"words": "The chair is Mia Berg." if found else None, "answer": {"value": "Mia" if found else None}}
+
+    asked = question(corpus, AUDITOR, LIST, audits)
+    asked.replies[:] = [plan("SELECT title, auditor, chair FROM documents", "See:", columns=[AUDITOR, chair])]
+    asked.calls.fault = lambda call: (
+        json.dumps(asked.replies[0])
+        if call.purpose == "plan"
+        else _answer_with(rule if "chair" in call.prompt else audits, call)
+    )
+    draft = asked.ask()
+    assert [each.text for each in draft.evidence.values()] == ["The auditor is Firm A.", "The chair is Mia Berg."]
+    assert "[1][2]" in draft.text
+    assert not any("are cited" in note for note in draft.notes)
+
+
+def _answer_with(rule: Callable[[str], object], call: SubCall) -> str:
+    body = call.prompt[call.prompt.index("BEGIN records") : call.prompt.index("END records")]
+    return json.dumps({"1": rule(body)})
+
+
+def test_six_more_passages_are_read_where_the_first_do_not_have_the_value() -> None:
+    decoys = [f"The auditor, the auditor firm: which firm is the auditor, case {at}?" for at in range(3)]
+    corpus = corpus_of({"A": long(*decoys, "The auditor is Firm A. It stays.")})
+    asked = question(corpus, AUDITOR, LIST, audits)
+    assert cells(asked.ask("Which firm is the auditor?")) == {"A": "Firm A"}
+    first, second = asked.calls.records()
+    assert "Firm A" not in first
+    assert all(decoy in first for decoy in decoys)
+    assert "Firm A" in second
+    assert not any(decoy in second for decoy in decoys)
+
+
+def test_a_value_that_no_passage_has_is_empty_and_said_to_be_not_found() -> None:
+    corpus = corpus_of({"A": long("The auditor is Firm A. It stays."), "B": long("Nobody is named here.")})
+    asked = question(corpus, AUDITOR, LIST, audits)
+    draft = asked.ask()
+    assert cells(draft) == {"A": "Firm A", "B": None}
+    assert '"auditor" is empty for 1 document: not found in what was read.' in draft.notes
+    assert draft.evidence[2].place == "not found in what was read"
+    assert draft.evidence[2].text == ""
+    assert draft.coverage is not None
+    assert (draft.coverage.units_read, draft.coverage.units_failed, draft.coverage.units_not_found) == (2, 0, 1)
+    assert draft.coverage.is_complete
+    assert "of 1 record a value was not found in what was read" in draft.coverage.to_sentence()
+
+
+@pytest.mark.parametrize("kind", ["boolean", "label"])
+def test_passages_alone_never_prove_that_a_document_lacks_something(kind: str) -> None:
+    corpus = corpus_of({"A": long("It has an end date, which is 3 May."), "B": long("It goes on.")})
+    column = {**ABSENT, "type": kind, "labels": ["yes", "no"] if kind == "label" else []}
+
+    def rule(text: str) -> object:
+        answer = "no" if "which is 3 May" in text else "not found in the passages"
+        return {"words": "It has an end date, which is 3 May." if answer == "no" else None, "answer": answer}
+
+    asked = question(corpus, column, "SELECT title, endless FROM documents", rule)
+    draft = asked.ask()
+    assert cells(draft) == {"A": False if kind == "boolean" else "no", "B": None}
+    schema = next(call.schema for call in asked.calls.calls if call.purpose != "plan")
+    assert "not found in the passages" in json.dumps(schema)
+    assert draft.coverage is not None
+    assert draft.coverage.units_not_found == 1
+
+
+def test_documents_in_which_something_was_not_found_give_a_count_no_range() -> None:
+    corpus = corpus_of({"A": long("It has no end: its time is indefinite."), "B": long("It goes on.")})
+
+    def rule(text: str) -> object:
+        return {"words": None, "answer": "yes" if "indefinite" in text else "not found in the passages"}
+
+    draft = question(corpus, ABSENT, "SELECT count(*) AS n FROM documents WHERE endless", rule).ask()
+    assert draft.result is not None
+    assert (draft.result.value, draft.result.interval) == (1, None)
+    assert '"endless" is empty for 1 document: not found in what was read.' in draft.notes
+
+
+def test_a_document_under_four_thousand_tokens_is_read_whole_where_its_passages_do_not_help() -> None:
+    corpus = corpus_of({"A": long("It goes on.", words=1_800), "B": long("It goes on.")})
+    assert [each.tokens < 4_000 for each in corpus.documents] == [True, False]
+
+    def rule(text: str) -> object:
+        is_passages = "◆" in text
+        return {"words": None, "answer": "not found in the passages" if is_passages else "yes"}
+
+    draft = question(corpus, ABSENT, "SELECT title, endless FROM documents", rule).ask()
+    assert cells(draft) == {"A": True, "B": None}
+    assert draft.evidence[1].place == "the whole document, which the model read"
+
+
+def test_a_document_that_is_no_longer_than_its_second_reading_is_read_whole_instead() -> None:
+    corpus = corpus_of({"A": long("It goes on.", words=800)})
+    assert 790 < corpus.documents[0].tokens < 1_540
+
+    def rule(text: str) -> object:
+        return {"words": None, "answer": "not found in the passages" if "◆" in text else "yes"}
+
+    asked = question(corpus, ABSENT, "SELECT title, endless FROM documents", rule)
+    assert cells(asked.ask()) == {"A": True}
+    assert ["◆" in text for text in asked.calls.records()] == [True, False]
+
+
+def test_a_caller_who_wants_every_record_read_gets_documents_read_whole(reports: Corpus) -> None:
+    def read(call: SubCall) -> str | None:
+        if "consecutive parts" not in call.prompt:
+            return None
+        found = call.prompt.partition("The auditor is ")[2].partition(".")[0]
+        count = len((call.schema or {})["properties"])  # type: ignore[arg-type]
+        return json.dumps({str(at): f"The auditor is {found}." if found else "" for at in range(1, count + 1)})
+
+    asked = question(reports, AUDITOR, LIST, audits, fault=read, wanted=AnswerOptions(every_record=True))
+    assert "search found" not in asked.ask().notes[0]
+    assert not any("◆" in call.prompt for call in asked.calls.calls)
+
+
+def test_a_document_without_passages_is_read_from_its_beginning() -> None:
+    corpus = corpus_of({"A": "The auditor is Firm A. " + long()})
+    asked = question(corpus, AUDITOR, LIST, audits, search_document=lambda document: lambda query, top_k: ())
+    assert cells(asked.ask()) == {"A": "Firm A"}
+
+
+def test_passages_of_other_documents_are_not_read_for_a_document() -> None:
+    corpus = corpus_of({"A": long("The auditor is Firm A. It stays."), "B": long("Nobody is named here.")})
+    search = document_search_over(corpus)
+    asked = question(corpus, AUDITOR, LIST, audits, search_document=lambda document: search("d1"))
+    assert cells(asked.ask()) == {"A": "Firm A", "B": None}
+
+
+def test_nothing_is_read_of_a_document_that_was_closed_after_it_was_searched() -> None:
+    texts = {f"Report {at}": long(f"The auditor is Firm {at}. It stays.") for at in range(3)}
+    corpus = corpus_of(texts)
+    closed: set[str] = set()
+    guarded = Corpus(corpus.documents, corpus._texts, "ann", withheld_source=lambda *, at_once=False: closed)
+    search = document_search_over(corpus)
+
+    def closing(document: str) -> Search:
+        def found(query: str, top_k: int) -> Sequence[Passage]:
+            passages = search(document)(query, top_k)
+            closed.add("d1")
+            return passages
+
+        return found
+
+    asked = question(guarded, AUDITOR, LIST, audits, search_document=closing)
+    with pytest.raises(DocumentGoneError):
+        asked.ask()
+    assert not any("Firm 0" in call.prompt for call in asked.calls.calls)
+
+
+def test_a_document_whose_second_reading_fails_counts_as_failed_and_not_as_not_found() -> None:
+    others = [f"No auditor but a firm, number {at}, was asked." for at in range(6)]
+    corpus = corpus_of({"A": long("The auditor is Firm A. It stays."), "B": long(*others)})
+    readings: list[SubCall] = []
+
+    def fail_later(call: SubCall) -> SubFailure | None:
+        readings.append(call)
+        return SubFailure("language_model_timeout", "It was silent.") if len(readings) > 1 else None
+
+    draft = question(corpus, AUDITOR, LIST, audits, fault=fail_later).ask()
+    assert cells(draft) == {"A": "Firm A", "B": None}
+    assert draft.coverage is not None
+    assert (draft.coverage.units_failed, draft.coverage.units_not_found) == (1, 0)
+    assert draft.status is AnswerStatus.PARTIAL
+
+
+class _Programs:
+    """A strategy that stands for the recursive one."""
+
+    def stream(self, context: Context) -> Any:  # noqa: ANN401
+        yield Delta("A program says so.")
+
+
+COSTLY = ModelProfile("costly", 131_072, 8_192, price=Price(Decimal(5_000), Decimal(5_000)))
+
+
+def test_a_table_that_would_need_confirmation_is_handed_over_and_the_limits_are_said(reports: Corpus) -> None:
+    asked = question(reports, AUDITOR, LIST, audits, profile=COSTLY, beyond=HandOver(_Programs, "At most 500 calls."))
+    with pytest.raises(AssertionError):  # the stand-in drafts nothing
+        asked.ask()
+    events: list[Event] = asked.events
+    assert isinstance(events[-2], Routed)
+    assert (events[-2].strategy, events[-2].estimate) == ("recursive", "At most 500 calls.")
+    assert "13 records" in events[-2].reason
+    assert events[-1] == Delta("A program says so.")
+    assert asked.calls.records() == []
+
+
+def test_a_table_that_was_asked_for_is_refused_instead(reports: Corpus) -> None:
+    asked = question(reports, AUDITOR, LIST, audits, profile=COSTLY)
+    with pytest.raises(RunTooLargeError, match="13 records"):
+        asked.ask()
+    assert not any(isinstance(each, Drafted) for each in asked.events)
