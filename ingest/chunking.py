@@ -22,7 +22,8 @@ from ingest.storage.texts.positions import Positions
 # Maximum total number of indexed rows in the tables of a document. Two cores embed this many typical rows within
 # minutes.
 INDEXED_ROWS = 100_000
-_CHUNKS_PER_CHECK = 1_000  # Processing this many chunks takes a fraction of a second.
+# Number of chunks between two checks for cancellation. Producing them takes a fraction of a second.
+_CHUNKS_PER_CHECK = 1_000
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRow
 def _trim_span(text: str, start: int, end: int, max_chars: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
-    # If the section does not fit into one chunk, its trailing white space is trimmed with its last chunk.
+    # If the section does not fit into one chunk, the white space at the section's end is trimmed with its last chunk.
     if end - start <= max_chars:
         while end > start and text[end - 1].isspace():
             end -= 1

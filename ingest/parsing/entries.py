@@ -20,7 +20,7 @@ from ingest.storage.texts.normalize import normalize
 _MAX_PATH_CHARS = 500
 _MAX_PART_CHARS = 200
 _MAX_PATH_PARTS = 30
-# Maximum number of entries listed by name. Further entries are only counted.
+# Maximum number of entries listed by name. All further entries are only counted.
 _MAX_LISTED = 20_000
 _MAX_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")
@@ -57,7 +57,7 @@ class EntryFolder:
         self._folder = folder
         self._room = limits
         self._bytes_left = limits.total_bytes
-        # The highest number given to a duplicate of each path, so that the next search starts there.
+        # For each path, the highest number given to a duplicate, so that the next search starts at that number.
         self._paths: dict[str, int] = {}
 
     def add_entry(

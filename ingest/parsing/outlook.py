@@ -42,7 +42,8 @@ _EMBEDDED = "__substg1.0_3701000D"  # The name of the storage of an attached mes
 _EMBEDDED_HEADER = 24  # The number of bytes before an attached message's properties (MS-OXMSG 2.4.1.2).
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MAX_DEPTH = 10
-# For these code pages, oxmsg names a character set that Python lacks, or one that lacks the letters added by Windows.
+# Replacements for the character sets of code pages for which oxmsg names a character set that Python lacks, or a
+# character set that lacks the letters added by Windows.
 _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 
-_ENCRYPTED_FLAG = 0x1  # Flag bit of an entry (APPNOTE 4.4.4).
+_ENCRYPTED_FLAG = 0x1  # Flag bit of an encrypted entry (APPNOTE 4.4.4).
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
 
 

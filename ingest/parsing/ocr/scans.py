@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _RENDER_DPI = 200
 _NO_TEXT_HINT = "No text was recognized in its pictures. Scan it again at 200 dots per inch or more."
-_MAX_SIDE_PIXELS = 4_000  # Pages larger than paper sizes are rendered at a lower resolution to stay within this.
+# Maximum side length of a rendered page. Pages larger than paper sizes are rendered at a lower resolution.
+_MAX_SIDE_PIXELS = 4_000
 
 
 def get_pdf_fingerprint() -> str:

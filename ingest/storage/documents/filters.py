@@ -22,7 +22,7 @@ from typing import Any
 from ingest.storage.errors import FilterError
 
 MAX_CONDITIONS = 20
-# The limit for all conditions together, because each value is a parameter of a single SQL statement.
+# Maximum number of values in all conditions together, because each value is a parameter of a single SQL statement.
 MAX_VALUES = 1_000
 MAX_NAME_CHARS = 200
 _CONDITION_HINT = (
@@ -31,7 +31,7 @@ _CONDITION_HINT = (
 _COMPARISONS = ("gt", "gte", "lt", "lte")
 _ANY, _ALL = "$any", "$all"
 _MAX_DEPTH = 5
-# Longer keys are replaced by a digest, because database indexes limit the size of a key.
+# Maximum length of a key. Longer keys are replaced by a digest, because database indexes limit the size of a key.
 _KEY_CHARS = 60
 
 

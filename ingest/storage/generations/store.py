@@ -230,7 +230,8 @@ class GenerationRecords:
             # guard: lost-index-discarded
             _set_generation_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_generation_state(connection, target.id, ACTIVE, activated_at=time.time())
-            # From now on, the rows describe the previous generation, which contains each version that was ready in it.
+            # From now on, the rows describe the previous generation. This generation contains each version that was
+            # ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
             connection.execute(delete(jobs).where(_REEMBED, unwanted))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK_FILE = "INSTALLATION"
-# This file is present in the blob folder while a backup is being restored.
+# Name of the file that the blob folder contains while a backup is being restored.
 RESTORE_MARK_FILE = "RESTORING"
 # Maximum number of originals to compare with the catalog before a blob folder without a marker is accepted.
 _MAX_COMPARED_ORIGINALS = 1_000

@@ -14,9 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.webhooks.destinations import Destinations
 
-# Seconds between attempts, from the example schedule in the specification.
+# Delays between attempts, in seconds, from the example schedule in the specification.
 RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-# For this long after a rotation, messages are also signed with the previous secret.
+# Time after a rotation during which messages are also signed with the previous secret.
 ROTATION_SECONDS = 24 * 3600.0
 MAX_WEBHOOKS = 50
 _SECRET_BYTES = 32
