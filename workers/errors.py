@@ -59,14 +59,15 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     RunNotFoundError: JobOutcome.ABANDON,
     DocumentNotFoundError: JobOutcome.ABANDON,
     KeyRevokedError: JobOutcome.FAIL,
-    VersionInUseError: JobOutcome.WAIT,  # wait until the run has ended
-    SourceGoneError: JobOutcome.WAIT,  # wait until derived content is redacted; then the run continues without it
+    VersionInUseError: JobOutcome.WAIT,  # wait until the run that reads the version has ended
+    # wait until derived content is redacted; then the run continues without the deleted document
+    SourceGoneError: JobOutcome.WAIT,
     LogEntryTooLargeError: JobOutcome.FAIL,
     ParseError: JobOutcome.FAIL,
     GenerationChangedError: JobOutcome.WAIT,
     CatalogUnavailableError: JobOutcome.WAIT,
     BlobStoreError: JobOutcome.WAIT,
-    StorageFullError: JobOutcome.WAIT,  # raised while artifacts are being written
+    StorageFullError: JobOutcome.WAIT,  # this error is raised while artifacts are being written
     StorageReadOnlyError: JobOutcome.WAIT,
     UploadError: JobOutcome.RETRY,
     IngestError: JobOutcome.RETRY,

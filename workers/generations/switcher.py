@@ -11,11 +11,11 @@ from ingest.storage.generations.records import BuildProgress, Generation, Genera
 from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
 
-# Maximum number of rounds in which documents are added that arrive while the generation is being completed. Each round
-# is shorter than the previous one.
+# Maximum number of rounds. A round adds documents that arrived while the generation was being completed, and is shorter
+# than the previous round.
 _MAX_ROUNDS = 20
-# A switch first adds documents that arrived after the generation was completed. The switch is rejected if more than
-# this fraction of the chunks is missing.
+# Maximum fraction of the chunks that may be missing before a switch. A switch first adds documents that arrived after
+# the generation was completed; if more chunks are missing, the switch is rejected.
 _MAX_MISSING_SHARE = 0.05
 
 
