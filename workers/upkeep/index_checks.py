@@ -177,7 +177,7 @@ class IndexChecks:
             state = self._states.load_state(active.id)
             if after_crash or state.lost or not state.is_marked or not self._is_intact(active, None):
                 self.check_index(after_crash=after_crash)
-        except IndexUnavailableError as error:  # already reported when the index was opened; it is checked again later
+        except IndexUnavailableError as error:  # reported when the index was opened
             log.warning("index not checked", error=str(error))
 
     def check_unchecked_generation(self) -> None:

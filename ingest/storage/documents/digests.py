@@ -40,7 +40,8 @@ class ContentDigests:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        for kind in ("text", "tables"):  # zero lets alerts see the first change as an increase
+        # The counters start at zero, so that alerts see the first change as an increase.
+        for kind in ("text", "tables"):
             CONTENT_CHANGED.labels(kind)
 
     def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
