@@ -110,9 +110,9 @@ def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
     """
     if isinstance(error, LeadlineError):
         return Failure(error.code, *error.public_message)
-    subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")
+    subject, again = ("question", "Ask the question") if kind is JobKind.RUN else ("document", "Upload the document")
     return Failure(
         "internal_error",
         f"An unexpected error ({type(error).__name__}) occurred while processing this {subject}.",
-        f"{again} again. If it fails again, report the error with the log from that time.",
+        f"{again} again. If the error occurs again, report it with the log from that time.",
     )

@@ -136,17 +136,17 @@ class EntryFolder:
             writer.record_omission(
                 OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _MAX_DETAILED else ""
             )
-        document = writer.finish(parser, title, empty_message="It is empty.")
+        document = writer.finish(parser, title, empty_message="The container is empty.")
         return replace(document, entries=tuple(self.found), properties=properties or {})
 
     def _describe_exceeded_limit(self) -> str:
         # guard: container-depth
         if self._room.levels < 1:
-            return "not opened: containers in containers are opened a few levels deep"
+            return "not opened: containers are opened only a few levels deep"
         if len(self.found) >= self._room.entries:
-            return f"not taken: {self._room.entries:,} entries are taken at most"
+            return f"not extracted: at most {self._room.entries:,} entries are extracted"
         if self._bytes_left <= 0:
-            return f"not taken: entries of {self._room.total_bytes:,} bytes together are taken at most"
+            return f"not extracted: the entries exceed the limit of {self._room.total_bytes:,} bytes in total"
         return ""
 
     def _write_file(self, path: Path, blocks: Iterable[bytes], packed_size: int | None) -> int:
@@ -162,10 +162,12 @@ class EntryFolder:
                 for block in blocks:
                     size += len(block)
                     if size > most:
-                        raise ParserLimitError(f"not taken: it is larger than {most:,} bytes")
+                        raise ParserLimitError(f"not extracted: the entry is larger than {most:,} bytes")
                     # guard: entry-inflation-ratio
                     if inflated is not None and size > inflated:
-                        raise ParserLimitError(f"not taken: it inflates to more than {self._room.ratio} times its size")
+                        raise ParserLimitError(
+                            f"not extracted: the entry inflates to more than {self._room.ratio} times its size"
+                        )
                     target.write(block)
             except BaseException:
                 target.truncate(0)

@@ -38,7 +38,7 @@ from ingest.storage.texts.positions import SheetCell
 
 JSON_PARSER = "json-3"
 _TOO_DEEP = "The JSON is nested too deeply."
-_TOO_DEEP_HINT = "Save it with fewer levels, then upload it again."
+_TOO_DEEP_HINT = "Save the JSON with fewer levels, then upload the file again."
 _MAX_NAMED_LINES = 10
 _MAX_LIST_DEPTH = 3
 

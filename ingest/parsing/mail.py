@@ -76,7 +76,9 @@ def unpack_eml(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
     subject, headers = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
     write_message(writer, subject, headers, bodies)
     if not writer.length:
-        raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
+        raise NoTextError(
+            "The message is empty.", hint="Check that the message was saved completely, then upload it again."
+        )
     properties = build_mail_properties(subject, headers)
     return entries.build_document(
         writer, EML_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties

@@ -69,7 +69,9 @@ def unpack_msg(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
     write_message(writer, subject, headers, bodies)
     if not writer.length:
-        raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
+        raise NoTextError(
+            "The message is empty.", hint="Check that the message was saved completely, then upload it again."
+        )
     properties = build_mail_properties(subject, headers)
     return entries.build_document(
         writer, MSG_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties
@@ -93,7 +95,7 @@ def _extract_attachment(attachment: "Attachment", number: int, entries: EntryFol
         return
     content = attachment.file_bytes if attachment.attached_by_value else None
     if content is None:
-        entries.record_skipped_entry(name, "a link to a file, which the message does not hold")
+        entries.record_skipped_entry(name, "a link to a file that the message does not contain")
         return
     is_shown = bool(attachment.properties.str_prop_value(_CONTENT_ID))
     entries.add_entry(

@@ -59,7 +59,7 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
     except KeyError as error:
-        raise DamagedDocumentError(f"The file is incomplete: its part {name[:200]} is missing.") from error
+        raise DamagedDocumentError(f"The file is incomplete: part {name[:200]} is missing.") from error
     except _READ_ERRORS as error:
         raise DamagedDocumentError(f"Part {name[:200]} of the file is damaged.") from error
 

@@ -41,7 +41,7 @@ class GenerationSwitcher:
                 raise GenerationStateError(
                     "No generation is being built.",
                     hint="Choose an encoder: `leadline index reembed --encoder NAME`. "
-                    "`leadline index show` lists them.",
+                    "`leadline index show` lists the encoders.",
                 )
             generation = beside
         else:
@@ -60,9 +60,9 @@ class GenerationSwitcher:
         if not list_differences(active.id):
             raise GenerationStateError(
                 f"The active generation {active.id} already matches the storage settings.",
-                hint="To move it, start every process of the cluster with the new LEADLINE_QDRANT_ settings, then run "
-                "this command with the same settings. An index in a folder cannot be moved to other nodes. `leadline "
-                "index repair` restores replicas that were lost with a node.",
+                hint="To move the generation, start every process of the cluster with the new LEADLINE_QDRANT_ "
+                "settings, then run this command with the same settings. An index in a folder cannot be moved to other "
+                "nodes. `leadline index repair` restores replicas that were lost with a node.",
             )
         generation = self._records.start_generation(
             active.encoder, active.sparse, active.dimension, source_id=active.id
@@ -95,7 +95,7 @@ class GenerationSwitcher:
         if beside is None:
             raise GenerationStateError(
                 f"Generation {active.id} is active, and there is no other generation to switch to.",
-                hint="`leadline index reembed --encoder NAME` builds one.",
+                hint="Build another generation with `leadline index reembed --encoder NAME`.",
             )
         if beside.id < active.id:
             return active
@@ -111,7 +111,8 @@ class GenerationSwitcher:
         active, beside = self._records.load_active_generation(), self._records.find_inactive_generation()
         if beside is None:
             raise GenerationStateError(
-                f"No generation before {active.id} is left to roll back to.", hint="`leadline index show` lists them."
+                f"No generation before {active.id} is left to roll back to.",
+                hint="`leadline index show` lists all generations.",
             )
         if beside.id > active.id:
             if beside.state is GenerationState.PREVIOUS:
@@ -119,7 +120,7 @@ class GenerationSwitcher:
             raise GenerationStateError(
                 f"Generation {beside.id} is still being built, and no generation before {active.id} is left to roll "
                 "back to.",
-                hint="`leadline index discard --unfinished` discards it.",
+                hint="`leadline index discard --unfinished` discards the unfinished generation.",
             )
         return self._complete_and_activate(self._records.resume_building(beside.id))
 

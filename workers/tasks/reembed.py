@@ -17,7 +17,9 @@ from workers.tasks.vectors import Portion, VectorWriter, compute_word_weights, i
 
 _INDEX_BATCH_CHUNKS = 512
 _EMBED_BATCH_CHUNKS = 256
-_AWAITING_VECTORS = Failure("vectors_awaited", "Its vectors are being computed and will be copied afterwards.")
+_AWAITING_VECTORS = Failure(
+    "vectors_awaited", "The vectors of the document are being computed and will be copied when they are complete."
+)
 
 
 @dataclass(frozen=True)

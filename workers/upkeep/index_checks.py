@@ -100,7 +100,9 @@ def build_compared_state(
     at_rest, missing = comparison.settled_versions, comparison.missing_versions
     # guard: lost-index-mark
     if state.is_marked and not is_marked and comparison.short:
-        return _build_lost_state(state, "Its files were removed or replaced. ", comparison.short, comparison.versions)
+        return _build_lost_state(
+            state, "The files of the index were removed or replaced. ", comparison.short, comparison.versions
+        )
     # guard: lost-index-share
     too_many = len(missing) > MAX_MISSING_SHARE * len(at_rest)
     if too_many and not (after_crash and _are_recently_written(missing, at_rest)):

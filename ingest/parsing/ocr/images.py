@@ -48,7 +48,7 @@ def parse_image(path: Path) -> ParsedDocument:
         try:
             document = PagesParser(without, pages).parse_pages(IMAGE_PARSER)
         except NoTextError as error:
-            hint = "If it shows text, upload a larger or sharper image: letters must be about 15 pixels high."
+            hint = "If the image shows text, upload a larger or sharper image: letters must be about 15 pixels high."
             raise NoTextError("No text was found in the image.", hint=hint) from error
         finally:
             without.close()

@@ -124,6 +124,6 @@ def parse_xml(content: bytes, name: str) -> etree._Element:
         if error.code == etree.ErrorTypes.ERR_RESOURCE_LIMIT or "depth" in str(error):
             raise ParserLimitError(
                 f"Part {name[:200]} of the file is nested too deeply.",
-                hint="Move nested tables out of their tables, then upload it again.",
+                hint="Move nested tables out of their tables, then upload the file again.",
             ) from error
         raise DamagedDocumentError(f"Part {name[:200]} of the file is not valid XML.") from error

@@ -440,7 +440,9 @@ def _refresh_readers(connection: Connection, run: Run) -> Run:
     if run.key_id.startswith(SLACK_KEY_PREFIX):
         of_tenant = slack_workspaces.c.tenant_id == run.tenant_id
         if connection.execute(select(slack_workspaces.c.team_id).where(of_tenant).limit(1)).first() is None:
-            raise KeyRevokedError("The Slack workspace in which this was asked no longer has the app installed.")
+            raise KeyRevokedError(
+                "The Slack workspace in which the question was asked no longer has the app installed."
+            )
         return run
     principal = find_current_principal(connection, run.key_id)
     if principal is None:

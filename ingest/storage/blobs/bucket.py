@@ -36,12 +36,14 @@ _RETRIES = 5
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
 # Hints for the S3 error codes of permanent errors, which are not retried.
 _HINTS: Mapping[str, str] = {
-    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes. Correct it.",
+    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes. "
+    "Correct the clock.",
     "NoSuchBucket": "The bucket in LEADLINE_BLOBS does not exist. Create it, or correct its name.",
     "PermanentRedirect": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
     "AuthorizationHeaderMalformed": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
-    "InvalidAccessKeyId": "LEADLINE_S3_ACCESS_KEY_ID is unknown to the server. Correct it.",
-    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY does not match LEADLINE_S3_ACCESS_KEY_ID. Correct it.",
+    "InvalidAccessKeyId": "LEADLINE_S3_ACCESS_KEY_ID is unknown to the server. Correct the setting.",
+    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY does not match LEADLINE_S3_ACCESS_KEY_ID. "
+    "Correct the settings.",
     "AccessDenied": "Give the access key permission to read, write, list and delete objects in the bucket.",
 }
 _NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or assign a role to the machine."

@@ -535,8 +535,7 @@ def _configure_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA synchronous = FULL")  # a commit returns only when its data is on disk
         cursor.execute("PRAGMA foreign_keys = ON")
         # guard: sqlite-secure-delete
-        # SQLite overwrites deleted content, so none of the content stays in freed pages
-        cursor.execute("PRAGMA secure_delete = ON")
+        cursor.execute("PRAGMA secure_delete = ON")  # overwrites deleted content, so that none stays in freed pages
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -427,7 +427,8 @@ def cancel_latest_version(connection: Connection, tenant_id: str, identifier: st
     version = document.version
     if version.state not in IN_PROGRESS:
         raise DocumentStateError(
-            f"The document is {version.state} and cannot be cancelled.", hint="Delete it if you no longer need it."
+            f"The document is {version.state} and cannot be cancelled.",
+            hint="Delete the document if you no longer need it.",
         )
     cancel_versions(connection, [version])
     return load_document(connection, tenant_id, identifier)

@@ -149,7 +149,7 @@ def _require_related_store(record: "InstallationRecord", blobs: BlobStore) -> No
         raise InstallationMismatchError(
             f"The catalog has documents, but {blobs.location} contains no originals.",
             hint="Check that LEADLINE_HOME or LEADLINE_BLOBS points to the originals and that the disk is mounted. If "
-            "they are lost, restore a backup with `leadline restore`.",
+            "the originals are lost, restore a backup with `leadline restore`.",
         )
 
 

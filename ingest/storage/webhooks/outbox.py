@@ -171,7 +171,7 @@ def _update_webhook_health(
 
 def _format_disable_reason(outcome: DeliveryResult, days: float) -> str:
     if outcome.is_gone:
-        return "Its server responded with 410, which means that it wants no more messages."
+        return "The webhook's server responded with 410, which means that it wants no more messages."
     last = f"the last response was {outcome.status}." if outcome.status else f"last error: {outcome.detail}"
     return f"No message was delivered for {days:.1f} days; {last}"
 

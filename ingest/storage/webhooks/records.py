@@ -133,7 +133,7 @@ class WebhookSettings(BaseSettings):
     webhook_networks: str = Field(
         "",
         description="Private networks that webhooks may reach in addition to public addresses, for example "
-        "`10.0.0.0/8, 127.0.0.1/32`. TLS is not required for them.",
+        "`10.0.0.0/8, 127.0.0.1/32`. TLS is not required for these networks.",
     )
     webhook_ports: str = Field(
         "443, 8443", description="Comma-separated ports to which webhooks may be sent at public addresses."
