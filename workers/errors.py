@@ -60,7 +60,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     DocumentNotFoundError: JobOutcome.ABANDON,
     KeyRevokedError: JobOutcome.FAIL,
     VersionInUseError: JobOutcome.WAIT,  # wait until the run that reads the version has ended
-    # wait until derived content is redacted; then the run continues without the deleted document
+    # Wait until derived content is redacted; then the run continues without the deleted document.
     SourceGoneError: JobOutcome.WAIT,
     LogEntryTooLargeError: JobOutcome.FAIL,
     ParseError: JobOutcome.FAIL,

@@ -190,7 +190,8 @@ class _JsonWriter:
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _iter_members(value):
-            has_section = isinstance(member, dict | list) and member is not value  # A plain list is its only member.
+            # The only member of a plain list is the list itself.
+            has_section = isinstance(member, dict | list) and member is not value
             if has_section and (_has_records(member) or _fills_chunk(member, name)):
                 long.append((name, member))
             else:

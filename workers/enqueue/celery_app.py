@@ -82,7 +82,8 @@ _SETTINGS: dict[str, Any] = {
     # native libraries.
     "worker_max_memory_per_child": 3_000_000,
     "worker_max_tasks_per_child": 1_000,
-    # The broker may be down when a worker starts or at any later time. Workers reconnect once it is available again.
+    # The broker may be down when a worker starts or at any later time. Workers reconnect once the broker is available
+    # again.
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "worker_cancel_long_running_tasks_on_connection_loss": False,

@@ -43,7 +43,7 @@ class Deleter:
             return 0, 0
         chunks = self._generations.delete_version(removable.tenant_id, removable.id)
         reach_fault_point("delete.points_removed")
-        # digests are deleted first, so that the missing text is not reported as lost
+        # Digests are deleted first, so that the missing text is not reported as lost.
         self._catalog.delete_digests(removable.id)
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:

@@ -29,7 +29,7 @@ from retrieval.index.port import Index
 # abandoned.
 FORGOTTEN_SECONDS = 24 * 3600.0
 NOTICE_NAME = "upkeep"
-# Number of unknown files or versions up to which their fraction is ignored and they are never considered too many.
+# Number of unknown files or versions that are never considered too many, whatever their fraction.
 _ALWAYS_ALLOWED = 10
 _DERIVED_KINDS = ("text", "tables")
 

@@ -142,7 +142,7 @@ def _run_in_forked_process(task: Callable[[], str], parent_pid: int, inherited_f
     if pid == 0:
         try:
             set_parent_death_signal()
-            if os.getppid() != own:  # The parent exited before the signal for its exit was set.
+            if os.getppid() != own:  # The parent exited before the child asked for a signal at the parent's exit.
                 os._exit(1)
             for descriptor in (reading, *inherited_fds):
                 os.close(descriptor)

@@ -100,7 +100,7 @@ tenants = Table(
     Column("id", String(64), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
-    # Time of the suspension. While this is set, all of the tenant's keys and tokens are rejected.
+    # Time of the suspension. While this time is set, all of the tenant's keys and tokens are rejected.
     Column("suspended_at", Float),
 )
 
@@ -170,7 +170,7 @@ collection_grants = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# A collection exists from its creation, first upload or first grant until it is deleted.
+# Collections. A collection exists from its creation, first upload or first grant until it is deleted.
 collections = Table(
     "collections",
     metadata,
@@ -180,7 +180,7 @@ collections = Table(
     Column("description", Text),
     Column("default_strategy", String(32)),
     Column("metadata", JSON, nullable=False, server_default="{}"),
-    # The number of changes made to this row so far.
+    # The number of changes made to the collection so far.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
 )
@@ -375,7 +375,8 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False),  # a tenant's jobs with higher priority are claimed first
     Column("lane", String(8)),  # `large` or `slow`; null for `quick` jobs and for jobs queued before lanes existed
-    # The time at which a running job was claimed as slow or became slow. Releases without lanes do not update it.
+    # The time at which a running job was claimed as slow or became slow. Releases without lanes do not update this
+    # time.
     Column("slow_since", Float),
     Column("attempt", Integer, nullable=False),
     # The number of times that the job's worker was lost because its process ended or its lease expired.
@@ -529,7 +530,7 @@ batches = Table(
     Column("received", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
-    # The number of received files that are entries of containers. They are not part of `expected`.
+    # The number of received files that are entries of containers. These files are not part of `expected`.
     Column("entries", Integer, nullable=False, server_default="0"),
     # The collection to which the batch adds files; null if the batch adds no files to a collection.
     Column("collection", String(128)),
@@ -581,7 +582,7 @@ runs = Table(
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("idempotency_key", String(200)),
-    # Digest of the whole request; null for runs from releases that did not store it.
+    # Digest of the whole request; null for runs from releases that did not store the digest.
     Column("asked_sha256", String(64)),
     Column("question", Text, nullable=False),
     Column("collections", JSON, nullable=False),
@@ -657,8 +658,8 @@ conversations = Table(
     Column("id", String(36), primary_key=True),
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # Null in rows written by releases that did not record owners. These rows are visible to the whole tenant. The same
-    # applies to answers and runs.
+    # The owner, or null in rows written by releases that did not record owners. Such rows are visible to the whole
+    # tenant. The same applies to answers and runs.
     Column("owner", String(256)),
     Column("title", Text, nullable=False),
     Column("turns", Integer, nullable=False),
@@ -802,8 +803,8 @@ webhooks = Table(
     Index(None, "tenant_id", "id"),
 )
 
-# Messages to webhooks. A message is written in the same transaction as the change that it reports. It contains ids and
-# codes but no document text.
+# Messages to webhooks. A message is written in the same transaction as the change that it reports. The message contains
+# ids and codes but no document text.
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
@@ -811,7 +812,7 @@ webhook_deliveries = Table(
     Column("id", String(40), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
-    # Identifies the change that the message reports, so that each webhook gets one message per change.
+    # Key of the change that the message reports, so that each webhook gets one message per change.
     Column("key", String(120), nullable=False),
     Column("type", String(40), nullable=False),
     Column("body", Text, nullable=False),

@@ -45,7 +45,7 @@ def delete_document(
     lock_documents(connection, [identifier, *list_nested_documents(connection, [identifier])])
     if (known := _find_deletion(connection, tenant_id, identifier, readers)) is not None:
         return DeletedDocument(known, (), frozenset())
-    # raises `DocumentNotFoundError` if the document does not exist
+    # Raises `DocumentNotFoundError` if the document does not exist.
     load_document(connection, tenant_id, identifier, readers)
     entries = list_nested_documents(connection, [identifier])
     lock_jobs(connection, [identifier, *entries])

@@ -197,7 +197,7 @@ def _convert_number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except OverflowError:  # raised for an integer of more than 300 digits
+    except OverflowError:  # this error is raised for an integer of more than 300 digits
         return math.copysign(math.inf, value)
     return None if math.isnan(number) else number
 

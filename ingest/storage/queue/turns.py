@@ -18,8 +18,8 @@ from ingest.storage.queue.records import Job, JobKind, JobPriority, Lane
 # Kinds of jobs that wait in lanes, and the only kind of jobs that can become slow.
 _LANED_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 _SLOW_LANE_KIND = JobKind.INGEST
-# Among the jobs that occupy a worker alone, one in this many may be slow while first tries are waiting. At least one
-# slow job is always allowed.
+# One in this many of the jobs that occupy a worker alone may be slow while first tries are waiting. At least one slow
+# job is always allowed.
 _SLOW_SHARE = 2
 
 

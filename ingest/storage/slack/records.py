@@ -165,7 +165,7 @@ class Audience(StrEnum):
     TENANT = "tenant"  # The file was shared in a public channel: all users of the tenant can read it.
     # The file was shared in a private channel: the channel's members and the sharing user can read it.
     CHANNEL = "channel"
-    SHARER = "sharer"  # The file was shared in direct messages: only the user who shared it can read it.
+    SHARER = "sharer"  # The file was shared in direct messages: the user who shared it can read it.
 
 
 class ShareState(StrEnum):
