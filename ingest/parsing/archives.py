@@ -22,7 +22,7 @@ _BLOCK_BYTES = 256 * 1024
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # Flag bits of an entry (APPNOTE 4.4.4).
 _MAX_LISTED_ENTRIES = 100_000
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
-_ENCRYPTED_REASON = "encrypted with a password"
+_ENCRYPTED_REASON = "encrypted, and asks for a password"
 
 
 def unpack_zip(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> ParsedDocument:
@@ -66,7 +66,7 @@ def _extract_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: Ent
         entries.record_skipped_entry(name, "a link, which is not followed")
     # guard: archive-devices
     elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        entries.record_skipped_entry(name, "not a regular file")
+        entries.record_skipped_entry(name, "no plain file")
     else:
         entries.add_entry(name, _iter_entry_blocks(archive, info), packed_size=info.compress_size)
 
@@ -77,7 +77,7 @@ def _iter_entry_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Itera
             while block := file.read(_BLOCK_BYTES):
                 yield block
     except NotImplementedError as error:
-        raise UnreadableEntryError("compressed with a method that Leadline does not support") from error
+        raise UnreadableEntryError("packed by a method that Leadline does not read") from error
     except (*_READ_ERRORS, RuntimeError) as error:
         raise UnreadableEntryError("damaged") from error
 
@@ -99,9 +99,7 @@ def _require_extracted_entry(entries: EntryFolder, *, is_encrypted: bool) -> Non
     if is_encrypted:
         raise EncryptedDocumentError("All files in the archive are encrypted.")
     if not entries.outcomes:
-        raise NoTextError(
-            "The archive is empty.", hint="Check that the archive was saved completely, then upload it again."
-        )
+        raise NoTextError("The archive is empty.", hint="Check that it was saved completely, then upload it again.")
     first = entries.outcomes[0]
     detail = f"None of the archive's {len(entries.outcomes):,} files can be extracted. {first.path}: {first.problem}."
     if any(outcome.is_limit for outcome in entries.outcomes):

@@ -20,7 +20,7 @@ from ingest.storage.texts.normalize import normalize
 _MAX_PATH_CHARS = 500
 _MAX_PART_CHARS = 200
 _MAX_PATH_PARTS = 30
-# Maximum number of entries listed by name. All further entries are only counted.
+# Maximum number of entries listed by name. Further entries are only counted.
 _MAX_LISTED = 20_000
 _MAX_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")
@@ -57,7 +57,7 @@ class EntryFolder:
         self._folder = folder
         self._room = limits
         self._bytes_left = limits.total_bytes
-        # For each path, the highest number given to a duplicate, so that the next search starts at that number.
+        # The highest number given to a duplicate of each path, so that the next search starts there.
         self._paths: dict[str, int] = {}
 
     def add_entry(
@@ -136,17 +136,17 @@ class EntryFolder:
             writer.record_omission(
                 OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _MAX_DETAILED else ""
             )
-        document = writer.finish(parser, title, empty_message="The container is empty.")
+        document = writer.finish(parser, title, empty_message="It is empty.")
         return replace(document, entries=tuple(self.found), properties=properties or {})
 
     def _describe_exceeded_limit(self) -> str:
         # guard: container-depth
         if self._room.levels < 1:
-            return "not opened: containers are opened only a few levels deep"
+            return "not opened: containers in containers are opened a few levels deep"
         if len(self.found) >= self._room.entries:
-            return f"not extracted: at most {self._room.entries:,} entries are extracted"
+            return f"not taken: {self._room.entries:,} entries are taken at most"
         if self._bytes_left <= 0:
-            return f"not extracted: the entries exceed the limit of {self._room.total_bytes:,} bytes in total"
+            return f"not taken: entries of {self._room.total_bytes:,} bytes together are taken at most"
         return ""
 
     def _write_file(self, path: Path, blocks: Iterable[bytes], packed_size: int | None) -> int:
@@ -162,12 +162,10 @@ class EntryFolder:
                 for block in blocks:
                     size += len(block)
                     if size > most:
-                        raise ParserLimitError(f"not extracted: the entry is larger than {most:,} bytes")
+                        raise ParserLimitError(f"not taken: it is larger than {most:,} bytes")
                     # guard: entry-inflation-ratio
                     if inflated is not None and size > inflated:
-                        raise ParserLimitError(
-                            f"not extracted: the entry inflates to more than {self._room.ratio} times its size"
-                        )
+                        raise ParserLimitError(f"not taken: it inflates to more than {self._room.ratio} times its size")
                     target.write(block)
             except BaseException:
                 target.truncate(0)

@@ -42,8 +42,7 @@ _EMBEDDED = "__substg1.0_3701000D"  # The name of the storage of an attached mes
 _EMBEDDED_HEADER = 24  # The number of bytes before an attached message's properties (MS-OXMSG 2.4.1.2).
 _CONTENT_ID, _SENDER_NAME = 0x3712, 0x0C1A
 _MAX_DEPTH = 10
-# Replacements for the character sets of code pages for which oxmsg names a character set that Python lacks, or a
-# character set that lacks the letters added by Windows.
+# For these code pages, oxmsg names a character set that Python lacks, or one that lacks the letters added by Windows.
 _CODE_PAGES = {874: "cp874", 932: "cp932", 936: "gb18030", 949: "cp949", 950: "cp950", 20127: "cp1252", 28591: "cp1252"}
 
 
@@ -69,9 +68,7 @@ def unpack_msg(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
     write_message(writer, subject, headers, bodies)
     if not writer.length:
-        raise NoTextError(
-            "The message is empty.", hint="Check that the message was saved completely, then upload it again."
-        )
+        raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
     properties = build_mail_properties(subject, headers)
     return entries.build_document(
         writer, MSG_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties
@@ -95,7 +92,7 @@ def _extract_attachment(attachment: "Attachment", number: int, entries: EntryFol
         return
     content = attachment.file_bytes if attachment.attached_by_value else None
     if content is None:
-        entries.record_skipped_entry(name, "a link to a file that the message does not contain")
+        entries.record_skipped_entry(name, "a link to a file, which the message does not hold")
         return
     is_shown = bool(attachment.properties.str_prop_value(_CONTENT_ID))
     entries.add_entry(

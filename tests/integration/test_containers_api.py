@@ -58,4 +58,4 @@ def test_the_limits_of_the_settings_hold_and_what_they_leave_out_is_said(client:
     )
     assert len(client.get("/v1/documents", container=mail["id"])["documents"]) == 3
     (omission,) = [each for each in mail["omissions"] if each["kind"] == "entry"]
-    assert (omission["count"], "at most 3 entries are extracted" in omission["detail"]) == (2, True)
+    assert (omission["count"], "3 entries are taken at most" in omission["detail"]) == (2, True)
