@@ -275,7 +275,7 @@ def _iter_spans(text: str, start: int, end: int, max_chars: int, rows: _TableRow
 def _trim_span(text: str, start: int, end: int, max_chars: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
-    # If the section does not fit into one chunk, its trailing white space is trimmed with its last chunk.
+    # If the section does not fit into one chunk, the white space at the section's end is trimmed with its last chunk.
     if end - start <= max_chars:
         while end > start and text[end - 1].isspace():
             end -= 1

@@ -40,8 +40,8 @@ from ingest.storage.quotas.store import Quotas, build_storage_error
 from ingest.storage.uploads.records import StoredFile
 
 _MAX_NAME_CHARS = 255
-Kept = TypeVar("Kept", covariant=True)  # The result of accepting an upload.
-# If one of these errors is raised, no database row refers to the stored bytes, so they can be deleted.
+Kept = TypeVar("Kept", covariant=True)  # The type of the result of accepting an upload.
+# Errors after which no database row refers to the stored bytes, so the bytes can be deleted.
 _NOT_RECORDED = (
     DocumentNotFoundError,
     StoredFileNotFoundError,
@@ -51,7 +51,7 @@ _NOT_RECORDED = (
     BatchStateError,
     QuotaExceededError,
 )
-# The file does not cause these errors, so the client can send it again unchanged.
+# Errors that the uploaded file did not cause, so the client can send the file again unchanged.
 TEMPORARY_ERRORS = (BacklogFullError, StorageFullError, StorageReadOnlyError, StorageQuotaExceededError)
 
 
@@ -86,7 +86,7 @@ class UploadRequest:
     readers: frozenset[str] | None = None
     sender: Readers = None
     collections: CollectionAccess = OPEN_ACCESS
-    # For an entry, the name is its path in the container and is not shortened.
+    # The name of an entry is the entry's path in the container and is not shortened.
     is_entry: bool = False
     purpose: str = ""
     owner: str = ""

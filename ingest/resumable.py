@@ -26,8 +26,8 @@ from ingest.storage.uploads.partial import PartialUpload, Uploads
 log = structlog.get_logger(__name__)
 
 _FOLDER = "uploads"
-# A writer records its progress after this many bytes or seconds. After a crash, the client must resend all bytes that
-# arrived after the last record.
+# Number of bytes and seconds after which a writer records its progress. After a crash, the client must resend all bytes
+# that arrived after the last record.
 _STEP_BYTES, _STEP_SECONDS = 16 * 1024 * 1024, 10.0
 _MAX_CACHED_DIGESTS = 256
 _SUPERSEDE_WAIT_SECONDS = 5.0
@@ -239,7 +239,8 @@ class UploadWriter:
         """Save the bytes that arrived before the connection was lost. If `checked` is set, discard them."""
         arrived, size = self._incoming.size, self._found.received if self.checked else self._flush_to_disk()
         self.truncate(size)
-        self.received = size if size == arrived else None  # The digest covers all arrived bytes, not only saved ones.
+        # The digest covers all bytes that arrived, so it is valid only if all of them were saved.
+        self.received = size if size == arrived else None
         self._rows.release_lease(self._found.id, self._token, size)
 
     def truncate(self, size: int) -> None:

@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 OpenEncoders = Callable[[ClusterSettings], Encoders]
 OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 
-# A task stops after this fraction of its time limit and requests another task, so that no step comes close to the
+# Fraction of its time limit after which a task stops and requests another task, so that no step comes close to the
 # limit. The second limit, in seconds, ensures that other kinds of work get their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
@@ -168,8 +168,8 @@ class WorkerProcess:
                 log.warning("jobs not claimed: disk nearly full", kind=kind)
                 break
             if kind is JobKind.INGEST and self._embeds and not self.jobs.has_quick_job(kind):
-                # The next document may occupy this process for minutes. Without a break, small documents would have to
-                # wait that long for their vectors.
+                # The next document may occupy this process for minutes. Without a break before it, small documents
+                # would have to wait that long for their vectors.
                 self._runner.run_once(JobKind.EMBED, {Lane.QUICK})
             if not (count := self._runner.run_once(kind)):
                 break
@@ -217,7 +217,7 @@ class WorkerProcess:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
             try:
                 self._runner.extend_leases()
-            # The database may be unreachable for a moment, and the next heartbeat may succeed before the lease lapses.
+            # The database may be unreachable for a moment, and the next heartbeat may succeed before the leases lapse.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                 log.warning("leases not extended", error=repr(error))
 

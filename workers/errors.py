@@ -59,14 +59,15 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     RunNotFoundError: JobOutcome.ABANDON,
     DocumentNotFoundError: JobOutcome.ABANDON,
     KeyRevokedError: JobOutcome.FAIL,
-    VersionInUseError: JobOutcome.WAIT,  # wait until the run has ended
-    SourceGoneError: JobOutcome.WAIT,  # wait until derived content is redacted; then the run continues without it
+    VersionInUseError: JobOutcome.WAIT,  # wait until the run that reads the version has ended
+    # Wait until derived content is redacted; then the run continues without the deleted document.
+    SourceGoneError: JobOutcome.WAIT,
     LogEntryTooLargeError: JobOutcome.FAIL,
     ParseError: JobOutcome.FAIL,
     GenerationChangedError: JobOutcome.WAIT,
     CatalogUnavailableError: JobOutcome.WAIT,
     BlobStoreError: JobOutcome.WAIT,
-    StorageFullError: JobOutcome.WAIT,  # raised while artifacts are being written
+    StorageFullError: JobOutcome.WAIT,  # this error is raised while artifacts are being written
     StorageReadOnlyError: JobOutcome.WAIT,
     UploadError: JobOutcome.RETRY,
     IngestError: JobOutcome.RETRY,
@@ -109,9 +110,9 @@ def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
     """
     if isinstance(error, LeadlineError):
         return Failure(error.code, *error.public_message)
-    subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")
+    subject, again = ("question", "Ask the question") if kind is JobKind.RUN else ("document", "Upload the document")
     return Failure(
         "internal_error",
         f"An unexpected error ({type(error).__name__}) occurred while processing this {subject}.",
-        f"{again} again. If it fails again, report the error with the log from that time.",
+        f"{again} again. If the error occurs again, report it with the log from that time.",
     )

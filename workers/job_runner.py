@@ -25,7 +25,8 @@ from workers.tasks.reembed import ReembedTask
 from workers.tasks.run import RunTask
 from workers.tasks.turns import RequeueInLane
 
-# Small documents are ingested and embedded in batches, and jobs of kind `collect` are short.
+# Maximum number of jobs of each kind to claim at once. Small documents are ingested and embedded in batches, and jobs
+# of kind `collect` are short.
 _CLAIM_LIMITS = {
     JobKind.INGEST: BATCH_DOCUMENTS,
     JobKind.EMBED: 64,
@@ -33,7 +34,7 @@ _CLAIM_LIMITS = {
     JobKind.REEMBED: 16,
     JobKind.RUN: 1,
 }
-# The length of a run is limited by its budget.
+# Kinds of jobs whose steps have a time limit. The length of a run is limited by the run's budget instead.
 _STEP_KINDS = frozenset(_CLAIM_LIMITS) - {JobKind.RUN}
 _CLAIM_BYTES = {JobKind.INGEST: BATCH_BYTES}
 _RETRY_SECONDS = 1.0

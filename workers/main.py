@@ -45,7 +45,8 @@ from workers.settings import ClusterSettings
 from workers.upkeep.upkeep import sweep_jobs
 from workers.watchdog import Watchdog
 
-# This is longer than a consumer needs to reconnect and receive a message.
+# Time after which a consumer that takes no message is considered hung. It is longer than a consumer needs to reconnect
+# and receive a message.
 _DEAF_SECONDS = 15.0
 # The exit status documented in deploy/README.md, after which the process manager restarts the worker.
 _DEAF_EXIT_CODE = 75
@@ -73,7 +74,7 @@ def run_worker(
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
     if QUEUES[JobKind.INGEST] in queues:
-        languages.preload_language_model()  # preload once here rather than in each forked process
+        languages.preload_language_model()  # preload the model once here rather than in each forked process
     open_one = partial(
         open_worker_process,
         open_encoders=open_encoders,
@@ -106,7 +107,7 @@ def run_beat(settings: ClusterSettings) -> None:
         WEBHOOKS_TASK: settings.sweep_seconds,
         UPKEEP_TASK: settings.upkeep_seconds,
     }
-    # A message that no worker had time to handle expires, because later messages replace it.
+    # A message expires if no worker had time to handle it, because later messages replace it.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
         for task, seconds in every.items()
@@ -142,7 +143,7 @@ class _Worker:
         self._app = app
         self._settings = settings
         self._open_one = open_process
-        self._stopping = multiprocessing.Event()  # shared with the processes that are forked later
+        self._stopping = multiprocessing.Event()  # the event is shared with the processes that are forked later
         self._stack = ExitStack()
         self._process: WorkerProcess | None = None
         self._at_child_start = on_child_start

@@ -23,22 +23,23 @@ from workers.tasks.run import RunTask
 
 log = structlog.get_logger(__name__)
 
-# Opens a builder. The first callable returns whether the process is stopping, and the second whether other work should
-# get a turn.
+# Function that opens a builder. Its first argument returns whether the process is stopping, and its second argument
+# returns whether other work should get a turn.
 OpenBuilder = Callable[[Callable[[], bool], Callable[[], bool]], GenerationBuilder]
 
 _POLL_SECONDS = 2.0
-# Delay after an error before a thread continues. It doubles each time, because a locked or missing catalog may become
-# available again.
+# Minimum and maximum delay after an error before a thread continues. The delay doubles each time, because a locked or
+# missing catalog may become available again.
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-# If documents have been waiting longer than this to become searchable, embedding yields. If they wait less, ingest
-# keeps up with the uploads, and yielding would leave the encoder idle during a long stream of small documents.
+# If documents have been waiting longer than this to become searchable, embedding yields to ingest. If documents wait
+# less, ingest keeps up with the uploads, and yielding would leave the encoder idle during a long stream of small
+# documents.
 _KEEPING_UP_SECONDS = 2.0
-# Maximum time for which embedding yields.
+# Maximum time for which embedding yields to ingest.
 _MAX_EMBED_DELAY_SECONDS = 60.0
-# While embedding yields, small documents are still embedded this often. This takes only a moment, so small documents do
-# not need to wait for a long document.
+# Interval at which small documents are embedded while embedding yields. Embedding them takes only a moment, so small
+# documents do not need to wait for a long document.
 _QUICK_EMBED_SECONDS = 5.0
 _CLEAN_UP_SECONDS = 3600.0
 

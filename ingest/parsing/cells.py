@@ -21,11 +21,11 @@ from unicodedata import category
 
 from ingest.storage.tables.types import ColumnType
 
-# DuckDB stores 18 digits in eight bytes. With at most 6 fraction digits, two numbers can be multiplied without
-# overflow.
+# Maximum number of digits of a decimal number. DuckDB stores 18 digits in eight bytes. With at most 6 fraction digits,
+# two numbers can be multiplied without overflow.
 _DECIMAL_DIGITS = 18
 _FRACTION_DIGITS = 6
-_MAX_CELL_CHARS = 64  # Longer than any number or date.
+_MAX_CELL_CHARS = 64  # Maximum length of a cell that is tried as a value, longer than any number or date.
 
 Canonical = Callable[[str], str | None]
 
@@ -224,7 +224,7 @@ class _NumberColumn:
         """Return the type of the cells added so far."""
         unit, canonical = "".join(self._units), None if self._plain else self.canonicalize
         if not self._fraction and not self._floating:
-            # A number this long is an identifier, and converting it would lose its last digits.
+            # A number with more than `_DECIMAL_DIGITS` digits is an identifier. Converting it would lose digits.
             too_long = self._whole > _DECIMAL_DIGITS
             return TEXT if too_long else CellType(ColumnType.INTEGER, "BIGINT", canonical, unit)
         exact = self._fraction <= _FRACTION_DIGITS and self._whole + self._fraction <= _DECIMAL_DIGITS
@@ -275,7 +275,7 @@ def _format_date(value: date) -> str:
     return value.replace(tzinfo=None).isoformat(" ") if isinstance(value, datetime) else value.isoformat()
 
 
-# The words for missing values in R, NumPy, pandas, SQL and spreadsheets. This is pandas' list (`STR_NA_VALUES`) without
+# The words for missing values in R, NumPy, pandas, SQL and spreadsheets: pandas' list (`STR_NA_VALUES`) without
 # infinite numbers, and without words that users write and may search for, such as `None` or `n/a`.
 _MISSING_WORDS = frozenset({"NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"})
 

@@ -4,9 +4,9 @@ import codecs
 import re
 import unicodedata
 
-HEAD_BYTES = 8192  # Enough to identify a file.
+HEAD_BYTES = 8192  # Enough bytes to identify the type and character set of a file.
 
-# UTF-32 comes before UTF-16, because the little-endian UTF-32 mark begins with the UTF-16 mark.
+# Byte order marks. UTF-32 comes before UTF-16, because the little-endian UTF-32 mark begins with the UTF-16 mark.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -14,7 +14,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_TEXT_CONTROLS = b"\b\t\n\v\f\r\x1b"  # Log files use the escape character (0x1b) for colors.
+# Control characters allowed in text. Log files use the escape character (0x1b) for colors.
+_TEXT_CONTROLS = b"\b\t\n\v\f\r\x1b"
 _CONTROLS = bytes(set(range(0x20)) - set(_TEXT_CONTROLS)) + b"\x7f"
 _NOT_CONTROLS = bytes(set(range(0x100)) - set(_CONTROLS))
 _ASCII = bytes(range(0x80))
@@ -35,10 +36,10 @@ _MIN_FOREIGN_SHARE = 0.4
 _SAMPLE_BYTES = 32_768
 _WESTERN_CHARSET = "cp1252"
 # Candidates for guessing the character set of text whose letters are mostly outside ASCII. Latin code pages are not
-# guessed, because assuming the most common one is right more often than guessing.
+# candidates, because assuming the most common one is right more often than guessing.
 _FOREIGN_CHARSETS = ("cp1251", "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1253", "cp1255", "cp1256")
 # Codecs by their labels in the Encoding Standard (WHATWG). Labels are not passed to Python directly, because some of
-# its codecs are not character sets.
+# Python's codecs are not character sets.
 _LABELS = {
     **dict.fromkeys(("windows-1252", "cp1252", "iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252"),
     **{f"windows-125{digit}": f"cp125{digit}" for digit in range(9) if digit != 2},
@@ -175,7 +176,8 @@ def _is_encoded_in(head: bytes, charset: str) -> bool:
     strange = any(
         unicodedata.category(each) in _UNEXPECTED_CATEGORIES and each not in _EXPECTED_CONTROLS for each in text
     )
-    # Text with white space has the right byte order: in the other one, a space becomes U+2000 and a newline U+0A00.
+    # Text with white space has the right byte order: with the wrong byte order, a space becomes U+2000 and a newline
+    # U+0A00.
     return not strange and any(each in " \t\r\n" for each in text) and any(map(str.isalnum, text))
 
 

@@ -97,7 +97,7 @@ def _detect_zip_type(file: BinaryIO) -> str:
 
 
 def _detect_office_type(content_types: bytes) -> str:
-    content_types = content_types.replace(b"\0", b"")  # The file may be UTF-16.
+    content_types = content_types.replace(b"\0", b"")  # The file may be encoded in UTF-16.
     found = _main_part.search(content_types)
     if found is None:
         return ZIPPED_DOCUMENT
@@ -158,7 +158,8 @@ def _read_ole_directory(file: BinaryIO) -> bytes:
         raise ValueError("invalid sector size")
     size, length = 1 << shift, file.seek(0, 2)
     fat_sectors = list(struct.unpack_from("<109L", header, 76))
-    (more,) = struct.unpack_from("<L", header, 68)  # In files above 7 MB, it lists more FAT sectors (MS-CFB 2.5).
+    # In files above 7 MB, this sector lists more FAT sectors (MS-CFB 2.5).
+    (more,) = struct.unpack_from("<L", header, 68)
     (sector,) = struct.unpack_from("<L", header, 48)
     directory = b""
     for _ in range(_MAX_DIRECTORY_SECTORS):

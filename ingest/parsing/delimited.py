@@ -30,8 +30,10 @@ _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _MIN_RECORDS = 3
 _MIN_COLUMNS_BELOW_TITLE = 3
-_MIN_HEADER_NAMES = 2  # Minimum for a header that does not name the column of row names: a single cell is a title.
-_MAX_POSITIONED_CELLS = 200_000  # In files with more cells, only rows have positions.
+# Minimum number of names in a header that does not name the column of row names. A single cell is a title.
+_MIN_HEADER_NAMES = 2
+# Maximum number of cells with positions. In files with more cells, only rows have positions.
+_MAX_POSITIONED_CELLS = 200_000
 
 _Record = tuple[int, int, int, list[str]]
 
@@ -248,7 +250,8 @@ def _iter_records(text: str, delimiter: str, has_quotes: bool) -> Iterator[_Reco
             begin, taken = taken, text.find("\n", taken) + 1 or len(text)
             yield text[begin:taken]
 
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # The limit is process-wide, so it is never lowered.
+    # The limit applies to the whole process, so it is never lowered.
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE
     start = 0
     reader = csv.reader(iter_lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)

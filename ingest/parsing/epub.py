@@ -93,7 +93,7 @@ def _read_book(package: "Package") -> _Book:
     listed = [parts[key] for key in references if key in items and items[key].get("media-type") in _DOCUMENTS]
     missing = next((each for each in listed if each not in package.names), None)
     if missing is not None:
-        raise DamagedDocumentError(f"The book is incomplete: its part {missing[:200]} is missing.")
+        raise DamagedDocumentError(f"The book is incomplete: part {missing[:200]} is missing.")
     return _Book(
         title=opf.findtext("{*}metadata/{*}title"),
         spine=tuple(dict.fromkeys(each for each in listed if each != navigation)),

@@ -7,7 +7,9 @@ class UnsupportedTypeError(UploadError):
     """No parser reads content of this type."""
 
     code = "unsupported_type"
-    default_hint = "Save it as PDF, as an Office or OpenDocument file, as HTML or as text, and upload that."
+    default_hint = (
+        "Save the file as PDF, as an Office or OpenDocument file, as HTML or as text, and upload the new file."
+    )
 
 
 class ParseError(IngestError):
@@ -34,7 +36,7 @@ class NoTextError(ParseError):
     """The document contains no text."""
 
     code = "no_text"
-    default_hint = "If it is a scan, run text recognition (OCR) on it first and upload the result."
+    default_hint = "If the document is a scan, run text recognition (OCR) on it first and upload the result."
 
 
 class ParserLimitError(ParseError):

@@ -8,7 +8,8 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
 
-MAX_CELLS = 2_000_000  # Maximum number of cells after spans are filled in. A few bytes can declare a huge span.
+# Maximum number of cells after spans are filled in. A file of a few bytes can declare a huge span.
+MAX_CELLS = 2_000_000
 _MAX_HEADER_ROWS = 5
 
 
@@ -70,7 +71,7 @@ def strip_lone_bullet(text: str, line_count: int) -> str:
 
 def _iter_filled_rows(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
     """Yield rows with one item per column, which is None where the file has no cell."""
-    above: dict[int, GridCell] = {}  # Cells that extend into the next row, with the number of their remaining rows.
+    above: dict[int, GridCell] = {}  # Cells that extend into the next row, each with the number of its remaining rows.
     for cells in rows:
         row: list[GridCell | None] = []
         waiting = iter(cells)

@@ -13,8 +13,8 @@ from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.texts.layout import OmissionKind
 
-# Recursive code uses about three stack frames per level, so it would reach Python's limit of 1,000 frames near level
-# 300. Real pages have fewer than 60 levels.
+# Maximum nesting depth of elements. Recursive code uses about three stack frames per level, so it would reach Python's
+# limit of 1,000 frames near level 300. Real pages have fewer than 60 levels.
 _MAX_DEPTH = 100
 
 _INVISIBLE = (
@@ -25,7 +25,7 @@ _hidden_style = re.compile(
     r"(?:^|[;\s])(?:display\s*:\s*none|visibility\s*:\s*hidden|(?:font-size|opacity)\s*:\s*0*\.?0+(?![.\d]))",
     re.IGNORECASE,
 )
-# Landmarks (WAI-ARIA 1.2, 5.3.4) that are not part of a page's content.
+# Landmark roles (WAI-ARIA 1.2, 5.3.4) of elements that are not part of a page's content.
 _SURROUNDING_ROLES = frozenset({"navigation", "banner", "contentinfo", "search"})
 _LANDMARK_TAGS = {"nav": "navigation", "main": "main", "search": "search"}
 _PAGE_ROLES = {"footer": "contentinfo", "header": "banner"}
@@ -204,7 +204,7 @@ def has_text(element: etree._Element) -> bool:
 def _is_hidden(element: etree._Element) -> bool:
     if "hidden" in element.attrib or (element.tag == "dialog" and "open" not in element.attrib):
         return True
-    if element.get("aria-hidden") == "true":  # It may be a rendered formula; the previous element has its MathML.
+    if element.get("aria-hidden") == "true":  # A formula may be rendered here; the previous element has its MathML.
         before = element.getprevious()
         if before is not None and next(before.iter("math"), None) is not None:
             return True

@@ -38,7 +38,7 @@ from ingest.storage.texts.positions import SheetCell
 
 JSON_PARSER = "json-3"
 _TOO_DEEP = "The JSON is nested too deeply."
-_TOO_DEEP_HINT = "Save it with fewer levels, then upload it again."
+_TOO_DEEP_HINT = "Save the JSON with fewer levels, then upload the file again."
 _MAX_NAMED_LINES = 10
 _MAX_LIST_DEPTH = 3
 
@@ -190,7 +190,8 @@ class _JsonWriter:
         long: list[tuple[str, Json]] = []
         shown: list[str] = []
         for name, member in _iter_members(value):
-            has_section = isinstance(member, dict | list) and member is not value  # A plain list is its only member.
+            # The only member of a plain list is the list itself.
+            has_section = isinstance(member, dict | list) and member is not value
             if has_section and (_has_records(member) or _fills_chunk(member, name)):
                 long.append((name, member))
             else:

@@ -41,7 +41,7 @@ from ingest.storage.tables.types import (
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.normalize import normalize_title
 
-# `Message` is generic only for the type checker.
+# `Message` can be subscripted only in type checking.
 if TYPE_CHECKING:
     Part = Message[str, str]
 else:
@@ -52,12 +52,13 @@ MBOX_PARSER = "mbox-2"
 
 HEADERS = ("From", "To", "Cc", "Date")
 _MAX_HEADER_CHARS = 4_000
-# S/MIME (RFC 8551). Messages of its other types are only signed.
+# S/MIME types of encrypted messages (RFC 8551). Messages of the other S/MIME types are only signed.
 _ENCRYPTED_SMIME_TYPES = frozenset({"enveloped-data", "authenveloped-data"})
 _MAX_PARTS = 10_000
 _MAX_DEPTH = 100
 _MAX_NAME_CHARS = 80
-_MAX_SUBJECT_CHARS = 200  # This leaves room for the sender and date in a title of at most 300 characters.
+# Maximum length of the subject. It leaves room for the sender and date in a title of at most 300 characters.
+_MAX_SUBJECT_CHARS = 200
 _named_address = re.compile(r"(?P<name>[^<]*)<(?P<address>[^<>]*)>")
 _word = re.compile(r"\w+")
 
@@ -75,7 +76,9 @@ def unpack_eml(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
     subject, headers = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
     write_message(writer, subject, headers, bodies)
     if not writer.length:
-        raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
+        raise NoTextError(
+            "The message is empty.", hint="Check that the message was saved completely, then upload it again."
+        )
     properties = build_mail_properties(subject, headers)
     return entries.build_document(
         writer, EML_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 PAGE_IMAGE_FILE = "page.png"
 MAX_WIDTH = 2_000
-_MAX_PIXELS = 8_000_000  # This limits the size of pages that are much taller than wide.
+# Maximum number of pixels in a rendered page. It limits the size of pages that are much taller than wide.
+_MAX_PIXELS = 8_000_000
 _PDF = "application/pdf"
 
 

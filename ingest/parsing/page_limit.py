@@ -21,5 +21,5 @@ def check_page_limit(count: int, unit: str = "pages") -> None:
     if count > _most:
         raise ParserLimitError(
             f"The document has {count:,} {unit}; the limit is {_most:,}.",
-            hint="Split it into smaller files, or ask the operator to raise LEADLINE_MAX_PAGES.",
+            hint="Split the document into smaller files, or ask the operator to raise LEADLINE_MAX_PAGES.",
         )

@@ -27,7 +27,8 @@ from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.storage.tables.types import EML_MEDIA_TYPE, MSG_MEDIA_TYPE
 
 ParserFunction = Callable[[Path], ParsedDocument]
-# The parser of a container. Its arguments are the file, the folder for the entries, and the limits on the entries.
+# The parser of a container. The parser's arguments are the file, the folder for the entries, and the limits on the
+# entries.
 UnpackerFunction = Callable[[Path, Path, EntryLimits], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 

@@ -39,13 +39,15 @@ _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
 _MAX_DEPTH = 1_000
 _MAX_STYLESHEET_CHARS = 500_000
 
-# The inserted marks. The level of a heading or the depth of a list item is added to the first code point of its range.
+# Marks inserted into the text. The level of a heading or the depth of a list item is added to the first code point of
+# the mark's range.
 _HEADING, _DEPTH = 0xE000, 0xE010
 _ITEM, _ITEM_END = "\ue020", "\ue021"
 _NOTE, _NOTE_END = "\ue022", "\ue023"
 _HIDDEN, _HIDDEN_END = "\ue024", "\ue025"
 _TABLE, _CELL, _ROW = "\ue026", "\ue027", "\ue028"
-# A row with the layout of the previous row needs no `trowd`; then only `intbl` indicates that it is in a table.
+# Marks for the control words of a table. A row with the layout of the previous row needs no `trowd`; only `intbl`
+# indicates that the row is in a table.
 _TABLE_MARKS = {"trowd": _TABLE, "intbl": _TABLE, "cell": _CELL, "row": _ROW}
 _ANY_MARK = re.compile("[\ue000-\ue02f]")
 _unseen = re.compile(f"{_HIDDEN}(?P<text>[^{_HIDDEN_END}]*){_HIDDEN_END}?")

@@ -30,7 +30,7 @@ DELIMITED = "text/csv"
 RTF = "application/rtf"
 JSON = "application/json"
 
-# The code parser has a grammar for each of these types.
+# Media types of program code. The code parser has a grammar for each of these types.
 CODE = frozenset(
     {
         "text/x-python",
@@ -47,7 +47,8 @@ CODE = frozenset(
 
 _PDF_SIGNATURE = b"%PDF-"
 _RTF_SIGNATURE = b"{\\rtf"
-_PDF_SIGNATURE_WITHIN = 1024  # PDF readers accept the signature up to this offset (ISO 32000-1, annex H.3).
+# Maximum offset of the signature of a PDF file that PDF readers accept (ISO 32000-1, annex H.3).
+_PDF_SIGNATURE_WITHIN = 1024
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
@@ -71,7 +72,7 @@ _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
-# Matches the first member of an object or of a list of objects. Prose never begins like this.
+# Matches the first member of a JSON object or of a list of objects. Prose never begins like this.
 _json = re.compile(r"\s*(?:\[\s*)*\{\s*\"(?:[^\"\\\n]|\\.)*+\"\s*:")
 # Match a message header (RFC 5322, 2.2), and the line that separates the messages in a mailbox (RFC 4155).
 _field = r"[!-9;-~]{1,76}:[^\n]*+\n"
@@ -141,7 +142,8 @@ def describe_unreadable_content(head: bytes) -> str | None:
     for mark, words in _TEXT_FORMATS:
         if head.startswith(mark):
             return words
-    # Text is excluded first, because the signatures of many formats, such as "BM", can also be words.
+    # Files that look like text are excluded first, because the signatures of many formats, such as "BM", can also be
+    # words.
     if looks_like_text(head):
         return None
     found = filetype.guess(head)

@@ -62,7 +62,7 @@ def write_tables(tables: Iterable[FoundTable], folder: Path, *, is_past_deadline
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
-            continue  # Converted numbers may be longer than in the text, which still contains the table.
+            continue  # Converted numbers may be longer than in the text. The text still contains the table.
         listed.append(_serialize_table(each))
     if listed:
         (folder / LIST_FILE).write_text(json.dumps(listed), encoding="utf-8")

@@ -12,7 +12,9 @@ from ingest.storage.texts.normalize import count_invisible_characters, normalize
 TEXT_PARSER = "text-5"
 MARKDOWN_PARSER = "markdown-5"
 NO_TEXT_HINT = "Check that the file was saved completely, then upload it again."
-PICTURE_HINT = "It contains pictures. Save it as PDF and upload the PDF, so that text in its pictures is recognized."
+PICTURE_HINT = (
+    "The document contains pictures. Save it as PDF and upload the PDF, so that text in its pictures is recognized."
+)
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
 _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE)

@@ -66,7 +66,8 @@ class DocumentWriter:
     """
 
     def __init__(self) -> None:
-        self._done: list[str] = []  # Strings that are already joined, because millions of small ones take much memory.
+        # Joined strings. Strings are joined early, because millions of small ones take much memory.
+        self._done: list[str] = []
         self._parts: list[str] = []
         self._length = 0
         self._headings: list[Heading] = []
@@ -226,7 +227,8 @@ class DocumentWriter:
         if not text.strip():
             has_pictures = OmissionKind.IMAGE in self._omitted
             raise NoTextError(empty_message, hint=picture_hint if has_pictures and picture_hint else hint)
-        headings = tuple(each for each in self._headings if each.end <= len(text))  # Other sections have no content.
+        # A heading after the end has no content.
+        headings = tuple(each for each in self._headings if each.end <= len(text))
         layout = Layout(headings, tuple(self._places), tuple(self._tables))
         return ParsedDocument(
             text,
@@ -310,7 +312,7 @@ class DocumentWriter:
 
     _is_tight = False
     _ended = 0  # The level of the sections that end before the next block.
-    _caption = (0, "")  # The end and text of the last caption.
+    _caption = (0, "")  # The end and the text of the last caption.
 
     def _join_parts(self) -> None:
         if len(self._parts) > _MAX_PARTS:
@@ -332,7 +334,7 @@ class DocumentWriter:
         return normalize(text)
 
     def _normalize_line(self, text: str) -> str:
-        if _plain_line.fullmatch(text):  # This is true for most cells.
+        if _plain_line.fullmatch(text):  # The condition is true for most cells.
             return text
         return " ".join(self._normalize(text).split())
 

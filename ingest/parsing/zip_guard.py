@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
 
-_ENCRYPTED_FLAG = 0x1  # Flag bit of an entry (APPNOTE 4.4.4).
+_ENCRYPTED_FLAG = 0x1  # Flag bit of an encrypted entry (APPNOTE 4.4.4).
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
 
 
@@ -59,7 +59,7 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
     except KeyError as error:
-        raise DamagedDocumentError(f"The file is incomplete: its part {name[:200]} is missing.") from error
+        raise DamagedDocumentError(f"The file is incomplete: part {name[:200]} is missing.") from error
     except _READ_ERRORS as error:
         raise DamagedDocumentError(f"Part {name[:200]} of the file is damaged.") from error
 

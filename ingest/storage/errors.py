@@ -88,7 +88,7 @@ class BacklogFullError(UploadError):
 
     code = "backlog_full"
     default_hint = (
-        "Wait for the number of seconds in Retry-After, then send it again. Accepted documents are still being "
+        "Wait for the number of seconds in Retry-After, then send the file again. Accepted documents are still being "
         "processed."
     )
     retry_after_seconds = 30.0
@@ -106,8 +106,8 @@ class StorageReadOnlyError(UploadError):
 
     code = "storage_read_only"
     default_hint = (
-        "Mount it as writable, or set LEADLINE_HOME to another folder. If it was writable before, the kernel's log "
-        "says why that changed: often the disk is failing."
+        "Mount the file system as writable, or set LEADLINE_HOME to another folder. If it was writable before, the "
+        "kernel's log says why that changed: often the disk is failing."
     )
 
 
@@ -115,7 +115,7 @@ class GenerationStateError(IngestError):
     """The generations of the vector index are not in the states that the request needs."""
 
     code = "generation_state"
-    default_hint = "`leadline index show` lists their states."
+    default_hint = "`leadline index show` lists the states of all generations."
 
 
 class GenerationChangedError(IngestError):
@@ -135,14 +135,16 @@ class TableNotFoundError(CatalogError):
     """The document has no record table with this number."""
 
     code = "table_not_found"
-    default_hint = "GET /v1/documents/{id}/tables lists its tables."
+    default_hint = "GET /v1/documents/{id}/tables lists the tables of a document."
 
 
 class PageNotFoundError(CatalogError):
     """The document has no page with this number, or none that can be rendered as an image."""
 
     code = "page_not_found"
-    default_hint = "GET /v1/documents/{id}/outline lists its pages; those of PDFs and images can be rendered."
+    default_hint = (
+        "GET /v1/documents/{id}/outline lists the pages of a document; pages of PDFs and images can be rendered."
+    )
 
 
 class DocumentNotFoundError(CatalogError):
@@ -204,7 +206,9 @@ class UploadTakenError(CatalogError):
     """Another request is already writing to the upload."""
 
     code = "upload_taken"
-    default_hint = "Wait a few seconds until it ends, then send HEAD to get the number of received bytes."
+    default_hint = (
+        "Wait a few seconds until the other request ends, then send HEAD to get the number of received bytes."
+    )
 
 
 class BatchNotFoundError(CatalogError):
@@ -421,7 +425,7 @@ class PreconditionFailedError(CatalogError):
     """The document or collection has changed since the caller last read it."""
 
     code = "precondition_failed"
-    default_hint = "Fetch it again, check what changed, and send its new ETag in If-Match."
+    default_hint = "Fetch the resource again, check what changed, and send its new ETag in If-Match."
 
 
 class IncompleteVersionError(CatalogError):
@@ -575,7 +579,9 @@ class BlobKeyError(BlobStoreError):
     """Files are sealed with a key that is not configured."""
 
     code = "blob_key"
-    default_hint = "Add the earlier key after the new one in LEADLINE_BLOB_KEYS. Without it the files are lost."
+    default_hint = (
+        "Add the earlier key after the new one in LEADLINE_BLOB_KEYS. Without the earlier key, the files are lost."
+    )
 
 
 class DataFolderBusyError(CatalogError):

@@ -14,7 +14,7 @@ from typing import Any
 from ingest.storage.errors import InputError
 
 MAX_DEPTH = 32
-# Limits on a document's metadata, which every listing includes in full.
+# Limits on a document's metadata. Every listing includes the metadata in full.
 MAX_METADATA_BYTES = 64 * 1024
 MAX_METADATA_MEMBERS = 256
 MAX_METADATA_NAME_CHARS = 256
@@ -22,7 +22,8 @@ MAX_METADATA_NAME_CHARS = 256
 _BAD_TEXT = re.compile("[\0\ud800-\udfff]")
 _MAX_INT64 = 2**63 - 1
 _MAX_INT64_DIGITS = len(str(_MAX_INT64))
-# With possessive quantifiers, a string is skipped in one step without backtracking, even if it is unterminated.
+# Matches strings and brackets in JSON. With possessive quantifiers, a string is skipped in one step without
+# backtracking, even if the string is unterminated.
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -73,7 +74,7 @@ def parse_json(body: bytes, location: str) -> Any:  # noqa: ANN401 - JSON
 
     def parse_number(digits: str) -> float | int:
         nonlocal suspicious
-        # A longer number is not converted, because conversion takes time quadratic in the number of digits.
+        # A longer number is not converted, because the conversion takes time quadratic in the number of digits.
         value = math.inf if len(digits) > _MAX_INT64_DIGITS + 1 else int(digits)
         suspicious = suspicious or abs(value) > _MAX_INT64
         return value

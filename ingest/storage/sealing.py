@@ -6,8 +6,8 @@ The record is stored in the catalog, because anyone who can write to the files c
 from enum import StrEnum
 from typing import Protocol
 
-# A key in the folder or bucket that marks the store as sealed. Without this marker, a process that has no encryption
-# key would read encrypted bytes.
+# Key of the blob that marks a folder or bucket as sealed. Without this marker, a process that has no encryption key
+# would read encrypted bytes.
 SEALED_MARKER = "SEALED"
 
 

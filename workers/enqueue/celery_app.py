@@ -17,13 +17,14 @@ SWEEP_TASK = "leadline.sweep"
 UPKEEP_TASK = "leadline.upkeep"
 WEBHOOKS_TASK = "leadline.webhooks"
 UPKEEP_QUEUE = "upkeep"
-# There is one queue per kind, so that each kind can have separate workers. Jobs of kind `collect` are processed by the
-# upkeep queue.
+# Queue names by job kind. There is one queue per kind, so that each kind can have separate workers. Jobs of kind
+# `collect` are processed by workers of the upkeep queue.
 QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP_QUEUE, JobKind.RUN: "runs"}
 QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP_QUEUE)
 
 TASK_SECONDS = 900.0
-# A run has its own time limit. This limit applies if a worker hangs and exceeds that limit.
+# Time limit of a task that processes a run. A run has its own time limit. This limit applies if a worker hangs and
+# exceeds the run's limit.
 _RUN_TASK_SECONDS = 6 * 3600.0
 _NOTIFICATION_EXPIRES_SECONDS = 600
 
@@ -35,18 +36,18 @@ def create_celery_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) ->
     """
     app = Celery("leadline", broker=broker_url, set_as_current=False)
     app.conf.update(_SETTINGS)
-    # A hung task is killed. Its lease lapses, and the attempt is counted in the job's row.
+    # A hung task is killed. The lease of its job lapses, and the attempt is counted in the job's row.
     app.conf.task_time_limit = task_seconds
     # Unacknowledged messages are redelivered after this time. The time must be longer than a task's time limit;
-    # otherwise a task would be delivered a second time while it was still running. The message of a run is redelivered
-    # while the run is in progress, which costs one query.
+    # otherwise the message of a task would be delivered a second time while the task was still running. The message of
+    # a run is redelivered while the run is in progress, which costs one query.
     app.conf.broker_transport_options = {**_TRANSPORT_OPTIONS, "visibility_timeout": 2 * task_seconds}
     return app
 
 
 _TRANSPORT_OPTIONS = {
-    # By default, Celery looks for messages to redeliver only about every 100 s. With these settings, it looks every 10
-    # s.
+    # By default, Celery looks for messages to redeliver only about every 100 s. With these settings, Celery looks for
+    # them every 10 s.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     "socket_connect_timeout": 2,
@@ -58,36 +59,39 @@ _TRANSPORT_OPTIONS = {
 
 
 _SETTINGS: dict[str, Any] = {
-    # JSON only: with pickle, an attacker who controls the broker could run code in a worker.
+    # Tasks are serialized as JSON only: with pickle, an attacker who controls the broker could run code in a worker.
     "task_serializer": "json",
     "accept_content": ["json"],
-    # Results are rows in the catalog. A result backend would be a second source of truth, and a chord would wait
-    # forever if the backend lost a result.
+    # The results of tasks are rows in the catalog. A result backend would be a second source of truth, and a chord
+    # would wait forever if the backend lost a result.
     "task_ignore_result": True,
     "result_backend": None,
     # A message is acknowledged when its slice has ended. It is redelivered if the child process or the worker was
-    # killed. With early acknowledgement, which is Celery's default, the message would be lost in both cases, and its
-    # job would wait for the next sweep.
+    # killed. With early acknowledgement, which is Celery's default, the message would be lost in both cases, and the
+    # job of the message would wait for the next sweep.
     # guard: late-acknowledgement
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
-    # The broker does not redeliver the message of a failed or timed-out task: the lease and attempts in the row decide
-    # about retries.
+    # The broker does not redeliver the message of a failed or timed-out task: the lease and attempts in the job's row
+    # determine whether the job is retried.
     "task_acks_on_failure_or_timeout": True,
-    # Take a message only when a process is free to handle it, so that a busy worker does not hold messages that an idle
-    # worker could handle.
+    # A worker takes a message only when one of its processes is free, so that a busy worker does not hold messages that
+    # an idle worker could handle.
     "worker_prefetch_multiplier": 1,
-    # Memory held by native libraries is released between tasks.
+    # A process that uses more memory than this, in kilobytes, is replaced between tasks, which releases memory held by
+    # native libraries.
     "worker_max_memory_per_child": 3_000_000,
     "worker_max_tasks_per_child": 1_000,
-    # The broker may be down when a worker starts or at any later time. Workers reconnect once it is available again.
+    # The broker may be down when a worker starts or at any later time. Workers reconnect once the broker is available
+    # again.
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
-    # Sending a notification must not wait for an unreachable broker. If it fails, the next sweep sends another one.
+    # A process that sends a notification must not wait for an unreachable broker. If sending fails, the next sweep
+    # sends another notification.
     "task_publish_retry": False,
     # Workers do not need to communicate with each other. With remote control, anyone with access to the broker could
-    # stop them.
+    # stop the workers.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "task_default_queue": UPKEEP_QUEUE,

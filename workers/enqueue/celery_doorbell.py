@@ -12,8 +12,8 @@ from ingest.storage.queue.records import JobKind
 from workers.enqueue.celery_app import send_notification
 
 _MAX_PENDING_NOTIFICATIONS = 1_000
-# After a failed send, notifications are dropped for this long, so that not every one has to wait for the broker to time
-# out.
+# Time after a failed send for which notifications are dropped, so that not all of them have to wait for the broker to
+# time out.
 _BROKER_PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)

@@ -78,8 +78,8 @@ class GenerationBuilder:
             while not closing.wait(self._jobs.lease_seconds / 3):
                 try:
                     self.extend_leases()
-                # The database may be unreachable for a moment, and the next heartbeat may succeed before the lease
-                # lapses.
+                # The database may be unreachable for a moment, and the next heartbeat may succeed before the leases
+                # lapse.
                 except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                     log.warning("leases not extended", error=repr(error))
 

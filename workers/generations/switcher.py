@@ -11,11 +11,11 @@ from ingest.storage.generations.records import BuildProgress, Generation, Genera
 from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
 
-# Maximum number of rounds in which documents are added that arrive while the generation is being completed. Each round
-# is shorter than the previous one.
+# Maximum number of rounds. A round adds documents that arrived while the generation was being completed, and is shorter
+# than the previous round.
 _MAX_ROUNDS = 20
-# A switch first adds documents that arrived after the generation was completed. The switch is rejected if more than
-# this fraction of the chunks is missing.
+# Maximum fraction of the chunks that may be missing before a switch. A switch first adds documents that arrived after
+# the generation was completed; if more chunks are missing, the switch is rejected.
 _MAX_MISSING_SHARE = 0.05
 
 
@@ -41,7 +41,7 @@ class GenerationSwitcher:
                 raise GenerationStateError(
                     "No generation is being built.",
                     hint="Choose an encoder: `leadline index reembed --encoder NAME`. "
-                    "`leadline index show` lists them.",
+                    "`leadline index show` lists the encoders.",
                 )
             generation = beside
         else:
@@ -60,9 +60,9 @@ class GenerationSwitcher:
         if not list_differences(active.id):
             raise GenerationStateError(
                 f"The active generation {active.id} already matches the storage settings.",
-                hint="To move it, start every process of the cluster with the new LEADLINE_QDRANT_ settings, then run "
-                "this command with the same settings. An index in a folder cannot be moved to other nodes. `leadline "
-                "index repair` restores replicas that were lost with a node.",
+                hint="To move the generation, start every process of the cluster with the new LEADLINE_QDRANT_ "
+                "settings, then run this command with the same settings. An index in a folder cannot be moved to other "
+                "nodes. `leadline index repair` restores replicas that were lost with a node.",
             )
         generation = self._records.start_generation(
             active.encoder, active.sparse, active.dimension, source_id=active.id
@@ -95,7 +95,7 @@ class GenerationSwitcher:
         if beside is None:
             raise GenerationStateError(
                 f"Generation {active.id} is active, and there is no other generation to switch to.",
-                hint="`leadline index reembed --encoder NAME` builds one.",
+                hint="Build another generation with `leadline index reembed --encoder NAME`.",
             )
         if beside.id < active.id:
             return active
@@ -111,7 +111,8 @@ class GenerationSwitcher:
         active, beside = self._records.load_active_generation(), self._records.find_inactive_generation()
         if beside is None:
             raise GenerationStateError(
-                f"No generation before {active.id} is left to roll back to.", hint="`leadline index show` lists them."
+                f"No generation before {active.id} is left to roll back to.",
+                hint="`leadline index show` lists all generations.",
             )
         if beside.id > active.id:
             if beside.state is GenerationState.PREVIOUS:
@@ -119,7 +120,7 @@ class GenerationSwitcher:
             raise GenerationStateError(
                 f"Generation {beside.id} is still being built, and no generation before {active.id} is left to roll "
                 "back to.",
-                hint="`leadline index discard --unfinished` discards it.",
+                hint="`leadline index discard --unfinished` discards the unfinished generation.",
             )
         return self._complete_and_activate(self._records.resume_building(beside.id))
 

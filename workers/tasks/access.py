@@ -59,7 +59,7 @@ def write_permissions_of_new_points(
     for document_id, version_id in versions:
         document = live.get(document_id)
         if document is None or (document.readers is None and not document.revision):
-            continue  # any later change of readers will find the points
+            continue  # a later change of the document's readers will find these points
 
         def update_point_permissions(current: Document, version_id: str = version_id) -> None:
             index.set_readers(current.tenant_id, version_id, current.readers)

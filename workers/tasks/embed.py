@@ -110,6 +110,6 @@ class EmbedTask:
 def _build_report(job: Job, portion: Portion, counts: VectorCounts, index: IndexWriter) -> EmbedReport:
     version = portion.version
     indexed = None
-    if portion.staged:  # a replacement becomes active only when all of it is in the index
+    if portion.staged:  # a replacement becomes active only when all of its chunks are in the index
         indexed = index.count_chunks(version.tenant_id, version.id, embedded_only=True)
     return EmbedReport(job, counts.tokens, counts.reused, indexed)

@@ -262,7 +262,7 @@ class IngestTask:
                 document, version = documents[job.document_id], versions[job.version_id]
                 turn = single_turn or self._build_turn(job, should_stop, is_shared=bool(parsed or jobs[number + 1 :]))
                 parsed.append(self._parse_version(job, document, version, turn, is_alone=single_turn is not None))
-            # One document's error must not stop the others.
+            # An error of one document must not stop the others.
             except Exception as error:  # noqa: BLE001 - `workers.errors` decides what it means for the job
                 failures.append(JobFailure(job, error))
         return parsed, failures
@@ -289,7 +289,7 @@ class IngestTask:
                 check_cancelled=turn.check_turn,
             )
         reach_fault_point("ingest.parsed")
-        if is_alone:  # small documents pass through this stage too fast to be shown
+        if is_alone:  # small documents pass through the stage too fast for it to be shown
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.record_progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
         parsed = replace(parsed, layout=find_second_headers(parsed.text, parsed.layout))

@@ -17,7 +17,9 @@ from workers.tasks.vectors import Portion, VectorWriter, compute_word_weights, i
 
 _INDEX_BATCH_CHUNKS = 512
 _EMBED_BATCH_CHUNKS = 256
-_AWAITING_VECTORS = Failure("vectors_awaited", "Its vectors are being computed and will be copied afterwards.")
+_AWAITING_VECTORS = Failure(
+    "vectors_awaited", "The vectors of the document are being computed and will be copied when they are complete."
+)
 
 
 @dataclass(frozen=True)
@@ -95,17 +97,17 @@ class ReembedTask:
         except KeyError as error:
             raise TextLostError(f"The text of document {document.id} is missing from the blobs.") from error
         present = generation.index.count_chunks(version.tenant_id, version.id)
-        if present > len(entry.chunks):  # written from a different chunk map, and therefore unusable
+        if present > len(entry.chunks):  # the points were written from a different chunk map and are therefore unusable
             generation.index.delete_version(version.tenant_id, version.id)
             present = 0
         if present < len(entry.chunks):
             indexed = list(iter_indexed_chunks(document, version, text, entry.chunks, entry.layout))
             self._write_chunks(job, version, entry, indexed, generation, should_stop)
         write_permissions_of_new_points(deps.catalog, generation.index, [(document.id, version.id)])
-        if version.state is VersionState.FAILED:  # BM25 finds it, but it has no vectors in any generation
+        if version.state is VersionState.FAILED:  # BM25 finds the version, but it has no vectors in any generation
             return _PartialVersion(job, version, entry, len(entry.chunks))
         embedded = generation.index.count_chunks(version.tenant_id, version.id, embedded_only=True)
-        if embedded < len(entry.chunks):  # batches are written in order, and the last may be incomplete
+        if embedded < len(entry.chunks):  # batches are written in order, and the last batch may be incomplete
             embedded -= embedded % self._batch_chunks
         return _PartialVersion(job, version, entry, embedded)
 
@@ -128,7 +130,7 @@ class ReembedTask:
                 compute_word_weights(generation.sparse, text, name=version.name, language=language)
                 for _, text in iter_chunk_texts(deps.texts, version, some)
             ]
-            deps.jobs.require_lease(job)  # so that a withdrawn version's removal finds all written content
+            deps.jobs.require_lease(job)  # the removal of a withdrawn version must find all content that was written
             reach_fault_point("reembed.writing")
             generation.index.upsert_chunks(indexed_chunks[at : at + _INDEX_BATCH_CHUNKS], sparse)
             reach_fault_point("reembed.half_indexed")

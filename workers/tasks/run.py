@@ -30,9 +30,9 @@ from rlm.runs.port import Durability
 from rlm.runs.raises import compute_first_limits
 from workers.deps import WorkerStopping
 
-# How often a worker checks whether its run was cancelled.
+# Interval at which a worker checks whether its run was cancelled.
 _CHECK_SECONDS = 0.5
-# A run fails if its language model has been unreachable for this long.
+# Maximum time for which a run's language model may be unreachable before the run fails.
 _MAX_AWAY_SECONDS = 24 * 3600.0
 
 log = structlog.get_logger(__name__)

@@ -15,10 +15,11 @@ from ingest.storage.queue.records import Job, Lane
 from workers.deps import WorkerStopping
 
 FIRST_TRY_SECONDS = 10.0
-# If a document that was claimed together with others takes longer than this, it is requeued to run alone.
+# Maximum time for a document that was claimed together with others. If parsing takes longer, the document is requeued
+# to run alone.
 SHARED_TRY_SECONDS = 2.0
-# How often to query the catalog for a waiting document. If a document is still waiting at the next check, no idle
-# worker has claimed it, so it needs this worker.
+# Interval at which the catalog is queried for a waiting document. If a document is still waiting at the next check, no
+# idle worker has claimed it, so it needs this worker.
 _CHECK_SECONDS = 1.0
 
 

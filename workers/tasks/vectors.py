@@ -27,8 +27,8 @@ from retrieval.index.port import IndexedChunk, IndexVectors, SparseVector
 
 _READ_BATCH_CHUNKS = 256
 _BATCH_DIGESTS = 256
-# The maximum number of characters from a table's header that precede each chunk of its rows. The encoder reads only 256
-# tokens.
+# Maximum number of characters from a table's header that precede each chunk of the table's rows. The encoder reads only
+# 256 tokens.
 MAX_TABLE_HEADER_CHARS = 300
 _TOKENS_PER_CHARACTER = 0.25
 _rule = re.compile(r"\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*")

@@ -15,8 +15,8 @@ from ingest.storage.texts.texts import build_positions_key, build_text_keys
 log = structlog.get_logger(__name__)
 
 _BATCH_VERSIONS = 20
-# Once all versions have digests, check again only after this time, because a process of the previous release may add
-# versions without digests.
+# Time after which versions without digests are looked for again once all versions have digests. A process of the
+# previous release may add versions without digests.
 _RECHECK_SECONDS = 3600.0
 
 

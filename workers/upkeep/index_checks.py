@@ -27,18 +27,19 @@ from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import IndexInventory
 from workers.upkeep.upkeep import reconcile_index
 
-# If less than this fraction of the versions is missing, no more than a few in a thousand searches should be affected
-# while the versions are reindexed. A larger fraction indicates damage, and then a search without hits proves nothing.
+# Maximum fraction of the versions that may be missing. Up to this fraction, no more than a few in a thousand searches
+# should be affected while the missing versions are reindexed. A larger fraction indicates damage, and then a search
+# without hits proves nothing.
 MAX_MISSING_SHARE = 0.01
-# The number of versions compared by a quick check. If 5 % of the versions are missing, 6 of 1,000 checks fail to detect
-# it.
+# Number of versions that a quick check compares. If 5 % of the versions are missing, 6 of 1,000 quick checks fail to
+# detect the loss.
 SAMPLE_VERSIONS = 100
-# A power cut loses writes that the operating system has not flushed to disk yet. By default, it flushes them after 30
-# s.
+# Time after which the operating system has flushed a write to disk. A power cut loses writes that were not flushed. By
+# default, the operating system flushes writes after 30 s.
 _UNWRITTEN_SECONDS = 120.0
-# A replica may lag for a moment, so missing versions are compared again after this delay.
+# Delay after which missing versions are compared again, because a replica may lag for a moment.
 _PAUSE_SECONDS = 1.0
-# Checks after searches without hits may take at most a fiftieth of the time.
+# Checks after searches without hits may use at most a fiftieth of the time.
 _MIN_CHECK_INTERVAL_SECONDS = 5.0
 _CHECK_INTERVAL_FACTOR = 50.0
 
@@ -99,13 +100,15 @@ def build_compared_state(
     at_rest, missing = comparison.settled_versions, comparison.missing_versions
     # guard: lost-index-mark
     if state.is_marked and not is_marked and comparison.short:
-        return _build_lost_state(state, "Its files were removed or replaced. ", comparison.short, comparison.versions)
+        return _build_lost_state(
+            state, "The files of the index were removed or replaced. ", comparison.short, comparison.versions
+        )
     # guard: lost-index-share
     too_many = len(missing) > MAX_MISSING_SHARE * len(at_rest)
     if too_many and not (after_crash and _are_recently_written(missing, at_rest)):
         return _build_lost_state(state, "", missing, at_rest)
     counted = replace(state, versions=len(at_rest), missing=len(missing), requeued=0, lost="")
-    if too_many or (comparison.versions and not at_rest):  # this proves nothing about the index yet
+    if too_many or (comparison.versions and not at_rest):  # these differences prove nothing about the index yet
         return counted
     return replace(counted, is_marked=True)
 
@@ -176,7 +179,7 @@ class IndexChecks:
             state = self._states.load_state(active.id)
             if after_crash or state.lost or not state.is_marked or not self._is_intact(active, None):
                 self.check_index(after_crash=after_crash)
-        except IndexUnavailableError as error:  # already reported when the index was opened; it is checked again later
+        except IndexUnavailableError as error:  # reported when the index was opened
             log.warning("index not checked", error=str(error))
 
     def check_unchecked_generation(self) -> None:

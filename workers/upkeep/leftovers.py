@@ -25,10 +25,11 @@ from ingest.storage.texts.texts import Texts
 from retrieval.index.generations import Generations
 from retrieval.index.port import Index
 
-# An upload may take a long time, but an unfinished upload older than this was abandoned.
+# Minimum age of abandoned uploads. An upload may take a long time, but an unfinished upload older than this was
+# abandoned.
 FORGOTTEN_SECONDS = 24 * 3600.0
 NOTICE_NAME = "upkeep"
-# Up to this number, unknown files or versions are never considered too many, whatever their fraction.
+# Number of unknown files or versions that are never considered too many, whatever their fraction.
 _ALWAYS_ALLOWED = 10
 _DERIVED_KINDS = ("text", "tables")
 

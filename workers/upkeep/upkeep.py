@@ -14,10 +14,11 @@ from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import JobKind
 from retrieval.index.port import IndexWriter
 
-# Maximum number of unanswered notifications that a sweep allows per kind. More of them would only pile up while workers
-# are busy.
+# Maximum number of unanswered notifications per kind. A sweep sends no more, because notifications would only pile up
+# while workers are busy.
 _MAX_WAITING_RINGS = 32
-# Builders of another generation find their jobs without notifications.
+# Kinds of jobs for which a sweep sends notifications. Builders of another generation find their jobs without
+# notifications.
 _RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
 
 log = structlog.get_logger(__name__)

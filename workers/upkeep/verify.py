@@ -16,8 +16,8 @@ from retrieval.index.generations import OpenGeneration
 from retrieval.index.port import IndexedChunk, SearchScope
 from workers.tasks.vectors import iter_chunk_texts, iter_indexed_chunks
 
-# Vectors of the same text from different batches of the int8 encoder have a cosine similarity of at least 0.9999.
-# Vectors of different texts in a document seldom reach 0.95.
+# Minimum cosine similarity of two vectors of the same text. Vectors of the same text from different batches of the int8
+# encoder have a cosine similarity of at least 0.9999. Vectors of different texts in a document seldom reach 0.95.
 MIN_SAME_COSINE = 0.99
 _SEARCH_TOP_K = 100
 _MAX_EXAMPLES = 5
@@ -210,7 +210,7 @@ class Verifier:
         if not query.indices:
             return True
         hits, _ = self._made.index.search(scope, sparse_vector=query, dense_vector=None, limit=_SEARCH_TOP_K)
-        # If a document repeats itself a hundred times, other chunks may fill the results.
+        # If a document contains the same text a hundred times, other chunks may fill the results.
         return len(hits) == _SEARCH_TOP_K or any(hit.id == chunk_id for hit in hits)
 
     def _iter_unknown_points(self) -> Iterator[VersionDifferences]:

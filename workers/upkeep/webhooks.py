@@ -17,7 +17,7 @@ from ingest.storage.webhooks.records import DeliveryResult, DueDelivery, Webhook
 
 log = structlog.get_logger(__name__)
 
-# Extra time after the receiver's time limit for recording the result of an attempt.
+# Extra time, after the time limit of the receiver, for recording the result of an attempt.
 _LEASE_SECONDS = 30.0
 
 
@@ -45,8 +45,8 @@ class WebhookSender:
 
     async def _send_messages(self, deliveries: list[DueDelivery]) -> None:
         # No connection is kept alive, because a connection opened for one host name must not be reused for another name
-        # at the same address. A proxy from the environment or a redirect could lead to an unchecked address, so neither
-        # is used.
+        # at the same address. A proxy from the environment or a redirect could lead to an unchecked address, so the
+        # client uses neither.
         alone = httpx.Limits(max_keepalive_connections=0)
         # guard: webhook-no-proxy
         # guard: webhook-no-redirect
@@ -98,7 +98,7 @@ class WebhookSender:
         }
         named = {"sni_hostname": destination.host} if destination.scheme == "https" else {}
         request = http.build_request("POST", url, content=delivery.body.encode(), headers=headers, extensions=named)
-        response = await http.send(request, stream=True)  # the body is not needed
+        response = await http.send(request, stream=True)  # the body of the response is not needed
         await response.aclose()
         return _build_delivery_result(response)
 

@@ -42,7 +42,7 @@ from ingest.parsing.types import NO_ENTRIES, EntryLimits, Isolation, ParsedDocum
 from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.texts.layout import Omission, OmissionKind
 
-# These modules are loaded once in the child, instead of in the process of each document.
+# Modules that are loaded once in the child, instead of in the process of each document.
 _PRELOADED_MODULES = (
     "charset_normalizer",
     "ingest.parsing.office.docx",
@@ -55,8 +55,8 @@ _SAMPLES = {
     "text/csv": "a,b\n1,2\n",
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
-# Media types whose text is the source of the file. The file may be twice as large as its text, if it is ASCII text in
-# UTF-16.
+# Media types whose parsed text is the source of the file. If the file is ASCII text in UTF-16, the file is twice as
+# large as its text.
 _SOURCE_TYPES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
 _MAX_SHRINK_RATIO = 2
 _MAX_OPEN_FILES = 64
@@ -142,7 +142,7 @@ def _run_in_forked_process(task: Callable[[], str], parent_pid: int, inherited_f
     if pid == 0:
         try:
             set_parent_death_signal()
-            if os.getppid() != own:  # The parent exited before the signal was set.
+            if os.getppid() != own:  # The parent exited before the child asked for a signal at the parent's exit.
                 os._exit(1)
             for descriptor in (reading, *inherited_fds):
                 os.close(descriptor)

@@ -27,37 +27,38 @@ from pathlib import Path
 LANDLOCK, SECCOMP = "Landlock", "seccomp"
 ALL_CONFINEMENTS = (LANDLOCK, SECCOMP)
 
-# OpenVINO reads these files when it starts, and hangs if it cannot read them.
+# Hardware files that OpenVINO reads when it starts. OpenVINO hangs if it cannot read them.
 _HARDWARE_PATHS = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node", "/proc/cpuinfo")))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 
-# Landlock. Its syscalls have the same numbers on every architecture.
+# Syscall numbers of Landlock, which are the same on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 8, 1 << 14
-# All file rights by version of the interface. The first version has 13; REFER, TRUNCATE and IOCTL_DEV were added later.
+# All file access rights by version of the Landlock interface. The first version has 13 rights; REFER, TRUNCATE and
+# IOCTL_DEV were added later.
 _RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 
-# seccomp: for each machine, its AUDIT_ARCH and its index into the tables of syscall numbers below, which are for x86_64
-# and aarch64. A number is None if the architecture lacks the syscall.
+# seccomp: for each machine type, its AUDIT_ARCH and its index into the tables of syscall numbers below, which are for
+# x86_64 and aarch64. A number is None if the architecture lacks the syscall.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 # The syscalls observed in the parsers of all formats (including OCR in OpenVINO's threads), their variants in other C
 # libraries, and the interpreter's syscalls about its own process. All other syscalls fail with an error.
 _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
-    # Open files and paths; Landlock restricts which ones.
+    # Syscalls for open files and paths. Landlock restricts the paths.
     **{"close": (3, 57), "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "write": (1, 64)},
     **{"writev": (20, 66), "pwrite64": (18, 68), "lseek": (8, 62), "ftruncate": (77, 46), "fadvise64": (221, 223)},
     **{"dup": (32, 23), "dup2": (33, None), "dup3": (292, 24)},
     **{"stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291)},
     **{"access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None)},
     **{"readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17)},
-    # Memory and its NUMA nodes.
+    # Syscalls for memory and its NUMA nodes.
     **{"brk": (12, 214), "mmap": (9, 222), "mremap": (25, 216), "munmap": (11, 215), "mprotect": (10, 226)},
     **{"madvise": (28, 233), "mbind": (237, 235), "set_mempolicy": (238, 237), "get_mempolicy": (239, 236)},
-    # Threads, signals and time.
+    # Syscalls for threads, signals and time.
     **{"futex": (202, 98), "sched_yield": (24, 124), "sched_getaffinity": (204, 123), "getcpu": (309, 168)},
     **{"set_tid_address": (218, 96), "set_robust_list": (273, 99), "rseq": (334, 293), "gettid": (186, 178)},
     **{"exit": (60, 93), "exit_group": (231, 94), "arch_prctl": (158, None)},
@@ -65,7 +66,7 @@ _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
     **{"restart_syscall": (219, 128), "poll": (7, None), "ppoll": (271, 73)},
     **{"clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None)},
     **{"times": (100, 153), "nanosleep": (35, 101), "clock_nanosleep": (230, 115)},
-    # Information about the process and the machine.
+    # Syscalls that return information about the process and the machine.
     **{"getpid": (39, 172), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176)},
     **{"getegid": (108, 177), "getrandom": (318, 278), "getrlimit": (97, 163), "getrusage": (98, 165)},
     **{"sysinfo": (99, 179), "uname": (63, 160)},
@@ -74,14 +75,16 @@ _ALLOWED_CALLS: dict[str, tuple[int | None, int | None]] = {
 _OPEN, _OPENAT, _CLONE, _CLONE3, _PRCTL, _PRLIMIT = (2, None), (257, 56), (56, 220), (435, 435), (157, 167), (302, 261)
 _KILL, _TGKILL, _SET_AFFINITY, _FCNTL, _IOCTL = (62, 129), (234, 131), (203, 122), (72, 25), (16, 29)
 _CLONE_THREAD = 0x10000
-_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # Each with the index of its flags argument.
-_TMPFILE = 0x400000  # Landlock would allow unnamed files, whose total size could not be limited.
+_OPEN_CALLS = ((_OPEN, 1), (_OPENAT, 2))  # Syscalls that open files, each with the index of its flags argument.
+_TMPFILE = 0x400000  # O_TMPFILE. Landlock would allow unnamed files, whose total size could not be limited.
 _THREAD_NAMES_AND_VECTORS = (15, 16, 51)  # PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL
-_ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC. F_SETOWN could send signals.
-# TCGETS and TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: Python and the C library call these on opened files.
+# F_DUPFD to F_SETFL and F_DUPFD_CLOEXEC, but not F_SETOWN, which could send signals.
+_ALLOWED_FCNTLS = (0, 1, 2, 3, 4, 1030)
+# TCGETS, TCGETS2, TIOCGWINSZ, FIONREAD, FIONCLEX and FIOCLEX, which Python and the C library call on opened files.
 _ALLOWED_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5450, 0x5451)
-# Syscalls added since Linux 5.1 have the same number on every architecture. Libraries try them first and fall back to
-# older ones only after ENOSYS, so the filter returns ENOSYS instead of another error.
+# The first syscall number that is the same on every architecture. Syscalls from this number on were added since Linux
+# 5.1. Libraries try them first and fall back to older syscalls only after ENOSYS, so the filter returns ENOSYS instead
+# of another error.
 _FIRST_SHARED_NUMBER = 424
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -177,14 +180,15 @@ def _build_filter() -> bytes | None:
         return None
     architecture, at = _ARCHITECTURES[platform.machine()]
     own, eperm, enosys = os.getpid(), _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
-    # Each block starts with the syscall number in the accumulator, and returns or falls through with the same number.
+    # Each block starts with the syscall number in the accumulator, and returns or falls through with that number still
+    # there.
     blocks = [
         [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, architecture), (_RET, 0, 0, _KILL_PROCESS), (_LD, 0, 0, _NUMBER)],
         *([(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)] for number in _iter_call_numbers(_ALLOWED_CALLS.values(), at)),
         [
             (_JEQ, 0, 1, _CLONE3[at]),
             (_RET, 0, 0, enosys),
-        ],  # The C library falls back to clone, whose flags are checked.
+        ],  # The C library falls back to `clone`, whose flags are checked.
         _build_argument_check(_CLONE[at], 0, _JSET, (_CLONE_THREAD,), match_action=_ALLOW, default_action=eperm),
         # guard: parser-nameless-files
         *(

@@ -7,7 +7,7 @@ from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import EntryLimits
 from ingest.storage.texts.normalize import normalize_title
 
-# Each file counts as at least one disk block, so that the limit also bounds the number of files.
+# Minimum size that is counted for a file: one disk block. Therefore the limit also bounds the number of files.
 _BLOCK_BYTES = 4_096
 
 

@@ -30,7 +30,7 @@ from ingest.storage.texts.layout import (
 )
 from ingest.storage.texts.positions import Positions, PositionsError
 
-# The error code of a document's process that needs OCR but is not allowed to use it.
+# The error code of a document's process if the document needs OCR but the process is not allowed to use OCR.
 RECOGNITION_NEEDED = "recognition_needed"
 TEXT_FILE = "text"
 RECORD_FILE = "document.json"

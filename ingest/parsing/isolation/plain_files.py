@@ -26,4 +26,5 @@ def open_regular_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file. Raises the same errors as `open_plain_file`."""
     with open_regular_file(path, max_bytes) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # Python allocates the requested size in full.
+        # Python allocates the whole requested size, so `max_bytes` would be too much.
+        return file.read(os.fstat(file.fileno()).st_size)

@@ -19,12 +19,13 @@ from typing import Any
 
 from ingest.storage.errors import IngestError
 
-# With -I, the child's imports do not depend on environment variables or on files in the working folder.
+# The command that starts the child. With -I, the child's imports do not depend on environment variables or on files in
+# the working folder.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.isolation.child")
 
 _MAX_ANSWER_BYTES = 65_536
 _START_TIMEOUT_SECONDS = 60.0
-_POLL_SECONDS = 0.25  # When a document is deleted, its parsing stops within this time.
+_POLL_SECONDS = 0.25  # When a document is deleted, the parsing of the document stops within this time.
 
 
 def do_nothing() -> None:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 IMAGE_PARSER = f"image-1+{PDF_PARSER}+{OCR_PARSER}"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif")
-MAX_PIXELS = 100_000_000  # The limit per picture, because each pixel takes three bytes of memory.
+MAX_PIXELS = 100_000_000  # Maximum size of a picture. Each pixel takes three bytes of memory.
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 _MAX_SIDE_PIXELS = 4_000
-_PAGE_POINTS = 842.0  # Each page is scaled to this longer side, which is that of A4.
+_PAGE_POINTS = 842.0  # Length to which the longer side of each page is scaled: the longer side of A4.
 
 
 def parse_image(path: Path) -> ParsedDocument:
@@ -48,7 +48,7 @@ def parse_image(path: Path) -> ParsedDocument:
         try:
             document = PagesParser(without, pages).parse_pages(IMAGE_PARSER)
         except NoTextError as error:
-            hint = "If it shows text, upload a larger or sharper image: letters must be about 15 pixels high."
+            hint = "If the image shows text, upload a larger or sharper image: letters must be about 15 pixels high."
             raise NoTextError("No text was found in the image.", hint=hint) from error
         finally:
             without.close()
@@ -120,7 +120,7 @@ def open_image(path: Path) -> "Iterator[Image]":
     """Open an image. Raises `DamagedDocumentError` if it cannot be opened."""
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = None  # `convert_to_picture` checks the size and raises our own error.
+    Image.MAX_IMAGE_PIXELS = None  # `convert_to_picture` checks the image's size and raises our own error.
     with _translate_errors():
         image = Image.open(path, formats=_FORMATS)
     with image:
@@ -150,7 +150,7 @@ def convert_to_picture(image: "Image") -> Picture:
             f"The image has {width * height:,} pixels; the limit is {MAX_PIXELS:,}.",
             hint="Scale the image down: 200 dots per inch is enough.",
         )
-    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # This lets the decoder downscale a JPEG.
+    image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # Lets the decoder downscale a JPEG while decoding.
     frame: Image.Image = image.copy()
     if frame.mode.startswith("I;16"):
         frame = frame.point(lambda value: value / 256).convert("L")

@@ -10,8 +10,9 @@ from ingest.parsing.ocr.allowance import use_allowed_picture
 from ingest.parsing.ocr.images import convert_to_picture, open_image
 from ingest.parsing.ocr.recognizer import is_ocr_installed
 
-_MIN_LINE_PIXELS = 15  # Smaller letters are not recognized.
-_MIN_PICTURE_LINES = 6  # Smaller pictures displayed in a message are logos, icons or rules.
+_MIN_LINE_PIXELS = 15  # Minimum height of a line of text. OCR does not recognize smaller letters.
+# Minimum height of a picture displayed in a message, in lines of text. Smaller pictures are logos, icons or rules.
+_MIN_PICTURE_LINES = 6
 
 
 def explain_rejection(path: Path, *, is_displayed: bool) -> str:

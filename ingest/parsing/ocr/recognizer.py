@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 OCR_PARSER = "pp-ocrv6-small-1"
 INSTALL_HINT = (
     "Install Leadline's `ocr` extra (`pip install 'leadline[ocr]'`), which reads text in pictures, or run text "
-    "recognition on it first and upload the result."
+    "recognition on the file first and upload the result."
 )
 Picture = NDArray[np.uint8]  # An array of rows, columns, and red, green and blue values.
 _DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
-# Longer pictures are scaled down to this side length, about A4 at 200 dots per inch. At a higher resolution,
-# recognition is slower but not better.
+# Maximum side length of a picture, about that of A4 at 200 dots per inch. Larger pictures are scaled down, because
+# recognition at a higher resolution is slower but not better.
 _MAX_SIDE_PIXELS = 2_400
-_JUDGED_LINES = 8  # The orientation is determined from this many of a picture's longest lines.
+_JUDGED_LINES = 8  # Number of the longest lines in a picture from which the picture's orientation is determined.
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Recognizer:
     """Recognizes words in pictures. Creating it loads the models."""
 
     def __init__(self) -> None:
-        # OpenVINO's telemetry module would write to the home folder and report usage. OpenVINO runs without it.
+        # OpenVINO's telemetry module would write to the home folder and report usage. OpenVINO also runs without it.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import cv2
         import rapidocr

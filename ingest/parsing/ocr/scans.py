@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from ingest.parsing.pdf.content import RecognizedWord
 
 _RENDER_DPI = 200
-_NO_TEXT_HINT = "No text was recognized in its pictures. Scan it again at 200 dots per inch or more."
-_MAX_SIDE_PIXELS = 4_000  # Pages larger than paper sizes are rendered at a lower resolution to stay within this.
+_NO_TEXT_HINT = "No text was recognized in the pictures of the document. Scan it again at 200 dots per inch or more."
+# Maximum side length of a rendered page. Pages larger than paper sizes are rendered at a lower resolution.
+_MAX_SIDE_PIXELS = 4_000
 
 
 def get_pdf_fingerprint() -> str:
@@ -37,7 +38,7 @@ def parse_pdf_with_scans(path: Path) -> ParsedDocument:
         try:
             return parse_pdf(path)
         except NoTextError as error:
-            raise NoTextError(error.detail, hint=f"If it is a scan: {INSTALL_HINT}") from error
+            raise NoTextError(error.detail, hint=f"If the document is a scan: {INSTALL_HINT}") from error
     reader = _ScanReader()
     try:
         document = parse_pdf(path, ocr_page=reader)

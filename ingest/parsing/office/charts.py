@@ -13,7 +13,8 @@ from ingest.parsing.writer import DocumentWriter, Piece, Position
 _MAX_POINTS = 100_000
 _MAX_DIGITS = 15
 _float = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d{1,3})?")
-# Elements of a series: the names or x values of its points, and their values or y values (ECMA-376 part 1, 21.2).
+# Elements of a series: first the names or x values of its points, then the points' values or y values (ECMA-376 part 1,
+# 21.2).
 _CATEGORIES = (f"{C}cat", f"{C}xVal")
 _VALUES = (f"{C}val", f"{C}yVal", f"{C}bubbleSize")
 

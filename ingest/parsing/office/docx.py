@@ -79,7 +79,7 @@ class DocxReader:
         self.title: str | None = None
         self._package = package
         self._main = main_part
-        self._part = main_part  # The part that is being read, whose relations are used.
+        self._part = main_part  # The part of the package that is being read. Its relations are used.
         self._styles = WordStyles(self._load_optional_part("styles"))
         self._numbering = ListNumbering(self._load_optional_part("numbering"))
         self._notes = {
@@ -94,7 +94,7 @@ class DocxReader:
         self._marks: dict[tuple[str, str], str] = {}
         self._marked: Counter[str] = (
             Counter() if outer_reader is None else outer_reader._marked
-        )  # All merged documents share it.
+        )  # All merged documents share the counter.
         self._waiting: list[AttachedElement] = []
         self._at_end: list[AttachedElement] = []
         self._code: list[str] = []
@@ -163,7 +163,7 @@ class DocxReader:
             self._write_paragraph(text, properties, style)
         else:
             self._flush()
-            self._count_list_item(properties, style)  # Word counts empty list items too.
+            self._count_list_item(properties, style)  # Word also counts empty list items.
         self._waiting.extend(inline.attached)
         if any(each.kind not in (FOOTNOTE, ENDNOTE, COMMENT) for each in inline.attached):
             self._flush()
@@ -249,7 +249,8 @@ class DocxReader:
     def _build_grid(self, table: etree._Element) -> list[list[GridCell]]:
         """Return the cells of a table. A cell that continues a vertical merge extends the span of the cell above it."""
         grid: list[list[GridCell]] = []
-        begun: dict[int, tuple[int, int]] = {}  # Row and index of each cell that may be extended, by first column.
+        # Row and index of each cell that the next row may extend, by the cell's first column.
+        begun: dict[int, tuple[int, int]] = {}
         for row in self._iter_row_elements(table):
             properties = row.find(f"{W}trPr")
             cells = [GridCell("") for _ in range(_get_cell_span(properties, "gridBefore", 0))]

@@ -19,7 +19,7 @@ from ingest.storage.texts.layout import OmissionKind
 _VALUE = f"{W}val"
 _hexadecimal = re.compile(r"[0-9A-Fa-f]{1,6}")
 _PAGE_FIELDS = ("PAGE", "NUMPAGES", "SECTIONPAGES")
-# Wingdings characters by position. Only these exist in Unicode (Unicode 7.0, L2/11-196).
+# Wingdings characters by position, limited to those that exist in Unicode (Unicode 7.0, L2/11-196).
 _SYMBOLS = {
     0xFC: "✓",
     0xFB: "✗",

@@ -30,7 +30,8 @@ class _NumberingLevel:
     form: str = "decimal"
     text: str = ""
     start: int = 1
-    # Numbering restarts after an item on a level below this number, or on any outer level if it is None.
+    # This level's numbering restarts after an item on a level whose number is lower than `restart`, or on any outer
+    # level if `restart` is None.
     restart: int | None = None
     plain_digits: bool = False
     style: str = ""
@@ -48,7 +49,8 @@ class _ListDefinition:
 class _ListInstance:
     definition: _ListDefinition
     levels: dict[int, _NumberingLevel] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)  # Each is used once, for the first item of its level.
+    # Start numbers by level. Each start number is used once, for the first item of its level.
+    starts: dict[int, int] = field(default_factory=dict)
 
     def get_level(self, level_number: int) -> _NumberingLevel | None:
         return self.levels.get(level_number) or self.definition.levels.get(level_number)
@@ -103,7 +105,7 @@ class ListNumbering:
 
     def _advance_counts(self, instance: _ListInstance, level_number: int, level: _NumberingLevel) -> None:
         counts = instance.definition.counts
-        for above in range(level_number):  # Skipped levels start counting too.
+        for above in range(level_number):  # The counters of skipped levels start too.
             if counts[above] is None:
                 counts[above] = (instance.get_level(above) or level).start
         start = instance.starts.pop(level_number, None)

@@ -13,7 +13,7 @@ from ingest.parsing.office.numbers import parse_whole_number
 _VALUE = f"{W}val"
 _MAX_LEVEL = 8
 _BODY_TEXT_LEVEL = 9  # The value of `w:outlineLvl` for body text (ECMA-376 part 1, 17.3.1.20).
-# Built-in styles have these names in all languages of Word.
+# Matches the names of the built-in heading styles, which are the same in all languages of Word.
 _heading = re.compile(r"heading ?([1-9])", re.IGNORECASE)
 _CODE = {"html preformatted", "macro text", "macro", "source code", "preformatted text"}
 

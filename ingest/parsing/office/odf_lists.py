@@ -34,7 +34,7 @@ class ListCounter:
 
     def count_item(self, level: int, start: int | None = None) -> str:
         """Count an item and return its mark: a number, `BULLET`, or an empty string. `level` counts from 0."""
-        for above in range(level):  # Skipped levels start counting too.
+        for above in range(level):  # The counters of skipped levels start too.
             self.counts.setdefault(above, self.levels.get(above, _ListLevel()).start)
         counted = self.counts.get(level)
         first = self.levels.get(level, _ListLevel()).start

@@ -40,7 +40,7 @@ def parse_odp(path: Path) -> ParsedDocument:
             _write_slide(reader, page, number, footers)
         title = reader.title or read_metadata_title(package)
         nothing = f"No visible slide contains text. The presentation has {len(pages):,} slides in total."
-        hint = "Save it as PDF and upload the PDF, so that text in pictures is recognized, or show its hidden slides."
+        hint = "Save the file as PDF and upload the PDF, so that text in pictures is recognized, or show hidden slides."
         return reader.writer.finish(ODP_PARSER, title, empty_message=nothing, hint=hint)
 
 

@@ -20,7 +20,8 @@ from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import open_zip, read_entry
 
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
-# "Strict" files use other namespaces (ISO/IEC 29500-1, annex A), which are mapped to the "Transitional" ones.
+# Matches the namespaces of "Strict" files (ISO/IEC 29500-1, annex A), which are replaced by the "Transitional"
+# namespaces.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _DTD_DECLARATION = re.compile(rb"<!(?:ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 
@@ -108,7 +109,7 @@ def resolve_target(base_part: str, target: str) -> str:
 
 def parse_xml(content: bytes, name: str) -> etree._Element:
     """Parse XML. `name` is used only in messages. Raises `DamagedDocumentError` and `ParserLimitError`."""
-    narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # It is UTF-16.
+    narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # The part is encoded in UTF-16.
     # guard: xml-entities
     if _DTD_DECLARATION.search(narrow):
         raise DamagedDocumentError(f"Part {name[:200]} of the file declares entities, which are not supported.")
@@ -123,6 +124,6 @@ def parse_xml(content: bytes, name: str) -> etree._Element:
         if error.code == etree.ErrorTypes.ERR_RESOURCE_LIMIT or "depth" in str(error):
             raise ParserLimitError(
                 f"Part {name[:200]} of the file is nested too deeply.",
-                hint="Move nested tables out of their tables, then upload it again.",
+                hint="Move nested tables out of their tables, then upload the file again.",
             ) from error
         raise DamagedDocumentError(f"Part {name[:200]} of the file is not valid XML.") from error

@@ -43,7 +43,7 @@ def parse_pptx(path: Path) -> ParsedDocument:
             None,
         )
         nothing = f"No visible slide contains text. The presentation has {slides:,} slides in total."
-        hint = "Save it as PDF and upload the PDF, so that text in pictures is recognized, or show its hidden slides."
+        hint = "Save the file as PDF and upload the PDF, so that text in pictures is recognized, or show hidden slides."
         return reader.writer.finish(PPTX_PARSER, reader.title or title, empty_message=nothing, hint=hint)
 
 
@@ -79,7 +79,7 @@ class PptxReader:
         for place, slide in enumerate(slides, start=1):
             relation = relations.get(slide.get(f"{R}id", ""))
             if relation is None or relation.target not in self._package.names:
-                raise DamagedDocumentError(f"The file is incomplete: its slide {place} is missing.")
+                raise DamagedDocumentError(f"The file is incomplete: slide {place} is missing.")
             self.writer.start_place(PlaceKind.SLIDE)
             section = sections.get(slide.get("id", ""))
             if section:

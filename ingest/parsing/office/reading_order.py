@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from ingest.storage.texts.positions import Box
 
-# Frames are larger than their text, so neighboring frames may overlap. Therefore only the middle half of each frame is
-# considered.
+# Fraction of a frame that is ignored at each edge. Frames are larger than their text, so neighboring frames may
+# overlap. Therefore only the middle half of each frame is considered.
 _EDGE = 0.25
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-# These characters, which XML cannot contain, mark positions where a space is needed unless there already is one.
+# Marks for positions where a space is needed unless the text already has one. XML cannot contain these characters.
 _BEFORE, _AFTER = "\x1e", "\x1f"
 _before = re.compile(rf"(?<=[^\s{_AFTER}]){_BEFORE}")
 _after = re.compile(rf"{_AFTER}(?=[\w{_BEFORE}])")

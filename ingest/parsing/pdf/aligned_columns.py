@@ -27,7 +27,7 @@ from ingest.parsing.pdf.tables import (
     join_cell_words,
 )
 
-_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # Matches the mark before a note or a reference.
+_NOTE_MARK = re.compile(r"\d{1,3}|[a-z*†‡§]{1,2}|\[[\w+.-]{1,12}\]")  # Matches the mark of a note or reference.
 _FORMULA_NUMBER = re.compile(r"\((\d{1,3})\)")
 
 

@@ -48,8 +48,9 @@ class Block:
     mark: Word | None = None
     depth: int = 0
     level: int = 0  # Heading level, counted from 1; 0 for other blocks.
-    is_contents: bool = False  # True if it contains lines of a table of contents.
-    breaks: list[bool] = field(default_factory=list)  # For each line end except the last, whether it was intended.
+    is_contents: bool = False  # True if the block contains lines of a table of contents.
+    # For each line end except the last, whether the line end was intended.
+    breaks: list[bool] = field(default_factory=list)
 
     @property
     def text(self) -> str:

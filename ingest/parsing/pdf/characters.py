@@ -29,11 +29,12 @@ from ingest.parsing.pdf.content import PageContent, Word
 from ingest.parsing.pdf.pdfium import TextPage
 from ingest.storage.texts.positions import Box
 
-# Hyphens are PDFium's code for a word divided by a line end, and soft hyphens that the page draws.
+# Replacements of characters: PDFium's code for a hyphen that divides a word at a line end and soft hyphens that the
+# page draws become hyphens.
 _REPLACEMENTS = {PDFIUM_HYPHEN: "-", SOFT_HYPHEN: "-", NO_CHARACTER: None}
 _SPACES = np.array(WHITE_SPACE, np.uint32)
-# Bold fonts are also recognized by their names, because their weights may be wrong. "Medi" is Nimbus bold, and "BX"
-# (bold extended) is Computer Modern bold.
+# Matches the names of bold fonts, because the weights of fonts may be wrong. "Medi" is Nimbus bold, and "BX" (bold
+# extended) is Computer Modern bold.
 _BOLD_NAME = re.compile(r"bold|black|heavy|demi|semibd|-medi(?!um)|^(?:cm|sf|ec|lm)[a-z]{0,3}bx", re.IGNORECASE)
 _UNREADABLE = "\ufffd"
 
@@ -80,7 +81,7 @@ class Fonts:
     names: dict[int, str] = field(default_factory=dict)
     bold: dict[int, bool] = field(default_factory=dict)
     mapped: dict[int, set[str]] = field(default_factory=dict)  # Characters that have a Unicode mapping.
-    coded: dict[int, bool] = field(default_factory=dict)  # Whether codes of unmapped characters are code points.
+    coded: dict[int, bool] = field(default_factory=dict)  # Whether the codes of unmapped characters are code points.
 
     def load_font(self, font: int) -> None:
         """Load a font's name and weight if they are not loaded yet."""
@@ -123,7 +124,8 @@ class _WordReader:
         self._object = -1
         self._type = _WordStyle()
         self._codes, self._spans = "", [(0, 0)]
-        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}  # Positions of words, by text and top.
+        # Positions of words, by the word's text and top edge.
+        self._places: dict[tuple[str, int], list[tuple[float, float]]] = {}
 
     def read_words(self) -> None:
         codes = self._text.read_code_points()
@@ -342,7 +344,7 @@ def _compute_word_boxes(
 ) -> npt.NDArray[np.float32]:
     cuts = np.empty(2 * len(starts), np.int64)
     cuts[0::2], cuts[1::2] = starts, ends
-    padded = np.vstack([boxes, boxes[-1:]])  # Padded so that the last end is a valid index.
+    padded = np.vstack([boxes, boxes[-1:]])  # The array is padded so that the last end is a valid index.
     lower = np.minimum.reduceat(padded, cuts)[0::2]
     upper = np.maximum.reduceat(padded, cuts)[0::2]
     return np.stack([lower[:, 0], upper[:, 1], upper[:, 2], lower[:, 3]], axis=1)

@@ -172,7 +172,7 @@ def _iter_white_strips(words: Sequence[Word], font_size: float) -> Iterator[_Gut
 
 def _is_column_gutter(words: Sequence[Word], gutter: _Gutter, font_size: float) -> bool:
     one, other = _build_rows_by_side(words, gutter)
-    if not one or not other:  # One side is empty or contains only tables.
+    if not one or not other:  # One of the sides is empty or contains only tables.
         return len(one) + len(other) > 1 and all(_find_occupied_sides(words, gutter))
     if min(len(one), len(other)) < 2:
         return False

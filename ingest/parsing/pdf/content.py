@@ -64,7 +64,7 @@ class PageContent:
     image_share: float = 0.0
     image_box: tuple[float, float, float, float] | None = None
     hidden: int = 0  # Number of characters drawn invisibly or outside the page.
-    unreadable: dict[str, int] = field(default_factory=dict)  # Number of unreadable characters by font.
+    unreadable: dict[str, int] = field(default_factory=dict)  # Number of unreadable characters of each font.
     comments: int = 0
 
 

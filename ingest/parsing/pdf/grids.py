@@ -125,8 +125,8 @@ def _build_grid_table(grid: _Grid, words: Sequence[Word], *, require_outer_edges
     wide, high = len(grid.xs) - 1, len(grid.ys) - 1
     if wide < 2 or high < 1 or not words:
         return None
-    right_of = _find_drawn_edges(grid.upright, grid.xs, grid.ys)  # Indexed by column edge and row.
-    below = _find_drawn_edges(grid.level, grid.ys, grid.xs)  # Indexed by row edge and column.
+    right_of = _find_drawn_edges(grid.upright, grid.xs, grid.ys)  # Drawn edges, indexed by column edge and row.
+    below = _find_drawn_edges(grid.level, grid.ys, grid.xs)  # Drawn edges, indexed by row edge and column.
     if (
         right_of.mean() < MIN_DRAWN_EDGES_SHARE
         or below.mean() < MIN_DRAWN_EDGES_SHARE

@@ -31,7 +31,8 @@ _number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
 _leaders = re.compile(r"(?:[.·…] ?){4,}")
 _not_word = re.compile(r"[\W_]+")
 
-Style = tuple[float, int, int]  # Negative size, 0 for bold, depth of the section number. Sorts by rank.
+# Rank of a style, for sorting: negative font size, 0 for bold, depth of the section number.
+Style = tuple[float, int, int]
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class HeadingFinder:
     ) -> bool:
         """Return whether a block looks like a heading. A first line in capitals may be a running header instead."""
         text = block.text
-        if block.mark is not None and not block.mark.text.strip("().").isalnum():  # It is a list item.
+        if block.mark is not None and not block.mark.text.strip("().").isalnum():  # The block is a list item.
             return False
         if sum(map(str.isalpha, text)) < 2 or _leaders.search(text) or text[0] + text[-1] == "()":
             return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DAMAGED = "The PDF cannot be opened: it is damaged or incomplete."
 _LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning about a page that is missing from the file.
-SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
+SAVE_AGAIN = "Open the file in a PDF reader, save it as a new file, and upload the new file."
 
 
 def require_complete_file(path: Path) -> None:
@@ -47,7 +47,8 @@ def open_pdf(path: Path) -> "Iterator[PdfDocument]":
         if error.err_code in PDFIUM_PASSWORD_ERRORS:
             raise EncryptedDocumentError(
                 "The PDF is encrypted and requires a password.",
-                hint="Open it with its password, save or print it as a PDF without a password, and upload that.",
+                hint="Open the PDF with its password, save or print it as a PDF without a password, and "
+                "upload the new PDF.",
             ) from error
         document = _repair_pdf(path)
     try:

@@ -88,7 +88,8 @@ class PagesParser:
         furniture = HeaderFooterFinder(list(edges.items()))
         lines = [furniture.find_headers_and_footers(content, edges[content.number]) for content in contents]
         if all(map(_has_only_headers_and_footers, contents, lines)):
-            lines = [[] for _ in contents]  # If each page has only such lines, as on labels, they are its content.
+            # If each page has only headers and footers, as on labels, these lines are the page's content.
+            lines = [[] for _ in contents]
         found = []
         for content, each in zip(contents, lines, strict=True):
             self._seen.add_page(content)

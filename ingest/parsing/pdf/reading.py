@@ -66,7 +66,8 @@ class PageReader:
             # In logos, the OCR models often recognize a single "0" or "一", which is not text.
             if scanned or any(len(word.text) > 1 for word in recognized):
                 content.words = convert_recognized_words(recognized, content)
-            content.images -= bool(content.words and content.images)  # The recognized image is not an omission.
+            # The image whose text was recognized does not count as an omission.
+            content.images -= bool(content.words and content.images)
         return content
 
 

@@ -27,7 +27,8 @@ _RIGHT_TO_LEFT_LETTER = re.compile(
 )
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 _BULLETS = frozenset("•‣⁃∙·*◦o\ufffd")
-_MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})  # Symbols, private use (symbol fonts), controls, dashes.
+# Unicode categories of symbols, private use (symbol fonts), controls and dashes.
+_MARK_KINDS = frozenset({"So", "Co", "Cc", "Pd"})
 _NO_MARKS = frozenset("©®™℗°")
 _ITEM_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5}|[IVX]{1,5})[.)]")
 _LETTERS = frozenset({"L", "R", "AL"})

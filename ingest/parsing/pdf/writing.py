@@ -12,7 +12,7 @@ from ingest.storage.texts.layout import PlaceKind
 _divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
 _letters = re.compile(r"\w+")
 _BULLET = "-"
-_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # Check boxes carry meaning, so they are written as text.
+_TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # Check boxes, which carry meaning and are therefore written as text.
 
 
 @dataclass
@@ -34,8 +34,8 @@ class PageWriter:
     def __init__(self, writer: DocumentWriter) -> None:
         self._writer = writer
         self._begun = 0
-        self._open: Block | None = None  # A paragraph that may continue.
-        self._header: list[str] = []  # Header of the last table, while only page breaks have followed it.
+        self._open: Block | None = None  # A paragraph that may continue in the next block.
+        self._header: list[str] = []  # Header of the previous table, if only page breaks have followed the table.
 
     def write_pages(self, pages: Sequence[PageBlocks], words: Set[str], *, is_last: bool) -> None:
         """Write pages. Set `is_last` for the document's last pages.
@@ -121,7 +121,7 @@ class PageWriter:
         headed = table.headers > 0
         if headed:
             self._header = [join_cell_words(words) for words in table.rows[0]]
-        elif len(self._header) == width:  # It continues the previous table.
+        elif len(self._header) == width:  # The table continues the previous table.
             rows.insert(0, list(self._header))
             headed = True
         else:

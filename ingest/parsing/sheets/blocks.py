@@ -8,7 +8,7 @@ from ingest.parsing.sheets.values import Value
 
 _MAX_FILLED_CELLS = 2_000_000  # Maximum number of cells per sheet into which the values of merged cells are copied.
 
-# The first and the last (row, column) of a merged cell, from 0.
+# The first and the last cell of a merged range, as (row, column) counted from 0.
 Range = tuple[tuple[int, int], tuple[int, int]]
 
 

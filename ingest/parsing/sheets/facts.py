@@ -91,11 +91,12 @@ class SheetMetadata:
     units: UnitRuns = field(default_factory=UnitRuns)
     hidden_rows: int = 0
     hidden_columns: int = 0
-    columns_past: int = 0  # The number of columns beyond the limit.
+    columns_past: int = 0  # The number of columns after the maximum number of columns.
     errors: int = 0
-    not_computed: list[str] = field(default_factory=list)  # The first formula cells without a saved value.
+    not_computed: list[str] = field(default_factory=list)  # The first cells whose formula has no saved value.
     not_computed_count: int = 0
-    kinds: UnitRuns = field(default_factory=UnitRuns)  # `ERROR` or `DURATION`, which the values do not reveal.
+    # Kinds of cells that the values do not reveal: `ERROR` or `DURATION`.
+    kinds: UnitRuns = field(default_factory=UnitRuns)
     merged: list[Range] = field(default_factory=list)
     comments: list[CellComment] = field(default_factory=list)
     text_boxes: list[TextBox] = field(default_factory=list)

@@ -150,7 +150,7 @@ def _is_unit_label(text: str) -> bool:
 
 def _are_periods(cells: Sequence[Value]) -> bool:
     """Return whether cells are consecutive years or ascending dates, as in a table with a column per period."""
-    found = list(dict.fromkeys(cells))  # The same periods may be repeated under several headings.
+    found = list(dict.fromkeys(cells))  # Several headings may have columns for the same periods.
     if len(found) > 1 and all(isinstance(cell, date) for cell in found):
         return all(str(before) < str(after) for before, after in pairwise(found))
     years = [cell for cell in found if isinstance(cell, int | float) and cell == int(cell) and 1000 <= cell < 3000]

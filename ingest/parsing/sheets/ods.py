@@ -26,7 +26,7 @@ _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW
 _CELLS = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _VISIBLE = (None, "visible")
 _BLANKS = re.compile(rb"(?P<paragraph><text:p[ >].*?</text:p>)|(?<=>)\s+(?=<)", re.DOTALL)
-_MAX_REPEATS = 1_000  # A row or cell that is repeated at least this often only fills the rest of the sheet.
+_MAX_REPEATS = 1_000  # Minimum number of repetitions at which a repeated row or cell only fills the rest of the sheet.
 
 
 def read_ods_metadata(archive: zipfile.ZipFile) -> WorkbookMetadata:

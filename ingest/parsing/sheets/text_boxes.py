@@ -21,7 +21,7 @@ def collect_text_boxes(package: Package, sheet_part: str, metadata: SheetMetadat
         resolve_alternatives(drawing)
         for anchor in drawing.iterchildren():
             row, column = _get_anchor_cell(anchor)
-            for shape in anchor.iter(f"{_XDR}sp"):  # This includes shapes in groups.
+            for shape in anchor.iter(f"{_XDR}sp"):  # The iteration includes shapes in groups.
                 text = _extract_text(shape)
                 # guard: sheet-hidden-text-box
                 if text and _is_hidden(shape):

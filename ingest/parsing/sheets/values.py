@@ -8,7 +8,7 @@ Value = str | float | int | bool | date | datetime | time | timedelta
 
 WORKBOOK_PARSER = "workbook-5"
 
-_MAX_DIGITS = 15  # Excel neither stores nor displays more digits.
+_MAX_DIGITS = 15  # Maximum number of significant digits. Excel neither stores nor displays more.
 _LONGEST_WHOLE = 10**15
 # The error values of Excel and LibreOffice.
 ERRORS = frozenset({"#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#SPILL!", "#CALC!"})

@@ -33,13 +33,16 @@ from ingest.parsing.zip_guard import open_zip
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import SheetCell
 
-_HEAD_ROWS = 1_000  # A longer band is treated as a single table, and its columns are determined from these rows.
-_MAX_POSITIONED_CELLS = 200_000  # For further cells, only rows have positions.
+# Maximum number of rows from which columns are determined. A longer band of rows is treated as a single table.
+_HEAD_ROWS = 1_000
+# Maximum number of cells with positions. For further cells, only their rows have positions.
+_MAX_POSITIONED_CELLS = 200_000
 _MAX_SHEETS = 2_000
-_MAX_ROWS = 1_048_576  # The limit of Excel and LibreOffice.
+_MAX_ROWS = 1_048_576  # Maximum number of rows in a sheet of Excel or LibreOffice.
 _MAX_NAMED = 10
 _ZIP_SIGNATURE = b"PK"
-# Matches FilePass at the start of the workbook stream, optionally after WriteProtect (MS-XLS 2.1.7.20.3).
+# Matches the record FilePass at the start of the workbook stream, optionally after the record WriteProtect (MS-XLS
+# 2.1.7.20.3).
 _password_record = re.compile(rb"\x09\x08\x10\x00.{16}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
 _HINT = "Open the file in Excel or LibreOffice, save it again, and upload the new file."
 
@@ -59,7 +62,8 @@ def parse_workbook(path: Path) -> ParsedDocument:
             raise EncryptedDocumentError("The workbook is encrypted with a password.") from error
         raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
     except BaseException as error:
-        # calamine panics on some damaged files. The panic's class is not an `Exception`, and PyO3 does not export it.
+        # calamine panics on some damaged files. The class of the panic is not an `Exception`, and PyO3 does not export
+        # the class.
         if type(error).__name__ != "PanicException":
             raise
         raise DamagedDocumentError("The workbook cannot be read: one of its parts is damaged.", hint=_HINT) from error
@@ -190,7 +194,7 @@ class _SheetWriter:
         self._place = sheet_number
         self._first_column = first_column
         self._placed = max_positioned_cells
-        self._caption = ""  # The text of the band above, if it consists of a single text.
+        self._caption = ""  # The text of the band of rows above, if the band consists of a single text.
         self.cells = 0
 
     def write_band(self, band: Iterator[SheetRow]) -> None:
@@ -272,7 +276,7 @@ def _iter_rows(sheet: CalamineSheet, metadata: SheetMetadata) -> Iterator[SheetR
     if sheet.end is not None and sheet.end[0] >= _MAX_ROWS:
         raise DamagedDocumentError(f"A sheet has cells below row {_MAX_ROWS:,}, which is the maximum.")
     merged = MergedCells([*(sheet.merged_cell_ranges or ()), *metadata.merged])
-    for number, row in enumerate(sheet.iter_rows()):  # This starts at the first row and the first used column.
+    for number, row in enumerate(sheet.iter_rows()):  # The iteration starts at the first row and the first used column.
         if number < first_row:
             continue
         for at, value in enumerate(row):

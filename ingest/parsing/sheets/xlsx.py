@@ -17,9 +17,10 @@ _MAX_LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1 << 20
 _MAX_NAME_CHARS = 40
-# calamine needs 32 bytes for each cell in the used range, and a parser has 1.5 GB (`ParserLimits.memory_bytes`).
+# Maximum number of cells in the used range. calamine needs 32 bytes for each of them, and a parser has 1.5 GB of memory
+# (`ParserLimits.memory_bytes`).
 _MAX_CELLS = 40_000_000
-# The built-in percent formats, which have no code (ECMA-376 part 1, 18.8.30).
+# Ids of the built-in percent formats, which have no format code (ECMA-376 part 1, 18.8.30).
 _PERCENT_FORMATS = frozenset({"9", "10"})
 _TRUE = frozenset({"1", "true", "on"})
 _worth_reading = re.compile(rb"""<(?:\w+:)?f[\s>/]|hidden=["'](?:1|t)|\st=["']e["']""")
@@ -147,7 +148,7 @@ def _count_hidden_columns(column: etree._Element) -> int:
     if column.get("hidden") not in _TRUE:
         return 0
     first, last = int(column.get("min", "1")), int(column.get("max", "1"))
-    # A range that extends to the end of the sheet counts as one column.
+    # A column range that extends to the end of the sheet counts as one column.
     return 1 if last >= 16_384 else max(0, last - first + 1)
 
 

@@ -26,7 +26,8 @@ from ingest.storage.db.schema import api_keys, tenants, users
 from ingest.storage.errors import KeyNotFoundError, KeyStateError, LeadlineError, NameInvalidError, TenantNotFoundError
 from ingest.storage.quotas.rows import copy_limits
 
-# Every request uses a key, so the last use is written at most once a minute to keep it cheap.
+# Minimum time between two writes of a key's last use. Every request uses a key, so a write for each use would be
+# expensive.
 LAST_USE_INTERVAL_SECONDS = 60.0
 _MAX_PENDING_USES = 1_000
 
@@ -78,8 +79,8 @@ class LastUseRecorder:
             self._waiting.queue.clear()
             self._waiting.put(None)
             thread.join()
-            # Disposing of an engine replaces its pool. By now, a write in progress has returned its connection to the
-            # old pool.
+            # Disposing of an engine replaces its connection pool. By now, a write in progress has returned its
+            # connection to the old pool.
             self._pool.dispose()
 
     def _write_pending_uses(self) -> None:
@@ -189,7 +190,7 @@ class ApiKeys:
             return None
         now = self._clock()
         row = next(iter(self._checked.load_rows({"id": identifier})), None)
-        # Compare even if the id is unknown, so that response times do not reveal which ids exist.
+        # The hashes are compared even if the id is unknown, so that response times do not reveal which ids exist.
         expected = _hash_secret("") if row is None else row.secret_sha256
         if not hmac.compare_digest(expected, _hash_secret(secret)) or row is None or not _is_live_key(row, now):
             return None

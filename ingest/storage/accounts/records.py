@@ -7,9 +7,10 @@ from enum import StrEnum
 from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
 MAX_NAME_CHARS = 200
-# After a rotation, the old key keeps working for this long, so that clients can switch to the new key without downtime.
+# Time after a rotation for which the old key keeps working, so that clients can switch to the new key without downtime.
 ROTATION_GRACE_SECONDS = 24 * 3600.0
-# Key prefix under which the usage of a Slack channel is counted. The channel id follows it. Key ids contain no colon.
+# Prefix of the key id under which the usage of a Slack channel is counted. The channel's id follows the prefix. Ids of
+# API keys contain no colon.
 SLACK_KEY_PREFIX = "slack:"
 
 
@@ -20,7 +21,7 @@ class Scope(StrEnum):
     WRITE = "write"  # upload, change and delete documents
     ASK = "ask"  # ask questions, which costs model time and money
     ADMIN = "admin"  # manage the tenant's users, keys and grants
-    OPERATOR = "operator"  # manage the tenants of the installation; a tenant's admin cannot grant it
+    OPERATOR = "operator"  # manage the tenants of the installation; a tenant's admin cannot grant this scope
 
 
 TENANT_SCOPES = frozenset({Scope.READ, Scope.WRITE, Scope.ASK, Scope.ADMIN})
@@ -29,7 +30,7 @@ TENANT_SCOPES = frozenset({Scope.READ, Scope.WRITE, Scope.ASK, Scope.ADMIN})
 class Role(StrEnum):
     """A subject's role on a collection. Each role includes the ones before it."""
 
-    READER = "reader"  # find, read and ask about its documents
+    READER = "reader"  # find, read and ask about the collection's documents
     WRITER = "writer"  # upload, change and delete the collection's documents
     ADMIN = "admin"  # manage the collection's grants
 
@@ -86,8 +87,8 @@ class CollectionAccess:
 
 
 OPEN_ACCESS = CollectionAccess()
-# An additional reader of every admin who is also a user. It gives access to all collections without a grant. It is not
-# a valid subject, so no grant or access list can name it.
+# An additional reader, which every admin who is also a user has. It gives access to all collections without a grant. It
+# is not a valid subject, so no grant or access list can name it.
 ADMIN_READER = "scope:admin"
 
 

@@ -24,7 +24,7 @@ from ingest.storage.db.schema import sessions, tenants
 LIFETIME_SECONDS = 7 * 86_400.0
 IDLE_SECONDS = 24 * 3_600.0
 TICKET_SECONDS = 3_600.0
-# The last use of a session is written at most this often, so that most requests need no write.
+# Minimum time between two writes of a session's last use, so that most requests need no write.
 _USE_INTERVAL_SECONDS = 300.0
 
 

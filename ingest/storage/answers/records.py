@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Passed instead of an id to start a new conversation.
+# Value to pass instead of a conversation's id to start a new conversation.
 NEW_CONVERSATION = "new"
-# Used instead of a table number if the row is the whole document, or if the rows are the document's sections in reading
-# order.
+# Values to use instead of a table number if the only row is the whole document, or if the rows are the document's
+# sections in reading order.
 WHOLE_DOCUMENT, ITS_SECTIONS = -1, -2
 
 

@@ -32,7 +32,7 @@ WITHHELD_NOTE = (
     "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
 )
 CLOSED_NOTE = "Parts of this answer are withheld: they are based on documents that you cannot access."
-# A sentence with one of these check results is supported by its cited passages.
+# Check results which mean that the cited passages support a sentence.
 _SUPPORTED_CHECKS = frozenset({"verified", "quoted", "computed"})
 # Fields of logged events that contain no text, keyed by event kind. In events of other kinds, all fields are removed.
 _CALL_MEMBERS = frozenset({"purpose", "usage", "cached", "cut_off", "code"})

@@ -25,11 +25,11 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_MAX_BYTES = 512 * 1024**2
 UNUSED_SECONDS = 30 * 24 * 3600.0
-# `used_at` is updated at most this often, so that repeated hits need no writes.
+# Minimum time between two updates of a reply's `used_at`, so that repeated hits need no writes.
 _TOUCH_SECONDS = 60.0
 _EVICTIONS_AT_ONCE = 500
-# Fractions of `max_bytes`: the size after an eviction, the amount stored between size checks (each check needs a
-# query), and the size of the largest reply that is stored.
+# Fractions of `max_bytes`: the total size after an eviction, the amount that is stored between two size checks (each
+# check needs a query), and the maximum size of a stored reply.
 _EVICTION_TARGET_SHARE = 0.9
 _UNCHECKED_SHARE = 1 / 32
 _MAX_REPLY_SHARE = 1 / 8
@@ -105,7 +105,7 @@ class Replies:
             for some in iter_slices(sorted(kept, key=lambda reply: reply.key)):
                 rows = [_build_row(tenant_id, reply, now, work) for reply in some]
                 connection.execute(build_upsert(connection, replies).on_conflict_do_nothing(), rows)
-            # On the first call in a process the size is unknown, so it is checked.
+            # On the first call in a process, the total size is unknown, so it is checked.
             unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
             if unchecked > self._max_bytes * _UNCHECKED_SHARE:
                 self._evict_replies(connection, tenant_id, now)

@@ -58,8 +58,8 @@ from ingest.storage.quotas.rows import add_spending, charge_run, format_day
 from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
-# The largest entries are replies to sub-calls, of at most a few hundred kilobytes, and search results. 200 passages of
-# 1,000 characters take up to 800 kB, and their headings rarely take as much.
+# Maximum size of a log entry. The largest entries are search results, and replies to sub-calls, which have at most a
+# few hundred kilobytes. 200 passages of 1,000 characters take up to 800 kB, and their headings rarely take as much.
 _MAX_BODY_BYTES = 4 << 20
 _WEBHOOK_EVENTS = {
     RunState.COMPLETED: EventType.RUN_COMPLETED,
@@ -440,7 +440,9 @@ def _refresh_readers(connection: Connection, run: Run) -> Run:
     if run.key_id.startswith(SLACK_KEY_PREFIX):
         of_tenant = slack_workspaces.c.tenant_id == run.tenant_id
         if connection.execute(select(slack_workspaces.c.team_id).where(of_tenant).limit(1)).first() is None:
-            raise KeyRevokedError("The Slack workspace in which this was asked no longer has the app installed.")
+            raise KeyRevokedError(
+                "The Slack workspace in which the question was asked no longer has the app installed."
+            )
         return run
     principal = find_current_principal(connection, run.key_id)
     if principal is None:

@@ -22,7 +22,7 @@ class RunState(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
-    PAUSED = "paused"  # its budget is exhausted; a user extends the budget or ends the run
+    PAUSED = "paused"  # the run's budget is exhausted; a user extends the budget or ends the run
     COMPLETED = "completed"
     PARTIAL = "partial"  # the answer is unfinished or does not cover the whole scope
     FAILED = "failed"

@@ -191,7 +191,7 @@ class Runs:
             run = load_run(connection, tenant_id, identifier, owner)
             if run.state not in ENDED_STATES:
                 raise RunStateError(
-                    f"The run is {run.state} and cannot be deleted yet.", hint="Cancel it first, then delete it."
+                    f"The run is {run.state} and cannot be deleted yet.", hint="Cancel the run first, then delete it."
                 )
             for table in (run_events, run_documents):
                 connection.execute(delete(table).where(table.c.run_id == identifier))

@@ -26,7 +26,7 @@ from ingest.storage.documents.records import ROUTE_SUFFIX
 from ingest.storage.documents.works import list_inaccessible_versions
 from ingest.storage.errors import ShareNotFoundError
 
-# The id of a link also serves as its secret, so it must be hard to guess.
+# Number of random bytes in the id of a link. The id also serves as the link's secret, so it must be hard to guess.
 _ID_BYTES = 24
 
 
@@ -156,7 +156,7 @@ def _redact_answer(answer: StoredAnswer, inaccessible_versions: Mapping[str, Map
             rows_behind=(),
             cells_behind=(),
         )
-    if answer.id + ROUTE_SUFFIX in inaccessible_versions:  # used only to choose a strategy
+    if answer.id + ROUTE_SUFFIX in inaccessible_versions:  # the document was used only to choose a strategy
         return replace(answer, body=remove_route(answer.body))
     return answer
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-# The previous hash of the first entry.
+# The value of the previous hash in the first entry.
 GENESIS = "0" * 64
 
 
@@ -53,7 +53,7 @@ class Action(StrEnum):
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_ROTATED = "webhook.rotated"
-    WEBHOOK_DISABLED = "webhook.disabled"  # by the service, after repeated delivery failures
+    WEBHOOK_DISABLED = "webhook.disabled"  # the service disabled the webhook after repeated delivery failures
     WEBHOOK_DELETED = "webhook.deleted"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
@@ -76,7 +76,7 @@ class ActorKind(StrEnum):
     CALLER = "caller"
     COMMAND_LINE = "command line"
     SERVICE = "service"
-    NOBODY = "nobody"  # a request without a valid key
+    NOBODY = "nobody"  # the actor of a request without a valid key
 
 
 @dataclass(frozen=True)

@@ -247,12 +247,12 @@ class _ChainChecker:
             self._add_fault(expected, f"entries {expected} to {number - 1} are missing")
         # guard: audit-hash-chain
         elif entry.previous_hash != self._last.hash:
-            self._add_fault(number, "its previous hash does not match the preceding entry")
+            self._add_fault(number, "the entry's previous hash does not match the preceding entry")
         # guard: audit-entry-hash
         if entry.hash != compute_entry_hash(entry):
-            self._add_fault(number, "it was changed after it was written")
+            self._add_fault(number, "the entry was changed after it was written")
         elif any(noted.sequence == number and noted.hash != entry.hash for noted in self._noted):
-            self._add_fault(number, "it does not match the anchor or the recorded end of the chain")
+            self._add_fault(number, "the entry does not match the anchor or the recorded end of the chain")
         if entry.action == Action.AUDIT_TRIMMED and entry.details.get("hash") == self._start.hash:
             self._explained = True
         self._last = Anchor(number, entry.hash)
@@ -264,7 +264,7 @@ class _ChainChecker:
         if last < noted:
             self._add_fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
         if last > head.sequence:
-            self._add_fault(head.sequence + 1, "it is beyond the recorded end of the chain")
+            self._add_fault(head.sequence + 1, "the entry is beyond the recorded end of the chain")
         if not self._explained:
             self._add_fault(
                 self._start.sequence, "no entry records that the entries up to here were removed because of their age"

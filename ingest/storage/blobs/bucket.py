@@ -23,24 +23,27 @@ from ingest.storage.errors import BlobStoreRejectedError, BlobStoreUnavailableEr
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-# Number of concurrent requests of one `put_all`, which spend most of their time waiting for the network.
+# Number of concurrent requests of one `put_all`. The requests spend most of their time waiting for the network.
 _CONCURRENT_REQUESTS = 16
-# Large objects are uploaded in parts. An upload uses memory for all of its concurrent parts.
+# Size of a part of a large object. An upload uses memory for all of the parts that it sends concurrently.
 _PART_BYTES = 8 << 20
 _CONCURRENT_PARTS = 4
 _PARTS_FOLDER = "parts"
 _CONNECT_SECONDS = 5.0
 _RETRIES = 5
-# Matches the library's message if it finds neither keys nor a role, after asking the cloud provider's metadata service.
+# Matches the library's message if the library finds neither keys nor a role, after asking the cloud provider's metadata
+# service.
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
-# S3 error codes of permanent errors, which are not retried.
+# Hints for the S3 error codes of permanent errors, which are not retried.
 _HINTS: Mapping[str, str] = {
-    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes. Correct it.",
+    "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes. "
+    "Correct the clock.",
     "NoSuchBucket": "The bucket in LEADLINE_BLOBS does not exist. Create it, or correct its name.",
     "PermanentRedirect": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
     "AuthorizationHeaderMalformed": "The bucket is in another region. Set LEADLINE_S3_REGION to that region.",
-    "InvalidAccessKeyId": "LEADLINE_S3_ACCESS_KEY_ID is unknown to the server. Correct it.",
-    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY does not match LEADLINE_S3_ACCESS_KEY_ID. Correct it.",
+    "InvalidAccessKeyId": "LEADLINE_S3_ACCESS_KEY_ID is unknown to the server. Correct the setting.",
+    "SignatureDoesNotMatch": "LEADLINE_S3_SECRET_ACCESS_KEY does not match LEADLINE_S3_ACCESS_KEY_ID. "
+    "Correct the settings.",
     "AccessDenied": "Give the access key permission to read, write, list and delete objects in the bucket.",
 }
 _NO_CREDENTIALS = "Set LEADLINE_S3_ACCESS_KEY_ID and LEADLINE_S3_SECRET_ACCESS_KEY, or assign a role to the machine."

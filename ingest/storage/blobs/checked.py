@@ -11,8 +11,9 @@ from ingest.storage.digests import BLOCK_BYTES, Digest, DigestRecords, parse_fil
 from ingest.storage.errors import BlobChangedError, ContentChangedError, TextLostError
 
 _MAX_CACHED_VERSIONS = 2048
-# Digests are cached for a long time, because a version's files change only when its index is repaired. The absence of
-# digests is cached only briefly, because a background task adds digests to versions from earlier releases.
+# Time for which digests, and the absence of digests, are cached. The first time is long, because a version's files
+# change only when its index is repaired. The second is short, because a background task adds digests to versions from
+# earlier releases.
 _KNOWN_SECONDS, _ABSENT_SECONDS = 300.0, 30.0
 _FILE_LABELS = {"text.txt": "text", "text.json": "map", "text.positions": "positions"}
 
@@ -56,7 +57,8 @@ class CheckedBlobs:
         try:
             return self._read_checked_range(key, self._known.get_digests(version), start, length)
         except (KeyError, ContentChangedError):
-            # After the digests were read, the version may have been removed, or a repair may have rewritten its files.
+            # After the digests were read, the version may have been removed, or a repair may have rewritten the
+            # version's files.
             self._known.load([version])
         known = self._known.get_digests(version)
         try:

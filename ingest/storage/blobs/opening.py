@@ -40,7 +40,7 @@ def require_unsealed_store(blobs: BlobStore) -> None:
     if blobs.find_size(SEALED_MARKER) is not None:
         raise BlobKeyError(
             f"The files in {blobs.location} are sealed, but LEADLINE_BLOB_KEYS is not set.",
-            hint="Set it to the keys that sealed them.",
+            hint="Set LEADLINE_BLOB_KEYS to the keys that sealed the files.",
         )
 
 

@@ -97,7 +97,7 @@ class Quarantine:
     def _has_stored_file(self, key: str) -> bool:
         try:
             return self._blobs.find_size(key) is not None
-        except ContentChangedError:  # The file is damaged, which is reported when it is read.
+        except ContentChangedError:  # The file is damaged. The damage is reported when the file is read.
             return True
 
     def _iter_quarantined_files(self) -> Iterator[tuple[date, str]]:

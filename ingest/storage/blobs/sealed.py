@@ -40,7 +40,7 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, Sealing, S
 SEALED_KINDS = ("original", "text", "tables", "quarantine")
 _MARKER = b"leadline keeps sealed files here\n"
 _MAX_CACHED_HEADS = 4096
-# Each process notices within this time that files in earlier formats must be rejected.
+# Time within which each process notices that it must reject files in earlier formats.
 _POLICY_CACHE_SECONDS = 5.0
 
 
@@ -318,7 +318,7 @@ class SealedBlobs:
         opened = self._decrypt_frames(key, head, sealed, first)
         found = opened[start - first * FRAME_BYTES : end - first * FRAME_BYTES]
         # guard: truncated-sealed-file
-        if len(found) != end - start:  # The last frames are missing.
+        if len(found) != end - start:  # The last frames of the file are missing.
             raise _build_changed_error(key)
         return found
 

@@ -30,7 +30,8 @@ HEAD_BYTES = len(MAGIC) + ID_BYTES + _SALT + _SIZE
 FRAME_BYTES = 64 << 10
 _TAG_BYTES = 16
 SEALED_FRAME_BYTES = FRAME_BYTES + _TAG_BYTES
-# A quarantined file stays bound to its original name, because moving it renames the file without resealing it.
+# Matches the part of a name that quarantine adds. A quarantined file stays bound to its original name, because moving
+# the file renames it without resealing it.
 _QUARANTINE_PREFIX = re.compile(r"quarantine/\d{4}-\d\d-\d\d/")
 
 

@@ -34,8 +34,8 @@ from ingest.storage.errors import (
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CONCURRENT_PUTS = 16
 BLOCK_BYTES = 4 << 20
-# A key is a path in the blob folder: names of folders, and of a file. A manipulated backup or catalog may contain any
-# string as a key, so no part of a key may be empty, `.` or `..`.
+# Matches one part of a key. A key is a path in the blob folder: names of folders, and of a file. A manipulated backup
+# or catalog may contain any string as a key, so no part of a key may be empty, `.` or `..`.
 _KEY_PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _KEY_PATTERN = re.compile(rf"{_KEY_PART}(?:/{_KEY_PART})*")
 
@@ -296,7 +296,8 @@ class DirectoryBlobs(SpoolFolder):
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(root, min_free_bytes)
         self._root = root
-        self._root_name = str(root)  # A string, because joining `Path`s is the slowest step of reading a passage.
+        # The folder is stored as a string, because joining `Path`s is the slowest step of reading a passage.
+        self._root_name = str(root)
 
     @property
     def location(self) -> str:

@@ -69,7 +69,7 @@ _SLICE_SIZE = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
 _TURN, _LAST = "leadline_turn", "leadline_last"
 _MIGRATION_LOCK = 0x6C656164  # advisory lock number: an arbitrary number that must not change between releases
-_DERIVED_LOCK = 0x6C65  # first number of the advisory locks on content derived from a tenant's documents
+_DERIVED_LOCK = 0x6C65  # first number of the advisory locks that protect content derived from a tenant's documents
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _Each = TypeVar("_Each")
@@ -77,7 +77,8 @@ _Each = TypeVar("_Each")
 # SQLSTATEs of permanent errors, which are not retried.
 _DISK_FULL, _LIMIT_EXCEEDED, _CANCELLED = "53100", "54", "57014"
 
-# libpq gives no SQLSTATE for a failed connection, so permanent errors are recognized by their wording.
+# Parts of the messages of permanent connection errors. libpq gives no SQLSTATE for a failed connection, so these errors
+# are recognized by their wording.
 _REFUSALS = (
     "password authentication failed",
     "no password supplied",
@@ -300,7 +301,7 @@ def lock_jobs(connection: Connection, identifiers: Collection[str]) -> None:
         connection.execute(query.with_for_update()).all()
 
 
-# Selects no row if the tenant has never had a searchable document.
+# The query selects no row if the tenant has never had a searchable document.
 CORPUS_VERSION = select(corpus_versions.c.version).where(corpus_versions.c.tenant_id == bindparam("tenant_id"))
 
 
@@ -403,7 +404,7 @@ def _build_engine(url: str, pool_size: int) -> Engine:
         parsed,
         hide_parameters=True,  # errors are logged, and the log must not contain the values of statements
         isolation_level="READ COMMITTED",
-        pool_pre_ping=True,  # replaces connections that were lost when the server restarted
+        pool_pre_ping=True,  # the engine replaces connections that were lost when the server restarted
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
@@ -472,7 +473,7 @@ def _translate_errors(engine: Engine) -> Iterator[None]:
             if engine.dialect.name == "sqlite"
             else _translate_postgres_error(engine, error)
         ) from error
-    except DatabaseError as error:  # SQLite's driver has no narrower class for a damaged file
+    except DatabaseError as error:  # SQLite's driver has no narrower error class for a damaged file
         raise translate_sqlite_error(error.orig) or error from error
 
 
@@ -534,7 +535,7 @@ def _configure_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA synchronous = FULL")  # a commit returns only when its data is on disk
         cursor.execute("PRAGMA foreign_keys = ON")
         # guard: sqlite-secure-delete
-        cursor.execute("PRAGMA secure_delete = ON")  # overwrites deleted content, so none of it stays in freed pages
+        cursor.execute("PRAGMA secure_delete = ON")  # overwrites deleted content, so that none stays in freed pages
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -543,5 +544,6 @@ def _configure_sqlite(engine: Engine) -> None:
         if connection.get_execution_options().get("leadline_immediate", False):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            # A deferred BEGIN takes no lock. Sending it directly through the driver makes short queries faster.
+            # A deferred BEGIN takes no lock. Sending the statement directly through the driver makes short queries
+            # faster.
             driver.execute("BEGIN")

@@ -37,10 +37,10 @@ metadata = MetaData(
 
 # Times are in seconds since the epoch (UTC), because both databases compare and add numbers in the same way.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
-# Text that is sorted by code points, regardless of the database's locale.
+# Column type of text that is sorted by code points, regardless of the database's locale.
 _PLAIN = Text().with_variant(Text(collation="C"), "postgresql")
 
-# One row: the installation id, which is also stored in the blob folder and the index; see
+# The table has one row: the installation id, which is also stored in the blob folder and the index; see
 # `ingest.storage.operations.installation`.
 installation = Table(
     "installation",
@@ -50,8 +50,8 @@ installation = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# One row: the state of sealing; see `ingest.storage.sealing`. The row is not copied with a catalog, because it
-# describes the files of the original installation.
+# The table has one row: the state of sealing; see `ingest.storage.sealing`. The row is not copied with a catalog,
+# because the row describes the files of the original installation.
 blob_sealing = Table(
     "blob_sealing",
     metadata,
@@ -60,7 +60,8 @@ blob_sealing = Table(
     Column("since", Float, nullable=False),
 )
 
-# Versions that have points in the index but no row in `versions`, with the time at which their points were first seen.
+# Versions that have points in the index but no row in `versions`, each with the time at which its points were first
+# seen.
 unknown_versions = Table(
     "unknown_versions",
     metadata,
@@ -111,7 +112,7 @@ tenants = Table(
     Column("id", String(64), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
-    # While this is set, all of the tenant's keys and tokens are rejected.
+    # Time of the suspension. While this time is set, all of the tenant's keys and tokens are rejected.
     Column("suspended_at", Float),
 )
 
@@ -141,7 +142,7 @@ api_keys = Table(
     Column("user_id", ForeignKey("users.id")),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
-    # Approximate time: it is written at most once a minute.
+    # Approximate time of the key's last use: it is written at most once a minute.
     Column("last_used_at", Float),
     Column("revoked_at", Float),
     # The key that replaced this key in a rotation. This key stops working when the grace period ends.
@@ -150,8 +151,8 @@ api_keys = Table(
     Index(None, "user_id"),
 )
 
-# Browser sessions, and one-time tickets that start a session, distinguished by `purpose`. Each has the permissions of
-# its key, or of the token's `holder`. Only the hash of its secret is stored.
+# Browser sessions, and one-time tickets that start a session, distinguished by `purpose`. A session or ticket has the
+# permissions of its key, or of its token's `holder`. Only the hash of its secret is stored.
 sessions = Table(
     "sessions",
     metadata,
@@ -162,7 +163,7 @@ sessions = Table(
     Column("holder", JSON(none_as_null=True)),
     Column("owner", String(256), nullable=False),
     Column("created_at", Float, nullable=False),
-    # Approximate time: it is written every few minutes.
+    # Approximate time of the session's last use: it is written every few minutes.
     Column("used_at", Float, nullable=False),
     Column("ends_at", Float, nullable=False),
     Column("idle_seconds", Float, nullable=False),
@@ -181,7 +182,7 @@ collection_grants = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# A collection exists from its creation, first upload or first grant until it is deleted.
+# Collections. A collection exists from its creation, first upload or first grant until it is deleted.
 collections = Table(
     "collections",
     metadata,
@@ -191,7 +192,7 @@ collections = Table(
     Column("description", Text),
     Column("default_strategy", String(32)),
     Column("metadata", JSON, nullable=False, server_default="{}"),
-    # The number of changes to this row so far.
+    # The number of changes made to the collection so far.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
 )
@@ -213,7 +214,7 @@ files = Table(
     Column("key_id", String(32), nullable=False, server_default=""),
     Column("owner", String(256), nullable=False),
     Column("created_at", Float, nullable=False),
-    # Set when the file's name has been erased. A job then removes the bytes.
+    # The time at which the file's name was erased. A job then removes the file's bytes.
     Column("deleted_at", Float),
     Index(None, "tenant_id", "created_at"),
 )
@@ -232,27 +233,26 @@ documents = Table(
     # The subjects that may see the document; null means the whole tenant. `document_readers` has a row for each
     # subject.
     Column("readers", JSON(none_as_null=True)),
-    # The uploader, `user:NAME` or `key:ID`, who may change the document's readers. Empty if the upload was accepted by
-    # a release that did not record the uploader.
+    # The subject that uploaded the document (`user:NAME` or `key:ID`) and that may change the document's readers. Empty
+    # if the upload was accepted by a release that did not record uploaders.
     Column("uploaded_by", String(256), nullable=False, server_default=""),
-    # True if the title was set by a user. A user's title is retained when a new version with a title of its own becomes
-    # active.
+    # True if a user set the title. A user's title is retained when a new version with its own title becomes active.
     Column("is_titled", Boolean, nullable=False, server_default=false()),
-    # Counts changes of metadata, title and readers. The index contains the readers as of `index_revision` or a later
-    # revision.
+    # The number of changes of metadata, title and readers. The index contains the readers as of `index_revision` or a
+    # later revision.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("index_revision", Integer, nullable=False, server_default="0"),
-    # The content of the first version, from which the document's id is derived. Later content is stored with the
-    # versions.
+    # Digest of the first version's content, from which the document's id is derived. The digests of later content are
+    # stored with the versions.
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
     Column("active_version_id", String(36)),
-    # The key that uploaded the document and whose quotas the document counts against; empty if there is none.
+    # The key that uploaded the document and whose quotas the document counts against; empty if there is no such key.
     Column("key_id", String(32), nullable=False, server_default=""),
     # For an entry of a container: the container's document id, and the path of the entry in the container.
     Column("container_id", String(36)),
     Column("entry_path", Text),
-    # The file from which the document was created, if any.
+    # The file from which the document was created; null if the document was not created from a file.
     Column("file_id", String(40)),
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
@@ -267,9 +267,9 @@ Index("ix_documents_closed", documents.c.tenant_id, sqlite_where=_closed, postgr
 _behind = documents.c.index_revision < documents.c.revision
 Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
 
-# A narrow row for each live document with the state of its latest version. With any filter and order, a listing reads a
-# tenant's rows at most once. `ingest.storage.documents.listing` updates the row in every commit that changes its
-# values.
+# One narrow row for each live document, with the state of its latest version. With any filter and order, a listing
+# reads a tenant's rows at most once. `ingest.storage.documents.listing` updates the row in every commit that changes
+# the row's values.
 document_listing = Table(
     "document_listing",
     metadata,
@@ -283,7 +283,7 @@ document_listing = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("has_readers", Boolean, nullable=False),
     Column("has_omissions", Boolean, nullable=False),
-    # The sort key for titles and names, and the title and name in the form used by text filters; see
+    # The sort key for titles and names, and the title and name in the form that text filters use; see
     # `ingest.storage.documents.listing`.
     Column("sort_key", _PLAIN, nullable=False),
     Column("searched", Text, nullable=False),
@@ -298,8 +298,7 @@ document_readers = Table(
     Column("subject", String(256), primary_key=True),
 )
 
-# The values of documents' metadata, in the form used for comparisons by filters; see
-# `ingest.storage.documents.filters`.
+# The values of documents' metadata, in the form that filters compare; see `ingest.storage.documents.filters`.
 document_attributes = Table(
     "document_attributes",
     metadata,
@@ -333,7 +332,7 @@ versions = Table(
     # content has not been removed yet.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
-    # The number of pages parsed so far, if the version is being parsed.
+    # The number of pages parsed so far, while the version is being parsed.
     Column("pages_done", Integer),
     Column("characters", _BIG),
     Column("tokens", _BIG),
@@ -352,7 +351,7 @@ versions = Table(
     Index(None, "content_sha256", "tenant_id"),
 )
 
-# Entries of a container's version. They become documents when the version becomes active; see
+# Entries of a container's version. The entries become documents when the version becomes active; see
 # `ingest.storage.documents.entries`.
 staged_entries = Table(
     "staged_entries",
@@ -369,7 +368,7 @@ staged_entries = Table(
     Index(None, "tenant_id"),
 )
 
-# Increases with every commit that may change a tenant's search results; see `bump_corpus_versions`.
+# Number that increases with every commit that may change a tenant's search results; see `bump_corpus_versions`.
 corpus_versions = Table(
     "corpus_versions",
     metadata,
@@ -386,9 +385,10 @@ jobs = Table(
     Column("document_id", String(36), nullable=False),
     Column("version_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("priority", Integer, nullable=False),  # jobs of a tenant with higher values are claimed first
+    Column("priority", Integer, nullable=False),  # a tenant's jobs with higher priority are claimed first
     Column("lane", String(8)),  # `large` or `slow`; null for `quick` jobs and for jobs queued before lanes existed
-    # The time at which a running job was claimed as slow or became slow. Releases without lanes do not update it.
+    # The time at which a running job was claimed as slow or became slow. Releases without lanes do not update this
+    # time.
     Column("slow_since", Float),
     Column("attempt", Integer, nullable=False),
     # The number of times that the job's worker was lost because its process ended or its lease expired.
@@ -408,9 +408,10 @@ jobs = Table(
     UniqueConstraint("kind", "version_id"),
     Index(None, "document_id"),
 )
-# An index in which a tenant's waiting jobs of one kind form a range, in the order in which they are claimed.
+# An index in which a tenant's waiting jobs of one kind form a range, in the order in which the jobs are claimed.
 Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
-# A partial index of large and slow jobs. It finds such a job immediately even if thousands of quick jobs are waiting.
+# A partial index of large and slow jobs. The index finds such a job immediately even if thousands of quick jobs are
+# waiting.
 Index(
     "ix_jobs_lane",
     jobs.c.state,
@@ -423,9 +424,9 @@ Index(
     postgresql_where=jobs.c.lane.is_not(None),
 )
 
-# The time at which a job of a kind was last claimed for a tenant. Among tenants with equally many running jobs, the one
-# that has waited longest is next. The kinds `ingest/slow` and `ingest/large` record the turns of lanes rather than job
-# kinds.
+# The time at which a job of a kind was last claimed for a tenant. Among tenants with the same number of running jobs,
+# the tenant that has waited longest is next. The kinds `ingest/slow` and `ingest/large` record the turns of lanes
+# rather than of job kinds.
 turns = Table(
     "turns",
     metadata,
@@ -472,7 +473,7 @@ work_versions = Table(
     Index(None, "version_id", "redacted"),
 )
 
-# Versions from which derived content may no longer be stored: deleted versions, and versions whose derived texts were
+# Versions from which derived content may no longer be stored: deleted versions, and versions whose derived content was
 # redacted.
 gone_versions = Table(
     "gone_versions",
@@ -480,15 +481,16 @@ gone_versions = Table(
     Column("version_id", String(36), primary_key=True),
 )
 
-# Idempotency keys of requests. The digest covers the sender of the key, and `response` is sealed with a secret that
-# only the sender has. The object created by the request gets the `id`.
+# Idempotency keys of requests. The digest covers the client that sent the key, and `response` is sealed with a secret
+# that only this client has. The object created by the request gets the `id`.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
     Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
     Column("key_sha256", String(64), primary_key=True),
     Column("id", String(36), nullable=False),
-    # The first digest covers the method, URL and body. The second digest covers only the body, if the body is a file.
+    # Digests of the request. The first digest covers the method, URL and body. The second digest covers only the body,
+    # if the body is a file.
     Column("request_sha256", String(64), nullable=False),
     Column("body_sha256", String(64)),
     Column("lease_until", Float, nullable=False),
@@ -506,13 +508,13 @@ uploads = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # The owner who may continue the upload, and the key whose quotas the upload counts against (empty if there is
-    # none).
+    # The owner who may continue the upload, and the key whose quotas the upload counts against (empty if there is no
+    # such key).
     Column("owner", String(256), nullable=False),
     Column("key_id", String(32), nullable=False),
     Column("length", _BIG, nullable=False),
     Column("received", _BIG, nullable=False),
-    # The name, collection and other values as sent, and the header to return.
+    # The name, the collection and the other values that the client sent, and the header to return.
     Column("description", JSON, nullable=False),
     Column("header", Text, nullable=False),
     # The holder of the lease, and the time at which the lease expires. Only one request at a time may write to an
@@ -540,12 +542,12 @@ batches = Table(
     Column("received", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
-    # The number of received files that are entries of containers. They are not part of `expected`.
+    # The number of received files that are entries of containers. These files are not part of `expected`.
     Column("entries", Integer, nullable=False, server_default="0"),
-    # The collection, if the batch adds files to a collection.
+    # The collection to which the batch adds files; null if the batch adds no files to a collection.
     Column("collection", String(128)),
-    # The owner who created the batch, `user:NAME` or `key:ID`. If it is null, the batch belongs to the whole tenant: it
-    # was created by a release that did not record the owner.
+    # The owner who created the batch, `user:NAME` or `key:ID`. If the owner is null, the batch belongs to the whole
+    # tenant: the batch was created by a release that did not record owners.
     Column("owner", String(256)),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
@@ -554,7 +556,7 @@ batches = Table(
     Index(None, "tenant_id", "idempotency_key", unique=True),
 )
 
-# A file sent in a batch: its version, or the reason why the file was rejected.
+# Files sent in a batch, each with its version, or with the reason why the file was rejected.
 batch_entries = Table(
     "batch_entries",
     metadata,
@@ -572,8 +574,8 @@ batch_entries = Table(
     Index(None, "version_id"),
 )
 
-# Work done for a tenant, in time slots of a few seconds. The throughput used for estimates is computed from it. Rows
-# are deleted after a few minutes.
+# Work done for a tenant, in time slots of a few seconds. The throughput for estimates is computed from these rows,
+# which are deleted after a few minutes.
 paces = Table(
     "paces",
     metadata,
@@ -592,7 +594,7 @@ runs = Table(
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("idempotency_key", String(200)),
-    # Digest of the whole request; null for runs from releases that did not store it.
+    # Digest of the whole request; null for runs from releases that did not store the digest.
     Column("asked_sha256", String(64)),
     Column("question", Text, nullable=False),
     Column("collections", JSON, nullable=False),
@@ -600,15 +602,16 @@ runs = Table(
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
     Column("every_record", Boolean, nullable=False, server_default=false()),
-    # The messages that precede the question, and the conversation where the answer is stored.
+    # The messages that precede the question, and the conversation in which the answer is stored.
     Column("history", JSON, nullable=False, server_default="[]"),
     Column("conversation_id", String(36)),
-    # The owner who asked, and the readers whose documents the owner may see (null means all documents).
+    # The owner who asked, and the readers whose documents the owner may see (null means that the owner may see all
+    # documents).
     Column("owner", String(256)),
     Column("readers", JSON(none_as_null=True)),
     Column("filters", JSON, nullable=False, server_default="{}"),
-    # `pauses`: true if the run waits for a user's decision when its budget is used up. `raised`: its earlier budgets,
-    # oldest first.
+    # `pauses`: true if the run waits for a user's decision when its budget is used up. `raised`: the run's earlier
+    # budgets, oldest first.
     Column("pauses", Boolean, nullable=False, server_default=false()),
     Column("raised", JSON, nullable=False, server_default="[]"),
     Column("ended_as", String(16)),
@@ -618,7 +621,7 @@ runs = Table(
     Column("prompt_tokens", _BIG, nullable=False),
     Column("completion_tokens", _BIG, nullable=False),
     Column("nanodollars", _BIG, nullable=False, server_default="0"),
-    # The key that started the run and whose quotas the run counts against; empty if there is none.
+    # The key that started the run and whose quotas the run counts against; empty if there is no such key.
     Column("key_id", String(32), nullable=False, server_default=""),
     Column("seconds", Float, nullable=False),
     Column("progress", JSON),
@@ -635,7 +638,7 @@ runs = Table(
     Index(None, "tenant_id", "idempotency_key", unique=True),
 )
 
-# The log of a run, in order. Each key is logged once.
+# The log of a run, in order. Each event key is logged once.
 run_events = Table(
     "run_events",
     metadata,
@@ -667,8 +670,8 @@ conversations = Table(
     Column("id", String(36), primary_key=True),
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    # Null in rows written by releases that did not record an owner. These rows are visible to the whole tenant. The
-    # same applies to answers and runs.
+    # The owner, or null in rows written by releases that did not record owners. Such rows are visible to the whole
+    # tenant. The same applies to answers and runs.
     Column("owner", String(256)),
     Column("title", Text, nullable=False),
     Column("turns", Integer, nullable=False),
@@ -695,7 +698,7 @@ answers = Table(
     Index(None, "created_at"),
 )
 
-# Feedback on answers, at most one entry per author and answer. Deleted with the answer.
+# Feedback on answers, at most one entry per author and answer. Feedback is deleted with the answer.
 feedback = Table(
     "feedback",
     metadata,
@@ -706,7 +709,7 @@ feedback = Table(
     Column("author", String(256), nullable=False),
     Column("rating", String(8), nullable=False),
     Column("comment", Text),
-    # The numbers of wrong sentences, counted from 1, and the numbers of wrong citations.
+    # The numbers of the sentences marked as wrong, counted from 1, and the numbers of the citations marked as wrong.
     Column("sentences", JSON, nullable=False),
     Column("citations", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -715,8 +718,8 @@ feedback = Table(
     Index(None, "answer_id", "author", unique=True),
 )
 
-# Links that share a conversation or a run within the tenant. The id of the other kind is null. A link is deleted with
-# the shared conversation or run.
+# Links that share a conversation or a run within the tenant. In a link to a conversation, the run's id is null, and
+# vice versa. A link is deleted with the shared conversation or run.
 shares = Table(
     "shares",
     metadata,
@@ -734,7 +737,7 @@ shares = Table(
     Index(None, "ends_at"),
 )
 
-# Limits of a tenant (empty `key_id`) or of one of its keys. A null `amount` means no limit, even if the settings define
+# Limits of a tenant (empty `key_id`) or of a tenant's key. A null `amount` means no limit, even if the settings define
 # a default.
 quota_limits = Table(
     "quota_limits",
@@ -745,8 +748,8 @@ quota_limits = Table(
     Column("amount", _BIG),
 )
 
-# Amounts reserved for work in progress. A process extends `expires_at` and reports the amount spent so far. A run's
-# reservation has the run's id and ends with the run.
+# Amounts reserved for work in progress. The process that does the work extends `expires_at` and reports the amount
+# spent so far. A run's reservation has the run's id and ends with the run.
 reservations = Table(
     "reservations",
     metadata,
@@ -765,7 +768,7 @@ reservations = Table(
     Index(None, "tenant_id"),
 )
 
-# The usage of a key on a UTC day, such as `2026-11-27`. An empty `key_id` stands for requests without a key.
+# The usage of a key on a UTC day, such as `2026-11-27`. An empty `key_id` stands for all requests without a key.
 usage_days = Table(
     "usage_days",
     metadata,
@@ -792,8 +795,8 @@ stored_content = Table(
     Column("bytes", _BIG, nullable=False),
 )
 
-# Addresses that are notified of events; see `ingest.storage.webhooks.records`. The secret is needed for signing, so it
-# is not stored as a hash.
+# Addresses that are notified of events; see `ingest.storage.webhooks.records`. The secret is needed for signing, so the
+# secret itself is stored instead of its hash.
 webhooks = Table(
     "webhooks",
     metadata,
@@ -812,8 +815,8 @@ webhooks = Table(
     Index(None, "tenant_id", "id"),
 )
 
-# Messages to webhooks. A message is written in the same transaction as the change that it reports. It contains ids and
-# codes but no document text.
+# Messages to webhooks. A message is written in the same transaction as the change that it reports. The message contains
+# ids and codes but no document text.
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
@@ -821,7 +824,7 @@ webhook_deliveries = Table(
     Column("id", String(40), nullable=False, unique=True),
     Column("tenant_id", String(64), nullable=False),
     Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
-    # Identifies the reported change, so that each webhook gets one message per change.
+    # Key of the change that the message reports, so that each webhook gets one message per change.
     Column("key", String(120), nullable=False),
     Column("type", String(40), nullable=False),
     Column("body", Text, nullable=False),
@@ -854,7 +857,7 @@ deletions = Table(
     Column("answers_redacted", _BIG, nullable=False, server_default="0"),
     Column("runs_redacted", _BIG, nullable=False, server_default="0"),
     Column("replies_removed", _BIG, nullable=False, server_default="0"),
-    # The deletion of the collection, if the document was deleted because its collection was deleted.
+    # The id of the collection's deletion, if the document was deleted because its collection was deleted.
     Column("collection_deletion_id", String(36)),
     Column("deleted_at", Float, nullable=False),
     Index(None, "collection_deletion_id"),
@@ -881,7 +884,7 @@ tenant_deletions = Table(
     Column("deleted_at", Float, nullable=False),
 )
 
-# The audit log: one hash chain; see `ingest.storage.audit.store`.
+# The audit log, which is a hash chain; see `ingest.storage.audit.store`.
 audit = Table(
     "audit",
     metadata,
@@ -902,8 +905,8 @@ audit = Table(
     Index(None, "object", "sequence"),
 )
 
-# One row, which is locked while an entry is appended. It contains the last entry, and the last entry removed because of
-# its age.
+# The table has one row, which is locked while an entry is appended. The row contains the last entry, and the last entry
+# that was removed because of its age.
 audit_chain = Table(
     "audit_chain",
     metadata,
@@ -957,7 +960,7 @@ index_copies = Table(
     Column("away", JSON, nullable=False),
 )
 
-# Workspaces of Slack in which the app is installed; `token_sealed` is encrypted.
+# Slack workspaces in which the app is installed; `token_sealed` is encrypted.
 slack_workspaces = Table(
     "slack_workspaces",
     metadata,
@@ -1069,7 +1072,8 @@ slack_shares = Table(
     Index(None, "tenant_id"),
 )
 
-# The files in these messages, each with the document created from it and the final report about it.
+# The files in the messages in `slack_shares`, each with the document created from the file and the final report about
+# it.
 slack_files = Table(
     "slack_files",
     metadata,

@@ -376,7 +376,7 @@ def _cancel_unfinished_versions(connection: Connection, identifier: str, readers
     lock_documents(connection, set(ids))
     rows = connection.execute(
         _build_cancellable_query(identifier, readers, versions)
-    ).all()  # query again under the lock
+    ).all()  # the rows are queried again under the lock
     cancel_versions(connection, [build_version(row) for row in rows])
     return ids
 

@@ -69,7 +69,7 @@ from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 __all__ = ["AcceptedUpload", "ActiveDocument", "Arrival", "Catalog", "DeletedDocument", "StateTotal", "VisibleVersion"]
 
 _HIDDEN_LIMIT = 256
-# Every search runs these queries. They are built once, because building a query takes longer than running it on SQLite.
+# Queries that every search runs. They are built once, because building a query takes longer than running it on SQLite.
 _HIDDEN_QUERY = (
     select(versions.c.id)
     .where(versions.c.tenant_id == bindparam("tenant_id"), versions.c.hidden.is_(True))

@@ -196,7 +196,8 @@ class Collections:
         The collection itself is deleted together with its last documents.
         """
         _require_open_collection(connection, tenant_id, name, readers)
-        _load_collection(connection, tenant_id, name, None)  # raises `CollectionNotFoundError` if there is none
+        # Raises `CollectionNotFoundError` if the collection does not exist.
+        _load_collection(connection, tenant_id, name, None)
         live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
         # guard: delete-collection-seeing-all
         if (

@@ -23,8 +23,8 @@ from ingest.storage.quotas.rows import subtract_stored_amounts
 from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
-# The process that deletes a document removes its content immediately. The job that removes any remaining content starts
-# after this delay.
+# Delay after which a job removes any content that remains of a deleted document. The process that deletes a document
+# removes the document's content immediately.
 _REMOVAL_SECONDS = 10.0
 _COLLECTED_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
 # Columns in other tables to clear when a document is deleted, each paired with the column that holds the document's id.
@@ -46,7 +46,8 @@ def delete_document(
     lock_documents(connection, [identifier, *list_nested_documents(connection, [identifier])])
     if (known := _find_deletion(connection, tenant_id, identifier, readers)) is not None:
         return DeletedDocument(known, (), frozenset())
-    load_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError` if there is none
+    # Raises `DocumentNotFoundError` if the document does not exist.
+    load_document(connection, tenant_id, identifier, readers)
     entries = list_nested_documents(connection, [identifier])
     lock_jobs(connection, [identifier, *entries])
     leaving, worked_on, ids = _erase_documents(

@@ -17,7 +17,7 @@ from ingest.storage.queue.records import Job, JobKind
 CONTENT_CHANGED = Counter(
     "leadline_content_changed", "Reads of stored content that did not match its digest.", ["kind"]
 )
-# Every version that has digests has one for its text.
+# Name of a version's text file. Every version that has digests has one for its text.
 _TEXT_FILE = "text.txt"
 _INGEST = jobs.c.kind == JobKind.INGEST
 
@@ -40,7 +40,8 @@ class ContentDigests:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        for kind in ("text", "tables"):  # start at zero, so that alerts see the first change as an increase
+        # The counters start at zero, so that alerts see the first change as an increase.
+        for kind in ("text", "tables"):
             CONTENT_CHANGED.labels(kind)
 
     def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
@@ -127,7 +128,8 @@ def load_digests(connection: Connection, version_ids: Collection[str]) -> Mappin
     for some in iter_slices(list(version_ids)):
         query = _restrict_to_current_digests(select(content_digests)).where(content_digests.c.version_id.in_(some))
         for version, file, size, sha256, blocks, _ in connection.execute(query):
-            # If a file has one block, the file's digest is also the digest of the block, so it is stored only once.
+            # If a file has only one block, the digest of the block equals the digest of the file, so the digest is
+            # stored only once.
             of_blocks = bytes(blocks) or (bytes(sha256) if size else b"")
             found.setdefault(version, {})[file] = Digest(size, bytes(sha256), of_blocks)
     return found

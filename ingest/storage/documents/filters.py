@@ -22,7 +22,7 @@ from typing import Any
 from ingest.storage.errors import FilterError
 
 MAX_CONDITIONS = 20
-# The limit for all conditions together, because each value is a parameter of a single SQL statement.
+# Maximum number of values in all conditions together, because each value is a parameter of a single SQL statement.
 MAX_VALUES = 1_000
 MAX_NAME_CHARS = 200
 _CONDITION_HINT = (
@@ -31,7 +31,7 @@ _CONDITION_HINT = (
 _COMPARISONS = ("gt", "gte", "lt", "lte")
 _ANY, _ALL = "$any", "$all"
 _MAX_DEPTH = 5
-# Longer keys are replaced by a digest, because database indexes limit the size of a key.
+# Maximum length of a key. Longer keys are replaced by a digest, because database indexes limit the size of a key.
 _KEY_CHARS = 60
 
 
@@ -197,7 +197,7 @@ def _convert_number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except OverflowError:  # raised for an integer of more than 300 digits
+    except OverflowError:  # this error is raised for an integer of more than 300 digits
         return math.copysign(math.inf, value)
     return None if math.isnan(number) else number
 

@@ -34,7 +34,7 @@ from ingest.storage.documents.rows import build_document, build_document_query
 
 _SORTED_CHARS = 200
 _DIGITS = re.compile(r"[0-9]+")
-# Numbers in names are padded with zeros to this width, so that `Note 9` is sorted before `note 10`.
+# Number of digits to which numbers in names are padded with zeros, so that `Note 9` is sorted before `note 10`.
 _DIGITS_WIDTH = 12
 _SPACE = re.compile(r"\s+")
 _COPIED_COLUMNS = (

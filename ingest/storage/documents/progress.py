@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ingest.storage.documents.records import IN_PROGRESS, Version, VersionState
 from ingest.storage.queue.records import JobKind, TenantQueue
 
-# Indexing for BM25 takes about a twentieth of an ingest's time; embedding takes the remaining time.
+# Fraction of an ingest's time for BM25 indexing. Embedding takes the remaining time.
 _LEXICAL_SHARE = 0.05
 _FRACTIONS = {
     VersionState.ACCEPTED: 0.0,
@@ -99,7 +99,7 @@ def estimate_seconds_left(
         )
     if queue_position.position is not None:
         return _estimate_seconds(embed, jobs=embed.running + queue_position.position + 1)
-    # The throughput covers all running jobs together, so each job gets a fraction of it.
+    # The throughput covers all running jobs together, so each job gets a fraction of the throughput.
     own = max(0, (version.chunks or 0) - version.chunks_embedded)
     return _estimate_seconds(embed, chunks=own * max(1, embed.running))
 

@@ -46,18 +46,18 @@ class VersionState(StrEnum):
     PARSING = "parsing"
     CHUNKING = "chunking"
     INDEXING = "indexing"
-    SEARCHABLE = "searchable"  # BM25 finds it, but its vectors are missing
+    SEARCHABLE = "searchable"  # BM25 finds the version, but the version's vectors are missing
     EMBEDDING = "embedding"
     READY = "ready"
     FAILED = "failed"
-    CANCELLED = "cancelled"  # cancelled before it was ready
-    RETIRED = "retired"  # replaced by another version
+    CANCELLED = "cancelled"  # the version was cancelled before it was ready
+    RETIRED = "retired"  # another version replaced this version
     DELETED = "deleted"
 
 
 SEARCHABLE_STATES = frozenset({VersionState.SEARCHABLE, VersionState.EMBEDDING, VersionState.READY})
-# The content of versions in these states is removed from the index and blobs, unless the version is still its
-# document's active version.
+# States in which a version's content is removed from the index and blobs, unless the version is still its document's
+# active version.
 COLLECTABLE_STATES = frozenset(
     {VersionState.FAILED, VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}
 )
@@ -271,8 +271,8 @@ def _derive_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
-# Suffix of the work id under which the choice of a strategy is recorded. The choice is recorded separately, because it
-# sees titles and tables that may not be visible to the answer.
+# Suffix of the work id under which the choice of a strategy is recorded. The choice is recorded separately from the
+# answer, because choosing a strategy uses titles and tables that may not be visible to the answer.
 ROUTE_SUFFIX = "/route"
 
 

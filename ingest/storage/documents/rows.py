@@ -15,7 +15,8 @@ from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import Failure, JobPriority
 from ingest.storage.texts.layout import parse_omissions
 
-# Until a version is ready, its `tokens` column counts only the tokens of chunks embedded so far.
+# Tokens of versions that are ready. Until a version is ready, its `tokens` column counts only the tokens of chunks
+# embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
 
 _DOCUMENT_COLUMNS = [documents.c[field.name] for field in fields(Document) if field.name in documents.c]

@@ -53,9 +53,10 @@ from ingest.storage.uploads.files import require_source_file
 from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
-# An answer in progress may still be reading the old version when its document is replaced.
+# Time for which a replaced version's content is kept, because an answer in progress may still be reading it.
 _READERS_GRACE_SECONDS = 60.0
-# A worker may notice late that its lease has expired, and its last write may arrive even later.
+# Time after a lease's end within which a worker's writes may still arrive: a worker may notice late that its lease has
+# expired, and its last write may arrive even later.
 _LEASE_MARGIN_SECONDS = 10.0
 _ENDED_UNREADY = frozenset({VersionState.FAILED, VersionState.CANCELLED})
 _WITHDRAWN_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED})
@@ -153,7 +154,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     identifier = derive_version_id(document.id, arrival.content_sha256, arrival.fingerprint, earlier)
     replaced = document.version
     if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
-        # A worker that was considered lost may still be writing to the failed version. Its writes are removed later.
+        # A worker that was considered lost may still be writing to the failed version. What it writes is removed later.
         withdraw_versions(connection, [replaced], VersionState.RETIRED)
     _queue_ingest(connection, arrival, document.id, identifier)
     _insert_version(connection, arrival, document.id, identifier)
@@ -429,7 +430,8 @@ def cancel_latest_version(connection: Connection, tenant_id: str, identifier: st
     version = document.version
     if version.state not in IN_PROGRESS:
         raise DocumentStateError(
-            f"The document is {version.state} and cannot be cancelled.", hint="Delete it if you no longer need it."
+            f"The document is {version.state} and cannot be cancelled.",
+            hint="Delete the document if you no longer need it.",
         )
     cancel_versions(connection, [version])
     return load_document(connection, tenant_id, identifier)

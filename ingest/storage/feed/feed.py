@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-# Called with a tenant and the ids of changed documents. None instead of ids means that any document may have changed,
-# for example when a batch was cancelled.
+# Function called with a tenant and the ids of changed documents. If the ids are None, any document may have changed,
+# for example because a batch was cancelled.
 Announce = Callable[[str, Collection[str] | None], None]
 Wake = Callable[[], None]
 

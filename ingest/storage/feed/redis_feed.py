@@ -17,14 +17,14 @@ from ingest.storage.feed.feed import LocalFeed, Wake
 
 _KEY = "leadline:changes:{}"
 _FIELD = "document"
-_ALL_DOCUMENTS = ""  # all documents of the tenant
-# The length of a stream: more entries than a reader normally falls behind, but few enough for thousands of tenants. The
+_ALL_DOCUMENTS = ""  # stands for all documents of the tenant
+# Maximum length of a stream: longer than a reader's usual backlog, but short enough for thousands of tenants. The
 # server also holds the job queues in memory and evicts nothing.
 _MAX_STREAM_LENGTH = 2_000
 _READ_AT_ONCE = 500
-# A tenant's stream is removed after this time without changes.
+# Time without changes after which a tenant's stream is removed.
 _EXPIRES_SECONDS = 600
-# The maximum time that a read blocks. A tenant that is first watched during a read is included only in the next read.
+# Maximum time for which a read blocks. A tenant that is first watched during a read is included only in the next read.
 _BLOCK_MILLISECONDS = 200
 _RETRY_SECONDS = 2.0
 
@@ -119,7 +119,7 @@ class RedisFeed:
             del positions[tenant]
         for tenant in set(watched).difference(positions):
             positions[tenant] = self._fetch_end(tenant)
-            self._local.announce(tenant, None)  # announcements before the first read were missed
+            self._local.announce(tenant, None)  # announcements made before the first read were missed
         if not positions:
             with self._changed:
                 self._changed.wait_for(lambda: self._local.list_watched() or self._closing)

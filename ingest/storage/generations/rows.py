@@ -11,7 +11,7 @@ from ingest.storage.errors import GenerationChangedError, GenerationStateError
 from ingest.storage.generations.records import Generation, GenerationState
 from ingest.storage.queue.records import Job, JobKind
 
-# Takes the place of a generation id for jobs that do not write to the index, and in catalogs without generations.
+# Value used instead of a generation's id for jobs that do not write to the index, and in catalogs without generations.
 UNBOUND = 0
 _WRITTEN_STATES = {
     JobKind.INGEST: GenerationState.ACTIVE,
@@ -19,7 +19,7 @@ _WRITTEN_STATES = {
     JobKind.REEMBED: GenerationState.BUILDING,
 }
 
-# Selects generations, each with the reason why its index must not be searched, if any.
+# The query selects generations, each with the reason why its index must not be searched, if there is one.
 GENERATION_QUERY = select(generations, index_states.c.lost).outerjoin(
     index_states, index_states.c.generation_id == generations.c.id
 )
@@ -72,7 +72,7 @@ def load_active_generation(connection: Connection) -> Generation:
 def lock_active_generation(connection: Connection) -> Generation:
     """Lock the active generation until the commit. Raises `GenerationStateError` if there is none yet."""
     query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
-    # If the lock had to wait for a switch, a different row is active now, so try once more.
+    # If the query waited for a lock because of a switch, another row is active now, so the query is repeated once.
     if connection.execute(query).first() is None:
         connection.execute(query)
     return load_active_generation(connection)

@@ -230,7 +230,8 @@ class GenerationRecords:
             # guard: lost-index-discarded
             _set_generation_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_generation_state(connection, target.id, ACTIVE, activated_at=time.time())
-            # From now on, the rows describe the previous generation, which contains each version that was ready in it.
+            # From now on, the rows describe the previous generation. This generation contains each version that was
+            # ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             unwanted = (jobs.c.state != "done") | jobs.c.version_id.not_in(ready) | literal(bool(active.lost))
             connection.execute(delete(jobs).where(_REEMBED, unwanted))
@@ -276,22 +277,23 @@ def build_incomplete_error(generation: Generation, progress: BuildProgress) -> G
     return GenerationStateError(
         f"Generation {generation.id} is {progress.percent} % embedded: {left:,} of {progress.versions:,} documents are "
         f"missing{f', of which {progress.failed} failed' if progress.failed else ''}. The switch requires all of them.",
-        hint="Continue it with `leadline index reembed`. `leadline index show` shows its progress.",
+        hint="Continue the build with `leadline index reembed`. `leadline index show` shows its progress.",
     )
 
 
 _REEMBED = jobs.c.kind == JobKind.REEMBED
 _STATE_WORDS = {
     BUILDING: "being built",
-    ACTIVE: "the active one",
+    ACTIVE: "the active generation",
     PREVIOUS: "kept for a rollback",
     DISCARDED: "discarded",
 }
 _NEXT_STEPS = {
-    BUILDING: "Continue it with `leadline index reembed`, or discard it with `leadline index discard --unfinished`.",
+    BUILDING: "Continue building the generation with `leadline index reembed`, or discard it with "
+    "`leadline index discard --unfinished`.",
     ACTIVE: "",
-    PREVIOUS: "Return to it with `leadline index rollback`, or remove it with `leadline index discard`.",
-    DISCARDED: "Build a new one with `leadline index reembed`.",
+    PREVIOUS: "Return to the generation with `leadline index rollback`, or remove it with `leadline index discard`.",
+    DISCARDED: "Build a new generation with `leadline index reembed`.",
 }
 
 

@@ -19,7 +19,7 @@ from ingest.storage.queue.records import VERSION_JOB_KINDS, Failure, Job, JobKin
 from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
-_DOCUMENT_WORDS = ("document", "Split it or export it again, then upload the result")
+_DOCUMENT_WORDS = ("document", "Split the document or export it again, then upload the result")
 _SUBJECT_WORDS = {JobKind.RUN: ("run", "Ask again about fewer documents")}
 
 
@@ -42,7 +42,7 @@ def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) 
     failure = Failure(
         "worker_lost",
         f"The {subject} crashed its worker {lapses} time{'s' * (lapses > 1)} in {row.attempt} attempts.",
-        f"{hint}. If others fail the same way, check the workers' log and memory.",
+        f"{hint}. If other {subject}s fail the same way, check the workers' log and memory.",
     )
     connection.execute(
         update(jobs)

@@ -55,9 +55,10 @@ from ingest.storage.quotas.store import UNLIMITED, QuotaRules
 MAX_ATTEMPTS = 3
 # Maximum number of concurrent runs per tenant. A run may send many concurrent requests to the language model.
 RUNS_PER_TENANT = 4
-# Retry delays by the number of attempts so far, which progress of a run resets to 0. Further delays double each time.
+# Retry delays, indexed by the number of attempts so far (reset to 0 when a run makes progress). Later delays double
+# each time.
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
-# Maximum retry delay. Only `collect` jobs reach it, because they are retried without limit.
+# Maximum retry delay. Only `collect` jobs reach this delay, because they are retried without limit.
 _COLLECT_PAUSE_SECONDS = 600.0
 # Minimum and maximum retry delay while a dependency is unreachable.
 _FIRST_PAUSE_SECONDS = 5.0
@@ -99,7 +100,8 @@ class Jobs:
 
         The first job is claimed regardless of its size.
         """
-        with read_transaction(self._engine) as connection:  # Most calls find no job, and reading blocks no writer.
+        # Most calls find no job, and a read transaction blocks no writer.
+        with read_transaction(self._engine) as connection:
             if not has_waiting_jobs(connection, kind):
                 return []
         with write_transaction(self._engine) as connection:

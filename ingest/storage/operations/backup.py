@@ -30,12 +30,12 @@ MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite"
 BLOB_KINDS = ("original", "text", "tables")
 _UNFINISHED_FILE = "unfinished"
 _FORMAT = 1
-# Each round copies the catalog again, without documents that were deleted or replaced since the previous round. Files
-# that are still missing after the last round are reported as lost.
+# Maximum number of rounds of a backup. Each round copies the catalog again, without documents that were deleted or
+# replaced since the previous round. Files that are still missing after the last round are reported as lost.
 _MAX_ROUNDS = 5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-# Reports progress: the name of the step, the completed amount and the total amount.
+# Function that reports progress: the name of the step, the completed amount and the total amount.
 Advanced = Callable[[str, int, int], None]
 
 

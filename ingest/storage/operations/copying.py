@@ -26,10 +26,10 @@ from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
 from ingest.storage.texts.texts import build_positions_key, build_text_keys
 
 _BATCH_ROWS = 1_000
-# The content of versions in these states is removed, unless they are still active.
+# States in which a version's content is removed, unless the version is still active.
 _GONE_STATES = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
 
-# Reports progress: the number of copied rows and the total number.
+# Function that reports progress: the number of copied rows and the total number of rows.
 Copied = Callable[[int, int], None]
 
 

@@ -35,7 +35,7 @@ _DAY_SECONDS = 24 * 3600.0
 _BATCH_ROWS = 100
 _BATCH_ENTRIES = 5_000
 _MAX_KEYS_PER_TENANT = 100_000
-# Clients that follow a finished run read until its last event, so these events are retained.
+# Kinds of events that are retained. A client that follows a finished run reads until the run's last event.
 _KEPT_EVENTS = ("start", "end")
 
 Remove = Callable[[Connection, list[str]], None]

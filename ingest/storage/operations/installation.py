@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingest.storage.operations.installation_record import InstallationRecord
 
 MARK_FILE = "INSTALLATION"
-# This file is present in the blob folder while a backup is being restored.
+# Name of the file that the blob folder contains while a backup is being restored.
 RESTORE_MARK_FILE = "RESTORING"
 # Maximum number of originals to compare with the catalog before a blob folder without a marker is accepted.
 _MAX_COMPARED_ORIGINALS = 1_000
@@ -149,7 +149,7 @@ def _require_related_store(record: "InstallationRecord", blobs: BlobStore) -> No
         raise InstallationMismatchError(
             f"The catalog has documents, but {blobs.location} contains no originals.",
             hint="Check that LEADLINE_HOME or LEADLINE_BLOBS points to the originals and that the disk is mounted. If "
-            "they are lost, restore a backup with `leadline restore`.",
+            "the originals are lost, restore a backup with `leadline restore`.",
         )
 
 

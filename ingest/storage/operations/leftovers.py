@@ -45,7 +45,7 @@ class UnusedContent:
         """Select the keys of originals that belong to no version, no file and no staged entry."""
         left = set(keys)
         if left:
-            with read_transaction(self._engine) as connection:  # Blob keys have no index, so read all rows once.
+            with read_transaction(self._engine) as connection:  # Blob keys have no index, so all rows are read once.
                 # guard: staged-entries-known
                 # guard: file-bytes-not-leftovers
                 for table in (versions, staged_entries, files):

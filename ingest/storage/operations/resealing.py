@@ -11,7 +11,7 @@ from ingest.storage.sealing import Sealing
 
 # Kinds of files that have digests in the catalog.
 _DIGESTED_KINDS = frozenset({"text", "tables"})
-# Reports progress: the number of processed files and the total number.
+# Function that reports progress: the number of processed files and the total number of files.
 Advanced = Callable[[int, int], None]
 
 

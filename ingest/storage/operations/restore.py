@@ -90,7 +90,8 @@ def restore_backup(
             report_progress("Files", number, len(digests))
         target.catalog.load_copy(catalog, lambda done, total: report_progress("Catalog", done, total))
     if not isinstance(blobs, SealedBlobs):
-        target.record.record_sealing(Sealing.MIXED)  # The replaced catalog may have belonged to sealed files.
+        # The files of the replaced catalog may have been sealed, but the restored files are not.
+        target.record.record_sealing(Sealing.MIXED)
     if assign_new_id:
         target.record.replace_id(str(uuid.uuid4()))
     write_store_marker(blobs, target.record.load_id() or manifest.installation, replace=True)
@@ -103,12 +104,13 @@ def restore_backup(
 @contextmanager
 def _provide_temporary_copy(file: Path, blobs: BlobStore, digest: str) -> Iterator[Path]:
     """Provide a temporary copy of a backup file, so that the backup itself is not changed."""
-    copy = blobs.local_folder / "incoming" / uuid.uuid4().hex  # If this process is killed, the next start removes it.
+    # If this process is killed, the next start removes the copy.
+    copy = blobs.local_folder / "incoming" / uuid.uuid4().hex
     try:
         _copy_checked_file(file, copy, digest)
         yield copy
     finally:
-        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates more files next to a database.
+        for path in copy.parent.glob(f"{copy.name}*"):  # SQLite creates more files next to a database file.
             path.unlink()
 
 

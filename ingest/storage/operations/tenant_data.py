@@ -50,10 +50,10 @@ from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval
 
 _BATCH_ROWS = 1_000
-# The audit log is kept, because it records that the tenant existed and was deleted. `TenantRemoval` removes the
-# tenant's own row last.
+# Tables with rows that are kept. The audit log records that the tenant existed and was deleted. `TenantRemoval` removes
+# the tenant's own row last.
 _KEPT_TABLES = frozenset({audit, tenants, tenant_deletions})
-# Tables with version ids but without a foreign key. Their rows must be removed before the versions.
+# Tables that contain version ids but have no foreign key. Their rows must be removed before the versions.
 _VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
 # Columns that are never exported: secrets, digests of secrets, and locations in this installation's blobs.
 # guard: webhook-secrets-not-exported
@@ -329,7 +329,7 @@ class TenantRemoval:
                 return True
             with_bytes = select(files.c.id).where(files.c.tenant_id == tenant_id).limit(1)
             if connection.execute(with_bytes).first() is not None:
-                return False  # This step removes only files; the next step continues.
+                return False  # This step removes only files; a later step removes the rows.
         self._remove_tenant_rows(tenant_id)
         return False
 

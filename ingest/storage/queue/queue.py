@@ -20,7 +20,8 @@ from ingest.storage.queue.turns import (
     lock_claimable_jobs,
 )
 
-# A job that was running each of this many times when a worker process was killed is assumed to be the cause.
+# If a job was running this many times when a worker process was killed, the job is assumed to be the cause. All further
+# interruptions use up the job's attempts.
 _MAX_INTERRUPTIONS = 20
 
 
@@ -162,8 +163,8 @@ def list_claimable_job_ids(connection: Connection, kind: JobKind, limit: int) ->
     query = select(jobs.c.id).where(
         *build_waiting_conditions(kind), jobs.c.not_before <= build_clock_expression(connection), ~paused
     )
-    # The order is an expression so that PostgreSQL sorts the few waiting jobs. Otherwise it would scan the primary key
-    # past all finished jobs.
+    # The sort key is an expression so that PostgreSQL sorts the few waiting jobs. Otherwise PostgreSQL would scan the
+    # primary key past all finished jobs.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
 

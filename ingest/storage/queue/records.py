@@ -35,7 +35,8 @@ class Lane(StrEnum):
 ALL_LANES = frozenset(Lane)
 FIRST_TRY_LANES = frozenset({Lane.QUICK, Lane.LARGE})
 
-# Documents with larger files than this are `large`. For embedding, the lane depends on the number of chunks instead.
+# Maximum size of a file for the lane `quick`. Documents with larger files are `large`. For embedding, the lane depends
+# on the number of chunks instead.
 MAX_QUICK_BYTES = 256 * 1024
 MAX_QUICK_CHUNKS = 128
 
@@ -50,7 +51,7 @@ def choose_embed_lane(chunk_count: int) -> Lane:
     return Lane.LARGE if chunk_count > MAX_QUICK_CHUNKS else Lane.QUICK
 
 
-# Job kinds that build a version. If such a job fails, its version fails.
+# Kinds of jobs that build a version. If such a job fails, the version fails too.
 VERSION_JOB_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 

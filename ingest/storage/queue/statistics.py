@@ -15,11 +15,11 @@ from ingest.storage.queue.records import Job, JobKind, Lane, TenantQueue, Throug
 from ingest.storage.queue.turns import list_tenants_in_turn
 
 _SLOT_SECONDS = 5
-# Throughput is measured over at most this period of recent work.
+# Maximum period of recent work over which throughput is measured.
 _WINDOW_SECONDS = 120
-# A longer gap than this means that there was no work to do.
+# Maximum gap between two time slots with work. A longer gap means that there was no work to do.
 _MAX_GAP_SECONDS = 30
-# Time slots older than this are deleted.
+# Time after which time slots are deleted.
 _KEPT_SECONDS = 600
 
 

@@ -15,10 +15,10 @@ from ingest.storage.db.database import build_clock_expression
 from ingest.storage.db.schema import jobs, tenants, turns, versions
 from ingest.storage.queue.records import Job, JobKind, JobPriority, Lane
 
-# Kinds whose jobs wait in lanes, and the only kind whose jobs can become slow.
+# Kinds of jobs that wait in lanes, and the only kind of jobs that can become slow.
 _LANED_KINDS = frozenset({JobKind.INGEST, JobKind.EMBED})
 _SLOW_LANE_KIND = JobKind.INGEST
-# While first tries are waiting, one in this many of the jobs that occupy a worker alone may be slow. At least one slow
+# One in this many of the jobs that occupy a worker alone may be slow while first tries are waiting. At least one slow
 # job is always allowed.
 _SLOW_SHARE = 2
 

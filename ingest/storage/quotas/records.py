@@ -20,14 +20,15 @@ class Quota(StrEnum):
     """The kinds of quotas. Days and months are in UTC."""
 
     REQUESTS_PER_MINUTE = "requests_per_minute"
-    TOKENS_PER_DAY = "tokens_per_day"  # Prompt and completion tokens together.
+    TOKENS_PER_DAY = "tokens_per_day"  # Prompt tokens and completion tokens together.
     TOKENS_PER_MONTH = "tokens_per_month"
     DOLLARS_PER_DAY = "dollars_per_day"
     DOLLARS_PER_MONTH = "dollars_per_month"
     ANSWERS_AT_ONCE = "answers_at_once"  # Answers that a client is waiting for.
     RUNS_AT_ONCE = "runs_at_once"  # Background answers that have not finished.
     DOCUMENTS = "documents"
-    BYTES = "bytes"  # Bytes of originals, until the version is replaced or, if it failed, deleted.
+    # Size of originals in bytes. An original counts until its version is replaced or, if the version failed, deleted.
+    BYTES = "bytes"
 
     @property
     def is_in_dollars(self) -> bool:

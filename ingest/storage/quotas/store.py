@@ -56,9 +56,9 @@ from ingest.storage.quotas.rows import (
     load_stored_amounts,
 )
 
-# Delay if slots or reserved amounts are exhausted. They are released when answers finish, at unpredictable times.
+# Retry delay if slots or reserved amounts are exhausted. They are released when answers finish, at unpredictable times.
 _SHORT_RETRY_SECONDS = 10.0
-# Delay if storage is exhausted. Capacity becomes available only if documents are deleted or the limit is raised.
+# Retry delay if storage is exhausted. Space becomes available only if documents are deleted or the limit is raised.
 _STORAGE_RETRY_SECONDS = 3600.0
 
 
@@ -289,7 +289,8 @@ class QuotaRules:
         # guard: expired-reservation-charged
         charge_expired_reservations(connection, account.tenant_id, instant)
         quotas = [*TOKEN_QUOTAS, *DOLLAR_QUOTAS, *([CONCURRENCY_QUOTAS[kind]] if kind in CONCURRENCY_QUOTAS else [])]
-        # A reservation whose lease expires after this point still counts, because its spending was not charged.
+        # A reservation whose lease expires after this point still counts, because the amount that it spent was not
+        # charged.
         standings = self.load_statuses(connection, account, quotas, instant)
         for standing in standings:
             if not standing.remaining and not (standing.quota in DOLLAR_QUOTAS and nanodollars == 0):

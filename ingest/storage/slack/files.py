@@ -231,7 +231,8 @@ class SlackFiles:
         live = slack_files.c.team_id == team_id, condition, slack_files.c.gone_at.is_(None)
         with write_transaction(self._engine) as connection:
             found = set(connection.execute(select(slack_files.c.share_id).where(*live)).scalars())
-            # Lock messages before files, in the same order as the process that holds a message, to avoid deadlocks.
+            # Messages are locked before files, in the same order as in the process that holds a message, to avoid
+            # deadlocks.
             locked = select(slack_shares.c.id).where(slack_shares.c.id.in_(found)).order_by(slack_shares.c.id)
             connection.execute(locked.with_for_update())
             connection.execute(update(slack_files).where(*live).values(gone_at=now))

@@ -11,8 +11,10 @@ from ingest.storage.queue.records import Failure
 class Surface(StrEnum):
     """The place in Slack where a question was asked, which determines who can read the answer."""
 
-    CHANNEL = "channel"  # A mention, a follow-up in a thread, or a shortcut. The whole channel can read the answer.
-    DIRECT = "direct"  # A direct message, the agent view, or `/ask`. Only the asking user can read the answer.
+    # The question is a mention, a follow-up in a thread, or a shortcut. The whole channel can read the answer.
+    CHANNEL = "channel"
+    # The question is a direct message, or from the agent view or `/ask`. Only the asking user can read the answer.
+    DIRECT = "direct"
 
 
 class QuestionState(StrEnum):
@@ -24,9 +26,9 @@ class QuestionState(StrEnum):
 
     WAITING = "waiting"
     ANSWERING = "answering"
-    PAUSED = "paused"  # Its run has exhausted the budget, and a message in the thread asks how to proceed.
+    PAUSED = "paused"  # The question's run has exhausted the budget, and a message in the thread asks how to proceed.
     ANSWERED = "answered"  # The final message was posted: an answer, or the reason why there is none.
-    GIVEN_UP = "given_up"  # Slack accepts no message for it, because the channel or workspace is gone.
+    GIVEN_UP = "given_up"  # Slack accepts no message for the question, because the channel or workspace is gone.
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,12 @@ NO_FAILURE = Failure("", "")
 class SharedFileState(StrEnum):
     """The states of a shared file: `waiting → taken → ready`, or another final state."""
 
-    WAITING = "waiting"  # It will be downloaded from Slack.
-    TAKEN = "taken"  # It became a document, which is being processed.
+    WAITING = "waiting"  # The file will be downloaded from Slack.
+    TAKEN = "taken"  # The file became a document, which is being processed.
     READY = "ready"
-    FAILED = "failed"  # It became a document, but could not be read.
-    REFUSED = "refused"  # It did not become a document.
-    GONE = "gone"  # It was deleted in Slack, and its document was deleted if necessary.
+    FAILED = "failed"  # The file became a document that could not be read.
+    REFUSED = "refused"  # The file did not become a document.
+    GONE = "gone"  # The file was deleted in Slack, and its document was deleted if necessary.
 
 
 FINAL_FILE_STATES = frozenset(
@@ -160,9 +162,10 @@ class Audience(StrEnum):
     """The users who may see a file's document, in addition to the tenant's admins."""
 
     UNKNOWN = ""
-    TENANT = "tenant"  # Shared in a public channel: all users of the tenant.
-    CHANNEL = "channel"  # Shared in a private channel: its members and the user who shared it.
-    SHARER = "sharer"  # Shared in direct messages: only the user who shared it.
+    TENANT = "tenant"  # The file was shared in a public channel: all users of the tenant can read it.
+    # The file was shared in a private channel: the channel's members and the sharing user can read it.
+    CHANNEL = "channel"
+    SHARER = "sharer"  # The file was shared in direct messages: the user who shared it can read it.
 
 
 class ShareState(StrEnum):
@@ -174,7 +177,7 @@ class ShareState(StrEnum):
     WAITING = "waiting"
     WORKING = "working"
     ENDED = "ended"
-    GIVEN_UP = "given_up"  # Slack accepts no message for it.
+    GIVEN_UP = "given_up"  # Slack accepts no message about the file.
 
 
 OPEN_SHARE_STATES = (ShareState.WAITING, ShareState.WORKING)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import _duckdb as duckdb  # DuckDB's engine alone, because importing its Python package takes longer.
+import _duckdb as duckdb  # DuckDB's engine without its Python package, because importing the package takes longer.
 
 from ingest.storage.tables.profiles import (
     MAX_CELL_CHARS,
@@ -29,13 +29,13 @@ _SPAN_COLUMNS = (ROW_NUMBER, ROW_START, ROW_END)
 _CSV_OPTIONS = (
     "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 )
-_MAX_LINE_BYTES = 1 << 30  # A row may be as long as its document.
-# Number of rows per compressed row group: DuckDB's default, or fewer if there are many columns.
+_MAX_LINE_BYTES = 1 << 30  # Maximum length of a row, because a row may be as long as its document.
+# Number of rows per compressed row group: DuckDB's default, or fewer rows if there are many columns.
 _MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
-# In tables of up to this many rows, distinct values are counted exactly, by hash. In longer tables, HyperLogLog
-# estimates their number.
+# Maximum number of rows in a table whose distinct values are counted exactly, by hash. In longer tables, HyperLogLog
+# estimates the number of distinct values.
 _MAX_EXACT_ROWS = 100_000
-_MAX_ROWS_IN_MEMORY = 500  # Tables of up to this many rows are profiled in Python.
+_MAX_ROWS_IN_MEMORY = 500  # Maximum number of rows in a table that is profiled in Python.
 
 
 class RowsError(ValueError):

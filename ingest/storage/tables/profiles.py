@@ -14,8 +14,9 @@ from ingest.storage.tables.types import ColumnProfile, ColumnType
 MAX_PROFILED_COLUMNS = 60
 MAX_COUNTED_VALUES = 1_000
 MAX_LISTED_VALUES = 48
-_RAREST_VALUES = 16  # If there are more values, this many of the listed ones are the rarest: misspellings are rare.
-MAX_WHOLE_ROWS = 12  # Tables of up to this many rows are shown completely.
+# Number of listed values that are the rarest ones, if a column has more values: misspellings are rare.
+_RAREST_VALUES = 16
+MAX_WHOLE_ROWS = 12  # Maximum number of rows in a table that is shown completely.
 MAX_VALUE_CHARS = 60
 MAX_CELL_CHARS = 80
 ELLIPSIS = "…"

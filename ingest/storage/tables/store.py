@@ -49,7 +49,7 @@ class RecordTables:
         if not tables:
             return {}
         listed = {_build_list_key(version_id): _dump_tables(tables)}
-        # Write the list of tables first, because `delete` relies on it.
+        # The list of tables is written first, because `delete` relies on the list.
         self._blobs.put_all(listed)
         rows = {_build_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)}
         contents = {_build_profiles_key(version_id): _dump_profiles(tables), **rows}
@@ -87,7 +87,7 @@ class RecordTables:
 
         Raises `KeyError` if the table does not exist.
         """
-        # Imported lazily, so that processes that read no rows do not load DuckDB.
+        # This module is imported lazily, so that processes that read no rows do not load DuckDB.
         from ingest.storage.tables.parquet import read_rows
 
         with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-DEFAULT_MAX_CHARS = 1000  # About 245 tokens of English text, at 4.07 characters per token. The encoder reads 256.
+# This is about 245 tokens of English text, at 4.07 characters per token. The encoder reads 256 tokens.
+DEFAULT_MAX_CHARS = 1000
 _MAX_CONTEXT_CHARS = 200
 
 

@@ -108,7 +108,7 @@ class OmissionKind(StrEnum):
     UNREADABLE_CHARACTER = "unreadable_character"  # A character that has no Unicode mapping in its font.
     MACRO = "macro"
     TABLE = "table"  # A table whose rows were not converted to records.
-    ROW = "row"  # A row of a very long table, which only questions about the table find.
+    ROW = "row"  # A row of a very long table. Searches do not find the row, but questions about the table do.
     OTHER = "other"
 
 

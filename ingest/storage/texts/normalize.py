@@ -11,7 +11,9 @@ import unicodedata
 from collections.abc import Iterator
 
 _MAX_TITLE_CHARS = 300
-_JOINER_PASSES = 4  # Real text needs two. If a text needs more, all of its joiners are dropped.
+# Maximum number of passes that remove useless joiners. Real text needs at most two passes. If a text needs more than
+# the maximum, all of the text's joiners are dropped.
+_JOINER_PASSES = 4
 
 _ASCII: dict[int, str | None] = {
     **{code: None for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n"},
@@ -21,14 +23,14 @@ _LINE_ENDS = "\r\v\f\x85\u2028\u2029"
 _SURROGATES = "\ud800-\udfff"
 _INVISIBLE = "".join(
     (
-        "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f",  # Controls.
-        "\xad\u034f",  # Soft hyphen, grapheme joiner.
-        "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",  # Text direction.
-        "\u200b\u2060-\u2065\u206a-\u206f\ufeff",  # Zero-width spaces and operators, byte order mark.
-        "\u115f\u1160\u17b4\u17b5\u3164\uffa0",  # Fillers.
-        "\ufff0-\ufffb\ufffe\uffff",  # Annotation marks, noncharacters.
-        "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a",  # Shorthand and music formatting.
-        "\U000e0000-\U000e0fff",  # Tags, and ideographic variation selectors, which can encode hidden bytes.
+        "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f",  # Control characters.
+        "\xad\u034f",  # Soft hyphen and grapheme joiner.
+        "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",  # Text direction marks.
+        "\u200b\u2060-\u2065\u206a-\u206f\ufeff",  # Zero-width spaces and operators, and the byte order mark.
+        "\u115f\u1160\u17b4\u17b5\u3164\uffa0",  # Filler characters.
+        "\ufff0-\ufffb\ufffe\uffff",  # Annotation marks and noncharacters.
+        "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a",  # Marks for shorthand and music formatting.
+        "\U000e0000-\U000e0fff",  # Tags and ideographic variation selectors, which can encode hidden bytes.
     )
 )
 # Unicode ranges of characters that joiners may connect: Arabic to Vedic without Hangul Jamo, arrows and symbols without
@@ -47,7 +49,7 @@ _surrogates = re.compile(f"[{_SURROGATES}]")
 _stray_joiners = re.compile(f"(?<![{_JOINING}\ufe00-\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 _joiners = re.compile("[\u200c\u200d]")
 _second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
-# Characters with a second form, which a variation selector can select: keys, symbols, ideographs, emoji and a few
+# Characters with a second form that a variation selector can select: keys, symbols, ideographs, emoji and a few
 # letters.
 _SELECTABLE = "0-9#*\xa9\xae\u1000-\u109f\u203c-\u33ff\u3400-\u9fff\ua840-\ua87f\uf900-\ufaff\U0001f000-\U0003ffff"
 _stray_selectors = re.compile(f"(?<![{_SELECTABLE}])[\ufe00-\ufe0f]")

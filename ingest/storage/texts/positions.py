@@ -17,8 +17,8 @@ import numpy.typing as npt
 _FORMAT = b"positions-1\n"
 _ENTRY_TYPE = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
 _MAX_OFFSET = 2**32 - 1
-_NO_BOX = -1.0  # Stored instead of a box's right and bottom to mark a cell.
-_MIN_LINE_OVERLAP = 0.6  # Words on one line overlap by at least this fraction of the lower height.
+_NO_BOX = -1.0  # Value stored instead of a box's right and bottom to mark a spreadsheet cell.
+_MIN_LINE_OVERLAP = 0.6  # Minimum vertical overlap of words on one line, as a fraction of the lower height.
 
 
 class PositionsError(ValueError):

@@ -26,8 +26,8 @@ from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.store import QuotaRules, build_storage_error
 
 UPLOAD_LIFETIME_SECONDS = 24 * 3_600.0
-# The lease must be longer than the server's timeout for a silent client, and longer than a writer works without
-# recording progress.
+# Duration of a lease. It must be longer than the server's timeout for a silent client, and longer than a writer works
+# without recording progress.
 LEASE_SECONDS = 90.0
 # Maximum number of open uploads per tenant.
 MAX_OPEN_UPLOADS = 1_000

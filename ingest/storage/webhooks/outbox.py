@@ -20,7 +20,7 @@ from ingest.storage.db.schema import webhook_deliveries as deliveries
 from ingest.storage.db.schema import webhooks
 from ingest.storage.webhooks.records import RETRY_SECONDS, DeliveryResult, DeliveryState, DueDelivery, EventType
 
-# Jitter, as a fraction of the delay, that spreads out retries of many messages to the same address.
+# Jitter as a fraction of the delay. Jitter spreads out retries of many messages to the same address.
 _JITTER = 0.1
 _DAY_SECONDS = 24 * 3600.0
 _DETAIL_CHARS = 300
@@ -39,7 +39,7 @@ def publish_event(
     rows = connection.execute(
         select(webhooks.c.id, webhooks.c.events)
         .where(webhooks.c.tenant_id == tenant_id, webhooks.c.disabled_at.is_(None))
-        # Lock the webhooks, so that none is deleted before its messages are written.
+        # The webhooks are locked, so that none of them is deleted before its messages are written.
         .with_for_update(read=True, key_share=True)
     ).all()
     wanting = [row.id for row in rows if event in row.events]
@@ -101,7 +101,8 @@ class Outbox:
             for webhook in connection.execute(waiting).scalars().all():
                 query = select(deliveries.c.sequence).where(*due, deliveries.c.webhook_id == webhook)
                 chosen += connection.execute(query.order_by(deliveries.c.sequence).limit(limit_per_webhook)).scalars()
-            random.shuffle(chosen)  # Otherwise, if there are too many webhooks, the same ones would always be left out.
+            # Otherwise, if there are too many webhooks, the same webhooks would always be left out.
+            random.shuffle(chosen)
             taken = connection.execute(
                 update(deliveries)
                 .where(deliveries.c.sequence.in_(chosen[:limit]), *due)
@@ -170,7 +171,7 @@ def _update_webhook_health(
 
 def _format_disable_reason(outcome: DeliveryResult, days: float) -> str:
     if outcome.is_gone:
-        return "Its server responded with 410, which means that it wants no more messages."
+        return "The webhook's server responded with 410, which means that it wants no more messages."
     last = f"the last response was {outcome.status}." if outcome.status else f"last error: {outcome.detail}"
     return f"No message was delivered for {days:.1f} days; {last}"
 

@@ -14,9 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.webhooks.destinations import Destinations
 
-# Seconds between attempts, from the example schedule in the specification.
+# Delays between attempts, in seconds, from the example schedule in the specification.
 RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-# For this long after a rotation, messages are also signed with the previous secret.
+# Time after a rotation during which messages are also signed with the previous secret.
 ROTATION_SECONDS = 24 * 3600.0
 MAX_WEBHOOKS = 50
 _SECRET_BYTES = 32
@@ -133,7 +133,7 @@ class WebhookSettings(BaseSettings):
     webhook_networks: str = Field(
         "",
         description="Private networks that webhooks may reach in addition to public addresses, for example "
-        "`10.0.0.0/8, 127.0.0.1/32`. TLS is not required for them.",
+        "`10.0.0.0/8, 127.0.0.1/32`. TLS is not required for these networks.",
     )
     webhook_ports: str = Field(
         "443, 8443", description="Comma-separated ports to which webhooks may be sent at public addresses."

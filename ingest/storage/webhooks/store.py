@@ -25,7 +25,7 @@ from ingest.storage.webhooks.records import (
     generate_secret,
 )
 
-_DISABLED_BY_ADMIN = "An admin disabled it."
+_DISABLED_BY_ADMIN = "An admin disabled the webhook."
 
 
 class Webhooks:

@@ -80,4 +80,4 @@ def test_a_log_that_was_changed_ends_the_command_with_what_is_wrong(tmp_path: Pa
     with asked_api(tmp_path) as api, write_transaction(api.engine) as connection:
         connection.execute(update(audit).where(audit.c.sequence == 2).values(object="tenant:eve"))
     done = CliRunner().invoke(app, ["audit", "verify"], env={"LEADLINE_HOME": str(tmp_path)})
-    assert (done.exit_code, done.stdout) == (1, "2: it was changed after it was written\n")
+    assert (done.exit_code, done.stdout) == (1, "2: the entry was changed after it was written\n")
