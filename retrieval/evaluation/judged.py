@@ -104,7 +104,7 @@ class _DataLine:
 
 def _iter_data_lines(path: Path) -> Iterator[_DataLine]:
     try:
-        # Use utf-8-sig, because some editors start a file with a byte order mark.
+        # Use utf-8-sig, because some editors write a byte order mark at the start of a file.
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for number, text in enumerate(file, start=1):
                 if text.strip():

@@ -122,7 +122,7 @@ class ModelStore:
         return bool(record == self._build_record(file))
 
     def _store_record(self, file: ModelFile) -> None:
-        # In a read-only folder, the record cannot be written, so the file is hashed again at every start.
+        # If the folder is read-only, the record cannot be written, so the file is hashed again at every start.
         with suppress(OSError):
             self._get_record_path(file).write_text(json.dumps(self._build_record(file)), encoding="utf-8")
 

@@ -11,9 +11,11 @@ from sentence_transformers import CrossEncoder
 from retrieval.errors import RerankerError, RerankerTimeoutError
 from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 
-# A chunk has about 250 tokens, and the query may use the remaining tokens.
+# Maximum number of tokens of a query and a passage together. A chunk has about 250 tokens, and the query may use the
+# remaining tokens.
 _MAX_TOKENS = 512
-# The deadline is checked between batches, and larger batches are not faster on a CPU.
+# Number of pairs per batch, by device. Batches on a CPU are small, because the deadline is checked only between
+# batches, and larger batches are not faster there.
 _BATCH_SIZES = {"cpu": 8}
 _DEFAULT_BATCH_SIZE = 64
 

@@ -20,11 +20,13 @@ from retrieval.errors import (
 from retrieval.model_text import neutralize_tokens
 from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 
-# Retry only once and soon, because a user is waiting for the search. The deadline must also allow it.
+# Retry a request only once and soon, because a user is waiting for the search. The search's deadline must also allow
+# the retry.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
-# The limit is generous, because some servers return the passages with the scores.
+# Maximum size of a response, in bytes. This limit is generous, because some servers return the passages with the
+# scores.
 _MAX_RESPONSE_BYTES = 16 * 1024**2
 _DETAIL_CHARS = 300
 

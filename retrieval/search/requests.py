@@ -10,7 +10,7 @@ from retrieval.errors import QueryError
 MAX_TOP_K = 200
 MAX_QUERY_CHARS = 8_000
 MAX_EXPAND_CHARS = 20_000
-# The default number of passages per document in grouped searches.
+# Default number of passages per document in grouped searches.
 DEFAULT_GROUP_SIZE = 3
 
 

@@ -14,7 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from retrieval.errors import RetryPolicy
 
 _SEARCH_RETRIES = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
-# The six retry delays total 12 to 24 seconds, which is enough for a server to restart.
+# Retries for work other than searches. The six retry delays total 12 to 24 seconds, which is enough time for a server
+# to restart.
 _WORK_RETRIES = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
