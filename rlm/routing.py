@@ -24,8 +24,8 @@ from rlm.untrusted import DATA_ONLY, format_question, sanitize_text, to_one_line
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
 _TOKENS = 600
-# After these failures, the default strategy is used. Other errors, such as an unavailable or timed-out model, are
-# raised to the caller.
+# Failures of the routing model after which the default strategy is used. Other errors, such as an unavailable or
+# timed-out model, are raised to the caller.
 _RECOVERABLE_ERRORS = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
 
 SYSTEM = f"""You choose how a question about a body of documents is answered.

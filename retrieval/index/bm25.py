@@ -40,8 +40,8 @@ _GROUPED_NUMBER = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )
-# Bit that is set in the ids of all terms that the engine does not know. The engine's own word ids never have this bit
-# set, so the two kinds of ids cannot collide.
+# Bit that is set in the ids of all terms except the engine's words, whose ids never have this bit set. Therefore, the
+# two kinds of ids cannot collide.
 _OWN_ID_BIT = 0x8000_0000
 _MAX_CACHED_WORDS = 200_000
 

@@ -69,5 +69,5 @@ class SoleTenantTracker:
         if careful and len(found) < 2:
             found = frozenset(self._look(True))
         with self._lock:
-            # Add the tenants written since, because `look` may have missed concurrent writes.
+            # Add the tenants of concurrent writes, which `look` may have missed.
             self._tenants, self._looked = found | self._written, self._clock()

@@ -26,8 +26,8 @@ DEADLINE_SECONDS = 1.5
 # Maximum number of searches that are reranked concurrently. Other searches wait for their tenant's turn, within their
 # deadlines.
 _MAX_PARALLEL = 4
-# Maximum number of consecutive failures. After that, the reranker is skipped for a while, so that searches do not wait
-# for a reranker that fails.
+# Number of consecutive failures after which the reranker is skipped for a while, so that searches do not wait for a
+# reranker that fails.
 _MAX_FAILURES = 3
 _SUSPENSION_SECONDS = 10.0
 

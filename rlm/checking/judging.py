@@ -17,10 +17,10 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
-# Maximum number of sentences in one call: the verdicts on all of them must fit in the model's output limit.
+# Maximum number of sentences in one call. The verdicts on all sentences of a call must fit in the model's output limit.
 _MAX_SENTENCES = 80
 _CONTEXT = "(context) "
-# The header row of a table is followed by a rule and does not count as a sentence.
+# Matches the header row of a table, which is followed by a rule and does not count as a sentence.
 _HEAD = re.compile(r"^[ \t]*(\|.*\w.*)$", re.MULTILINE)
 _ITEM = re.compile(r"^(?:[-*+]|\d{1,3}[.)])\s+")
 _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200

@@ -14,15 +14,16 @@ from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError,
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
-# Documents are searched in windows of this size. A match and its lookbehind may extend this far beyond the window.
+# Size of the windows in which documents are searched, and how far a match and its lookbehind may extend beyond a
+# window.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
-# Maximum duration of one search step, so that a cancelled run ends soon. This is also the time limit for a single
-# position.
+# Maximum duration of one search step, so that a cancelled run ends soon. It is also the maximum duration of matching at
+# one position.
 _STEP_SECONDS = 1.0
-# Timeout of the first attempt to match at one position, which is enough for most positions. The attempt holds the GIL,
-# so other threads wait.
+# Timeout of the first attempt to match at one position, which is enough for most positions. The timeout is short,
+# because the attempt holds the GIL, so other threads wait.
 _QUICK_SECONDS = 0.005
 
 
@@ -228,7 +229,7 @@ class PatternScan:
             try:
                 while self._offset < len(span):
                     yield from self._iter_window_matches(document, span)
-            except DocumentUnreadableError:  # The answer reports that the document was skipped.
+            except DocumentUnreadableError:  # The answer reports that this document was skipped.
                 self._unread.add(self._ordinal)
             self._ordinal, self._offset = self._ordinal + 1, 0
 

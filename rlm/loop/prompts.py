@@ -22,7 +22,7 @@ from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import format_question, sanitize_text
 
 _TITLES = 10
-# The model is warned if fewer than this many cells remain.
+# Number of remaining cells below which the model is warned.
 _FEW_CELLS = 4
 BUDGET_WORDS = {
     "calls": "calls",

@@ -17,8 +17,8 @@ from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxIsolation, SandboxL
 
 _MOUNT_PATH = "/monty"
 _START_SECONDS = 20
-# The interpreter's own limit covers only its heap. Code, stacks and the messages between the two processes need more
-# memory.
+# Factor by which the interpreter's own limit is multiplied to limit the address space. The interpreter's limit covers
+# only its heap. Code, stacks and the messages between the two processes need more memory.
 _ADDRESS_SPACE_FACTOR = 2
 _ADDRESS_SPACE_BASE = 1024**3
 _CPU_SECONDS = 3_600

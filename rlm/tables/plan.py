@@ -172,7 +172,7 @@ _PLAN_PROPERTIES: Mapping[str, object] = {
     "answer": {"type": "string"},
 }
 PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_PLAN_PROPERTIES)
-# The schema of a plan whose author may first request more details about some tables.
+# Schema of a plan whose author may first request more details about some tables.
 LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
     {"show": {"type": "array", "items": {"type": "string"}}, **_PLAN_PROPERTIES}
 )
