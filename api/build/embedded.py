@@ -57,12 +57,13 @@ from workers.threads import WorkerThreads
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
-# Enough to start: a startup without schema migrations writes 0.4 MB.
+# Space that a start needs, in bytes. A start without schema migrations writes 0.4 MB.
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
 
-# The maximum time spent on missing digests every 20 seconds. Reading and hashing thus use at most 5 % of one core.
+# Maximum time spent on missing digests every 20 seconds. With this maximum, reading and hashing use at most 5 % of one
+# core.
 _DIGEST_STEP_SECONDS = 1.0
 
 
@@ -95,7 +96,7 @@ def open_embedded_services(
             yield services
         finally:
             services.accepting = False
-            ballast.shrink()  # Closing the index writes its in-memory data to disk.
+            ballast.shrink()  # Free space, because closing the index writes its in-memory data to disk.
             workers.stop()
 
 

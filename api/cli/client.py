@@ -34,7 +34,8 @@ def open_client(settings: Settings) -> Iterator[Client]:
     """
     url = os.environ.get("LEADLINE_URL") or find_service_url(settings.home)
     if url is None:
-        # Imported lazily, because it loads the whole service, which is not needed if a service is already running.
+        # Import lazily, because this module loads the whole service, which is not needed if a service is already
+        # running.
         from api.cli.private_service import open_private_client
 
         with open_private_client(settings) as client:

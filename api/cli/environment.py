@@ -21,7 +21,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
-# Only client commands or tests read these variables, so no settings class has a field for them.
+# Environment variables that only client commands or tests read, so no settings class has a field for these variables.
 _OTHER_VARIABLES = frozenset(
     {
         "LEADLINE_URL",

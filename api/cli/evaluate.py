@@ -50,7 +50,7 @@ app.command("chunks")(measure_chunks)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
-# The searches that can be measured. By default, all of them are measured, but `reranked` only if a reranker is
+# Searches that can be measured. By default, all of these searches are measured, except `reranked` if no reranker is
 # configured.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},

@@ -16,7 +16,7 @@ COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 BulkAction = Literal["delete", "retry", "cancel", "readers"]
-# The document states to which each action applies. Actions that are not listed apply to any state.
+# Document states to which each action applies. If an action is not listed, it applies to documents in any state.
 _APPLIES: dict[str, frozenset[VersionState]] = {"retry": frozenset({VersionState.FAILED}), "cancel": IN_PROGRESS}
 
 

@@ -7,7 +7,7 @@ import json
 from api.http.problems import BadRequestError
 from ingest.storage.documents.listing import LISTING_START, ListingCursor
 
-_MAX_DIGITS = 18  # Any number with this many digits fits in 64 bits.
+_MAX_DIGITS = 18  # Any number with at most this many digits fits in 64 bits.
 _SHOWN_CHARS = 100
 
 

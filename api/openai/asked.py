@@ -13,7 +13,7 @@ from rlm.requests import StrategyName, normalize_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
-_REFUSAL = "refusal"  # Another model's refusal, which replaces the text.
+_REFUSAL = "refusal"  # Type of a part with another model's refusal, which replaces the text.
 
 
 class LenientModel(BaseModel):

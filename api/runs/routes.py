@@ -183,7 +183,7 @@ async def _stream_events(
     changed, sent_at = asyncio.Event(), time.monotonic()
     with services.events.feed.watch(run.tenant_id, run.id, sse.build_change_callback(changed)):
         while services.accepting:
-            changed.clear()  # Cleared before loading, so that events logged in the meantime trigger another load.
+            changed.clear()  # Clear this before loading, so that events logged in the meantime trigger another load.
             try:
                 logged = await run_in_threadpool(
                     _load_next_events, services, await current_caller.refresh_principal(), run, last_event_number
@@ -198,7 +198,7 @@ async def _stream_events(
                 if kind == "end":
                     return
                 last_event_number, sent_at = number, time.monotonic()
-                changed.set()  # One page may not contain all new events.
+                changed.set()  # One page may not contain all new events, so load again.
             if time.monotonic() - sent_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
                 sent_at = time.monotonic()
@@ -212,7 +212,7 @@ def _load_next_events(
 
     Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """
-    if caller.visible_owner not in (None, run.owner):  # The caller lost the `admin` scope.
+    if caller.visible_owner not in (None, run.owner):  # The caller has lost the `admin` scope, so check access again.
         services.answers.runs.load_run(run.tenant_id, run.id, caller.visible_owner)
     logged = services.answers.runs.list_events(run.tenant_id, run.id, after=last_event_number, limit=_EVENTS_PER_READ)
     withheld = bool(logged) and bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))

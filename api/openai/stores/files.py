@@ -8,7 +8,8 @@ from fastapi import Query
 from api.http.problems import BadRequestError
 from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 
-# OpenAI's API has further purposes for work on models, such as fine-tuning, which is not supported here.
+# Supported purposes of files. OpenAI's API has further purposes for work on models, such as fine-tuning, which is not
+# supported here.
 PURPOSES = (ASSISTANTS, "user_data")
 
 

@@ -38,7 +38,7 @@ from ingest.storage.queue.records import JobKind
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
 
 _PART_CHARS = 64 * 1024
-# The polling interval that responses suggest to clients. OpenAI's client polls every second by default.
+# Header with the polling interval that responses suggest to clients. By default, OpenAI's client polls every second.
 _POLL_HEADERS = {"openai-poll-after-ms": "300"}
 _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
 

@@ -19,7 +19,7 @@ from retrieval.search.rewriting import MAX_QUERIES
 
 MAX_FILES = 2_000
 MAX_RESULTS = 50
-# The maximum size of a chunk, in tokens of English text.
+# Maximum size of a chunk, in tokens of English text.
 CHUNK_TOKENS = DEFAULT_MAX_CHARS // 4
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
@@ -30,7 +30,8 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
     "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
-# Error codes of failures caused by the file itself. All other failures are reported as server errors.
+# Failures caused by the file itself, which have their own error codes. All other failures are reported as server
+# errors.
 _FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
 _FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
