@@ -112,7 +112,7 @@ class QuestionTooLongError(QuestionError):
     """The question is longer than `MAX_QUESTION_CHARS`."""
 
     code = "question_too_long"
-    default_hint = "Shorten the question, or upload the long text as a document and ask about it."
+    default_hint = "Shorten the question, or upload the long text as a document and ask about the document."
 
 
 def normalize_question(question: str) -> str:

@@ -274,8 +274,9 @@ class _ResponseCipher:
         except InvalidTag as error:
             raise IdempotencyKeyReusedError(
                 "The response stored under this Idempotency-Key belongs to another of your tokens or sessions, and can "
-                "only be replayed to that one.",
-                hint="Check whether the request took effect. If it did not, send it with a new Idempotency-Key.",
+                "only be replayed to that token or session.",
+                hint="Check whether the request took effect. If it did not, send the request with a new "
+                "Idempotency-Key.",
             ) from error
         head, _, body = zlib.decompress(content).partition(b"\n")
         return json.loads(head), body

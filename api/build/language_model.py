@@ -73,7 +73,7 @@ class LocalLanguageModel:
         if now.state == "loading":
             raise LanguageModelUnavailableError(
                 "The language model is still loading.",
-                hint="Ask again in a few seconds; /health/ready shows when it is ready. Searches already work.",
+                hint="Ask again in a few seconds; /health/ready shows when the model is ready. Searches already work.",
                 retry_after_seconds=5,
             )
         if now.state != "ready":

@@ -45,7 +45,7 @@ def open_client(settings: Settings) -> Iterator[Client]:
     if not key:
         raise ServiceError(
             f"The Leadline service at {url} requires an API key.",
-            hint="Set LEADLINE_API_KEY to one of its keys. To create a key, run `leadline keys create`.",
+            hint="Set LEADLINE_API_KEY to a key of this service. To create a key, run `leadline keys create`.",
         )
     with Client(url, key) as client:
         yield client

@@ -53,7 +53,7 @@ class BulkIn(Wire):
         if (self.documents is None) == (self.matching is None):
             raise ValueError("send either `documents` or `matching`, not both")
         if ("readers" in self.model_fields_set) != (self.action == "readers"):
-            raise ValueError("the action `readers` requires `readers`, and no other action accepts it")
+            raise ValueError("`readers` must be given with the action `readers`, and only with that action")
         return self
 
     def build_filter(self) -> DocumentFilter:

@@ -66,7 +66,7 @@ def decode_position_cursor(cursor: str | None, *, value_type: type[str] | type[i
 def build_cursor_error(cursor: str) -> BadRequestError:
     return BadRequestError(
         f"The cursor {cursor[:_SHOWN_CHARS]!r} is not valid.",
-        hint="Use `next_cursor` of the previous page, or omit it.",
+        hint="Use `next_cursor` of the previous page, or omit the cursor.",
     )
 
 

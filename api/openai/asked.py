@@ -101,7 +101,8 @@ def reject_structured_output(text_format: Mapping[str, Any] | None) -> None:
     if text_format and text_format.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
-            hint="Request text; the response field `leadline` contains the answer in machine-readable form.",
+            hint="Request the format `text`; the response field `leadline` contains the answer in machine-readable "
+            "form.",
         )
 
 

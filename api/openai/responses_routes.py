@@ -155,7 +155,7 @@ def _reject_conflicting_fields(body: ResponseIn) -> None:
     if body.previous_response_id is not None and body.conversation is not None:
         raise BadRequestError(
             "`previous_response_id` and `conversation` cannot be combined.",
-            hint="Send only one of them.",
+            hint="Send only one of `previous_response_id` and `conversation`.",
             field_path="conversation",
         )
 

@@ -130,7 +130,8 @@ def export(
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     if not run.has_ended:
         raise RunStateError(
-            f"The run is {run.state} and cannot be exported yet.", hint="Wait until it has ended, then download it."
+            f"The run is {run.state} and cannot be exported yet.",
+            hint="Wait until the run has ended, then download the export.",
         )
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
     events = iter_export_events(services, run, is_withheld=withheld)

@@ -104,7 +104,7 @@ def _iter_pins(path: Path, root: Path) -> Iterator[Pin]:
         tag, bound = found["tag"], found["bound"]
         release = _BOUND_PATTERN.match(bound) if tag is None else _TAG_PATTERN.match(tag)
         if release is None:
-            raise UnpinnedError(f"{name}:{number} uses vLLM without a release. Pin one, such as v0.33.0.")
+            raise UnpinnedError(f"{name}:{number} uses vLLM without a release. Pin a release, such as v0.33.0.")
         yield Pin(
             name, number, release["release"], allows_later=tag is None and not release["operator"].startswith("==")
         )

@@ -136,18 +136,18 @@ class OpenAIEmbedder:
             lengths = sorted({len(vector) for vector in vectors})
         if [row.index for row in rows] != list(range(len(texts))):
             raise self._build_response_error(
-                f"{len(rows)} vectors for {len(texts)} texts, or vectors with wrong indexes"
+                f"the indexes of the {len(rows)} vectors are not 0 to {len(texts) - 1}, one index for each text"
             )
         if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
             found = ", ".join(map(str, lengths))
             raise self._build_response_error(
-                f"vectors of {found} dimensions instead of {self._expected or 'a single length'}"
+                f"the vectors have {found} dimensions instead of {self._expected or 'a single length'}"
             )
         try:
             return normalize_vectors(np.array(vectors, np.float32)), tokens
         except (EncoderError, ValueError, TypeError) as error:
             raise self._build_response_error(
-                "a vector that is all zeros or contains something other than numbers"
+                "a vector is all zeros or contains something other than numbers"
             ) from error
 
     def _build_response_error(self, description: str) -> EncoderError:
@@ -211,7 +211,8 @@ def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
     except openai.APIConnectionError as error:  # This class also covers timeouts.
         raise EncoderUnavailableError(
             f"The embedding server at {url} does not respond: {error}",
-            hint="Check that it is running and that LEADLINE_ENCODER contains its address. Waiting jobs then resume.",
+            hint="Check that the server is running and that LEADLINE_ENCODER contains its address. Waiting jobs then "
+            "resume.",
         ) from error
     except openai.APIStatusError as error:
         raise _convert_status_error(error, spec, url) from error
@@ -235,7 +236,7 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
         return EncoderError(
             f"The embedding server at {url} does not serve the model {spec.model}, or has no "
             f"/embeddings endpoint: {said}",
-            hint="Choose a model that the server offers; `GET …/v1/models` lists them.",
+            hint="Choose a model that the server offers; `GET …/v1/models` lists these models.",
         )
     if error.status_code in _BAD_INPUT_STATUSES:
         return _RejectedInputError(
@@ -244,7 +245,7 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
     if error.status_code in (408, 409, 429) or error.status_code >= 500:
         return EncoderUnavailableError(
             f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",
-            hint="Check the server's log. Waiting jobs resume once it responds again.",
+            hint="Check the server's log. Waiting jobs resume once the server responds again.",
         )
     return EncoderError(f"The embedding server at {url} returned status {error.status_code}: {said}")
 

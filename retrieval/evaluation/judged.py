@@ -72,9 +72,9 @@ class _DataLine:
         try:
             value = json.loads(self.text)
         except ValueError as error:
-            raise self.build_error(f"invalid JSON ({error})") from error
+            raise self.build_error(f"the line is not valid JSON ({error})") from error
         if not isinstance(value, dict):
-            raise self.build_error("not a JSON object")
+            raise self.build_error("the line is not a JSON object")
         return value
 
     def require_string(self, entry: Mapping[str, Any], key: str, *, default: str | None = None) -> str:

@@ -94,7 +94,7 @@ class FolderStore:
         return None
 
     def start_replication(self, generation_id: int, new_replica: NewReplica) -> None:
-        raise IndexRefusedError("An index in the data folder has no replicas.")
+        raise IndexRefusedError("An index in the data folder cannot have replicas.")
 
     def find_owner(self, generation_id: int) -> str | None:
         return read_folder_marker(self.build_folder_path(generation_id))

@@ -62,7 +62,9 @@ class ModelStore:
         except FileNotFoundError as error:
             raise ModelMissingError(f"{file.name} is not in {self.directory}.") from error
         except OSError as error:
-            raise ModelFileError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+            raise ModelFileError(
+                f"{path} cannot be read: {error.strerror}.", hint="Check the file's permissions."
+            ) from error
         return path
 
     def list_missing_files(self) -> list[ModelFile]:

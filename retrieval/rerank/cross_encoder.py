@@ -46,7 +46,7 @@ class CrossEncoderReranker:
             ) from error
         if self._model.num_labels != 1:
             raise RerankerError(
-                f"{model} returns {self._model.num_labels} scores for a pair, but a reranker must return one.",
+                f"{model} returns {self._model.num_labels} scores for a pair, but a reranker must return one score.",
                 hint="Set LEADLINE_RERANKER to another model.",
             )
         self._batch = _BATCH_SIZES.get(self._model.device.type, _DEFAULT_BATCH_SIZE)

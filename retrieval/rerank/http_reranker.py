@@ -157,7 +157,8 @@ class HttpReranker:
             reason = f"{type(error).__name__}: {error}"
             return RerankerUnavailableError(
                 f"The reranker at {self._url} does not respond ({reason[:_DETAIL_CHARS]}).",
-                hint="Check that it is running and can be reached from this machine, or correct LEADLINE_RERANKER.",
+                hint="Check that the reranker is running and can be reached from this machine, or correct "
+                "LEADLINE_RERANKER.",
             )
         status = error.response.status_code
         detail = f"The reranker at {self._url} returned status {status}: {error}"
@@ -170,7 +171,7 @@ class HttpReranker:
 
 def _require_passage_index(index: object, passage_count: int) -> int:
     if type(index) is not int or not 0 <= index < passage_count:
-        raise ValueError(f"index {index!r} for {passage_count} passages")
+        raise ValueError(f"the index {index!r} is out of range for {passage_count} passages")
     return index
 
 

@@ -254,7 +254,7 @@ def _require_ended_reply(completion: Completion, profile: ModelProfile, max_toke
         raise LanguageModelOutputError(
             f"The server of {profile.name} was still writing after {most:,} characters, although its limit was "
             f"{max_tokens:,} tokens.",
-            hint="Check the server's log: it ignores `max_tokens`.",
+            hint="Check the server's log: the server ignores `max_tokens`.",
             cut_off=True,
         )
 

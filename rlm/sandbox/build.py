@@ -63,7 +63,7 @@ def _build_command(interpreter: Path) -> list[str]:
     if bubblewrap is None:
         raise SandboxUnavailableError(
             "LEADLINE_SANDBOX is `bubblewrap`, but bubblewrap is not installed on this machine.",
-            hint="Install it (Debian: `apt install bubblewrap`), or set LEADLINE_SANDBOX=plain.",
+            hint="Install bubblewrap (Debian: `apt install bubblewrap`), or set LEADLINE_SANDBOX=plain.",
         )
     return [
         bubblewrap,

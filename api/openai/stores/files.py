@@ -50,7 +50,7 @@ def reject_expiry(is_requested: bool) -> None:
     if is_requested:
         raise BadRequestError(
             "`expires_after` is not supported: nothing expires automatically.",
-            hint="Omit it, and delete objects that you no longer need.",
+            hint="Omit `expires_after`, and delete objects that you no longer need.",
         )
 
 

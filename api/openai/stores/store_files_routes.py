@@ -97,7 +97,7 @@ def content(vector_store_id: str, file_id: str, caller: Caller, services: Servic
     active = document.active_version_id
     if active is None:
         raise DocumentStateError(
-            f"The file is {document.version.state} and has no text yet.", hint="Wait until it is completed."
+            f"The file is {document.version.state} and has no text yet.", hint="Wait until the file is completed."
         )
     characters = services.documents.catalog.load_version(active).characters or 0
     return StreamingResponse(_stream_text_page(services, active, characters), media_type="application/json")

@@ -96,7 +96,9 @@ class FileBatchIn(_ChunkingModel):
     def list_files(self) -> list[StoreFileIn]:
         """Return the files with their attributes. Raises `BadRequestError` unless exactly one field is set."""
         if bool(self.file_ids) == bool(self.files):
-            raise BadRequestError("The batch requires either `file_ids` or `files`.", hint="Send exactly one of them.")
+            raise BadRequestError(
+                "The batch requires either `file_ids` or `files`.", hint="Send exactly one of `file_ids` and `files`."
+            )
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
 
 
@@ -235,7 +237,9 @@ def convert_filters(filters: Mapping[str, Any], max_depth: int = _MAX_FILTER_DEP
     if kind in _COMPOUNDS:
         some = filters.get("filters")
         if not isinstance(some, list) or not some or not all(isinstance(each, Mapping) for each in some):
-            raise BadRequestError(f"The filter {kind!r} has no conditions.", hint="Set its `filters` to a list.")
+            raise BadRequestError(
+                f"The filter {kind!r} has no conditions.", hint="Set the filter's `filters` to a list."
+            )
         if max_depth == 0:
             raise BadRequestError(f"Filters can be nested at most {_MAX_FILTER_DEPTH} levels deep.")
         return {_COMPOUNDS[str(kind)]: [convert_filters(each, max_depth - 1) for each in some]}

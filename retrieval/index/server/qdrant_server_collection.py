@@ -145,7 +145,7 @@ def _require_supported_version(connection: QdrantConnection, settings: QdrantSer
         oldest = ".".join(str(part) for part in _MIN_SERVER_VERSION)
         raise IndexUnavailableError(
             f"The vector server at {connection.url} is Qdrant {version}. Leadline requires {oldest} or newer.",
-            hint="Upgrade it, one minor release at a time, as Qdrant recommends.",
+            hint="Upgrade the server, one minor release at a time, as Qdrant recommends.",
         )
     return version
 
@@ -168,7 +168,7 @@ def _require_enough_nodes(connection: QdrantConnection, settings: QdrantServerSe
         raise IndexUnavailableError(
             f"LEADLINE_QDRANT_REPLICAS is {settings.replication_factor}, which requires as many nodes, but the vector "
             f"server at {connection.url} has only {nodes}.",
-            hint=f"Set it to {nodes} or less, or add nodes first. Nothing was created.",
+            hint=f"Set LEADLINE_QDRANT_REPLICAS to {nodes} or less, or add nodes first. Nothing was created.",
         )
     return nodes
 
@@ -314,7 +314,7 @@ def _require_matching_vectors(info: models.CollectionInfo, dimension: int, colle
     if dense is None or SPARSE not in sparse:
         raise IndexMismatchError(
             f"The collection {collection} does not have the vectors {DENSE} and {SPARSE}.",
-            hint="It belongs to another program. Choose another collection.",
+            hint="This collection belongs to another program. Choose another collection.",
         )
     if (dense.size, dense.distance) != (dimension, models.Distance.COSINE):
         raise IndexMismatchError(

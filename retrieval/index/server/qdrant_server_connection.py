@@ -91,8 +91,8 @@ class QdrantConnection:
         except UnfinishedWriteError as error:
             raise IndexUnavailableError(
                 f"The vector server at {self.url} {error}.",
-                hint="It is overloaded, or one of its nodes is being restored from another. Try again later; repeating "
-                "a write is safe.",
+                hint="The server is overloaded, or one of its nodes is being restored from another node. Try again "
+                "later; repeating a write is safe.",
             ) from error
         except _CLIENT_ERRORS as error:
             raise self._convert_error(error) from error

@@ -126,7 +126,7 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
     except (RuntimeError, IndexError) as error:  # If a file's header lacks a key, the library raises IndexError.
         raise LanguageModelUnavailableError(
             f"The model file {model_path.name} cannot be loaded: {_extract_reason(error)}",
-            hint="Download it again with `leadline models fetch`.",
+            hint="Download the file again with `leadline models fetch`.",
         ) from error
 
 
