@@ -77,7 +77,7 @@ _IDEMPOTENCY_THREADS = 4
 _UPLOAD_THREADS = 16
 # Maximum number of one tenant's requests that may wait for a slot.
 _MAX_WAITING = 256
-# Each address may have at most 1/8 of all open requests without a key.
+# Fraction of all open requests without a key that one address may have, as a divisor: 1/8.
 _ANONYMOUS_DIVISOR = 8
 
 

@@ -29,7 +29,8 @@ _SLACK_PATHS = re.compile(r"/slack/events")
 # served from memory, and Prometheus authenticates with a token.
 _UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
 _SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
-# Each address may use at most 1/4 of the bytes of all bodies, so that some bytes remain for other addresses.
+# Fraction of the bytes of all bodies that one address may use, as a divisor: 1/4. The limit leaves some bytes for other
+# addresses.
 _ADDRESS_BYTES_DIVISOR = 4
 
 

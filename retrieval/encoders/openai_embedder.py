@@ -208,7 +208,7 @@ def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
         raise EncoderError(
             f"The embedding server cannot be used: {error}", hint="Check the address in LEADLINE_ENCODER."
         ) from error
-    except openai.APIConnectionError as error:  # This class also covers timeouts.
+    except openai.APIConnectionError as error:  # The base class of timeouts too.
         raise EncoderUnavailableError(
             f"The embedding server at {url} does not respond: {error}",
             hint="Check that the server is running and that LEADLINE_ENCODER contains its address. Waiting jobs then "

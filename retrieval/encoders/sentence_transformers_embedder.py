@@ -146,7 +146,7 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
         except OSError:
             if model.is_folder:
                 raise
-            return SentenceTransformer(model.source, **options)  # This downloads the weights.
+            return SentenceTransformer(model.source, **options)  # This call downloads the weights.
     except Exception as error:  # The library and its backends may raise any exception.
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(

@@ -201,7 +201,7 @@ class PackageSource:
                         child.wait(_POLL_SECONDS)
                     most = max(most, _compute_folder_size(folder))
                     yield most
-            finally:  # This also runs after Ctrl-C, so that pip does not continue in the background.
+            finally:  # This block also runs after Ctrl-C, so that pip does not continue in the background.
                 child.kill()
                 child.wait()
         if child.returncode:

@@ -232,7 +232,7 @@ async def fill_completion(
             completion.add_chunk(AIMessageChunk(**_extract_message_fields(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with close_generators():  # This also closes the generators of an interrupted stream.
+            async with close_generators():  # Also close the generators of an interrupted stream.
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_ended_reply(completion, profile, max_tokens)

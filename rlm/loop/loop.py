@@ -189,7 +189,7 @@ class RecursiveRun:
             self._toolbox.start_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.pop_notes()
-            if survived:  # Each attempt loses a sandbox at a different point, so its notes would differ.
+            if survived:  # Each attempt loses a sandbox at a different point, so notes on a lost cell would differ.
                 ran = replace(ran, output=_append_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.record_shown_text(shown)

@@ -24,7 +24,7 @@ _NAME_CHARS = 80
 _UNIT_CHARS = 8
 # Number of examples that are shown for values that occur only once, if a column has more values than the second number.
 _EXAMPLES, _MOST_NAMES = 3, 24
-_BRIEF_CHARS = 120  # Longer captions are truncated to their last characters.
+_BRIEF_CHARS = 120  # Maximum length of a caption; a longer caption is truncated to its last characters.
 # Maximum number of characters for the values of all columns of a table, and minimum number for one column.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
 # Fraction of the characters for the most common values, if not all values are shown. The rarest values get the
