@@ -68,15 +68,16 @@ Every request except `/health` needs `Authorization: Bearer <key>` or a session 
 `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, and `hint` says
 what to do next."""
 
-# Key lookups and health checks have their own threads, separate from those of all other requests.
+# Number of threads for key lookups and health checks. These threads are separate from the threads of all other
+# requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
 _IDEMPOTENCY_THREADS = 4
-# Threads that write uploads to disk.
+# Number of threads that write uploads to disk.
 _UPLOAD_THREADS = 16
-# The maximum number of requests of one tenant that may wait for a slot.
+# Maximum number of one tenant's requests that may wait for a slot.
 _MAX_WAITING = 256
-# Each address may have at most 1/8 of all open requests without a key.
+# Fraction of all open requests without a key that one address may have, as a divisor: 1/8.
 _ANONYMOUS_DIVISOR = 8
 
 
@@ -159,7 +160,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     async def count_request(caller: Principal) -> Sequence[QuotaStatus]:
         account = get_account(caller)
         if not services.admission.meter.may_have_request_quota(account):
-            return ()  # This is the usual case. Switching threads would take as long as the work itself.
+            return ()  # Usually, there is no quota, and a thread switch would take as long as counting.
         return await key_threads.run(services.admission.meter.count_request, account)
 
     waits: dict[str, Any] = {

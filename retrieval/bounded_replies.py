@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import httpx2
 
-# This is enough for over 100,000 streamed tokens at 300 bytes per event. The vectors of 32 texts take a tenth of it.
+# Maximum size of a model's response, in bytes. A response of 100,000 streamed tokens at 300 bytes per event is smaller,
+# and the vectors of 32 texts take a tenth of this size.
 MAX_MODEL_RESPONSE_BYTES = 32 * 1024**2
-# Model lists and the metadata of identity providers take a few kilobytes.
+# Maximum size of a short response, in bytes. Model lists and the metadata of identity providers take a few kilobytes.
 MAX_SHORT_RESPONSE_BYTES = 1024**2
 
 

@@ -37,7 +37,9 @@ class IndexUnavailableError(RetrievalError):
 
     code = "index_unavailable"
     public_detail = "The vector index is not available."
-    default_hint = "Try again in a moment. If it persists, check that the vector engine runs and can read its folder."
+    default_hint = (
+        "Try again in a moment. If the error persists, check that the vector engine runs and can read its folder."
+    )
 
 
 class IndexLostError(IndexUnavailableError):
@@ -60,7 +62,9 @@ class IndexRefusedError(IndexUnavailableError):
 
     code = "index_refused"
     public_detail = "The vector index rejected the request."
-    default_hint = "Check the log of the vector engine. If it does not explain the error, report it with this message."
+    default_hint = (
+        "Check the log of the vector engine. If the log does not explain the error, report the error with this message."
+    )
 
 
 class ChunksMissingError(RetrievalError):
@@ -137,7 +141,7 @@ class EncoderUnavailableError(EncoderError):
 
     code = "encoder_unavailable"
     public_detail = "The encoder is not available."
-    default_hint = "Check that the embedding server is running. Waiting jobs resume once it responds again."
+    default_hint = "Check that the embedding server is running. Waiting jobs resume once the server responds again."
 
 
 class EvaluationDataError(RetrievalError):

@@ -13,22 +13,22 @@ import regex
 
 from ingest.storage.texts.normalize import remove_invisible_characters
 
-# The maximum length of a token's name, for tokens that are recognized only by their format.
+# Maximum length of a token's name, for tokens that are recognized only by their format.
 _NAME_LENGTH = "{1,80}"
-# Names of tokens in angle brackets, which may have a slash, a namespace or attributes.
+# Patterns of the names of tokens in angle brackets, which may have a slash, a namespace or attributes.
 _NAMES = (
-    # Starts and ends of texts and turns, and reserved tokens.
+    # Tokens for starts and ends of texts and turns, and reserved tokens.
     "s|(?:bos|eos|eop|sop|eod|eot|eom|bom|sos|pad|unk|mask|cls|sep)(?:_token)?|mask:\\d+",
     "(?:unused|reserved|extra_id|special|tokens_unused|unused_token|placeholder|control)_?\\d+",
     "(?:start|end|begin|beginning)_of_\\w+|(?:start|end)_(?:header_id|token)|image_soft_token",
-    # Roles.
+    # Tokens for roles.
     "system|user|assistant|human|developer|ipython|sys",
-    # Thoughts.
+    # Tokens for thoughts.
     "think|thinking|thoughts?|reasoning|reflection|scratch_?pad|answer|final_answer|inner_monologue",
-    # Tools.
+    # Tokens for tools.
     "tools?|tool_\\w+|tool(?:call|response|result)s?|available_tools|functions?|function_\\w+|invoke|parameters?",
     "arg_key|arg_value|observation|code_interpreter",
-    # Code models, and placeholders for images and audio.
+    # Tokens of code models, and placeholders for images and audio.
     "fim_\\w+|fim-\\w+|file_sep|repo_?name|gh_stars|filename|empty_output",
     "(?:jupyter|issue|commit|pr)_(?:start|text|code|output|closed|comment|before|msg|after|\\w+_id)",
     "(?:image|audio|video|img)(?:_\\w+)?",

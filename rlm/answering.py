@@ -105,7 +105,7 @@ class AnswerPipeline:
                 clock.record_lap(routed.strategy.value)
                 yield from self._check_draft(open_request, event.draft, question, routed, clock)
                 return
-            if isinstance(event, Routed):  # A strategy that cannot answer passes the question to another one.
+            if isinstance(event, Routed):  # If a strategy cannot answer, it passes the question to another strategy.
                 routed = Route(StrategyName(event.strategy), event.reason)
             yield event
 
@@ -199,7 +199,7 @@ def _choose_route(open_request: OpenRequest, question: str) -> Route:
     if not tables.has_records and can_fit_corpus(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = open_request.list_strategy_names(), open_request.nonce()
-    # Only the tables most relevant to the question are described, because the description costs tokens with every
+    # Describe only the tables that are most relevant to the question, because a description costs tokens with every
     # question.
     described = tables.render_description()
     return choose_route(

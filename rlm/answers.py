@@ -22,7 +22,7 @@ class AnswerStatus(StrEnum):
     """
 
     ANSWERED = "answered"
-    PARTIAL = "partial"  # A limit ended the work, or the model reported that part of the answer is missing.
+    PARTIAL = "partial"  # A limit ended the work, or the model reported that a part is missing.
     NOT_FOUND = "not_found"
     EXTRACTIVE = "extractive"
 
@@ -31,12 +31,12 @@ class Check(StrEnum):
     """The result of checking one sentence."""
 
     VERIFIED = "verified"  # A judge read the cited text and found that it supports the sentence.
-    # The cited text was found, but no judge confirmed that it supports the whole sentence: there was no judge, the
-    # judge found only partial support, or the words that the model quoted are not in the passage.
+    # The cited text was found, but no judge confirmed that it supports the whole sentence. Either there was no judge,
+    # or the judge found only partial support, or the words that the model quoted are not in the passage.
     QUOTED = "quoted"
-    COMPUTED = "computed"  # Code counted or computed the statement from the cited records.
+    COMPUTED = "computed"  # Code counted or computed the sentence's statement from the cited records.
     UNSUPPORTED = "unsupported"  # A judge found that the cited text does not support the sentence.
-    UNCHECKED = "unchecked"  # The sentence has no citation, or cites text that was not read.
+    UNCHECKED = "unchecked"  # The sentence has no citation, or cites text that the model did not read.
 
 
 @dataclass(frozen=True)

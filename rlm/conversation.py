@@ -10,8 +10,9 @@ from rlm.llm.structured_output import build_closed_object
 from rlm.requests import MAX_QUESTION_CHARS, EarlierMessage
 from rlm.untrusted import sanitize_text
 
-# The model sees the most recent messages that fit in this fraction of its prompt and in this many characters. A longer
-# message is first truncated to the last of these limits.
+# Limits on the part of a conversation that the model sees, as a fraction of its prompt and in characters. The model
+# sees the most recent messages that fit in both limits. A message that is longer than the third limit is first
+# truncated.
 _SHARE_OF_PROMPT = 0.25
 _MAX_CHARS = 24_000
 _MESSAGE_CHARS = 4_000

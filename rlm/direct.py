@@ -23,15 +23,16 @@ from rlm.passages import PassageReader, can_fit_corpus, interleave_rankings
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
 
-# Combining three facts takes three rounds of searching and reading. Each round costs a call and reads more text.
+# Maximum number of searches. Combining three facts takes three rounds of searching and reading, and each round costs a
+# call and reads more text.
 MAX_SEARCHES = 3
 _MAX_QUERIES = 4
 # Maximum number of documents named as shown, and of those named although nothing of them is shown.
 _NAMED, _NEAREST = 40, 8
 # Maximum number of hits per search; usually fewer fit in the reading budget.
 _TOP_K, _SMALL_TOP_K = 60, 5
-# Maximum number of tokens in an answer, including its block of quotations. The first value is about three thousand
-# words; a small model writes only a sentence or two.
+# Maximum number of tokens in an answer, including its block of quotations, for large and small models. The first value
+# is about three thousand words; a small model writes only a sentence or two.
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -90,8 +91,8 @@ own. If the passages are sufficient, or another search will hardly help, write t
 _NO_MORE_SEARCHES = "No more searches are possible. Answer from the passages above."
 _SEARCHES_LEFT = ("no more after that", "once more after that")
 
-# Small models omit markers in free text, but they name a passage if the reply is JSON, and answer better after quoting
-# it.
+# Small models omit markers in free text. If the reply is JSON, they name a passage, and they answer better after
+# quoting that passage.
 SMALL_SYSTEM = f"""Answer the question from the numbered passages. Reply in JSON: "passage" is the number of the \
 passage that answers it, "quote" the sentence copied from it, and "answer" one complete sentence that answers the \
 question. If no passage answers it, give passage 0 with an empty quote and an empty answer.
@@ -156,7 +157,8 @@ class _AnswerRounds:
                 return
             if not (left and reply.queries):
                 break
-            # Each later search gets this many tokens, even if the first one used more than half.
+            # Minimum number of tokens for each later search, even if the first search used more than half of the
+            # budget.
             share = profile.reading_tokens // (2 * MAX_SEARCHES)
             # guard: direct-search-share
             yield self._search_passages(reply.queries, max(share, self._reader.remaining_tokens // left))
@@ -230,7 +232,7 @@ class _AnswerRounds:
             format_passage(f"passage {number}", each, nonce, name=self._find_file_name(each))
             for number, each in enumerate(self._reader.passages, 1)
         ]
-        if context.profile.small:  # Small models mistake the date for one in the passages, and titles for answers.
+        if context.profile.small:  # Small models mistake the date for a date in a passage, and titles for answers.
             return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
         return "\n".join(
             [*blocks, "", *self._render_scope(), "", format_question(context.question, context.today, nonce)]

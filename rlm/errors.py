@@ -54,7 +54,7 @@ class LanguageModelUnavailableError(LanguageModelError):
     """
 
     code = "language_model_unavailable"
-    default_hint = "Try again shortly; if it stays unavailable, check the language model's log."
+    default_hint = "Try again shortly; if the language model stays unavailable, check its log."
 
     def __init__(
         self,
@@ -161,7 +161,9 @@ class RunPausedError(AnswerError):
     """
 
     code = "run_paused"
-    default_hint = "Increase its budget with POST /v1/runs/{id}/continue, or end it with POST /v1/runs/{id}/finish."
+    default_hint = (
+        "Increase the run's budget with POST /v1/runs/{id}/continue, or end the run with POST /v1/runs/{id}/finish."
+    )
 
     def __init__(self, detail: str, *, resource: str = "") -> None:
         """Create the error. `resource` is the limit that was reached, such as `calls`."""

@@ -16,8 +16,8 @@ from rlm.operators.packing import PackLimits
 from rlm.requests import AnswerOptions
 from rlm.tables.searched import FIRST_PASSAGES, MAX_WHOLE_TOKENS, MORE_PASSAGES, estimate_reading_tokens
 
-# Work that exceeds one of these limits requires confirmation. The limits are about the time that users are willing to
-# wait, and an amount of money that hardly matters.
+# Limits on work without confirmation. The limits are about the time that users are willing to wait, and an amount of
+# money that hardly matters. Work that exceeds one of the limits requires confirmation.
 MAX_UNCONFIRMED_SECONDS = 900.0
 MAX_UNCONFIRMED_DOLLARS = Decimal(1)
 MAX_UNCONFIRMED_CALLS = 500
@@ -25,7 +25,7 @@ MAX_UNCONFIRMED_CALLS = 500
 _PROMPT_TOKENS = 200
 _TOKENS_PER_RESULT = 15
 _TOKENS_PER_QUOTE = 30
-# The expected fraction of records outside the sample that a cascade leaves to the model.
+# Expected fraction of records outside the sample that a cascade leaves to the model.
 _CASCADE_MODEL_SHARE = 0.4
 # The assumed fraction of searched documents that need a second reading. With two readings of 3 and 6 passages, the
 # estimate is within a factor of two of the cost both if all documents need the second reading and if none do.

@@ -18,10 +18,10 @@ from rlm.llm.profiles import estimate_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 
-# Passages are read with up to this many characters of the surrounding section, which is about a thousand tokens. The
-# decisive text is often some paragraphs away from the words that matched.
+# Maximum number of characters of the surrounding section with which a passage is read, which is about a thousand
+# tokens. The decisive text is often some paragraphs away from the words that matched.
 WIDENED_CHARS = 4_000
-# Number of tokens for the marks, title and number of a passage in a prompt.
+# Number of tokens for a passage's marks, title and number in a prompt.
 _TOKENS_AROUND = 40
 _Found = TypeVar("_Found")
 
@@ -204,7 +204,7 @@ class PassageReader:
             seen: set[_ChunkPosition] = set()
             for place, hit in ranking:
                 if place not in seen:
-                    # A token has fewer than four characters, so a longer section would not fit.
+                    # A token has fewer than four characters, so a section that exceeds this limit would not fit.
                     section = self._list_section_chunks(place, 4 * self._tokens)
                     seen.update(section)
                     best = {each for each, _ in ranking[: len(section)]}

@@ -10,8 +10,8 @@ from ingest.storage.documents.records import UsedVersions, generate_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 
-# About 1,000 tokens, which is an eighth of the smallest supported window and leaves the rest for passages. Searches
-# allow longer queries.
+# Maximum length of a question. It is about 1,000 tokens, which is an eighth of the smallest supported context window
+# and leaves the rest for passages. Queries of searches may be longer.
 MAX_QUESTION_CHARS = 4_000
 
 
@@ -113,7 +113,7 @@ class QuestionTooLongError(QuestionError):
     """The question is longer than `MAX_QUESTION_CHARS`."""
 
     code = "question_too_long"
-    default_hint = "Shorten the question, or upload the long text as a document and ask about it."
+    default_hint = "Shorten the question, or upload the long text as a document and ask about the document."
 
 
 def normalize_question(question: str) -> str:

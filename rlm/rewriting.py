@@ -26,8 +26,8 @@ from rlm.untrusted import to_one_line
 
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000
-_CALLS = 2  # One call, and one more to repair its reply.
-# The task, its schema and the chat template together take fewer tokens than this. A character takes at most one token.
+_CALLS = 2  # One call to rewrite the query, and one more call to repair its reply.
+# Maximum number of tokens of the task, its schema and the chat template together. A character takes at most one token.
 _TASK_TOKENS = 500
 _SYSTEM = (
     "You help to search documents. You never answer for the user; you write texts to search for. "

@@ -33,8 +33,8 @@ _NAMED, _DATES_CHARS = 40, 120
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:\D|\Z)")
 _QUERY_CHARS = 300
 _TOKENS = 600
-# After these failures, the default strategy is used. Other errors, such as an unavailable or timed-out model, are
-# raised to the caller.
+# Failures of the routing model after which the default strategy is used. Other errors, such as an unavailable or
+# timed-out model, are raised to the caller.
 _RECOVERABLE_ERRORS = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
 
 # The reply that no document here is about the question. It is answered directly, and the answer names the nearest ones.

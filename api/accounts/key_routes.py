@@ -118,7 +118,7 @@ def _require_user_for_admin_key(caller: Principal, user: str | None, scopes: set
     # guard: admin-key-needs-user
     if caller.user is not None and user is None and Scope.ADMIN in scopes:
         raise KeyNeedsUserError(
-            "An admin key must belong to a user; without one, it could read every document of the tenant."
+            "An admin key must belong to a user; without a user, the key could read every document of the tenant."
         )
 
 

@@ -28,10 +28,10 @@ from retrieval.bounded_replies import ResponseTooLargeError, fetch_short_documen
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 5.0
-# After a failed fetch, wait this long before the next one. Until then, tokens that need an uncached key are rejected.
+# Delay after a failed fetch of keys before the next fetch. Until then, a token that needs an uncached key is rejected.
 _RETRY_AFTER_SECONDS = 5.0
-# Checks of tokens and API keys share a small thread pool, so a check waits only briefly for another thread's fetch.
-# Otherwise, one slow provider would also block API keys.
+# Maximum time that a check waits for another thread's fetch of keys. Checks of tokens and API keys share a small thread
+# pool, so if they waited longer, one slow provider would also block API keys.
 _LOCK_TIMEOUT_SECONDS = 1.0
 _MAX_GROUPS = 1_000
 
@@ -153,7 +153,7 @@ class _ProviderKeys:
             return kept
         if not self._lock.acquire(timeout=_LOCK_TIMEOUT_SECONDS):
             raise _build_unavailable_error()
-        try:  # One thread fetches the keys. The others wait briefly and then read the cache.
+        try:  # One thread fetches the keys. The other threads wait briefly and then read the cache.
             if (kept := self._find_cached_key(kid)) is not None:
                 return kept
             if self._clock() < self._away_until:
@@ -201,7 +201,7 @@ class _BoundedJWKClient(PyJWKClient):
             raise jwt.PyJWKSetError("The response is not a JSON object.")
         if self.jwk_set_cache is not None:
             self.jwk_set_cache.put(found)
-        self._last_successful_fetch = time.monotonic()  # PyJWT's cooldown starts at this time.
+        self._last_successful_fetch = time.monotonic()  # PyJWT's cooldown between two fetches starts at this time.
         return found
 
 

@@ -122,7 +122,8 @@ Writer = Annotated[Principal, Depends(ScopeRequirement(Scope.WRITE))]
 Asker = Annotated[Principal, Depends(ScopeRequirement(Scope.ASK))]
 Admin = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN))]
 Operator = Annotated[Principal, Depends(ScopeRequirement(Scope.OPERATOR))]
-# A caller with only the `write` scope can be the admin of a collection through a grant, so the route checks the role.
+# The route checks the role, because a caller with only the `write` scope can be the admin of a collection through a
+# grant.
 Granter = Annotated[Principal, Depends(ScopeRequirement(Scope.ADMIN, Scope.WRITE))]
 
 

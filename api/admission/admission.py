@@ -20,20 +20,20 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 SLOT, SESSION = "leadline.place", "leadline.session"
-# The ASGI scope key for the function that looks up the caller again, for open streams (see
+# Key of the ASGI scope for a function that looks up the caller again, for open streams (see
 # `api.admission.current_caller`).
 FIND_CALLER = "leadline.find_caller"
 
-# Paths that need no key, and paths whose route checks a token itself. All other paths need a key, even if no route
-# matches them.
+# Matches paths that need no key, and paths whose route checks a token itself. All other paths need a key, even if no
+# route matches the path.
 _PUBLIC = re.compile(
     r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in|/slack/(events|install|oauth_redirect)"
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
-# Portal pages. They contain no tenant data and redirect to the sign-in page if nobody is signed in.
+# Matches portal pages. These pages contain no tenant data, and redirect to the sign-in page if nobody is signed in.
 _PAGES = re.compile(r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+|/(usage|keys|people|audit)")
 
-# Returns the principal of a key or session secret, or None if the key or secret is not valid.
+# A function that returns the principal of a key or session secret, or None if the key or secret is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]
 
 
@@ -56,7 +56,7 @@ class Authentication:
             return
         # guard: key-before-body
         caller = await self._find_caller(scope)
-        if caller is None:  # A portal page was requested without a session.
+        if caller is None:  # The request is for a portal page, without a session.
             await self._app(scope, receive, send)
             return
         scope[CALLER] = caller

@@ -19,15 +19,18 @@ from api.http.middleware import CALLER
 from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
 from api.settings.addresses import get_client_key
 
-# A sign-in request contains a key or token of up to 16,384 characters as JSON. No other request without a key has a
-# body.
+# Maximum size of a request body without a key. Of these requests, only a sign-in has a body: a key or token of up to
+# 16,384 characters as JSON.
 PUBLIC_BODY_BYTES = 32 * 1024
-# Requests from Slack are signed, come from few addresses, and contain messages of up to 40,000 characters.
+# Matches paths of requests from Slack, which are signed, come from few addresses, and contain messages of up to 40,000
+# characters.
 _SLACK_PATHS = re.compile(r"/slack/events")
-# Each portal page loads dozens of assets, which are served from memory. Prometheus authenticates with a token.
+# Matches paths that do not count toward an address's rate limit. Each portal page loads dozens of assets, which are
+# served from memory, and Prometheus authenticates with a token.
 _UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
 _SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
-# Each address may use at most 1/4 of all bytes, so that some remain for other addresses.
+# Fraction of the bytes of all bodies that one address may use, as a divisor: 1/4. The limit leaves some bytes for other
+# addresses.
 _ADDRESS_BYTES_DIVISOR = 4
 
 

@@ -21,7 +21,8 @@ CSRF_HEADER = "X-CSRF-Token"
 _CSRF = CSRF_HEADER.lower().encode()
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-# Browsers accept a cookie with this prefix only if it is Secure, has the path `/`, and was set by this host itself.
+# Prefix of the cookie's name. Browsers accept a cookie with this prefix only if the cookie is Secure, has the path `/`,
+# and was set by this host itself.
 _HOST_PREFIX = "__Host-"
 _NAME = "leadline"
 
@@ -113,7 +114,8 @@ def require_csrf_token(scope: Scope, secret: str) -> None:
 def require_same_origin(scope: Scope) -> None:
     """Raise `ForeignRequestError` if a page of another origin sent the request."""
     site, origin = get_header(scope, b"sec-fetch-site"), get_header(scope, b"origin")
-    # `none` means that the user opened the address directly. Browsers that do not support this header do not send it.
+    # `none` means that the user opened the address directly. If a browser does not support this header, it does not
+    # send it.
     if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != get_header(scope, b"host")):
         raise ForeignRequestError("The request was sent by a page on another site.")
 

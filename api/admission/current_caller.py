@@ -11,7 +11,7 @@ from api.admission.admission import FIND_CALLER
 from api.http.problems import UnauthorizedError
 from ingest.storage.accounts.records import Principal, Scope
 
-# Looking up a caller takes one or two queries, so the last result is reused for this long.
+# Time for which the last look-up of a caller is reused, because looking up a caller takes one or two queries.
 LOOKUP_SECONDS: Final = 2.0
 
 FindCaller = Callable[[], Awaitable[Principal | None]]

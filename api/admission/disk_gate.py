@@ -14,14 +14,14 @@ from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# POST requests that stop something or free space, as DELETE requests do.
+# Matches paths of POST requests that stop something or free space, as DELETE requests do.
 _FREEING_PATHS = re.compile(r"/v1/sign-out|/v1/users/[^/]+/sign-out|/v1/.+/(cancel|finish)")
-# Questions are POST requests that store only a little data: the question, its answer and its usage.
+# Matches paths of POST requests with questions, which store only a little data: the question, its answer and its usage.
 _QUESTION_PATHS = re.compile(
     r"/v1/(search|answers|answers/estimate|chat/completions|responses|documents/bulk/plan)"
     r"|/v1/vector_stores/[^/]+/search|/v1/answers/[^/]+/feedback|/mcp"
 )
-# An answer of 20,000 words with its passages takes 200 kB in the catalog.
+# Space for a question in bytes. An answer of 20,000 words with its passages takes 200 kB in the catalog.
 _QUESTION_BYTES = 1024**2
 
 

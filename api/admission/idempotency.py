@@ -41,12 +41,13 @@ log = structlog.get_logger(__name__)
 
 HEADER, REPLAYED = b"idempotency-key", (b"idempotent-replayed", b"true")
 MAX_KEY_CHARS = 200
-# The maximum size of a sealed response. A larger response is not stored, and its key is released.
+# Maximum size of a sealed response. A larger response is not stored, and its `Idempotency-Key` is released.
 MAX_RESPONSE_BYTES = 256 * 1024
-# Requests that are safe to repeat without an `Idempotency-Key`: they only read, or repeating them changes nothing.
-# Sign-in and sign-out are included, so that their responses are never replayed.
+# Matches requests that are safe to repeat without an `Idempotency-Key`: they only read, or repeating them changes
+# nothing. Sign-in and sign-out are included, so that their responses are never replayed.
 REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/mcp|/v1/sign-(in|out)")
-# Compression shrinks JSON by at most this factor. A longer body could not be stored, so it is not buffered.
+# Maximum factor by which compression shrinks JSON. A body that is longer than `MAX_RESPONSE_BYTES` times this factor
+# could not be stored, so it is not buffered.
 _MAX_COMPRESSION = 16
 _CLAIM_KEY = "leadline.claim"
 _NONCE_BYTES = 12
@@ -127,7 +128,7 @@ class Idempotency:
             await self._app(scope, body.receive, answer)
         finally:
             renewing.cancel()
-            if not answer.is_settled:  # The request failed or the client disconnected, so the client may retry it.
+            if not answer.is_settled:  # If the request failed or the client disconnected, the client may retry it.
                 await asyncio.shield(self._run_and_log_errors(self._keys.release, claimed_request.claim))
 
     async def _record_outcome(
@@ -239,7 +240,8 @@ class _ResponseRecorder:
             self.body += b"" if self.is_cut else message.get("body", b"")
             if not message.get("more_body", False):
                 self.is_settled = True
-                # Shielded from cancellation, because the outcome must be recorded even if the client disconnects now.
+                # Shield this call from cancellation, because the outcome must be recorded even if the client
+                # disconnects now.
                 await asyncio.shield(self._settle(self))
         await self._send(message)
 
@@ -272,8 +274,9 @@ class _ResponseCipher:
         except InvalidTag as error:
             raise IdempotencyKeyReusedError(
                 "The response stored under this Idempotency-Key belongs to another of your tokens or sessions, and can "
-                "only be replayed to that one.",
-                hint="Check whether the request took effect. If it did not, send it with a new Idempotency-Key.",
+                "only be replayed to that token or session.",
+                hint="Check whether the request took effect. If it did not, send the request with a new "
+                "Idempotency-Key.",
             ) from error
         head, _, body = zlib.decompress(content).partition(b"\n")
         return json.loads(head), body

@@ -26,7 +26,7 @@ from rlm.runs.port import Durability
 
 log = structlog.get_logger(__name__)
 
-# A changed request rate limit takes effect after at most this time. Spending limits are reloaded for each request.
+# Maximum time until a changed request rate limit takes effect. Spending limits are reloaded for each request.
 _LIMITS_CACHE_SECONDS = 2.0
 _MAX_CACHED_LIMITS = 10_000
 
@@ -59,7 +59,7 @@ class Meter:
         Raises `QuotaExceededError` if there were too many requests within a minute.
         """
         limits, counted = self._load_limits(account), list[QuotaStatus]()
-        # Check the key first: a request that exceeds the key's quota must not count against the tenant.
+        # Check the key's quota first: a request that exceeds it must not count against the tenant's quota.
         for of in reversed(limits):
             limit = limits[of].get(Quota.REQUESTS_PER_MINUTE)
             if limit is not None:
@@ -134,7 +134,7 @@ class Meter:
     def _extend_leases(self) -> None:
         while not self._closing.wait(self.quotas.lease_seconds / 3):
             with self._lock:
-                # The lock is held during the update, so that a reservation cannot be settled first and then extended.
+                # Hold the lock during the update, so that a reservation cannot be settled first and then extended.
                 spent = {identifier: metered.spending for identifier, metered in self._open.items()}
                 try:
                     self.quotas.extend_reservations(spent)
@@ -150,7 +150,7 @@ class Meter:
         if kept is not None and kept[0] > now:
             return kept[1]
         if len(self._limits) >= _MAX_CACHED_LIMITS:
-            # Clearing the whole cache is fine, because entries are only valid for two seconds.
+            # Clear the whole cache, because its entries are valid for only two seconds anyway.
             self._limits = {}
         found = self.quotas.load_limits(account)
         self._limits[account] = (now + _LIMITS_CACHE_SECONDS, found)

@@ -23,7 +23,8 @@ def add_quota_headers(request: Request, statuses: Sequence[QuotaStatus]) -> None
     request.scope[_STANDINGS_KEY].update({(each.of, each.quota): each for each in statuses})
 
 
-# Counts a request and returns the remaining request quotas. Raises `QuotaExceededError` if one is used up.
+# A function that counts a request and returns the remaining request quotas. The function raises `QuotaExceededError` if
+# a quota is used up.
 Count = Callable[[Principal], Awaitable[Sequence[QuotaStatus]]]
 
 

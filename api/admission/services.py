@@ -41,7 +41,7 @@ from workers.enqueue import WorkNotifier
 log = structlog.get_logger(__name__)
 
 DEFAULT_TENANT = "default"
-_TOKEN_DOTS = 2  # A token has the form header.payload.signature, whereas a key contains no dots.
+_TOKEN_DOTS = 2  # Number of dots in a token (header.payload.signature); a key has no dots.
 
 
 class AnswerService(Protocol):

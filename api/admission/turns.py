@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ingest.storage.errors import LeadlineError
 
-# A tenant counts as active for this long after its last request. While it is active, other tenants leave its share
-# free.
+# Time after its last request for which a tenant counts as active. While a tenant is active, other tenants leave its
+# share of the slots free.
 _ACTIVE_SECONDS = 5.0
 
 

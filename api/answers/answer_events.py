@@ -33,9 +33,9 @@ log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
-# Starts a thread that produces the events of a stream.
+# A function that starts a thread, which produces the events of a stream.
 Start = Callable[[Callable[[], None]], asyncio.Future[None]]
-# Stores a completed answer and returns its wire form.
+# A function that stores a completed answer and returns its wire form.
 Keep = Callable[[Answer], AnswerOut]
 
 
@@ -62,7 +62,7 @@ async def wait_for_result(
             if await request.is_disconnected():
                 stop_event.set()
                 await asyncio.wait({work})
-                work.exception()  # Mark the exception as retrieved, because nothing awaits the work any more.
+                work.exception()  # Mark the exception as retrieved, because no other code awaits the work.
                 return None
             # guard: answers-end-with-key
             await _require_access(caller)
@@ -70,7 +70,7 @@ async def wait_for_result(
         stop_event.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())
         raise
-    except asyncio.CancelledError:  # Cancelled by a shutdown, or by MCP because the client disconnected.
+    except asyncio.CancelledError:  # A shutdown cancels the work, as does MCP if the client disconnects.
         # guard: mcp-answer-ends-with-client
         stop_event.set()
         work.add_done_callback(lambda given_up: given_up.cancelled() or given_up.exception())

@@ -125,7 +125,7 @@ def start_run(
         pauses=body.pause_on_budget,
     )
     known = services.answers.runs.find_existing_run(request)
-    if known is not None:  # A repeated request returns its run, even if quotas or limits would reject the question now.
+    if known is not None:  # A repeated request gets its run, even if quotas or limits would reject the question now.
         return known
     limits = build_unconfirmed_limits(is_confirmed=wanted.confirm, has_model_price=services.asking.model_costs)
     wants = services.admission.meter.build_quota_request(get_account(caller), wanted)

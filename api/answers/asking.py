@@ -19,7 +19,7 @@ from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyN
 
 log = structlog.get_logger(__name__)
 
-# The maximum length of the history sent to a model: about 6,000 tokens, which fit in the smallest supported context
+# Maximum length of the history that is sent to a model: about 6,000 tokens, which fit in the smallest supported context
 # window along with the question.
 HISTORY_CHARS = 24_000
 
@@ -112,7 +112,7 @@ class CallerQuestion:
             return render_in_formats(self._services, AnswerOut.from_stored_answer(kept_as), self._forms)
         except (
             IngestError
-        ) as error:  # The work is already paid for, so the client gets the answer even though it could not be stored.
+        ) as error:  # The work is already charged, so the client gets the answer even though it could not be stored.
             log.warning("answer not stored", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be saved."))
             return self._build_unsaved_answer(noted, identifier)

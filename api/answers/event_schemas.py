@@ -76,7 +76,8 @@ class CheckingOut(Wire):
     sentences: int
 
 
-# The last event is `completed` with the whole answer, or `error`, whose body is a problem.
+# An event of an answer. The last event is either `completed` with the whole answer, or `error`, whose body is a
+# problem.
 AnswerEvent = (
     CondensedOut
     | RoutedOut

@@ -32,9 +32,10 @@ _TAGS = {
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a"),
 }
 _REL = "noopener noreferrer nofollow"
-# Tables become code blocks with bars between columns. Cells are truncated, because code lines do not wrap.
+# Maximum number of characters in a table cell. Tables become code blocks with bars between columns, and cells are
+# truncated, because code lines do not wrap.
 _CELL_CHARS = 60
-# Slack turns URLs, mail addresses and names that contain a dot into links.
+# Matches URLs and mail addresses. Slack turns these into links, as well as names that contain a dot.
 _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.-]*:(?=//)|(?:mailto|tel|sms|callto|sip|xmpp|javascript|vbscript|data|file|slack|magnet|intent):"
     r"|//(?=\S)|www\.)[^\s`]*|[^\s@`]+@[^\s@`]+",
@@ -158,7 +159,8 @@ class _MrkdwnWriter:
         self._cited = cited_spans
         self._base = base_url
         self._lines: list[str] = []
-        # For each open block, outermost first: the prefix of its next line, and the prefix of the lines after that.
+        # Prefixes of each open block, outermost block first: the prefix of its next line, and the prefix of the lines
+        # after that.
         self._first: list[str] = []
         self._rest: list[str] = []
         self._numbers: list[int | None] = []

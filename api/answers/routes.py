@@ -70,7 +70,7 @@ async def ask(
     asking = await run_in_threadpool(CallerQuestion, services, caller, body, claim)
     if body.background:
         return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
-    slot.release()  # The answer runs in its own thread.
+    slot.release()  # The answer runs in its own thread, so it needs no slot for requests.
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await work.stream_events(AnswerEventFormatter(asking.save_answer))

@@ -13,9 +13,9 @@ from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.quotas.records import NANODOLLARS
 from rlm.answers import convert_to_json_value
 
-# Responses truncate the replies to sub-calls to this length. The log stores them in full, to resume a run.
+# Maximum length of a sub-call's reply in a response. The log stores replies in full, so that a run can be resumed.
 _MAX_REPLY_CHARS = 2_000
-# Event fields that are logged only to resume a run, and are not shown.
+# Names of event fields that are logged only to resume a run, and are not shown.
 _HIDDEN_MEMBERS = frozenset({"found", "at"})
 
 

@@ -58,7 +58,7 @@ from workers.upkeep.cards import CardFiller
 from workers.upkeep.digests import DigestFiller
 from workers.upkeep.webhooks import WebhookSender
 
-# Enough to start: a startup without schema migrations writes 0.4 MB.
+# Space that a start needs, in bytes. A start without schema migrations writes 0.4 MB.
 _START_BYTES = 1024**2
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ def open_embedded_services(
             yield services
         finally:
             services.accepting = False
-            ballast.shrink()  # Closing the index writes its in-memory data to disk.
+            ballast.shrink()  # Free space, because closing the index writes its in-memory data to disk.
             workers.stop()
 
 

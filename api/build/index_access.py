@@ -53,7 +53,8 @@ __all__ = [
     "open_index_access",
 ]
 
-# Called with a build's progress, and with the number of finished chunks of a long document that is not committed yet.
+# A callback that receives a build's progress, and the number of finished chunks of a long document that is not
+# committed yet.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
@@ -243,7 +244,7 @@ def open_index_access(
         jobs = Jobs(engine)
         jobs.requeue_lost_jobs(
             include_all_running=True
-        )  # This process holds the lock of the data folder, so jobs marked as running have no worker any more.
+        )  # This process holds the lock of the data folder, so a job marked as running has no worker any more.
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         texts = Texts(blobs, ContentDigests(engine))

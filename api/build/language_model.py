@@ -31,10 +31,11 @@ from rlm.llm.servers import PooledServer, ServerPool
 
 log = structlog.get_logger(__name__)
 
-# HTTP statuses that mean that the server rejected the caller or failed, or that a gateway could not reach it. Any other
-# status comes from a running server, even if it has no model list.
+# HTTP statuses that mean that the server rejected the caller or failed, or that a gateway could not reach the server.
+# Any other status comes from a running server, even if the server has no model list.
 _UNREACHED_STATUSES = frozenset({401, 403, 500, 502, 503, 504})
-# The first state request waits this long for the first check. A server typically responds within this time.
+# Maximum time that the first request for the state waits for the first check. A server typically responds within this
+# time.
 _FIRST_CHECK_SECONDS = 0.5
 
 
@@ -55,7 +56,7 @@ class LocalLanguageModel:
     """The small local model, in its own process. While the model loads, the service can already handle searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        # Imported lazily, because the import is slow and only needed for a local model.
+        # Import lazily, because the import is slow and only needed for a local model.
         from rlm.llm.chat_models import build_local_chat_model
 
         self._process = process
@@ -72,7 +73,7 @@ class LocalLanguageModel:
         if now.state == "loading":
             raise LanguageModelUnavailableError(
                 "The language model is still loading.",
-                hint="Ask again in a few seconds; /health/ready shows when it is ready. Searches already work.",
+                hint="Ask again in a few seconds; /health/ready shows when the model is ready. Searches already work.",
                 retry_after_seconds=5,
             )
         if now.state != "ready":

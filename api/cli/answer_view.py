@@ -44,8 +44,8 @@ def _format_cell_result(body: dict[str, Any]) -> str:
 _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
-# Unicode bidirectional classes of characters that reorder the surrounding text. A document could use them to make a
-# terminal line read differently from its actual content.
+# Unicode bidirectional classes of characters that reorder the surrounding text. With such characters, a document could
+# make a terminal line read differently from its actual content.
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
 
@@ -188,7 +188,7 @@ def format_location(passage: Mapping[str, Any]) -> str:
         return "a deleted document"
     page = (
         f"page {passage['page']}" if passage.get("page") else ""
-    )  # Answers stored by earlier releases have no `place`.
+    )  # Answers that earlier releases stored have no `place`.
     location = passage.get("place") or page
     headings = " > ".join(passage.get("heading_path", [])[-1:])
     return remove_control_chars(

@@ -132,7 +132,7 @@ def _read_file_formats(blobs: "SealedBlobs", keys: list[str]) -> "dict[str, File
         for each in bar.track(keys, description="Reading"):
             try:
                 found[each] = blobs.detect_file_format(each)
-            except KeyError:  # The file was deleted after it was listed.
+            except KeyError:  # The file was deleted after the listing.
                 continue
     return found
 

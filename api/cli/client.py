@@ -34,7 +34,8 @@ def open_client(settings: Settings) -> Iterator[Client]:
     """
     url = os.environ.get("LEADLINE_URL") or find_service_url(settings.home)
     if url is None:
-        # Imported lazily, because it loads the whole service, which is not needed if a service is already running.
+        # Import lazily, because this module loads the whole service, which is not needed if a service is already
+        # running.
         from api.cli.private_service import open_private_client
 
         with open_private_client(settings) as client:
@@ -44,7 +45,7 @@ def open_client(settings: Settings) -> Iterator[Client]:
     if not key:
         raise ServiceError(
             f"The Leadline service at {url} requires an API key.",
-            hint="Set LEADLINE_API_KEY to one of its keys. To create a key, run `leadline keys create`.",
+            hint="Set LEADLINE_API_KEY to a key of this service. To create a key, run `leadline keys create`.",
         )
     with Client(url, key) as client:
         yield client

@@ -62,9 +62,10 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _SCHEMA_SECONDS = 120.0
-# The oldest release that the `vllm` extra allows. `make audit` checks that it has no known advisories.
+# Oldest vLLM release that the `vllm` extra allows. `make audit` checks that this release has no known advisories.
 OLDEST_VLLM = (0, 33)
-# Limits the scan, because a data folder may contain millions of files and one command fixes all their permissions.
+# Maximum number of paths with wide permissions to list. The number is limited, because a data folder may contain
+# millions of files, and one command fixes all their permissions.
 _MAX_WIDER_PATHS = 1_000
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 

@@ -21,7 +21,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
-# Only client commands or tests read these variables, so no settings class has a field for them.
+# Environment variables that only client commands or tests read, so no settings class has a field for these variables.
 _OTHER_VARIABLES = frozenset(
     {
         "LEADLINE_URL",
@@ -78,7 +78,8 @@ def require_known_variables(environment: Mapping[str, str]) -> None:
     near = {name: difflib.get_close_matches(name.upper(), known, 1) for name in unknown}
     suggestions = [f"{name}; did you mean {near[name][0]}?" if near[name] else f"{name}." for name in unknown]
     raise SettingsError(
-        f"Unknown setting {' '.join(suggestions)}", hint="Correct or unset it. docs/settings.md lists all settings."
+        f"Unknown setting {' '.join(suggestions)}",
+        hint="Correct or unset the variable. docs/settings.md lists all settings.",
     )
 
 
@@ -101,7 +102,9 @@ def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
     if not file:
         return value or None
     if value:
-        raise SettingsError(f"{variable} and {variable}{_FILE} are both set.", hint="Unset one of them.")
+        raise SettingsError(
+            f"{variable} and {variable}{_FILE} are both set.", hint=f"Unset {variable} or {variable}{_FILE}."
+        )
     try:
         # guard: empty-secret-file
         return Path(file).read_text("utf-8").strip() or None

@@ -50,7 +50,7 @@ app.command("chunks")(measure_chunks)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
-# The searches that can be measured. By default, all of them are measured, but `reranked` only if a reranker is
+# Searches that can be measured. By default, all of these searches are measured, except `reranked` if no reranker is
 # configured.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},
@@ -114,7 +114,7 @@ def retrieval(
         raise typer.BadParameter("The texts of this source are not separate documents.", param_hint="--within")
     queries = _select_questions(data, part)
     if not queries:
-        raise typer.BadParameter("This half has no questions.", param_hint="--part")
+        raise typer.BadParameter("This half of the questions is empty.", param_hint="--part")
     requests = {name: build_search_request(name, data) for name in searches or _list_default_searches()}
     with open_judged_collection(data, index, console) as collection, console.status("Searching …") as status:
         places = data.locate_answers(collection.load_texts()) if isinstance(data, LocatedQuestions) else {}
@@ -295,7 +295,7 @@ def _load_evaluation_run(run_name: str) -> tuple[Evaluation, EvaluationRun]:
     if search not in evaluation.runs:
         raise EvaluationDataError(
             f"{path} has no search {search!r}.",
-            hint=f"It has {', '.join(evaluation.runs)}. Choose one with {path}:SEARCH.",
+            hint=f"Its searches are {', '.join(evaluation.runs)}. Choose a search with {path}:SEARCH.",
         )
     return evaluation, evaluation.runs[search]
 

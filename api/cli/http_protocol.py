@@ -19,7 +19,8 @@ _BUSY_HEAD = (
     b"connection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
 
-# Chosen so that one read from each of these connections blocks the event loop for only a few milliseconds in total.
+# Maximum number of connections whose unread bodies are drained at the same time. With this maximum, one read from each
+# of these connections blocks the event loop for only a few milliseconds in total.
 _MAX_DRAINING = 8
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 
@@ -60,7 +61,7 @@ class Connections:
         self._proxies = trusted_proxies
         self._open: dict[BoundedProtocol, str | None] = {}
         self._of_address: Counter[str] = Counter()
-        self._waiting: dict[BoundedProtocol, None] = {}  # Ordered by idle time, longest first.
+        self._waiting: dict[BoundedProtocol, None] = {}  # Idle connections, longest idle time first.
         self._draining: set[BoundedProtocol] = set()
 
     def add(self, connection: "BoundedProtocol") -> bytes | None:
@@ -170,7 +171,7 @@ class BoundedProtocol(H11Protocol):
         self.cycle.body = bytearray()  # Free the unread body, which would otherwise stay in memory.
         self.bounds.mark_idle(self)
         super().on_response_complete()
-        if self._is_request_in_progress():  # A pipelined request has already arrived.
+        if self._is_request_in_progress():  # The next, pipelined request has already arrived.
             self.bounds.mark_busy(self)
         elif self.conn.their_state is h11.SEND_BODY:
             self._start_head_timer()

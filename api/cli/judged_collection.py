@@ -29,9 +29,9 @@ _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
 _OWNERS_FILE = "judged.json"
 _MARKDOWN_MARKS = "# \n"
-# Question sets that refer to documents in separate files.
+# A question set that refers to documents in separate files.
 FileQuestions = LocatedQuestions | FigureQuestions
-# A measurement can wait longer for the reranker than a user can.
+# Deadline of the reranker in milliseconds. A measurement can wait longer for the reranker than a user can.
 _RERANK_MS = 60_000
 
 

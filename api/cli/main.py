@@ -14,15 +14,15 @@ from ingest.storage.audit.records import actor_context, build_command_line_actor
 from ingest.storage.errors import LeadlineError
 from ingest.storage.permissions import make_new_files_private
 
-# Panels of `leadline --help`.
+# Names of the panels of `leadline --help`.
 _SERVICE = "Service"
 _DOCUMENTS = "Documents and questions"
 _ADMINISTRATION = "Administration"
 _STORAGE = "Index and storage"
 _CLUSTER = "Cluster"
 
-# Commands in the order of `leadline --help`, which shows these texts without importing the commands. Each text repeats
-# the first paragraph of the command's own help.
+# Commands with their help texts, in the order of `leadline --help`, which shows these texts without importing the
+# commands. Each text repeats the first paragraph of the command's own help.
 COMMANDS = {
     "up": CommandTarget(
         "api.cli.up:up", "Start the service in one process: API, workers, index and language model.", _SERVICE

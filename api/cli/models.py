@@ -69,7 +69,8 @@ def _open_model_store(directory: Path | None) -> ModelStore:
 
 
 def _print_model_files(store: ModelStore, checks: list[ModelFileCheck]) -> None:
-    # Without borders and with long names folded, names can be read and copied in a terminal with 80 columns.
+    # Show the table without borders and with long names folded, so that names can be read and copied in a terminal with
+    # 80 columns.
     table = Table(title=str(store.directory), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("File", overflow="fold")
     table.add_column("Size", justify="right", no_wrap=True)

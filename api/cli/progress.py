@@ -58,7 +58,7 @@ class _ProgressBars:
         if task is None:
             task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=downloaded_bytes)
         elif known_source != source:
-            # Restart the speed estimate, because the new source may be faster or slower.
+            # Restart the estimate of the speed, because the new source may be faster or slower.
             self._bars.reset(task, description=f"{file.name} ({source})", completed=downloaded_bytes)
         self._tasks[file.name] = (task, source)
         self._bars.update(task, completed=downloaded_bytes)

@@ -31,7 +31,7 @@ def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False
         account = _load_account(opened, tenant, key)
         limits, standings = opened.quotas.load_limits(account), opened.quotas.load_statuses(account)
     for scope, scope_limits in limits.items():
-        # The running service counts these requests in memory, so their usage is not in the catalog.
+        # The running service counts requests per minute in memory, so their usage is not in the catalog.
         if Quota.REQUESTS_PER_MINUTE in scope_limits:
             standings.append(QuotaStatus(Quota.REQUESTS_PER_MINUTE, scope, scope_limits[Quota.REQUESTS_PER_MINUTE], 0))
     if as_json:

@@ -29,7 +29,8 @@ def sign_in(
     if url is None:
         raise SettingsError(
             "No service is running on this data folder.",
-            hint="Start it with `leadline up`, which also prints a link. In a cluster, set LEADLINE_PUBLIC_URL.",
+            hint="Start a service with `leadline up`, which also prints a sign-in link. In a cluster, set "
+            "LEADLINE_PUBLIC_URL.",
         )
     with open_configured_catalog() as opened:
         identities, of_tenant = opened.identities, load_tenant_id(opened, tenant)

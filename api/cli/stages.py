@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.progress import format_duration
 
-# Called with a stage, the completed count, the total, and a remark such as the remaining time or a paused kind of work.
+# A callback that receives a stage, the completed count, the total, and a remark such as the remaining time or a paused
+# kind of work.
 Watch = Callable[[str, int, int, str], None]
 
 LINE_EVERY_SECONDS = 10.0
@@ -33,7 +34,7 @@ def show_stages(console: Console) -> Iterator[Watch]:
     )
 
     def print_lines_periodically() -> None:
-        # Lines are printed even if nothing has changed, so that a document that takes minutes does not look stuck.
+        # Print a line even if nothing has changed, so that a document that takes minutes does not look stuck.
         while not over.wait(_POLL_SECONDS):
             lines.print_if_due()
 

@@ -100,5 +100,5 @@ def _create_first_key(services: Services, console: Console) -> str:
 def _describe_language_model(services: Services) -> str:
     state = services.asking.answering.get_state()
     if state["state"] == "loading":
-        return "The language model is loading in the background; GET /health/ready shows when it is ready."
+        return "The language model is loading in the background; GET /health/ready shows when the model is ready."
     return f"Language model: {state['model']}."

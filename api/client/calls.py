@@ -109,7 +109,7 @@ class StreamCall(Generic[T]):
 
     def read_event(self, sse_event: ServerSentEvent) -> T | None:
         # guard: client-heartbeats
-        # Skip heartbeats. After an event with an id, the decoder reports them as events without data.
+        # Skip heartbeats. After an event with an id, the decoder reports a heartbeat as an event without data.
         if not sse_event.data:
             return None
         if sse_event.event == "error":

@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.5
 _MAX_RECONNECTIONS = 6
-# The server sends a heartbeat at least every ten seconds, so after 30 seconds of silence the connection is dead.
+# Timeouts for following a run. The server sends a heartbeat at least every ten seconds, so after 30 seconds of silence
+# the connection is dead.
 FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _NO_CONTENT = 204
 

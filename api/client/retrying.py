@@ -7,7 +7,8 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 from api.client.calls import Call
 from api.client.errors import NoAnswerError, QuotaError, ServiceError, StateError, UnavailableError
 
-# For longer delays, the client raises an error, because a program should not sleep until a daily quota resets.
+# Maximum delay before a retry. If the delay is longer, the client raises an error, because a program should not sleep
+# until a daily quota resets.
 _MAX_WAIT_SECONDS = 60.0
 _backoff = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
 
@@ -32,7 +33,7 @@ def _should_retry(error: BaseException, call: Call[Any]) -> bool:
         case NoAnswerError():
             # guard: client-retries-safe-calls
             return call.repeatable or not error.sent
-        case StateError():  # An earlier attempt whose response was lost is still in progress.
+        case StateError():  # The response to an earlier attempt was lost, and that attempt is still in progress.
             return error.problem == "request_under_way"
         case QuotaError() | UnavailableError():
             if (error.retry_after_seconds or 0.0) > _MAX_WAIT_SECONDS:

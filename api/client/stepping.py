@@ -18,7 +18,7 @@ from api.client.errors import NoAnswerError, ServiceError, StateError, Unavailab
 T = TypeVar("T")
 
 _TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
-# An upload fails after this many attempts in a row without progress.
+# Number of attempts in a row without progress after which an upload fails.
 _MAX_TRIES = 6
 
 

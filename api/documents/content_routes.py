@@ -73,7 +73,9 @@ def original(document_id: str, caller: Caller, services: ServicesDep, request: R
     if document.active_version_id not in (None, version.id):
         version = services.documents.catalog.load_version(str(document.active_version_id))
     if version.state is VersionState.CANCELLED:
-        raise DocumentStateError("The document was cancelled, and its file was removed.", hint="Upload it again.")
+        raise DocumentStateError(
+            "The document was cancelled, and its file was removed.", hint="Upload the document again."
+        )
     name = version.name.rpartition("/")[2]  # The name of an archive entry is its path.
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(to_sendable_text(name), safe='')}"}
     return build_download(services.contents.blobs, _build_original(version), request, headers)
@@ -195,7 +197,8 @@ def rows(
     unknown = next((name for name in column or () if name not in names), None)
     if unknown is not None:
         raise BadRequestError(
-            f"The table has no column {unknown[:100]!r}.", hint="GET /v1/documents/{id}/tables lists its columns."
+            f"The table has no column {unknown[:100]!r}.",
+            hint="GET /v1/documents/{id}/tables lists the columns of each table.",
         )
     begin = decode_cursor(cursor)
     numbers = range(begin + 1, min(begin + limit, found.rows) + 1)
@@ -237,7 +240,7 @@ def require_active_version_id(services: Services, caller: Principal, document_id
     if active is None:
         raise DocumentStateError(
             f"The document is {document.version.state} and has no text yet.",
-            hint="Wait until it is searchable, or download /original.",
+            hint="Wait until the document is searchable, or download /original.",
         )
     # guard: span-of-active-version
     if version_id not in (None, active):

@@ -55,8 +55,8 @@ def build_download(blobs: BlobStore, original: OriginalFile, request: Request, h
     if found is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     blocks = _iter_verified_blocks(blobs, original, start, end)
-    # A file that fits in one block is verified before the response starts, so that the client gets a problem instead of
-    # a broken connection.
+    # If a file fits in one block, it is verified before the response starts, so that the client gets a problem instead
+    # of a broken connection.
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
 

@@ -31,7 +31,8 @@ router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 _BY_ARRIVAL = frozenset({ListOrder.OLDEST, ListOrder.NEWEST})
 _BY_TEXT = frozenset({ListOrder.NAME, ListOrder.NAME_DOWN})
-# The limits of one step of a bulk action, which must return before clients time out, even if the documents are large.
+# Limits of one step of a bulk action, in documents and seconds. The step must return before clients time out, even if
+# the documents are large.
 _STEP_DOCUMENTS, _STEP_SECONDS = 100, 5.0
 _NOTHING = ListingTotal(0, 0, 0, 0)
 

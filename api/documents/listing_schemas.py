@@ -16,7 +16,7 @@ COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 BulkAction = Literal["delete", "retry", "cancel", "readers"]
-# The document states to which each action applies. Actions that are not listed apply to any state.
+# Document states to which each action applies. If an action is not listed, it applies to documents in any state.
 _APPLIES: dict[str, frozenset[VersionState]] = {"retry": frozenset({VersionState.FAILED}), "cancel": IN_PROGRESS}
 
 
@@ -53,7 +53,7 @@ class BulkIn(Wire):
         if (self.documents is None) == (self.matching is None):
             raise ValueError("send either `documents` or `matching`, not both")
         if ("readers" in self.model_fields_set) != (self.action == "readers"):
-            raise ValueError("the action `readers` requires `readers`, and no other action accepts it")
+            raise ValueError("`readers` must be given with the action `readers`, and only with that action")
         return self
 
     def build_filter(self) -> DocumentFilter:

@@ -26,7 +26,7 @@ from ingest.storage.queue.records import PRIORITIES, JobPriority
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
 _MAX_FIELDS = 20
-# Form fields that describe documents. Each of these fields is also accepted as a query parameter.
+# Names of form fields that describe documents. Each of these fields is also accepted as a query parameter.
 FIELDS = ("collection", "batch", "metadata", "readers", "priority")
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
@@ -119,7 +119,7 @@ async def _parse_form(
         parser = MultipartParser(boundary, form_parser.get_callbacks())
         async for block in stream:
             if block:
-                # The parser's callbacks write to disk, so the parser runs in a thread that may block.
+                # Run the parser in a thread that may block, because its callbacks write to disk.
                 await threads.run(parser.write, block)
     except FormParserError as error:
         raise BadRequestError(f"The multipart form is malformed: {error}", hint="Send the form again.") from error

@@ -154,7 +154,7 @@ async def replace(
     document = await run_in_threadpool(
         partial(services.documents.catalog.load_document, caller.tenant_id, document_id, readers=caller.readers)
     )
-    # The match is checked here, before the bytes are received, and again when they are recorded.
+    # Check the match here, before the file's bytes are received, and again when they are recorded.
     require_matching_tag(document, admitted)
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise BadRequestError(

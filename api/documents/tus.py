@@ -23,7 +23,7 @@ from ingest.storage.uploads.partial import PartialUpload
 EXTENSIONS = "creation,expiration,checksum,termination"
 MEDIA_TYPE = "application/offset+octet-stream"
 RESUMABLE = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
-# MD5 is omitted because it is insecure, and CRC32 because hashlib does not support it.
+# Checksum algorithms. MD5 is omitted because it is insecure, and CRC32 because hashlib does not support it.
 ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _KNOWN = {"filename", "name", "filetype", "type", "collection", "metadata", "readers", "batch", "priority"}
 

@@ -20,11 +20,12 @@ MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADERS = 100
 MAX_QUERY_MEMBERS = 1_000
 
-# Larger bodies are parsed in a thread, because parsing them here would delay all other requests.
+# Maximum size of a body that is parsed in the event loop. A larger body is parsed in a thread, because parsing it in
+# the loop would delay all other requests.
 _INLINE_PARSE_BYTES = 32 * 1024
 _PARSER_THREADS = 2
 _BAD_HEADER = re.compile(rb"[\0\r\n]")
-# Requests whose bodies are files. The files are written to disk in blocks, and `Intake` limits their size.
+# Matches requests whose bodies are files. The files are written to disk in blocks, and `Intake` limits their size.
 _FILES = re.compile(r"(POST /v1/documents|POST /v1/files|PUT /v1/documents/[^/]+|PATCH /v1/uploads/[^/]+)/?")
 
 
@@ -96,14 +97,14 @@ class BodyLimiter:
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         announced = _get_header(scope, b"content-length")
-        # A number of more than 18 digits exceeds any limit, and a very long one cannot be converted.
+        # A number of more than 18 digits exceeds any limit, and a much longer number cannot be converted.
         if announced.isdigit() and (len(announced) > 18 or int(announced) > self._max_bytes):
             raise self._build_too_large_error()
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                return b""  # The client disconnected. The application will notice this itself.
+                return b""  # The client disconnected, which the application will notice itself.
             body += message.get("body", b"")
             # guard: unannounced-body-size
             if len(body) > self._max_bytes:
@@ -127,7 +128,7 @@ class _TimedReceive:
         self._came = 0
 
     async def __call__(self) -> Message:
-        if self._ended:  # The body is complete, so only a disconnect can follow. Waiting for it has no time limit.
+        if self._ended:  # The body is complete, so only a disconnect can follow, without a time limit.
             return await self._receive()
         started = time.monotonic()
         try:
@@ -159,7 +160,7 @@ def _require_head_size(scope: Scope) -> None:
 
 
 def _check_path_and_headers(scope: Scope) -> None:
-    # Bytes that are not UTF-8 become lone surrogates, which `check_text` rejects.
+    # Convert bytes that are not UTF-8 to lone surrogates, which `check_text` rejects.
     check_text(unquote_to_bytes(scope.get("raw_path") or b"").decode("utf-8", "surrogateescape"), "path")
     try:
         members = parse_qsl(

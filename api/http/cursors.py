@@ -7,7 +7,7 @@ import json
 from api.http.problems import BadRequestError
 from ingest.storage.documents.listing import LISTING_START, ListingCursor
 
-_MAX_DIGITS = 18  # Any number with this many digits fits in 64 bits.
+_MAX_DIGITS = 18  # Any number with at most this many digits fits in 64 bits.
 _SHOWN_CHARS = 100
 
 
@@ -66,7 +66,7 @@ def decode_position_cursor(cursor: str | None, *, value_type: type[str] | type[i
 def build_cursor_error(cursor: str) -> BadRequestError:
     return BadRequestError(
         f"The cursor {cursor[:_SHOWN_CHARS]!r} is not valid.",
-        hint="Use `next_cursor` of the previous page, or omit it.",
+        hint="Use `next_cursor` of the previous page, or omit the cursor.",
     )
 
 

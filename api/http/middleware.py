@@ -17,11 +17,11 @@ from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)
 
-# The ASGI scope key under which `api.admission.admission.Authentication` stores the caller.
+# Key of the ASGI scope under which `api.admission.admission.Authentication` stores the caller.
 CALLER = "leadline.caller"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STOPPED_DETAIL = "The service shut down before the response was ready."
-_NOBODY = Actor(ActorKind.NOBODY)  # The actor of a request whose key has not been checked yet.
+_NOBODY = Actor(ActorKind.NOBODY)  # Actor of a request whose key has not been checked yet.
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -68,7 +68,7 @@ class RequestContext:
                 status = status or CLIENT_CLOSED_REQUEST
             # This is the outermost handler. An unexpected error is logged in full, and the client gets a problem.
             except Exception as error:
-                # Starlette wraps an error that is raised after the response has started.
+                # If an error is raised after the response has started, Starlette wraps the error.
                 if status and isinstance(error.__cause__, LeadlineError):
                     log.error(
                         "response broken off", path=scope["path"], reason=str(error.__cause__), **_get_log_fields(scope)
@@ -76,7 +76,7 @@ class RequestContext:
                     raise
                 log.exception("request failed", path=scope["path"], **_get_log_fields(scope))
                 if status:
-                    raise  # Close the connection, so that the response does not look complete.
+                    raise  # Let the server close the connection, so that the response does not look complete.
                 request = Request(scope)
                 await self._problems.build_problem_response(request, build_internal_problem(request_id))(
                     scope, receive, send_with_headers

@@ -24,12 +24,12 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TUS_VERSION = "1.0.0"
-# nginx's status for a client that disconnected. It appears only in the log.
+# Status that nginx uses for a client that disconnected. This status appears only in the log.
 CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = 5
 
-# The first class in an exception's MRO that is listed here determines the HTTP status. A test checks that every
-# exception class has an entry.
+# HTTP status of each exception class. The first class in an exception's MRO that is listed here determines the status.
+# A test checks that every exception class has an entry.
 STATUS: Mapping[type[LeadlineError], int] = {
     ingest.InputError: 422,
     ingest.EmptyUploadError: 422,
@@ -240,7 +240,7 @@ class HeadTooLargeError(ApiError):
 
     def __init__(self, detail: str, *, status: int = 431) -> None:
         super().__init__(detail)
-        self.status = status  # The status is 414 if the URL is too large.
+        self.status = status  # If the URL is too large, the status is 414.
 
 
 class SlowRequestError(ApiError):

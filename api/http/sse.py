@@ -18,20 +18,21 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import CatalogUnavailableError, LeadlineError
 
 MEDIA_TYPE = "text/event-stream"
-# Errors after which a stream retries. While such an error persists, the stream sends heartbeats.
+# Errors after which a stream tries again. While such an error persists, the stream sends heartbeats.
 TRANSIENT_ERRORS = (CatalogUnavailableError, IdentityProviderUnavailableError)
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
-# The last line of a stream in OpenAI's protocols.
+# Last line of a stream in OpenAI's protocols.
 DONE = "data: [DONE]\n\n"
 
-# Streams also poll at this interval, because notifications may be lost, and estimates change without a notification.
+# Interval at which streams poll for changes, because notifications may be lost, and estimates change without a
+# notification.
 _POLL_SECONDS = 5.0
-# Loading the state takes at most this fraction of a stream's time, even if the object is large. The state is not loaded
-# more often than a user could read it, either.
+# Maximum fraction of a stream's time that is spent on loading the state, even if the object is large. With the minimum
+# interval, the state is not loaded more often than a user could read it.
 _MAX_LOAD_SHARE = 0.02
 _MIN_INTERVAL_SECONDS = 0.2
-# A stream notices within this time that the process is shutting down.
+# Maximum time until a stream notices that the process is shutting down.
 _STOP_CHECK_SECONDS = 1.0
 
 
@@ -115,7 +116,7 @@ async def _stream_states(
 
     with source.watch(build_change_callback(changed)):
         while source.going_on():
-            changed.clear()  # Cleared before loading, so that a change during loading triggers another load.
+            changed.clear()  # Clear this before loading, so that a change during loading triggers another load.
             started = time.monotonic()
             try:
                 state = await run_in_threadpool(source.look, await source.caller.refresh_principal())
@@ -148,7 +149,7 @@ def build_change_callback(change_event: asyncio.Event) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
 
     def wake() -> None:
-        with suppress(RuntimeError):  # The loop is closed.
+        with suppress(RuntimeError):  # The loop may be closed.
             loop.call_soon_threadsafe(change_event.set)
 
     return wake

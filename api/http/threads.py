@@ -34,14 +34,14 @@ class Threads:
         """
         under_way = self._under_way.get(name)
         if under_way is None or under_way.done():
-            # A shutdown abandons the thread, because the loop would otherwise wait for it.
+            # At a shutdown, the thread is abandoned, because the loop would otherwise wait for it.
             started = anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
             under_way = self._under_way[name] = asyncio.ensure_future(started)
         await asyncio.wait({under_way}, timeout=timeout_seconds)
         return under_way.result() if under_way.done() else default
 
 
-# For every four slots, one extra slot is reserved for tenants that hold less than their share.
+# Number of slots per extra slot. Extra slots are reserved for tenants that hold less than their share.
 _SPARE_DIVISOR = 4
 
 
@@ -80,4 +80,4 @@ class AnswerThreads:
     def _release_slot(self, tenant_id: str) -> None:
         with self._lock:
             self._taken[tenant_id] -= 1
-            self._taken += Counter()  # Adding an empty counter removes the tenants whose count is 0.
+            self._taken += Counter()  # Adding an empty counter removes tenants whose count is 0.

@@ -40,7 +40,7 @@ def to_sendable(value: Any) -> Any:  # noqa: ANN401 - of any kind
 
 def _replace_unsendable(fields: dict[str, Any]) -> None:
     for name, value in fields.items():
-        # Values of these types are sent unchanged. This fast path avoids calling `to_sendable` for each of them.
+        # Values of these types are sent unchanged, so this fast path skips `to_sendable` for such a value.
         if (kind := value.__class__) in _AS_IS or (kind is str and value.isascii()):
             continue
         # guard: outbound-records
@@ -54,7 +54,7 @@ class Wire(BaseModel):
     """
 
     # Validation errors are logged, so they must not contain values. Aliases are the names of record attributes, whereas
-    # JSON uses the names of the fields.
+    # JSON uses the names of the model's fields.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True)
 
     @classmethod
@@ -97,12 +97,12 @@ def _round_seconds(seconds: float) -> float:
     return round(seconds, 1)
 
 
-# Sorted, because records contain sets, whose order differs between processes.
+# A sorted list. It is sorted because records contain sets, whose order differs between processes.
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
-# Records contain Unix timestamps. They are converted with `to_instant`, because Pydantic would round some of them to a
-# different microsecond.
+# A time. Records contain Unix timestamps, which are converted with `to_instant`, because Pydantic would round some
+# timestamps to a different microsecond.
 Instant = Annotated[datetime, BeforeValidator(_convert_timestamp_field)]
-# Rounded, because estimates are not precise enough to justify more digits.
+# A duration in seconds, rounded because estimates are not precise enough to justify more digits.
 RoundedSeconds = Annotated[float, AfterValidator(_round_seconds)]
 
 

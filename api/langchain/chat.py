@@ -20,7 +20,7 @@ from api.openai.annotations import build_annotation_extension, iter_markers
 from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
 
 _PROVIDER = "leadline"
-# Answer fields to copy to the message's `response_metadata`, in addition to the citations.
+# Names of answer fields that are copied to the message's `response_metadata`, in addition to the citations.
 _METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
 
 

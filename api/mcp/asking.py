@@ -41,7 +41,7 @@ async def answer_question(
     asking = await run_in_threadpool(CallerQuestion, services, caller, _build_question(arguments))
     if not arguments.background:
         request = _require_request(context)
-        request.scope[SLOT].release()  # The answer runs in its own thread.
+        request.scope[SLOT].release()  # The answer runs in its own thread, so it needs no slot for requests.
         work = AnswerWork(request, services, caller, capacity.threads, asking)
         with suppress(_LongAnswerError):
             async with _ProgressReporter(context) as progress:
@@ -156,7 +156,7 @@ class _ProgressReporter:
         self._told: asyncio.Queue[str] = asyncio.Queue()
 
     def report_message(self, message: str) -> None:
-        with suppress(RuntimeError):  # The loop is closed.
+        with suppress(RuntimeError):  # The loop may be closed.
             self._loop.call_soon_threadsafe(self._told.put_nowait, message)
 
     async def __aenter__(self) -> "_ProgressReporter":

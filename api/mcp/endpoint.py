@@ -71,7 +71,8 @@ class McpEndpoint:
         if self._started is None:
             self._started = asyncio.get_running_loop().create_future()
             self._running = asyncio.create_task(self._run_server(self._started))
-        # Shielded from cancellation, because one client's disconnect must not cancel the startup for the others.
+        # Shield the startup from cancellation, because one client's disconnect must not cancel it for the other
+        # clients.
         return await asyncio.shield(self._started)
 
     async def _run_server(self, application_future: "asyncio.Future[ASGIApp]") -> None:
@@ -89,7 +90,7 @@ def install_endpoint(app: FastAPI, services: Services, identify: Identify) -> No
     """Add the route. If there is an identity provider, also add the metadata that clients need to find it."""
     endpoint = McpEndpoint(services, identify, Capacity(app.state.answer_threads, app.state.streams))
     if services.settings.mcp_state_keys is not None:
-        endpoint.ensure_application()  # The server is built at startup, so that invalid keys prevent the startup.
+        endpoint.ensure_application()  # Build the server at startup, so that invalid keys prevent the startup.
     app.router.routes.append(Route(PATH, endpoint, methods=["POST"], include_in_schema=False))
     public = services.settings.public_url
     if services.settings.oidc_issuer is not None and public is not None:

@@ -39,7 +39,8 @@ def build_application(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=settings.max_body_bytes,
-        # The endpoint checks host names itself, because its error message contains the setting to change.
+        # Disable the library's check of host names. The endpoint checks them itself, because its error message contains
+        # the setting to change.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         auth=build_auth_settings(settings),
         token_verifier=KeyVerifier(identify),

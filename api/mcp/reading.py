@@ -92,10 +92,11 @@ def _require_outline_entry(entries: list[OutlineEntryOut], arguments: ReadArgume
     if len(found) == 1:
         return found[0]
     if not found:
-        raise BadRequestError(f"The document has no {what}.", hint="Call `outline` to list its parts.")
+        raise BadRequestError(f"The document has no {what}.", hint="Call `outline` to list the document's parts.")
     spans = ", ".join(f"{each.start} to {each.end}" for each in found[:20])
     raise BadRequestError(
-        f"The document has {len(found)} parts called {what}: {spans}.", hint="Read one of them by `start` and `end`."
+        f"The document has {len(found)} parts called {what}: {spans}.",
+        hint="Read one of these parts by `start` and `end`.",
     )
 
 
@@ -166,7 +167,9 @@ def upload_file(services: Services, caller: Principal, arguments: UploadArgument
 
 def _decode_content(arguments: UploadArguments) -> bytes:
     if (arguments.text is None) == (arguments.base64 is None):
-        raise BadRequestError("An upload requires either `text` or `base64`.", hint="Send exactly one of them.")
+        raise BadRequestError(
+            "An upload requires either `text` or `base64`.", hint="Send exactly one of `text` and `base64`."
+        )
     if arguments.text is not None:
         return arguments.text.encode()
     try:

@@ -103,7 +103,7 @@ def build_server(services: Services, capacity: Capacity) -> Server[dict[str, obj
         title="Leadline",
         version=version(_NAME),
         instructions=" ".join(INSTRUCTIONS.split()),
-        # Clients must not share the cached list, because it depends on the key's scopes.
+        # The cached list must not be shared between clients, because it depends on the key's scopes.
         cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
         get_tool_input_schema=lambda name: _TOOLS[name].definition.input_schema if name in _TOOLS else None,
         on_list_tools=tools.list_tools,

@@ -37,7 +37,7 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
     ]
 
 
-# Files, keyed by document id. A document without an entry has just been deleted.
+# Cited files, keyed by document id. If a document has no entry, it has just been deleted.
 CitedFiles = Mapping[str, NamedFile]
 
 

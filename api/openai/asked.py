@@ -13,7 +13,7 @@ from rlm.requests import StrategyName, normalize_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
-_REFUSAL = "refusal"  # Another model's refusal, which replaces the text.
+_REFUSAL = "refusal"  # Type of a part with another model's refusal, which replaces the text.
 
 
 class LenientModel(BaseModel):
@@ -101,7 +101,8 @@ def reject_structured_output(text_format: Mapping[str, Any] | None) -> None:
     if text_format and text_format.get("type", "text") != "text":
         raise BadRequestError(
             "Answers are Markdown with citations; structured output is not supported.",
-            hint="Request text; the response field `leadline` contains the answer in machine-readable form.",
+            hint="Request the format `text`; the response field `leadline` contains the answer in machine-readable "
+            "form.",
         )
 
 

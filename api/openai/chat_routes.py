@@ -57,7 +57,7 @@ async def chat(
     claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)
-    slot.release()  # The answer runs in its own thread.
+    slot.release()  # The answer runs in its own thread, so it needs no slot for requests.
     work, url = AnswerWork(request, services, caller, threads, asking), get_base_url(request, services)
     if body.stream:
         identifier = asking.request.used.work.id

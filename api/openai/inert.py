@@ -14,7 +14,7 @@ class MarkdownNeutralizer:
 
     def __init__(self) -> None:
         self._held = ""
-        self._line = ""  # The end of the current line, which may turn out to be a definition or a bare address.
+        self._line = ""  # The end of the current line, which may become a definition or a bare address.
 
     def feed(self, piece: str) -> str:
         """Add a piece, and return the text whose neutralized form is already certain."""

@@ -38,7 +38,7 @@ class ResponseEventFormatter:
         self._queries: list[str] = []
         self._text: list[str] = []
         self._inert = MarkdownNeutralizer()
-        self._index = 0  # The index of the message in `output`.
+        self._index = 0  # Index of the message in the response's `output`.
         self._stage: Literal["new", "begun", "searching", "writing"] = "new"
 
     def format_event(self, event: Event) -> str:
@@ -52,7 +52,7 @@ class ResponseEventFormatter:
 
     def _iter_formatted_events(self, event: Event) -> Iterator[str]:
         yield from self._iter_start_events()
-        # Documents that fit in the model's context window are read whole, without a search.
+        # If documents fit in the model's context window, they are read whole, without a search.
         if isinstance(event, Retrieved | Reading):
             yield from self._iter_search_events(event.query if isinstance(event, Retrieved) else None)
         elif isinstance(event, Delta):
@@ -67,7 +67,7 @@ class ResponseEventFormatter:
             yield self._format_response_event("in_progress")
 
     def _iter_search_events(self, query: str | None) -> Iterator[str]:
-        # The protocol allows no search once the message has started.
+        # Once the message has started, the protocol allows no search.
         if not self._shown.with_search or self._stage == "writing":
             return
         if self._stage == "begun":

@@ -27,8 +27,8 @@ from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 
 _PREFIX = "resp_"
-# The id of a response that includes the search has this second prefix, so that the response has the same output when it
-# is retrieved later.
+# Second prefix of the id of a response that includes the search. With this prefix, the response has the same output
+# when it is retrieved later.
 _SEARCH_PREFIX = "fs_"
 RESULTS = "file_search_call.results"
 MAX_RESULTS = 50

@@ -71,7 +71,7 @@ async def create(
     if body.background:
         run = await run_in_threadpool(start_run, services, caller, question, asking, claim.id if claim else None)
         return JSONResponse(build_response_object(named(run.id), body, "queued", created_at=run.created_at))
-    slot.release()  # The answer runs in its own thread.
+    slot.release()  # The answer runs in its own thread, so it needs no slot for requests.
     work = AnswerWork(request, services, caller, threads, asking)
     identifier, how = (
         asking.request.used.work.id,
@@ -114,7 +114,8 @@ def one(
 @router.post("/{response_id}/cancel")
 def cancel(response_id: ResponseId, request: Request, caller: Asker, services: ServicesDep) -> dict[str, Any]:
     """Stop the run that generates a response in the background. A response that is already finished does not change."""
-    # If there is no run to cancel, the response was generated without one or does not exist. Loading it shows which.
+    # If there is no run to cancel, the response was generated without a run or does not exist. Loading the response
+    # shows which case applies.
     with suppress(RunNotFoundError):
         services.answers.runs.cancel(caller.tenant_id, parse_response_id(response_id)[0], caller.visible_owner)
     return _load_response(request, services, caller, response_id, None)
@@ -154,7 +155,7 @@ def _reject_conflicting_fields(body: ResponseIn) -> None:
     if body.previous_response_id is not None and body.conversation is not None:
         raise BadRequestError(
             "`previous_response_id` and `conversation` cannot be combined.",
-            hint="Send only one of them.",
+            hint="Send only one of `previous_response_id` and `conversation`.",
             field_path="conversation",
         )
 

@@ -40,8 +40,7 @@ _POLICY = "; ".join(
         "form-action 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # Scripts never convert text to HTML; they create elements instead. The browser enforces this with Trusted
-        # Types.
+        # Scripts create elements, and never convert text to HTML. The browser enforces this rule with Trusted Types.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )

@@ -97,7 +97,7 @@ def authenticate_caller(
     )
     if found is None:
         raise _build_sign_in_error("The identity provider's answer is not valid here.")
-    # The token only proves who has just signed in. The session has its own expiry.
+    # The token only proves who has just signed in, so drop its expiry. The session has its own expiry.
     return replace(found, expires_at=None)
 
 

@@ -28,7 +28,9 @@ def add_to_budget(services: Services, caller: Principal, run_id: str, increase: 
         if getattr(limits, name) is None:
             raise BadRequestError(f"The run has no `{name}` limit.", hint=f"The run has these limits: {names}.")
     if not added:
-        raise BadRequestError("The request adds nothing to the budget.", hint=f"Add to one of its limits: {names}.")
+        raise BadRequestError(
+            "The request adds nothing to the budget.", hint=f"Add to one of the run's limits: {names}."
+        )
     return raise_budget(services, run, Limits(**added))
 
 

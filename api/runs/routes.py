@@ -130,7 +130,8 @@ def export(
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     if not run.has_ended:
         raise RunStateError(
-            f"The run is {run.state} and cannot be exported yet.", hint="Wait until it has ended, then download it."
+            f"The run is {run.state} and cannot be exported yet.",
+            hint="Wait until the run has ended, then download the export.",
         )
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
     events = iter_export_events(services, run, is_withheld=withheld)
@@ -183,7 +184,7 @@ async def _stream_events(
     changed, sent_at = asyncio.Event(), time.monotonic()
     with services.events.feed.watch(run.tenant_id, run.id, sse.build_change_callback(changed)):
         while services.accepting:
-            changed.clear()  # Cleared before loading, so that events logged in the meantime trigger another load.
+            changed.clear()  # Clear this before loading, so that events logged in the meantime trigger another load.
             try:
                 logged = await run_in_threadpool(
                     _load_next_events, services, await current_caller.refresh_principal(), run, last_event_number
@@ -198,7 +199,7 @@ async def _stream_events(
                 if kind == "end":
                     return
                 last_event_number, sent_at = number, time.monotonic()
-                changed.set()  # One page may not contain all new events.
+                changed.set()  # One page may not contain all new events, so load again.
             if time.monotonic() - sent_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
                 sent_at = time.monotonic()
@@ -212,7 +213,7 @@ def _load_next_events(
 
     Raises `RunNotFoundError` if the caller is no longer allowed to see the run.
     """
-    if caller.visible_owner not in (None, run.owner):  # The caller lost the `admin` scope.
+    if caller.visible_owner not in (None, run.owner):  # The caller has lost the `admin` scope, so check access again.
         services.answers.runs.load_run(run.tenant_id, run.id, caller.visible_owner)
     logged = services.answers.runs.list_events(run.tenant_id, run.id, after=last_event_number, limit=_EVENTS_PER_READ)
     withheld = bool(logged) and bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))

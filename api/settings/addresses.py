@@ -6,7 +6,8 @@ from starlette.types import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Providers assign each customer at least a network of this size (RFC 6177), so its addresses count as one client.
+# Prefix length of the network whose addresses count as one client. Providers assign each customer at least a network of
+# this size (RFC 6177).
 _IPV6_PREFIX = 64
 
 

@@ -5,7 +5,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.storage.accounts.records import TENANT_SCOPES, Scope
 
-# Only asymmetric algorithms are accepted: those in RFC 7518, section 3.1, and EdDSA from RFC 8037.
+# Signature algorithms that are accepted. They are all asymmetric: those in RFC 7518, section 3.1, and EdDSA from RFC
+# 8037.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 

@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 
-# Enough digits of a secret's digest to detect a change, but too few to find the secret by brute force.
+# Number of digits of a secret's digest in the record. They are enough to detect a change, but too few to find the
+# secret by brute force.
 _DIGEST_DIGITS = 4
 
 
@@ -36,7 +37,7 @@ def _convert_to_loggable(value: object) -> bool | int | float | str:
     if isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return _compute_digest(text) if "@" in text else text  # A URL may contain a password.
+    return _compute_digest(text) if "@" in text else text  # A URL that contains `@` may contain a password.
 
 
 def _compute_digest(secret: str) -> str:

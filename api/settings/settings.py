@@ -196,7 +196,8 @@ class Settings(
         "dollars_per_month=50 bytes=10g`. Unlimited by default.",
     )
     key_quotas: str = Field("", description="Quotas of each API key, in the same format.")
-    # The longest direct answer takes seven calls, of which six read up to 32,000 tokens each; see docs/answers.md.
+    # The longest direct answer takes seven calls, of which six calls read up to 32,000 tokens each; see
+    # docs/answers.md.
     answer_tokens: int = Field(
         200_000,
         ge=1,

@@ -128,6 +128,6 @@ def _compute_expiry_time(services: Services, body: ShareIn) -> float:
     if not now < asked <= now + most:
         raise BadRequestError(
             f"`expires_at` must be within the next {services.settings.share_days:g} days.",
-            hint="Send a time in that period, or omit it.",
+            hint="Send a time in that period, or omit `expires_at`.",
         )
     return asked

@@ -18,7 +18,7 @@ _BITS = {"fp8": 8.0, "int8": 8.0, "mxfp4": 4.25, "nvfp4": 4.5}
 _GROUPED = frozenset({"awq", "awq_marlin", "gptq", "gptq_marlin"})
 _DEFAULT_GROUP = 128
 _CACHE_BYTES = {"auto": 2.0, "bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
-# Layers of these types have a fixed-size state instead of a KV cache.
+# Types of layers with a fixed-size state instead of a KV cache.
 _LINEAR_LAYERS = frozenset({"linear_attention", "mamba"})
 _WINDOWED_LAYERS = frozenset({"sliding_attention", "chunked_attention"})
 
@@ -175,7 +175,8 @@ class _SizeCounter:
             name=self._name,
             linear=attention + dense + routed,
             other=other,
-            # The input embedding is only a lookup table, but every token is multiplied by the output head.
+            # The input embedding is not counted, because it is only a lookup table, but every token is multiplied by
+            # the output head.
             active=attention + dense + chosen + embedding,
             experts=routed,
             layers=self.layers,
@@ -272,7 +273,7 @@ class _SizeCounter:
 
     def _count_state_values(self) -> int:
         keys, values = self._compute_linear_attention_widths()
-        # The recurrent state. The convolution over queries, keys and values also stores its last inputs.
+        # Size of the recurrent state. The convolution over queries, keys and values also stores its last inputs.
         remembered = values * int(self._config["linear_key_head_dim"])
         return remembered + (2 * keys + values) * (int(self._config.get("linear_conv_kernel_dim") or 4) - 1)
 

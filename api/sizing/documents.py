@@ -8,7 +8,8 @@ from api.sizing.constants import Constants
 
 _FLOAT_BYTES = 4
 _GB = 1e9
-# The fraction of a node's memory for vectors. The rest is for the keyword index, requests and the operating system.
+# Fraction of a node's memory for vectors. The remaining memory is for the keyword index, requests and the operating
+# system.
 _VECTOR_SHARE = 0.5
 _MAX_EMBEDDED_CHUNKS = 1_000_000
 

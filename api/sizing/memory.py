@@ -16,7 +16,7 @@ from api.sizing.checkpoint import Checkpoint, CheckpointError
 from api.sizing.constants import Gpu
 
 GIB = 1024.0**3
-# vLLM allocates its cache in blocks of this many tokens.
+# Number of tokens per block of vLLM's cache.
 _BLOCK_TOKENS = 16
 
 
@@ -88,8 +88,8 @@ def plan_memory(checkpoint: Checkpoint, gpu: Gpu, options: ServerOptions) -> Mem
         )
     served = checkpoint.with_quantization(options.quantization, options.kv_cache_dtype)
     weights = served.weight_bytes / gpus
-    # Activations are the 16-bit inputs and outputs of two layers. Scores are the 32-bit logits of the next token,
-    # counted twice because they are also converted to probabilities.
+    # Memory for activations and scores. Activations are the 16-bit inputs and outputs of two layers. Scores are the
+    # 32-bit logits of the next token, counted twice because they are also converted to probabilities.
     activations = options.max_num_batched_tokens * 2 * (4 * served.hidden + 3 * served.widest / gpus)
     scores = options.max_num_seqs * served.vocabulary * 4 * 2
     running = activations + scores + gpu.context_bytes

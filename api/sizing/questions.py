@@ -7,10 +7,11 @@ from api.sizing.constants import Constants
 from api.sizing.memory import MemoryPlan
 from api.sizing.simulation import Simulation, SimulationReport, Station
 
-# With this many questions per simulation, the 95th percentile varies by only a few percent between seeds.
+# Number of questions per simulation. With this number, the 95th percentile varies by only a few percent between seeds.
 _QUESTIONS = 4_000
 _MAX_REPLICAS = 4096
-# Above this fraction of the total capacity, queues grow without bound, so such plans are not simulated.
+# Maximum fraction of the total capacity for a plan. Above this fraction, queues grow without bound, so such plans are
+# not simulated.
 _STEADY_SHARE = 0.95
 
 
@@ -138,7 +139,7 @@ def plan_question_service(
         # guard: late-answers-no-plan
         return report if report.seconds and report.seconds[0.95] <= p95_seconds else None
 
-    # Double the number of servers until there are enough, then bisect.
+    # Double the number of servers until there are enough, and then bisect.
     replicas, report = 1, simulate(1)
     while report is None:
         replicas *= 2

@@ -18,7 +18,7 @@ from api.sizing.memory import MemoryPlan
 from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_question_service
 
 PlanRow = tuple[str, int | str, str]
-# One process can serve this many questions per hour. More questions require a cluster.
+# Maximum number of questions per hour for one process. More questions require a cluster.
 _ONE_PROCESS_QUESTIONS = 3_600
 
 

@@ -84,7 +84,7 @@ class _StationQueue:
         self.waits = 0.0
         self.visits = self.refused = 0
         self.changed = 0.0
-        # Keyed by number, so that a failure can interrupt work in progress.
+        # Questions being served, keyed by number, so that a failure can interrupt their work.
         self.under_way: dict[int, _Question] = {}
 
     def advance_to(self, now: float) -> None:
@@ -145,7 +145,7 @@ class Simulation:
         self._now = self._end
         for queue in self._queues:
             queue.advance_to(self._end)
-            # Reports divide by this time, which must exclude the warm-up.
+            # Reports divide by this time, so it must exclude the warm-up.
             queue.changed = self._end - self._warm_up
         took = sorted(self._took)
         quantiles = {each: took[min(len(took) - 1, int(each * len(took)))] for each in _QUANTILES} if took else {}

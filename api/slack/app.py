@@ -171,7 +171,8 @@ class SlackApp:
                 bot_token=self._get_token(workspace),
             )
 
-        # Not a method, because slack-bolt passes arguments by name and would look for one named `self`.
+        # Return a function instead of a method, because slack-bolt passes arguments by name and would look for an
+        # argument named `self`.
         return authorize
 
     def _register_listeners(self) -> None:

@@ -19,7 +19,7 @@ _STRATEGIES = {
     "table": "Compute over tables",
     "recursive": "Work through everything",
 }
-_MAX_OPTIONS = 100  # Slack's limit on the options of a menu.
+_MAX_OPTIONS = 100  # Slack's maximum number of options in a menu.
 _ABOUT = (
     "Ask me in a channel by name, in direct messages, or with `/ask`. In a thread that I take part in, follow-ups need "
     "no name. Each answer has numbered sources with the words it rests on.\n\nIn a channel I use only what everybody "

@@ -22,8 +22,8 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _LINK = re.compile(
     r"<(?:#C[A-Z0-9]+\|([^>]*)|!(?:subteam\^[A-Z0-9]+\|)?([^>|]*)(?:\|[^>]*)?|([^>|]+)\|([^>]*)|([^>|]+))>"
 )
-# Messages written by people have one of these subtypes or none. Other messages, such as edits, joins and bot messages,
-# are not questions.
+# Subtypes of messages that people write. Messages with another subtype, such as edits, joins and bot messages, are not
+# questions.
 _PERSON_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
 _CHANGE_SUBTYPES = frozenset({"message_changed", "message_deleted"})
 _DIRECT_TYPES = frozenset({"im"})

@@ -17,7 +17,7 @@ from ingest.storage.slack.usage import LEASE_SECONDS
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 1.0
-# Leases are renewed this many times per lease period, so that one failed renewal does not lose a lease.
+# Number of renewals per lease period. With several renewals, one failed renewal does not lose the lease.
 _RENEWALS_PER_LEASE = 3
 
 Piece = TypeVar("Piece")
@@ -104,7 +104,7 @@ class LeasedWorker(Generic[Piece]):
                 await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     log.warning("lease lost, work stopped")
-            except asyncio.CancelledError:  # Another process can continue immediately.
+            except asyncio.CancelledError:  # Release the lease, so that another process can continue immediately.
                 await cancel_tasks(work, renewal)
                 await attempt.release()
                 raise

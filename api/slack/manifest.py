@@ -7,7 +7,7 @@ from typing import Any
 
 NAME = "Leadline"
 SHORTCUT = "leadline_answer"
-# The purpose of each scope. Without an optional scope, the bot skips the feature and logs the missing scope.
+# Purpose of each scope. If an optional scope is missing, the bot skips its feature and logs the missing scope.
 SCOPES = {
     "assistant:write": "to show what it is doing, and its stop button",
     "chat:write": "to answer",

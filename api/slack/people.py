@@ -15,15 +15,17 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# Without a prefix, a group created in Slack could access documents that are open to a Leadline group with this name.
+# Prefix of the names of groups from Slack. Without a prefix, a group created in Slack could access documents that are
+# open to a Leadline group with the same name.
 GROUP_PREFIX = "slack:"
 _CHANNEL_PREFIX = "slack-channel:"
-# In larger channels, members' groups are not looked up, so answers use no documents that are open only to groups.
+# Maximum number of members of a channel whose groups are looked up. In larger channels, answers use no documents that
+# are open only to groups.
 MAX_MEMBERS = 100
-# How long users and groups are cached. A user who leaves keeps access for up to this long.
+# Time for which users and groups are cached. A user who leaves a group or channel keeps access for up to this time.
 _CACHE_SECONDS = 300.0
-# How long the list of channels with files is cached. An empty list is not cached, so that the first shared file is
-# visible immediately.
+# Time for which the list of channels with files is cached. An empty list is not cached, so that the first shared file
+# is visible immediately.
 _CLOSED_CHANNELS_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 

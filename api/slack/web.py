@@ -13,15 +13,15 @@ from api.slack.errors import SlackBusyError, SlackRefusedError, SlackUnavailable
 from ingest.storage.slack.records import Workspace
 
 _TIMEOUT_SECONDS = 15
-# The longest delay after which this client retries a rate-limited call. For longer delays, it raises an error, so that
-# the work is requeued.
+# Maximum delay after which this client retries a rate-limited call. If the delay is longer, the client raises an error,
+# so that the work is requeued.
 _LONGEST_WAIT_SECONDS = 5.0
 _MAX_BUSY_TRIES = 3
 # Slack's error codes for internal failures, after which the call may or may not have been carried out.
 _SLACK_FAULTS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
-# Name suffixes of read-only methods.
+# Name suffixes of read-only Web API methods.
 _READ_METHOD_ENDINGS = frozenset({"info", "members", "replies", "history", "list", "conversations", "test"})
 _PAGE_SIZE = 200
 _MAX_PAGES = 10

@@ -19,7 +19,8 @@ REQUIRED_PARTS: Mapping[Role, tuple[str, ...]] = {
     "search": ("catalog", "search"),
     "answers": ("catalog", "search", "language_model"),
 }
-# A component that takes longer to report its state counts as unavailable, because the callers have deadlines too.
+# Maximum time for a component to report its state. If it takes longer, it counts as unavailable, because the callers
+# have deadlines too.
 _PART_SECONDS = 1.0
 _RETRY_AFTER_SECONDS = "5"
 

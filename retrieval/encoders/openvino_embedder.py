@@ -27,16 +27,17 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts
 from retrieval.errors import EncoderError
 
 DIMENSION = 384
-MAX_TOKENS = 256  # This is the model's own max_seq_length.
-# Measured on two cores, with texts sorted by length: 31,600 tokens/s with 4 texts per request, 29,900 with 1 text, and
-# 29,700 with 8 texts.
+MAX_TOKENS = 256  # The model's own max_seq_length.
+# Number of texts per inference request. With texts sorted by length, two cores encode 31,600 tokens/s with 4 texts per
+# request, 29,900 with 1 text, and 29,700 with 8 texts.
 _TEXTS_PER_REQUEST = 4
-# Texts are padded to one of 16 widths, because a compiled model caches data for every input shape.
+# Steps between the 16 widths to which texts are padded. The number of widths is small, because a compiled model caches
+# data for every input shape.
 _WIDTH_STEPS = (8, 16, 32, 64)
 _WIDTHS_PER_STEP = 8
 # The id of "the" in BERT's uncased vocabulary.
 _MOST_FREQUENT_TOKEN_ID = 1996
-# A thread with this niceness gets a tenth of the CPU time of a normal thread on the same core.
+# Niceness of the encoder's threads. Such a thread gets a tenth of the CPU time of a normal thread on the same core.
 NICENESS = 10
 
 
@@ -143,7 +144,7 @@ class _DocumentBatch:
 
     def __init__(self, size: int) -> None:
         self._vectors: NDArray[np.float32] = np.empty((size, DIMENSION), np.float32)
-        self._outstanding = 1  # This also counts the submitting thread until it has submitted all batches.
+        self._outstanding = 1  # The submitting thread counts too, until it has submitted all batches.
         self._failure: RuntimeError | None = None
         self._change = threading.Condition()
 
@@ -180,8 +181,8 @@ def _store_result(request: Any, user_data: tuple[_DocumentBatch, list[int]]) -> 
 
 def _lower_priority() -> None:
     """Lower the priority of the current thread."""
-    if sys.platform == "linux":  # On other systems, the priority would apply to the whole process.
-        # A seccomp filter may forbid this call. That only affects speed.
+    if sys.platform == "linux":  # On other systems, this call would lower the priority of the whole process.
+        # A seccomp filter may forbid this call. The thread then keeps its priority, which only affects speed.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
@@ -225,7 +226,7 @@ class OpenVinoTokenEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         core = ov.Core()
-        # Leave half of the cores for other searches, so that they do not wait until ten passages are encoded.
+        # Use only half of the cores, so that other searches need not wait until ten passages are encoded.
         threads = max(1, (os.cpu_count() or 1) // 2)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
         graph = _build_token_model(remove_attention_guards(core.read_model(str(model))))

@@ -37,7 +37,7 @@ class Encoders:
         known = ", ".join(choice.name for choice in self.choices)
         raise UnknownEncoderError(
             f"Encoder {name!r} not found.",
-            hint=f"Choose one of: {known}; or describe one as `sentence-transformers MODEL` or `URL MODEL`.",
+            hint=f"Choose one of: {known}; or describe an encoder as `sentence-transformers MODEL` or `URL MODEL`.",
         )
 
     def get_by_fingerprint(self, fingerprint: str) -> EncoderChoice:

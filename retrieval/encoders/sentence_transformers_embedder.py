@@ -11,7 +11,8 @@ from retrieval.encoders.port import DenseVector, EmbeddedTexts, normalize_vector
 from retrieval.encoders.sentence_transformers_model import INSTALL_HINT, LocatedModel
 from retrieval.errors import EncoderError
 
-# Each batch contains texts of similar length. Larger batches are not faster on a CPU; the default keeps a GPU busy.
+# Number of texts per batch, by device. The texts of a batch have similar lengths. On a CPU, larger batches are not
+# faster; on a GPU, the larger default keeps the GPU busy.
 _BATCH_SIZES = {"cpu": 16}
 _DEFAULT_BATCH_SIZE = 128
 
@@ -145,7 +146,7 @@ def _load_model(model: LocatedModel) -> Any:  # noqa: ANN401 - the library's mod
         except OSError:
             if model.is_folder:
                 raise
-            return SentenceTransformer(model.source, **options)  # This downloads the weights.
+            return SentenceTransformer(model.source, **options)  # This call downloads the weights.
     except Exception as error:  # The library and its backends may raise any exception.
         reason = " ".join(str(error).split())[:300]
         raise EncoderError(

@@ -21,7 +21,7 @@ from retrieval.evaluation.runs import EvaluationRun
 _COLUMNS = frozenset({"Question", "Source Docs", "Answer"})
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_MIN_DIGITS = 3  # Shorter numbers and years are ignored, because they occur in almost any passage.
+_MIN_DIGITS = 3  # Minimum number of digits; shorter numbers and years occur in almost any passage.
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,9 @@ class _DataLine:
         try:
             value = json.loads(self.text)
         except ValueError as error:
-            raise self.build_error(f"invalid JSON ({error})") from error
+            raise self.build_error(f"the line is not valid JSON ({error})") from error
         if not isinstance(value, dict):
-            raise self.build_error("not a JSON object")
+            raise self.build_error("the line is not a JSON object")
         return value
 
     def require_string(self, entry: Mapping[str, Any], key: str, *, default: str | None = None) -> str:
@@ -104,7 +104,7 @@ class _DataLine:
 
 def _iter_data_lines(path: Path) -> Iterator[_DataLine]:
     try:
-        # Use utf-8-sig, because some editors start a file with a byte order mark.
+        # Use utf-8-sig, because some editors write a byte order mark at the start of a file.
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for number, text in enumerate(file, start=1):
                 if text.strip():

@@ -21,7 +21,7 @@ from ingest.storage.texts.normalize import normalize
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.runs import EvaluationRun
 
-# The measures consider this many passages of each search.
+# Number of passages of each search that the measures consider.
 MAX_PASSAGES = 10
 
 
@@ -77,8 +77,8 @@ class LocatedQuestions:
         for name in named:
             if name not in documents:
                 raise EvaluationDataError(f"{source} asks about {name}, but this document was not found.")
-        # Documents without a question are skipped, because they would only take time. To make the search harder, use a
-        # larger corpus.
+        # Documents that no question refers to are skipped, because they would only take time. To make the search
+        # harder, use a larger corpus.
         self.documents: Mapping[str, Path] = MappingProxyType({name: documents[name] for name in named})
 
     def locate_answers(self, texts: Mapping[str, str]) -> dict[str, list[DocumentSpan]]:

@@ -16,7 +16,7 @@ from retrieval.evaluation.metrics import (
     reciprocal_rank,
 )
 
-# The measures consider this many documents of each ranking.
+# Number of documents of each ranking that the measures consider.
 RANKING_DEPTH = 100
 MEASURES: Mapping[str, Callable[[Sequence[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: ndcg_at_k(ranking, grades, 10),

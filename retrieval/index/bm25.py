@@ -21,27 +21,27 @@ from qdrant_edge import Bm25, Bm25Config
 from retrieval.index.languages import Language
 from retrieval.index.port import SparseVector
 
-# The mean number of terms in a chunk, without stop words. It was measured as 84 to 112 for books, abstracts and
-# encyclopaedia articles split at 1,000 characters. BM25's quality hardly changes around this value.
+# Mean number of terms in a chunk, without stop words. Books, abstracts and encyclopaedia articles that are split at
+# 1,000 characters have 84 to 112 terms per chunk, and BM25's quality hardly changes around this value.
 AVERAGE_CHUNK_TERMS = 100.0
-# An occurrence in the title, the headings or the file name counts as two occurrences in the text. On half of the
+# Weight of an occurrence in the title, the headings or the file name, relative to one in the text. On half of the
 # questions of five collections, raising this weight from 1 to 2 improved results for books, and did not change results
 # for the other collections.
 CONTEXT_WEIGHT = 2.0
-# The weight of a pair of words, relative to a single word. On the same questions, all weights from 0.1 to 0.4 give the
-# same quality.
+# Weight of a pair of words, relative to a single word. On half of the questions of five collections, all weights from
+# 0.1 to 0.4 give the same quality.
 PAIR_WEIGHT = 0.2
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)+")
-# This also allows Indian grouping: 12,34,567.
+# Matches a number with separators between its groups, including Indian grouping (12,34,567).
 _GROUPED_NUMBER = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{2,3})*,\d{3}(?![\d,])")
-# These scripts have no spaces between words, so a run of their characters is indexed as overlapping pairs.
+# Matches characters of scripts without spaces between words. A run of these characters is indexed as overlapping pairs.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )
-# The engine's word ids never have this bit set. The ids of all other terms have it set, so the two kinds cannot
-# collide.
+# Bit that is set in the ids of all terms except the engine's words, whose ids never have this bit set. Therefore, the
+# two kinds of ids cannot collide.
 _OWN_ID_BIT = 0x8000_0000
 _MAX_CACHED_WORDS = 200_000
 

@@ -10,7 +10,7 @@ import structlog
 
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 
-# A repair fails if it makes no progress for this long, because the server starts to fill a new replica within seconds.
+# If a repair makes no progress for this long, it fails, because the server starts to fill a new replica within seconds.
 # A transfer that is in progress may take any amount of time.
 _STALL_TIMEOUT_SECONDS = 120.0
 _POLL_SECONDS = 1.0

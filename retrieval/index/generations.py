@@ -163,7 +163,7 @@ def require_matching_encoders(
         raise IndexMismatchError(
             f"The index (generation {generation.id}) was built with the encoder {generation.encoder}, which this "
             "installation does not have.",
-            hint=f"Set {_ENCODER_SETTING} to it, or install the release it belongs to. Or move to another encoder: "
+            hint=f"Set {_ENCODER_SETTING} to this encoder, or install its release. Or move to another encoder: "
             f"`leadline index reembed --encoder {first}`, and then `leadline index switch`.",
         )
     if sparse_encoder.find_compatible_encoder(generation.sparse) is None:

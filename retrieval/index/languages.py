@@ -4,8 +4,8 @@ import threading
 from enum import StrEnum
 from typing import Any
 
-# The beginning of a text is enough to detect its language. Texts with fewer letters than this (tables, codes, names)
-# are too short.
+# Number of characters at the beginning of a text that are used to detect its language. A text with fewer letters than
+# the minimum (a table, codes, names) is too short to detect its language.
 SAMPLE_CHARS = 8_000
 _MIN_LETTERS = 100
 
@@ -32,7 +32,7 @@ class Language(StrEnum):
     TURKISH = "turkish"
 
 
-# ISO 639-1 codes. Norwegian has three.
+# Languages by ISO 639-1 code. Norwegian has three codes.
 _LANGUAGES_BY_CODE = {
     "ar": Language.ARABIC,
     "da": Language.DANISH,

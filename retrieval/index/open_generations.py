@@ -59,7 +59,7 @@ class OpenGenerations:
         self._sparse = sparse_encoder
         self._clock = clock
         # `_lock` is held only to look up open generations. `_opening` and `_following` are held while a model is
-        # loaded, which takes seconds. Lock order: `_following`, `_opening`, `_lock`.
+        # loaded, which takes seconds. Lock order: `_following`, then `_opening`, then `_lock`.
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._following = threading.Lock()
@@ -149,7 +149,7 @@ class OpenGenerations:
                     found.append(change(index))
                 except IndexUnavailableError:
                     self._load_live_generations()
-                    if generation_id in self._live:  # Otherwise, the generation was discarded in the meantime.
+                    if generation_id in self._live:  # If not, the generation was discarded in the meantime.
                         raise
         return found
 

@@ -10,16 +10,17 @@ from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_by
 
 # The names of a point's two vectors.
 DENSE, SPARSE = "dense", "bm25"
-# The payload fields used in filters, each of which has a keyword index.
+# Names of the payload fields that are used in filters. Each of these fields has a keyword index.
 TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "document", "version", "digest"
-# The subjects that may see the chunk. The field is absent if the whole tenant may see it.
+# Name of the payload field with the subjects that may see the chunk. The field is absent if the whole tenant may see
+# it.
 READERS = "readers"
 KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST, READERS)
-# Stored instead of an empty list of readers, because the engine treats an empty list as absent.
+# Value stored instead of an empty list of readers, because the engine treats an empty list as an absent field.
 _NOBODY = "nobody"
-# Points per write. Qdrant recommends 64 to 256.
+# Number of points per write. Qdrant recommends 64 to 256.
 BATCH_POINTS = 256
-# Points per page when scrolling.
+# Number of points per page when the points of a collection are listed.
 PAGE_POINTS = 1000
 
 

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 
-# Computing idf over one tenant's chunks makes a query up to three times as slow, so the index is checked periodically
-# for whether that is needed. The first interval applies while there is one tenant, to detect when another process first
+# Intervals at which the index is checked for whether idf must be computed over one tenant's chunks, which makes a query
+# up to three times as slow. The first interval applies while there is one tenant, to detect when another process first
 # writes for a second tenant. The second interval applies while there are several tenants, to detect when only one
-# remains.
+# tenant remains.
 RECHECK_SECONDS = 1.0
 MULTI_TENANT_RECHECK_SECONDS = 60.0
 
@@ -69,5 +69,5 @@ class SoleTenantTracker:
         if careful and len(found) < 2:
             found = frozenset(self._look(True))
         with self._lock:
-            # `look` may have missed concurrent writes.
+            # Add the tenants of concurrent writes, which `look` may have missed.
             self._tenants, self._looked = found | self._written, self._clock()

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from retrieval.index.server.qdrant_server_connection import QdrantConnection
 
 _FIRST_GENERATION = 1
-# This file marks an index that was found to be complete. An index that is recreated in its place has no mark.
+# Name of the file that marks an index that was found to be complete. If the index is recreated, the new index has no
+# such file.
 _COMPLETE_FILE = "COMPLETE"
 
 
@@ -87,13 +88,13 @@ class FolderStore:
         return IndexSize(disk_bytes=compute_shard_size(folder)) if folder.is_dir() else None
 
     def list_differences(self, generation_id: int) -> list[str]:
-        return []  # A folder has no settings.
+        return []  # A folder has no settings that could differ.
 
     def find_replicas(self, generation_id: int) -> Replicas | None:
         return None
 
     def start_replication(self, generation_id: int, new_replica: NewReplica) -> None:
-        raise IndexRefusedError("An index in the data folder has no replicas.")
+        raise IndexRefusedError("An index in the data folder cannot have replicas.")
 
     def find_owner(self, generation_id: int) -> str | None:
         return read_folder_marker(self.build_folder_path(generation_id))
@@ -132,7 +133,7 @@ class ServerStore:
             self._require_ownership(settings, owner)
         index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
         try:
-            # Read the owner again, because another installation may have created the collection concurrently.
+            # Read the owner again, because another installation may have created the collection in the meantime.
             if (owner := self.find_owner(generation_id)) is None:
                 require_known_versions(
                     index, self._installation, f"the collection {settings.collection} at {self._url}"

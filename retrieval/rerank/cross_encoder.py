@@ -11,9 +11,11 @@ from sentence_transformers import CrossEncoder
 from retrieval.errors import RerankerError, RerankerTimeoutError
 from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 
-# A chunk has about 250 tokens, and the query may use the remaining tokens.
+# Maximum number of tokens of a query and a passage together. A chunk has about 250 tokens, and the query may use the
+# remaining tokens.
 _MAX_TOKENS = 512
-# The deadline is checked between batches, and larger batches are not faster on a CPU.
+# Number of pairs per batch, by device. Batches on a CPU are small, because the deadline is checked only between
+# batches, and larger batches are not faster there.
 _BATCH_SIZES = {"cpu": 8}
 _DEFAULT_BATCH_SIZE = 64
 
@@ -44,7 +46,7 @@ class CrossEncoderReranker:
             ) from error
         if self._model.num_labels != 1:
             raise RerankerError(
-                f"{model} returns {self._model.num_labels} scores for a pair, but a reranker must return one.",
+                f"{model} returns {self._model.num_labels} scores for a pair, but a reranker must return one score.",
                 hint="Set LEADLINE_RERANKER to another model.",
             )
         self._batch = _BATCH_SIZES.get(self._model.device.type, _DEFAULT_BATCH_SIZE)

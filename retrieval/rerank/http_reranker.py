@@ -20,11 +20,13 @@ from retrieval.errors import (
 from retrieval.model_text import neutralize_tokens
 from retrieval.rerank.port import CorpusSnapshot, require_remaining_seconds
 
-# Retry only once and soon, because a user is waiting for the search. The deadline must also allow it.
+# Retry a request only once and soon, because a user is waiting for the search. The search's deadline must also allow
+# the retry.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONNECTION_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
-# The limit is generous, because some servers return the passages with the scores.
+# Maximum size of a response, in bytes. This limit is generous, because some servers return the passages with the
+# scores.
 _MAX_RESPONSE_BYTES = 16 * 1024**2
 _DETAIL_CHARS = 300
 
@@ -155,7 +157,8 @@ class HttpReranker:
             reason = f"{type(error).__name__}: {error}"
             return RerankerUnavailableError(
                 f"The reranker at {self._url} does not respond ({reason[:_DETAIL_CHARS]}).",
-                hint="Check that it is running and can be reached from this machine, or correct LEADLINE_RERANKER.",
+                hint="Check that the reranker is running and can be reached from this machine, or correct "
+                "LEADLINE_RERANKER.",
             )
         status = error.response.status_code
         detail = f"The reranker at {self._url} returned status {status}: {error}"
@@ -168,7 +171,7 @@ class HttpReranker:
 
 def _require_passage_index(index: object, passage_count: int) -> int:
     if type(index) is not int or not 0 <= index < passage_count:
-        raise ValueError(f"index {index!r} for {passage_count} passages")
+        raise ValueError(f"the index {index!r} is out of range for {passage_count} passages")
     return index
 
 

@@ -51,7 +51,7 @@ class RerankerChoice:
         return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
 
 
-# With this value of the setting, the service itself chooses a reranker.
+# Value of the setting with which the service itself chooses a reranker.
 AUTO_CHOICE = "auto"
 
 

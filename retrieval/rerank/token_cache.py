@@ -19,7 +19,7 @@ from retrieval.encoders.port import DenseVector
 from retrieval.rerank.port import CorpusSnapshot
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
-# The estimated size of an entry's key and objects, excluding its vectors.
+# Estimated size of an entry's key and objects in bytes, excluding its vectors.
 _ENTRY_BYTES = 512
 
 _Key = tuple[str, bytes]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from retrieval.index.port import ScoredChunk, sort_by_score
 from retrieval.search.requests import Fusion
 
-# This is the paper's constant, for ranks that count from 1. Qdrant counts ranks from 0, so its `k=61` equals `k=60`
-# here.
+# The constant k of reciprocal rank fusion, as in the paper, for ranks that count from 1. Qdrant counts ranks from 0, so
+# its `k=61` equals `k=60` here.
 RRF_K = 60
 # The dense retriever's weight in a convex combination. The paper finds 0.8 for most of its collections. On half of the
 # questions of five collections (tests/eval), 0.65 to 0.75 is best for questions about facts, and 0.75 to 0.8 for

@@ -16,12 +16,13 @@ from retrieval.encoders.port import DenseVector
 from retrieval.index.port import IndexedChunk, IndexReader, ScoredChunk, SearchScope, SparseVector
 from retrieval.search.visibility import Visibility
 
-# The ids of matching documents are always part of the index query if there are at most as many as the first number. If
-# there are at most as many as the second number, they become part of it only if there are not enough filtered
-# candidates, because such a query is slow.
+# Limits on the number of matching documents whose ids are part of the index query. Up to the first limit, the ids are
+# always part of the query. Up to the second limit, the ids are added only if there are not enough filtered candidates,
+# because such a query is slow.
 MAX_NAMED_DOCUMENTS = 5_000
 _MAX_NAMED_AT_LAST = 50_000
-# Over-fetch by a factor of 4, so that filtering still leaves enough hits, and by 4 again for each further attempt.
+# Factors for over-fetching. The first search fetches 4 times as many candidates, so that filtering still leaves enough
+# hits, and each further attempt fetches 4 times as many as the attempt before.
 _FIRST, _AGAIN = 4, 4
 _MAX_CANDIDATES = 10_000
 

@@ -25,7 +25,7 @@ from retrieval.search.visibility import CorpusVersions
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
 MAX_AGE_SECONDS = 600.0
-# The estimated sizes of a hit and of an entry, excluding their texts: objects, ids and scores.
+# Estimated sizes of a hit and of an entry in bytes, excluding their texts. They cover objects, ids and scores.
 _HIT_BYTES = 2_048
 _ENTRY_BYTES = 1_024
 
@@ -95,8 +95,8 @@ class CachedSearcher:
         if not self._max_bytes:
             return self.uncached.search(request)
         clock = Stopwatch()
-        # Read the version before the search, so that after a concurrent change the result may be newer than its key,
-        # but never older.
+        # Read the corpus version before the search. If the corpus changes during the search, the result may be newer
+        # than its key, but never older.
         version = self._corpus.load_corpus_version(request.tenant_id)
         # guard: query-cache-generation
         # guard: query-cache-corpus

@@ -10,7 +10,7 @@ from retrieval.errors import QueryError
 MAX_TOP_K = 200
 MAX_QUERY_CHARS = 8_000
 MAX_EXPAND_CHARS = 20_000
-# The default number of passages per document in grouped searches.
+# Default number of passages per document in grouped searches.
 DEFAULT_GROUP_SIZE = 3
 
 
@@ -98,10 +98,12 @@ def check_request(request: SearchRequest) -> None:
     if len(request.query) > MAX_QUERY_CHARS:
         raise QueryError(
             f"The query has {len(request.query):,} characters; the limit is {MAX_QUERY_CHARS:,}.",
-            hint="Shorten it, or upload the text as a document and ask about it.",
+            hint="Shorten the query, or upload the text as a document and ask about the document.",
         )
     if not request.query.isascii() and any("\ud800" <= character <= "\udfff" for character in request.query):
-        raise QueryError("The query contains an invalid character (a lone surrogate).", hint="Send it as valid UTF-8.")
+        raise QueryError(
+            "The query contains an invalid character (a lone surrogate).", hint="Send the query as valid UTF-8."
+        )
     _require_value_between("top_k", request.top_k, 1, MAX_TOP_K)
     if request.per_document is not None and request.per_document < 1:
         raise QueryError(

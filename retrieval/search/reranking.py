@@ -23,11 +23,11 @@ from retrieval.search.tenant_threads import TenantThreadPool
 
 DEFAULT_DEPTH = 50
 DEADLINE_SECONDS = 1.5
-# The maximum number of searches to rerank concurrently. Other searches wait for their tenant's turn, within their
+# Maximum number of searches that are reranked concurrently. Other searches wait for their tenant's turn, within their
 # deadlines.
 _MAX_PARALLEL = 4
-# After this many consecutive failures, the reranker is skipped for a while, so that searches do not wait for it
-# unnecessarily.
+# Number of consecutive failures after which the reranker is skipped for a while, so that searches do not wait for a
+# reranker that fails.
 _MAX_FAILURES = 3
 _SUSPENSION_SECONDS = 10.0
 
@@ -131,8 +131,8 @@ class Reranking:
         left = self._rests_until - self._clock()
         if left > 0:
             raise RerankerUnavailableError(
-                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row. It will be tried "
-                f"again in {left:.0f} s."
+                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row. The next attempt "
+                f"is in {left:.0f} s."
             )
 
     def _score_in_thread(self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None) -> Sequence[float]:
@@ -149,7 +149,8 @@ class Reranking:
                 f"The reranker {self._reranker.fingerprint} did not score {len(passages)} passages within "
                 f"{seconds * 1000:,.0f} ms."
             ) from error
-        # A reranker runs third-party code and models, which may raise any error. The search can return its hits anyway.
+        # A reranker runs third-party code and models, which may raise any error. Without the reranker, the search can
+        # still return its hits.
         except Exception as error:
             log.exception("reranker failed", model=self._reranker.fingerprint)
             raise RerankerError(f"The reranker {self._reranker.fingerprint} failed: {error!r}") from error

@@ -16,7 +16,7 @@ from ingest.storage.errors import LeadlineError
 from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest, check_request
 from retrieval.search.search import SearchPort, SearchResult
 
-# The number is limited, because each additional query requires a separate search.
+# Maximum number of queries. The number is limited, because each additional query requires a separate search.
 MAX_QUERIES = 4
 MAX_QUERY_CHARS = 1_000
 

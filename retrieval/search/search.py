@@ -208,8 +208,8 @@ class Searcher:
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
-            # Search again, because the query excluded too many or too few versions: a document was replaced during the
-            # search or since the hidden versions were last read.
+            # Search again, because the index query excluded too many or too few versions: a document was replaced
+            # during the search or since the hidden versions were last read.
             found = self._rank_and_select_hits(generation, request, filters, queries, floor, stopwatch)
         return found
 
@@ -233,7 +233,8 @@ class Searcher:
         documents = request.documents if filters is None else filters.documents
         readers = request.readers
         if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
-            # This is faster, and it is safe because the catalog is checked again before hits are returned.
+            # A search without a filter by readers is faster. It is safe, because the catalog is checked again before
+            # hits are returned.
             readers = None
         hidden, closed = self._list_hidden_versions(request), tuple(sorted(self._list_closed_collections(request)))
         return SearchScope(request.tenant_id, request.collections, documents, hidden, readers, closed)
@@ -290,8 +291,8 @@ class Searcher:
         )
         unshown, reranked = 0, None
         if self._reranking is not None and reranks:
-            # Read the version before the passages, so that after a concurrent change no cached vectors are found under
-            # the new version.
+            # Read the corpus version before the passages. If the corpus changes in the meantime, cached vectors of the
+            # old texts cannot be found under the new version.
             corpus = CorpusSnapshot(
                 request.tenant_id, self._visibility.load_corpus_version(request.tenant_id), generation.id
             )
@@ -342,7 +343,7 @@ class Searcher:
             chunk = each.chunk
             try:
                 text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-            # The text was just deleted, or was changed. The result reports changed texts.
+            # The text was just deleted or changed. The result of the search reports changed texts.
             except (KeyError, ContentChangedError):
                 continue
             passages[chunk.id] = f"{build_context_line(each.visible.title, chunk.heading_path)}\n{text}"

@@ -9,8 +9,8 @@ from typing import Protocol
 from ingest.storage.documents.catalog import VisibleVersion
 from ingest.storage.documents.filters import Conditions
 
-# Access data is cached for at most this many tenants, and for this many versions and sets of readers per tenant. A
-# version takes a few hundred bytes.
+# Maximum number of tenants whose access data is cached, and of versions and sets of readers per tenant. A version takes
+# a few hundred bytes.
 _MAX_TENANTS = 64
 _MAX_VERSIONS = 2_000
 _MAX_READERS = 1_000

@@ -32,19 +32,21 @@ _QUOTE_NOT_FOUND = "The words that the model quoted for this sentence are not in
 _COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
 _UNCITED = "This sentence cites nothing, so it could not be checked."
 _ABSENT = "This sentence cites nothing, because no passage can show what the documents do not say."
-# These make no statement: headings, bold words at the start of a paragraph or item, and sentences that introduce the
-# next lines.
+# Matches text that makes no statement: headings, bold words at the start of a paragraph or item, and sentences that
+# introduce the next lines.
 _STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
-_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # A string literal in an SQL query.
+_CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # Matches a string literal in an SQL query.
 # Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
 _PARTLY = "Supported in part: "
 _ABOUT_ALL = "This is about all of the documents, and not all of them were read."
 _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
-# Shorter quotations may occur in another passage by chance.
+# Minimum length of a long quotation, in characters and words. A shorter quotation may occur in another passage by
+# chance.
 _LONG_QUOTE_CHARS, _LONG_QUOTE_WORDS = 30, 3
 _MARKS = "\"'“”„‘’«»"
-# A quotation ends at the end of its line. A quotation of table rows ends at the last quotation mark of these rows.
+# Matches a quotation in the model's block of quotations. A quotation ends at the end of its line, and a quotation of
+# table rows ends at the last quotation mark of these rows.
 _SUPPORT = re.compile(
     rf"{_NAMED_PASSAGE}([\"“„«](?:(?!{_NAMED_PASSAGE}|</)[\s\S])*?[\"”“»][ \t]*$|\S[^\n]*$)", re.MULTILINE | re.I
 )
@@ -53,9 +55,9 @@ _SUPPORT = re.compile(
 class CheckMode(StrEnum):
     """The thoroughness of the checks on an answer."""
 
-    JUDGE = "judge"  # Find quotations, and ask a model to judge each sentence.
-    QUOTES = "quotes"  # Find quotations only.
-    OFF = "off"  # Citations refer to passages but are not verified.
+    JUDGE = "judge"  # Find the quotations, and ask a model to judge each sentence.
+    QUOTES = "quotes"  # Only find the quotations.
+    OFF = "off"  # Keep the citations, but do not verify any of them.
 
 
 def locate_citations(
@@ -128,7 +130,8 @@ def _check_sentence(
     is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
     if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
-        # The rest of the text written by a program consists of quotations from documents, so it is judged.
+        # The remaining text of an answer that a program wrote consists of quotations from documents, so a judge checks
+        # it.
         return replace(sentence, check=Check.COMPUTED, reason=_COMPUTED_FROM_VALUES if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence

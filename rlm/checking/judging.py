@@ -22,7 +22,7 @@ ASSESSMENT, COLLECTION = "assessment", "collection"
 # Maximum number of sentences in one call: the verdicts on all of them must fit in the model's output limit.
 _MAX_SENTENCES = 80
 _CONTEXT = "(context) "
-# The header row of a table is followed by a rule and does not count as a sentence.
+# Matches the header row of a table, which is followed by a rule and does not count as a sentence.
 _HEAD = re.compile(r"^[ \t]*(\|.*\w.*)$", re.MULTILINE)
 _ITEM = re.compile(r"^(?:[-*+]|\d{1,3}[.)])\s+")
 _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200

@@ -37,7 +37,8 @@ from rlm.checking.sentence_rules import (
 
 _DIGITS = rf"\d{{1,{MAX_MARKER_DIGITS}}}"
 _NUMBERS = rf"{_DIGITS}(?:\s*(?:[,;]|[-–—]|and|&)\s*(?:passages?\s+)?{_DIGITS})*"
-# `[3]`, `[3, 5]`, `[3-5]`, `[passage 3]`, and the lenticular brackets that some models prefer.
+# Matches a group of markers: `[3]`, `[3, 5]`, `[3-5]` or `[passage 3]`, also in the lenticular brackets that some
+# models prefer.
 _GROUP = re.compile(rf"[\[【](?:passages?\s+)?({_NUMBERS})[\]】]", re.IGNORECASE)
 _PARTIAL_GROUP = re.compile(r"[\[【](?:p|pa|pas|pass|passa|passag|passages?\s*)?[\d\s,;&–—\-andpsge]*", re.IGNORECASE)
 _RANGE = re.compile(rf"({_DIGITS})\s*[-–—]\s*({_DIGITS})|({_DIGITS})")
@@ -49,21 +50,21 @@ _CODE = re.compile(r"`+")
 # Two full stops after a word. Three are an ellipsis, and two without a space after them belong to a path or a range.
 _TWO_FULL_STOPS = re.compile(r"(?<=[^\W\d_])\.\.(?=\s|\Z)")
 _END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
-# Code spans, and short text between single quotation marks. Full stops inside them do not end a sentence.
+# Matches code spans, and short text between single quotation marks. Full stops inside them do not end a sentence.
 _SHORT = rf"{{1,{MAX_QUOTED_CHARS}}}"
 _VERBATIM = re.compile(rf"`[^`\n]+`|(?<!\w)'[^'\n]{_SHORT}'(?!\w)|(?<!\w)‘[^‘’\n]{_SHORT}’(?!\w)")
 _ASIDE_END = re.compile(r"[.!?][\"'”’]*\)\Z")
-# If a parenthesis is a complete sentence, it has closing punctuation.
+# Matches a parenthesis without closing punctuation. With closing punctuation, a parenthesis is a complete sentence.
 _ASIDE_WITHIN = re.compile(rf"\([^()\n]{{0,{MAX_ASIDE_CHARS}}}(?<![.!?\"'”’])\)")
 _ABBREVIATIONS = (*TITLE_ABBREVIATIONS, *REFERENCE_ABBREVIATIONS, *QUANTITY_ABBREVIATIONS, *OTHER_ABBREVIATIONS)
 _ABBREVIATION = re.compile(rf"\b(?:[A-Z]|{'|'.join(map(re.escape, _ABBREVIATIONS))})\.$")
-# Few sentences begin with a number. A full stop between a word and a number usually belongs to an abbreviation, as in
-# "sec. 4", "Jan. 5" or "Abs. 2".
+# Matches a full stop between a word and a number. Such a full stop usually belongs to an abbreviation, as in "sec. 4",
+# "Jan. 5" or "Abs. 2", because few sentences begin with a number.
 _BEFORE_NUMBER = re.compile(r"[^\W\d_]\.[ \t]+\d")
 # Matches the number of a list item such as "12. ", including items in block quotes and nested lists.
 _LIST_NUMBER = re.compile(rf"(?:\A|\n)[ \t>*-]*\d{{1,{MAX_LIST_NUMBER_DIGITS}}}\Z")
-# German ordinals are written with a full stop, and German nouns with a capital letter: "am 1. April", "im 19.
-# Jahrhundert", "bis 24. Mai".
+# Matches German words before an ordinal. German ordinals are written with a full stop, and German nouns with a capital
+# letter: "am 1. April", "im 19. Jahrhundert", "bis 24. Mai".
 _BEFORE_ORDINAL = "|".join((*ORDINAL_PREPOSITIONS, *ORDINAL_ARTICLES, *ORDINAL_QUANTIFIERS))
 _ORDINAL = re.compile(rf"\b(?:{_BEFORE_ORDINAL})(?<!I am)\s+\d{{1,{MAX_ORDINAL_DIGITS}}}\Z", re.IGNORECASE)
 _DAY = re.compile(rf"(?<!\d)\d{{1,{MAX_DAY_DIGITS}}}\Z")
@@ -144,7 +145,7 @@ class MarkedText:
         if match := _GROUP.match(text, position):
             output.append(self._renumber_markers(match[1]))
             return match.end()
-        # The text may still become a group of markers.
+        # If more text arrives, this text may still become a group of markers.
         if len(text) - position < MAX_MARKER_GROUP_CHARS and _PARTIAL_GROUP.fullmatch(text, position):
             return position
         output.append(char)
@@ -154,7 +155,7 @@ class MarkedText:
         match = _CODE.match(text, position)
         assert match is not None
         if match.end() == len(text) and not is_final:
-            return position  # More backticks may follow.
+            return position  # More backticks of this code span's mark may follow.
         if not self._code:
             self._code = match[0]
         elif self._code == match[0]:

@@ -13,15 +13,15 @@ from retrieval.search.requests import Passage
 from rlm.checking.markers import list_sentence_spans
 from rlm.checking.quotes import Span
 
-# A number with its separators counts as one word.
+# Matches a word. A number with its separators counts as one word.
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+")
-# Most inflected forms of a word share their first letters.
+# Number of first letters that identify a word's stem, because most inflected forms of a word share their first letters.
 _STEM_CHARS = 5
-# Years, days and other small numbers are too common to identify a span.
+# Matches years, days and other small numbers, which are too common to identify a span.
 _SMALL_NUMBER = re.compile(r"\d{1,2}|[12]\d{3}")
 _LINE = re.compile(r"\S[^\n]*")
 _HEADING = re.compile(r"#{1,6}\s")
-# The rule line below a table's header.
+# Matches the rule line below a table's header.
 _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+[ \t]*(?:\n|\Z)")
 _ROW_OR_SENTENCE = re.compile(r"\||.*[.!?][\"'”’)]*\Z", re.DOTALL)
 
@@ -63,7 +63,7 @@ class PassageSpans:
             spans = [span for span in spans if not _is_fragment(self._text, *span)] or spans
         self._stems = {span: extract_stems(self._text[slice(*span)]) for span in spans}
         counts = Counter(chain.from_iterable(self._stems.values()))
-        # Inverse document frequency (Robertson & Sparck Jones, 1976), as in BM25.
+        # Weights of stems: their inverse document frequency (Robertson & Sparck Jones, 1976), as in BM25.
         self._weights = {stem: log(1 + (len(spans) - n + 0.5) / (n + 0.5)) for stem, n in counts.items()}
         # guard: nearest-common-words
         self._telling = frozenset(stem for stem, n in counts.items() if 2 * n <= max(2, len(spans)))

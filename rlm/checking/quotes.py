@@ -26,7 +26,7 @@ _MAX_PARTS = 6
 _MIN_PART_CHARS = 4
 _MAX_CHAIN_STARTS = 32
 # Maximum number of combining marks on one character, as in Unicode's Stream-Safe Text Format (UAX #15). Without a
-# limit, the time to normalize a run of marks would grow with the square of its length.
+# maximum, the time to normalize a run of marks would grow with the square of its length.
 _MAX_MARKS = 30
 
 _ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
@@ -34,7 +34,7 @@ _EDGES = " .,;:!?()[]{}<>-"
 _LEFT_OUT = frozenset(
     "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
 )
-# The break in a word that continues on the next line. The pattern also matches "well-\nknown".
+# Matches the break in a word that continues on the next line. The pattern also matches the break in "well-\nknown".
 _DIVIDED_WORD = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 _NOTHING: Mapping[int, int] = MappingProxyType({})
 _DASH_LIKE = frozenset("\u2212\u2043\u2500")
@@ -59,7 +59,7 @@ class _FoldedText:
     def _is_word_boundary(self, position: int) -> bool:
         if position in (0, len(self.text)) or " " in self.text[position - 1 : position + 1]:
             return True
-        # A quotation may end at a character that folding drops, such as the apostrophe of a possessive.
+        # A quotation may end at a character that folding removes, such as the apostrophe of a possessive.
         return self.starts[position] != self.starts[position - 1] and (
             self.starts[position] != self.ends[position - 1] or not is_inside_word(self.text, position)
         )

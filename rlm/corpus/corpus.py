@@ -29,9 +29,10 @@ from rlm.requests import AnswerScope
 from rlm.untrusted import format_document_line
 
 CHARS_PER_TOKEN = 4.07
-# Text is loaded in windows of this many code points, with one read for each window. Adjacent spans share a window.
+# Number of code points in a window. Text is loaded in windows, with one read for each window, and adjacent spans share
+# a window.
 _WINDOW = 1 << 19
-# The index accepts at most this many document ids. If a subset of the corpus has more documents, hits outside the
+# Maximum number of document ids in an index query. If a subset of the corpus has more documents, hits outside the
 # subset are dropped after the search.
 _MAX_NAMED = 1_000
 

@@ -14,7 +14,8 @@ from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError,
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
-# Documents are searched in windows of this size. A match and its lookbehind may extend this far beyond the window.
+# Size of the windows in which documents are searched, and how far a match and its lookbehind may extend beyond a
+# window.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 # Maximum length of a hit's text. Paragraphs of extracted text are single lines, and nearly all are shorter.
@@ -22,8 +23,8 @@ _LINE_CHARS = 2_000
 _MATCH_CHARS = 400
 # The longest step of a search, so that a cancelled run ends soon. It is also the time limit for a single position.
 _STEP_SECONDS = 1.0
-# Timeout of the first attempt to match at one position, which is enough for most positions. The attempt holds the GIL,
-# so other threads wait.
+# Timeout of the first attempt to match at one position, which is enough for most positions. The timeout is short,
+# because the attempt holds the GIL, so other threads wait.
 _QUICK_SECONDS = 0.005
 
 
@@ -231,7 +232,7 @@ class PatternScan:
             try:
                 while self._offset < len(span):
                     yield from self._iter_window_matches(document, span)
-            except DocumentUnreadableError:  # The answer reports that the document was skipped.
+            except DocumentUnreadableError:  # The answer reports that this document was skipped.
                 self._unread.add(self._ordinal)
             self._ordinal, self._offset = self._ordinal + 1, 0
 

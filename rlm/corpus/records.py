@@ -17,7 +17,7 @@ from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, PatternError, iter_unless_cancelled, not_cancelled
 
 _WINDOW = 1 << 20
-_ROWS_READ = 50_000  # Maximum number of rows loaded at a time.
+_ROWS_READ = 50_000  # Maximum number of rows to load at a time.
 _PATTERN_SECONDS = 60.0
 
 
@@ -63,7 +63,7 @@ def split_records(
     if bool(pattern) != (method in (SplitMethod.START, SplitMethod.SEPARATOR)):
         raise ValueError(f"splitting by {method} {'does not take' if pattern else 'requires'} a pattern")
     for span in [each.handle for each in corpus.documents] if spans is None else spans:
-        with suppress(DocumentUnreadableError):  # The answer reports that the document was skipped.
+        with suppress(DocumentUnreadableError):  # The answer reports that this document was skipped.
             if method is SplitMethod.ROW:
                 yield from iter_unless_cancelled(_iter_rows(corpus, span), cancelled)
             else:

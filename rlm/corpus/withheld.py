@@ -7,7 +7,8 @@ from typing import Protocol
 
 from rlm.requests import AnswerScope
 
-# Long-running work reads many spans and notices a change after at most this delay. Each tool call checks immediately.
+# Maximum delay after which long-running work, which reads many spans, notices a changed permission. Each tool call
+# checks permissions immediately.
 RECHECK_SECONDS = 0.25
 
 

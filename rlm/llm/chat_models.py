@@ -37,20 +37,21 @@ from rlm.llm.server_habits import RequestFormat, ServerCapabilities
 
 log = structlog.get_logger(__name__)
 
-# A connection is established quickly or not at all, so this timeout is short.
+# Timeout for connecting, in seconds. It is short, because a connection is established quickly or not at all.
 _CONNECT_SECONDS = 2.0
-# For a prompt that is too long, OpenAI and our own server report an error code. vLLM reports only a message: "This
+# Signs of a prompt that is too long. OpenAI and our own server report an error code. vLLM reports only a message: "This
 # model's maximum context length is …", "The prompt (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
-# Statuses with a known meaning, from a server or from a proxy in front of it. A proxy that timed out does not know
-# whether the model is still working. A proxy that received an invalid response knows that the request arrived.
+# Statuses with a known meaning, from a server or from a proxy in front of it. If a proxy timed out, it is unknown
+# whether the model is still working. If a proxy received an invalid response, the request has reached the model's
+# server.
 _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
-# These statuses mean that the server cannot accept the request in this format. After other rejections (invalid key,
-# unknown model name), changing the request would not help.
+# Statuses that mean that the server cannot accept the request in this format. After other rejections (invalid key,
+# unknown model name), a changed request would be rejected too.
 _REFUSED_STATUSES = frozenset({400, 422})
 _THOUGHTS = ("reasoning_content", "reasoning")
 
@@ -130,7 +131,7 @@ class OpenAIChatModel(ChatOpenAI):
                     if answered:
                         raise
                     accepted = self._adapt_to_rejection(refusal, accepted, messages, kwargs)
-            # Without this check, a connection that was closed midway would look like the end of a stream.
+            # Without this check, a connection that was closed midway would look like a complete stream.
             if not ended:
                 raise LanguageModelUnavailableError(
                     "The language model's answer was interrupted.", hint="Ask again.", reached=True
@@ -179,18 +180,18 @@ def build_remote_chat_model(
     `profile.name` is the name of the model on that server.
     """
     # Without streaming, nothing arrives until the answer is complete, so the read timeout is as long as a call may
-    # take. The client sends its own timeout with each request and ignores that of the transport.
+    # take. The client sends its own timeout with each request, and ignores the transport's timeout.
     timeout = httpx2.Timeout(profile.call_seconds, connect=_CONNECT_SECONDS)
     model = OpenAIChatModel(
         base_url=base_url,
-        api_key=api_key or SecretStr("none"),  # The client requires a key; servers without keys ignore it.
+        api_key=api_key or SecretStr("none"),  # The client requires a key, but servers without keys ignore it.
         model=profile.name,
         temperature=0,
         timeout=timeout,
         max_retries=0,  # The scheduler handles retries.
         stream_usage=True,
-        stream_chunk_timeout=None,  # This replaces LangChain's own timeout with `timeout`.
-        # The HTTP client is our own, so that `aclose` can close it. Callers limit the number of connections.
+        stream_chunk_timeout=None,  # LangChain's own timeout is replaced by `timeout`.
+        # Pass our own HTTP client, so that `aclose` can close it. Callers limit the number of connections.
         http_async_client=httpx2.AsyncClient(
             transport=transport,
             timeout=timeout,
@@ -217,7 +218,7 @@ def translate_openai_errors() -> Iterator[None]:
         raise translate_error(error) from error
 
 
-# Matches addresses, hosts with a port, and keys, even if partly masked.
+# Matches addresses, hosts with a port, and keys, even if they are partly masked.
 _PRIVATE_TEXT = re.compile(
     r"\b[a-z][a-z0-9+.-]*://\S+|\b[\w.-]+:\d{2,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bsk-[\w*.-]+", re.IGNORECASE
 )
@@ -243,7 +244,7 @@ def translate_error(error: Exception) -> LanguageModelError:
         case openai.APIStatusError():
             return _translate_status_error(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
-            # Our own server may detect that the prompt is too long only after the stream has begun.
+            # Our own server may detect only after the stream has begun that the prompt is too long.
             return LanguageModelRefusedError(_extract_message(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
             return LanguageModelUnavailableError(

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# The number of tokens that the chat template adds around two messages.
+# Number of tokens that the chat template adds around two messages.
 _TEMPLATE_TOKENS = 32
 
-# Upper limit of the average number of characters per token. The second constant allows for short texts with a few long
-# tokens.
+# Maximum average number of characters per token. The second constant is the number of characters that do not count, to
+# allow for short texts with a few long tokens.
 _MAX_CHARACTERS_PER_TOKEN = 8
 _UNCOUNTED_CHARACTERS = 1_000
 
@@ -64,8 +64,8 @@ class ThoughtFilter:
         self._whole = wait_for_end
         self._passing = self._begun = is_disabled
         self._held: list[str] = []
-        self._tail = ""  # The end of the text that is held back. It may be the start of a closing tag.
-        self._opened: bool | None = None  # None until the reply has started.
+        self._tail = ""  # The end of the held text, which may be the start of a closing tag.
+        self._opened: bool | None = None  # None until the reply has started, then whether it starts with a tag.
         self.lone_closing = False
 
     def stop_filtering(self) -> None:
@@ -218,8 +218,8 @@ async def fill_completion(
 
     Raises a `LanguageModelError` for any error raised by the model class. Cancelling closes the request.
     """
-    # The import takes a third of a second, and only code that calls a model needs it, so it is not at the top of the
-    # module.
+    # Import here instead of at the top of the module, because the import takes a third of a second, and only code that
+    # calls a model needs it.
     from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 
     try:
@@ -232,7 +232,7 @@ async def fill_completion(
             completion.add_chunk(AIMessageChunk(**_extract_message_fields(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with close_generators():  # This includes the generators of an interrupted stream.
+            async with close_generators():  # Also close the generators of an interrupted stream.
                 async for chunk in chat.astream(messages, **options):
                     # guard: endless-stream
                     _require_ended_reply(completion, profile, max_tokens)
@@ -254,7 +254,7 @@ def _require_ended_reply(completion: Completion, profile: ModelProfile, max_toke
         raise LanguageModelOutputError(
             f"The server of {profile.name} was still writing after {most:,} characters, although its limit was "
             f"{max_tokens:,} tokens.",
-            hint="Check the server's log: it ignores `max_tokens`.",
+            hint="Check the server's log: the server ignores `max_tokens`.",
             cut_off=True,
         )
 
@@ -270,7 +270,7 @@ def _build_options(call: SubCall, profile: ModelProfile, salt: str, priority: Ca
     if call.schema is not None:
         options["response_format"] = build_response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": salt} if profile.cache_salt else {}
-    if profile.priority and priority:  # vLLM treats a missing priority as 0, and serves the lowest first.
+    if profile.priority and priority:  # vLLM treats a missing priority as 0, and serves the lowest priority first.
         ours["priority"] = int(priority)
     if ours:
         options["extra_body"] = {**options.get("extra_body", {}), **ours}
@@ -321,5 +321,5 @@ async def close_generators() -> AsyncIterator[None]:
     finally:
         _open_generators.reset(token)
         for generator in begun:
-            with suppress(Exception):  # The block's own errors have already been raised.
+            with suppress(Exception):  # The `with` block's own errors have already been raised.
                 await generator.aclose()

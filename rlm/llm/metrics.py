@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from ingest.storage.instrumentation import Value, record_span
 from rlm.llm.budgets import Usage
 
-# These buckets suit calls and answers, which take between a tenth of a second and an hour.
+# Histogram buckets for the duration of calls and answers, which take between a tenth of a second and an hour.
 LONG_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
 
 MODEL_CALLS = Counter("leadline_model_calls", "Requests to language models, by outcome.", ["model", "outcome"])
@@ -24,13 +24,13 @@ MODEL_SECONDS = Histogram(
     buckets=LONG_BUCKETS,
 )
 MODEL_TOKENS = Counter("leadline_model_tokens", "Tokens sent to and written by language models.", ["model", "kind"])
-# The servers of a model are numbered in the order of the settings, so that their addresses are not exposed.
+# A model's servers are numbered in the order of the settings, so that the metrics do not expose their addresses.
 SERVER_REQUESTS = Counter(
     "leadline_model_server_requests",
     "Requests to each server of a language model with several servers, by outcome.",
     ["model", "server", "outcome"],
 )
-# Only live worker processes are counted, because requests of a killed process are no longer open.
+# Only live worker processes are counted, because the requests of a killed process are no longer open.
 SERVER_OPEN = Gauge(
     "leadline_model_server_open_requests",
     "Requests of this process that are in progress on a server.",

@@ -23,11 +23,12 @@ from rlm.llm.budgets import FREE, Price
 StructuredOutput = Literal["json_schema", "json_object", "none"]
 Thinking = Literal["none", "tags", "open-ended", "unknown"]
 
-# About eighty pages. Reading them takes sixteen seconds at the default `read_speed`, and costs four cents at $1.25 per
-# million tokens. Users do not want to wait much longer for the first word, and a simple answer should not cost more.
+# Maximum number of tokens to read for an answer, which is about eighty pages. Reading them takes sixteen seconds at the
+# default `read_speed`, and costs four cents at $1.25 per million tokens. Users do not want to wait much longer for the
+# first word, and a simple answer should not cost more.
 _MAX_READING_TOKENS = 32_000
-# A few chapters. This is also the maximum text for one call of an operator: a model that labels ten chapters in one
-# reply misses single mentions, and calls run in parallel anyway.
+# Maximum number of tokens of text in one call of an operator, which is a few chapters. A model that labels ten chapters
+# in one reply misses single mentions, and calls run in parallel anyway.
 _MAX_SLICE_TOKENS = 12_000
 _BUILT_IN_FILE = Path(__file__).with_name("profiles.toml")
 
@@ -207,7 +208,7 @@ class Profiles:
                 )
             found = made._find_profile(name)
             known = {"thinking": thinking} if found is None else made._stated.get(found) or asdict(found)
-            stated = {**known, **entry, "name": name}  # Sizes that derive from other sizes are computed again.
+            stated = {**known, **entry, "name": name}  # Compute derived sizes again, from the sizes that were given.
             try:
                 profile = _PROFILE.validate_python(stated)
             except ValidationError as error:
@@ -254,7 +255,7 @@ _SETTINGS = tuple(each.name for each in fields(ModelProfile) if each.name != "na
 
 
 _LETTERS_PER_TOKEN = 3.5
-# Base64, hashes and gene sequences contain no words that are in a tokenizer's vocabulary.
+# Matches base64, hashes and gene sequences, which contain no words of a tokenizer's vocabulary.
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
 _LETTERS_PER_TOKEN_OF_A_RUN = 1.4
 _LETTERS = bytes(byte for byte in range(128) if chr(byte).isalpha())

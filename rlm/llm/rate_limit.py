@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Hashable
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
-# A timed-out call counts as this many rejected calls, because it has waited for minutes. After too many consecutive
-# failures, calls to a model are paused. Otherwise, a run of a thousand calls would wait for each of them in turn, and a
-# failing server would receive several times as many requests as those that caused the problem.
+# Number of rejected calls that a timed-out call counts as, because it has waited for minutes. After too many
+# consecutive failures, calls to a model are paused. Without the pause, a run of a thousand calls would wait for each
+# call in turn, and a failing server would receive several times as many requests as the requests that caused the
+# failure.
 _SILENT_FAILURE_WEIGHT = 12
 _REST_SECONDS = 30.0
 

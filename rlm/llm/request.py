@@ -39,18 +39,20 @@ from rlm.llm.structured_output import build_retry_call, extract_reply, require_v
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-# Maximum number of attempts if the server gives no retry delay, and the first and longest delay. The delay doubles with
-# each retry.
+# Maximum number of attempts, and the first delay and the maximum delay, if the server gives no retry delay. The delay
+# doubles with each retry.
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
-# If a server asks for a longer delay, the request is treated as rejected.
+# Maximum retry delay that a server may ask for. If a server asks for a longer delay, the request is treated as
+# rejected.
 _MAX_RETRY_AFTER_SECONDS = 60.0
-# Maximum number of retries if the server asked for them. The server chose the delay, so a retry does not overload it.
+# Maximum number of retries for which the server asked. The server chose their delay, so these retries do not overload
+# it.
 _MAX_POSTPONEMENTS = 12
 # Interval at which a call checks whether other calls of the run have returned enough budget.
 _RECHECK_SECONDS = 0.05
-# With these errors, the request was rejected or never arrived, so the model did no work for it.
+# Errors that mean that the request was rejected or never arrived, so the model did no work for it.
 _UNREAD_ERRORS = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 

@@ -37,11 +37,11 @@ log = structlog.get_logger(__name__)
 
 # Interval at which a waiting run checks whether it was cancelled.
 _POLL_SECONDS = 0.1
-# Closing connections takes milliseconds. A model that runs in a thread cannot be stopped, so it is abandoned after this
-# time.
+# Maximum time for closing connections, which takes milliseconds. A model that runs in a thread cannot be stopped, so it
+# is abandoned after this time.
 _GRACE_SECONDS = 1.0
-# When one of these resources is used up, no call fits. Tokens are not among them: if the remaining tokens do not cover
-# a large call, they may still cover a small one.
+# Resources without which no call fits in a budget. Tokens are not included: if the remaining tokens do not cover a
+# large call, they may still cover a small call.
 _NOTHING_FITS_WITHOUT = frozenset({"calls", "seconds"})
 
 
@@ -131,7 +131,9 @@ class SubCallScheduler:
         if others:
             await asyncio.wait(others, timeout=_GRACE_SECONDS)
         closed = [chat.aclose() for chat in self._closing.values()]
-        await asyncio.gather(*closed, return_exceptions=True)  # Connections that cannot be closed end with the process.
+        await asyncio.gather(
+            *closed, return_exceptions=True
+        )  # A connection that cannot be closed ends with the process.
         await self._loop.shutdown_asyncgens()
 
     def start_coroutine(
@@ -148,7 +150,7 @@ class SubCallScheduler:
             tasks[0].add_done_callback(lambda task: on_end(_get_task_error(task)))
 
         def give_up() -> None:
-            with suppress(RuntimeError):  # Closing the scheduler has already cancelled everything on the loop.
+            with suppress(RuntimeError):  # If the loop is closed, all calls on it were already cancelled.
                 self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
 
         if self._loop.is_closed():
@@ -268,7 +270,7 @@ class _CallBatch:
         self._todo = [key for key in self._positions if key not in kept]
         self._results: dict[int, SubReply | SubFailure] = {}
         self._over = _build_failure(BudgetExhaustedError("The run's time is over.", resource="seconds"))
-        # Call sizes that the budget does not cover, each with its error. Calls of the same or a larger size need not be
+        # Call sizes that the budget does not cover, each with its error. Calls of the same or a larger size are not
         # tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False

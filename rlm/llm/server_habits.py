@@ -14,7 +14,8 @@ from typing import Any
 from rlm.llm.profiles import StructuredOutput
 from rlm.llm.structured_output import describe_schema
 
-# No request works without these parameters. If an error names one of them, the server rejects its value.
+# Parameters that every request needs. If an error names one of these parameters, the server rejects its value, not the
+# parameter.
 _REQUIRED_PARAMETERS = frozenset({"model", "messages", "stream", "max_tokens"})
 _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_object", "json_object": "none"}
 

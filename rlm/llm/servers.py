@@ -120,7 +120,7 @@ class ServerPool:
         # guard: resting-server-gets-nothing
         if self._clock() < server.resting_until:
             return False
-        return not server.failures or not server.in_flight  # A failed server is retried with a single request.
+        return not server.failures or not server.in_flight  # A failed server is tested with a single request.
 
     def _select_best_server(self, servers: list[PooledServer], affinity: str) -> PooledServer:
         if not affinity:

@@ -13,18 +13,18 @@ from typing import Any
 
 from rlm.loop.literals import NUMBER, extract_digits
 
-# Position fields of results. They are never changed, because tools accept them as arguments.
+# Names of position fields in results. These fields are never changed, because tools accept them as arguments.
 _POSITION_FIELDS = frozenset({"document", "start", "end", "row", "next_cursor", "complete"})
-# These tools return records or text of the corpus. All other tools return a value for each record passed to them.
+# Tools that return records or text of the corpus. All other tools return a value for each record passed to them.
 _SOURCE_TOOLS = frozenset({"search", "grep", "outline", "records", "read"})
 _COUNT_TOOL = "count"
 _NOT_SPACE, _LETTER, _DIGIT = re.compile(r"\S"), re.compile(r"[^\W\d_]"), re.compile(r"\d")
 _NUMBER = r"\d+(?:[.,]\d+)*"
-# Matches an ISO date, or else a number. Only the year of a date is changed, so that the date stays valid.
+# Matches an ISO date or, elsewhere, a number. Only the year of a date is changed, so that the date stays valid.
 _DATE_OR_NUMBER = re.compile(rf"\b(?P<century>\d\d)(?P<rest>\d\d-\d\d-\d\d)\b|{_NUMBER}")
 # Matches a four-digit year with an adjacent day and month, in digits or in words of any language, or else a number. The
-# year may come after a day and a month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"), before
-# them ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A two-digit year comes last ("12.7.31").
+# year may come after the day and month ("12.7.2031", "12 July 2031", "July 12, 2031", "12 de julio de 2031"), before
+# the day and month ("2031-07-12", "2031. július 12."), or alone ("July 2031"). A two-digit year comes last ("12.7.31").
 _BEFORE = r"\d{1,2}[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}|\d{1,2}[^\d\n]{1,20}"
 _AFTER = r"[^\d\n]{1,3}\d{1,2}[^\d\n]{1,3}\d{1,2}(?!\d)|[^\w\n]{1,3}[^\W\d_]{3,15}[^\w\n]{1,3}\d{1,2}(?!\d)"
 _YEAR = r"[12]\d{3}"
@@ -34,8 +34,8 @@ _YEAR_OR_NUMBER = re.compile(
     r"|(?P<day>\d{1,2}[./-]\d{1,2}[./-])(?P<short>\d\d)(?![.,]?\d))"
     rf"|{_NUMBER}"
 )
-# Before a year, the day is either the only number, or a number followed by a full stop and the month. After a year, the
-# day is the last number.
+# Match the day of a date. Before a year, the day is either the only number, or a number followed by a full stop and the
+# month. After a year, the day is the last number.
 _DAY_BEFORE = re.compile(r"\A\d+(?=\.\s?\d|\D+\Z)")
 _DAY_AFTER = re.compile(r"\d+(?=\D*\Z)")
 _ALPHABET = 26
@@ -64,7 +64,8 @@ class ChangeKind(StrEnum):
     RENAMED = "other letters"
 
 
-# Each kind of copy gives all members of a group the content of one member, at this fraction of the group's length.
+# Kinds of copies. Each kind gives all members of a group the content of one member, which is at this fraction of the
+# group's length.
 _SOURCE_SHARES: Mapping[ChangeKind, float] = {
     ChangeKind.FIRST: 0.0,
     ChangeKind.QUARTER: 0.25,
@@ -279,8 +280,8 @@ def _change_line(line: str, position: int, change: Change) -> str:
         case ChangeKind.LATER | ChangeKind.EARLIER:
             return _YEAR_OR_NUMBER.sub(lambda found: _change_year_or_number(found, change), line)
         case ChangeKind.RENAMED:
-            # Make equal records different. If both groups received equally many new names, counting the names would
-            # give the same changed value for both groups.
+            # Make equal records different. If both groups received equally many new names, a count of the names would
+            # change to the same value for both groups.
             steps = 1 + position // (2 + position % 2 * 2) % (_ALPHABET - 1)
             return _LETTER.sub(lambda found: _shift_letter(found[0], steps), line)
     return line
@@ -296,7 +297,7 @@ def _change_century_or_number(match: re.Match[str], change: Change) -> str:
 
 def _change_year_or_number(match: re.Match[str], change: Change) -> str:
     is_later = change.kind is ChangeKind.LATER
-    # As with digits, the two groups get different days and years.
+    # Give the two groups different days, just as they get different digits and years.
     day = str((28 if is_later else 11) - change.parity)
     if year := match["year"]:
         return f"{_DAY_BEFORE.sub(day, match['before'])}{_select_other_year(year, change)}"

@@ -19,12 +19,12 @@ from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
 
 MAX_CELLS = 30
-# Grace period for submitting an answer that was found within the time limit. Sub-calls stop at the time limit, but code
-# that waits for them continues.
+# Grace period for submitting an answer that was found within the time limit. Sub-calls stop at the time limit, but the
+# code that waits for them continues.
 _SUBMIT_GRACE_SECONDS = 10.0
 TIME_RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
-# Purpose of calls by the root model itself, as opposed to sub-calls by the code of a cell.
+# Purpose of calls by the root model itself. Sub-calls by the code of a cell have other purposes.
 ROOT_PURPOSE = "root"
 
 Told = Callable[[Turn], None]

@@ -20,9 +20,9 @@ _HANDLE_FORMAT = "a handle is a dict with document, start and end, as returned b
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
-# A handle up to this length quotes its whole text, such as a line or a row.
+# Maximum length of a handle whose whole text is quoted, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
-# Maximum number of code points by which each end of such a handle may be extended to a sentence boundary.
+# Maximum number of code points by which each end of a short handle may be extended to a sentence boundary.
 _WIDENED_CHARS = 200
 # Number of code points to show before and after a citation.
 _AROUND_CHARS = 1_500
@@ -34,7 +34,7 @@ _DOCUMENT_CHARS = 2_000_000
 # Maximum number of characters to search for a quotation without a handle. The search covers all text that the run has
 # opened.
 _SEARCHED_CHARS = 20_000_000
-# Limit on the total number of characters to normalize (fold) for quotations without a verbatim match, per submission.
+# Maximum total number of characters to normalize (fold) per submission, for quotations without a verbatim match.
 _FOLDED_CHARS = 6_000_000
 EVIDENCE_FORMAT = (
     "evidence must be a list; each entry is a handle (a hit, a record), a handle with a quote "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
 _BUILT_IN = frozenset(dir(builtins))
-# The arguments of these calls are counts, precisions or dates, so they are not part of a sum.
+# Functions whose arguments are counts, precisions or dates, so these arguments are not part of a sum.
 _MEASURE_FUNCTIONS = frozenset({"range", "round", "date", "datetime", "timedelta", "enumerate", "zip"})
 _MIN_LONG_DIGITS = 3
 _PLAIN_NUMBER = re.compile(r"[\s\d.,_'+-]+")

@@ -47,14 +47,15 @@ from rlm.sandbox.port import CellResult, Session
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 _MAX_NOTES = 8
-# If earlier cells exceed the first fraction of the prompt's size limit, they are trimmed to the second fraction. The
-# start of the prompt then stays unchanged for several cells.
+# Fractions of the prompt's size limit. If earlier cells exceed the first fraction, they are trimmed to the second
+# fraction, so that the start of the prompt then stays unchanged for several cells.
 _HISTORY_SHARE, _TRIMMED_SHARE = 0.8, 0.4
-# Part of each budget is reserved for this many final cells, each with this many tokens of earlier cells in its prompt.
+# Number of final cells for which a part of each budget is reserved, and number of tokens of earlier cells in the prompt
+# of each final cell.
 _LAST_CELLS, _TURNS_TOKENS = 2, 8_000
-# The model is warned when these fractions of a limit have been spent.
+# Fractions of a limit. When one of these fractions has been spent, the model is warned.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
-# After these failures of a call by the root model, its next call may succeed.
+# Failures of a call by the root model after which its next call may succeed.
 _RECOVERABLE_CODES = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
 
 
@@ -189,7 +190,7 @@ class RecursiveRun:
             self._toolbox.start_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.pop_notes()
-            if survived:  # The point at which a sandbox is lost differs between attempts.
+            if survived:  # Each attempt loses a sandbox at a different point, so notes on a lost cell would differ.
                 ran = replace(ran, output=_append_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.record_shown_text(shown)

@@ -13,14 +13,14 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
 from rlm.operators.judged import JudgementSource
 
-# Maximum total length, in characters, of stored texts that were returned to code.
+# Maximum total length of the stored texts that were returned to code, in characters.
 _KEPT_CHARS = 8_000_000
-# The length of the samples used to find a text, the distance between samples, and the maximum number of texts to
-# compare. A shared passage is extended beyond its sample. If several texts contain the same sample, only the latest
+# Length of the samples that are used to find a text, distance between samples, and maximum number of texts to compare.
+# A shared passage is extended beyond its sample. If several texts contain the same sample, only the latest of these
 # texts are compared.
 _SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
-# Texts shorter than a sample are searched for as a whole. These are the maximum number of such texts, and their minimum
-# length, because even shorter texts would be found everywhere.
+# Maximum number and minimum length of stored texts that are shorter than a sample. Such a text is searched for as a
+# whole. Even shorter texts are not stored, because they would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
 
 

@@ -22,24 +22,24 @@ from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_str
 from rlm.loop.literals import NUMBER, extract_digits, extract_number_contexts, extract_numbers, raise_bounds
 from rlm.sandbox.port import Sandbox, Tool, ToolError
 
-# Maximum number of values in recorded results, which take about 100 MB. A string counts as one value per 64 characters.
+# Maximum number of values in recorded results (about 100 MB), and number of characters of a string that count as one
+# value.
 _MOST_VALUES, _TEXT_CHARS = 1_000_000, 64
-# Time limit for all replays of one answer. Sentences that have not changed by then are not reported as computed.
+# Time limit for all replays of one answer. If a sentence has not changed by then, it is not reported as computed.
 _MAX_SECONDS = 30.0
 _TIMEOUT_REASON = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
 _SUBMITTING_TOOLS = frozenset({"submit", "draft"})
-# The results of these tools are records, passages or pairs. All other tools return a value for each record passed to
-# them.
+# Tools whose results are records, passages or pairs. All other tools return a value for each record passed to them.
 _RETURNING_RECORDS = frozenset({"search", "grep", "outline", "records", "count", "pairs"})
-# A number with at least this many digits is always treated as a claim, wherever it occurs.
+# Minimum number of digits with which a number is always treated as a claim, wherever it occurs.
 _MIN_LONG_DIGITS = 3
 _VALUE = re.compile(r"[1-9]")
 _ITEM = re.compile(r"[-*|]|\d+[.)]\s")
-# Maximum number of reported doubts about an answer, and maximum length of a quoted sentence in characters.
+# Maximum number of reported doubts about an answer, and maximum length of a sentence quoted in a doubt, in characters.
 _MOST_REASONS, _MOST_CHARS = 3, 80
 
-# The first pairs of sides, this many, change the number of records. Each later pair includes all changes of the pair
-# before it.
+# Number of pairs of sides, from the start, that change the number of records. Each later pair includes all changes of
+# the pair before it.
 _COUNT_PAIRS = 2
 _UNCHANGED, _EMPTY = Change(ChangeKind.NONE), Change(ChangeKind.EMPTY)
 _GROUP_CHANGES = (
@@ -61,7 +61,7 @@ _GROUP_CHANGES = (
     ),
 )
 # Changes that affect all numbers at once. For each quarter of the records, two more changes clear or overwrite all
-# other records.
+# records outside the quarter.
 _CHANGES_OF_ALL = tuple(map(Change, (ChangeKind.RAISED, ChangeKind.LOWERED, ChangeKind.LATER, ChangeKind.EARLIER)))
 _QUARTER_CHANGES = tuple(
     tuple(Change(kind, spared=quarter) for kind in (ChangeKind.BLANK, ChangeKind.COPIED)) for quarter in range(4)
@@ -241,8 +241,8 @@ class ReplayChecker:
         if any(claims_by_sentence.values()):
             for change in _CHANGES_OF_ALL:
                 self._find_changed_answer(change)
-        # Describe the doubts first, because the second check runs the cells again, and a doubt states how many times
-        # they were run before.
+        # Describe the doubts first. The second check runs the cells again, and a doubt states how many times the cells
+        # were run before that check.
         first = {
             sentence: [(self._describe_doubt(claim, sides), claim) for claim in claims]
             for sentence, claims in claims_by_sentence.items()
@@ -293,7 +293,7 @@ class ReplayChecker:
         if doubt := self._describe_movement_doubt(claim, sides):
             return doubt
         others = list(self._iter_replacements(claim, self._answers))
-        # If a number takes only one other value for all changes, the code chooses between hard-coded numbers.
+        # If a number takes only one other value for all changes, the code chooses between two hard-coded numbers.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
             return "took only one other value, no matter how the text it read was changed"
         if self._is_unchanged_without_results(claim):
@@ -452,7 +452,7 @@ class ReplayChecker:
                 session.close()
         try:
             return _split_sentences(self.render(handed_in[-1])) if handed_in else None
-        except ToolError:  # The submitted value is empty, or JSON cannot represent it.
+        except ToolError:  # The submitted value is empty, or cannot be represented in JSON.
             return None
 
 
@@ -464,7 +464,7 @@ class _RepeatedTool:
 
     def __init__(self, name: str, calls: _ToolCalls, change: Change) -> None:
         self._name, self._calls, self._change = name, calls, change
-        # If each call reads one string, the results are changed together, like a list of strings.
+        # If each call reads one string, the results of all calls are changed together, like a list of strings.
         self._results = copy_strings(calls.results, change)
         self._called = 0
         self._lists: dict[int, list[object]] = {}

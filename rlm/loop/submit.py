@@ -21,8 +21,8 @@ from rlm.loop.read_log import ReadLog
 from rlm.loop.replay import ReplayResult
 from rlm.sandbox.port import ToolError
 
-# Maximum number of times an answer is sent back for the same kind of formatting error. After that, it is accepted as
-# is.
+# Maximum number of times that an answer is sent back for the same kind of formatting error. After that, the answer is
+# accepted unchanged.
 _MAX_SENT_BACK = 2
 _NOT_FOUND_ANSWER = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
@@ -99,8 +99,8 @@ class Submissions:
     def store_sub_run_answer(self, question: str, submission: Submission) -> None:
         """Store the answer of a sub-run, for the case that the top-level run finds nothing better."""
         if submission.found:
-            # Withdraw the claim that the answer was computed, because confirming it would require the cells of the
-            # sub-run.
+            # Withdraw the claim that the answer was computed, because only the cells of the sub-run could confirm this
+            # claim.
             self._store_draft(replace(submission, part=submission.part or question, computed=False, how=""))
 
     def apply_replay(self, replay_result: ReplayResult) -> None:
@@ -199,7 +199,7 @@ class Submissions:
             if 0 < number <= len(entries):
                 named.add(number)
                 return renumbered.get(number)
-            if number <= MAX_EVIDENCE:  # A greater number is not a marker, but text in brackets, such as a year.
+            if number <= MAX_EVIDENCE:  # A greater number in brackets is not a marker but text, such as a year.
                 strange[number] = None
             return number
 

@@ -24,17 +24,18 @@ from rlm.operators.packing import OperatorProgress, RecordResults
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
-# Unit vectors of different sentences differ little, so the penalty must allow large weights; see
-# `tests/eval/classification`.
+# Penalty on a classifier's weights. Unit vectors of different sentences differ little, so the penalty must allow large
+# weights; see `tests/eval/classification`.
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
-# With fewer records, it is not clear how often a classifier agrees with the model.
+# Minimum number of records above a threshold. With fewer records, it is not clear how often a classifier agrees with
+# the model.
 _MIN_SURE = 30
 _BLOCK = 4096  # Number of records embedded between checks for cancellation.
-# Returns a model's labels for the records with these numbers.
+# A function that returns a model's labels for the records with the given numbers.
 Read = Callable[[Sequence[int]], Generator[OperatorProgress, None, RecordResults]]
-# Returns one row for each of the records with these numbers.
+# A function that returns a matrix with one row for each of the records with the given numbers.
 Embed = Callable[[Sequence[int]], Matrix]
 
 
@@ -301,7 +302,7 @@ def _compute_uncertainty(
     for at, name in enumerate(labels):
         off = weights * ((wanted == at).astype(np.float64) - (said == at))
         shift[name] = inferred_count * float(off.mean())
-        # This assumes one more disagreement than was observed, because no sample proves that there are none.
+        # Assume one more disagreement than was observed, because no sample proves that there are no disagreements.
         spread = max(float(off.var()), float(weights.mean()) ** 2 / (len(off) + 1))
         half_width[name] = compute_margin_of_error(spread, len(off), inferred_count)
     return CountUncertainty(fitted_sample.threshold.agreement, shift, half_width)

@@ -18,7 +18,7 @@ class JudgementSource(StrEnum):
 
     MODEL = "model"
     CLASSIFIER = "classifier"
-    NOBODY = "nobody"  # The call failed, or the budget did not cover it.
+    NOBODY = "nobody"  # The call for this record failed, or the budget did not cover it.
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ from rlm.operators.tasks import (
 )
 from rlm.requests import AnswerOptions
 
-# A cancelled run waits for at most this many texts to be embedded. This takes about a second on two cores.
+# Maximum number of texts that are embedded before the run checks for cancellation. Embedding them takes about a second
+# on two cores.
 _EMBED_BATCH = 128
 Result = TypeVar("Result")
 Working = Generator[OperatorProgress, None, Result]

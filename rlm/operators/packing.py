@@ -22,14 +22,14 @@ _OVERHEAD_TOKENS = 8
 # Factor by which a retry raises the output limit.
 _MORE_ROOM = 4
 _RETRYABLE_CODES = frozenset({"language_model_output", "context_too_long"})
-# Notes on the parts of a record may themselves be too long, and are then read in parts again. This is the maximum
-# number of such passes.
+# Maximum number of passes over one record. If the notes on the parts of a record are themselves too long, the notes are
+# read in parts again.
 _MAX_PASSES = 3
-# Overlap of adjacent parts of a long record, as a fraction of a part. It makes every sentence complete in at least one
-# part.
+# Overlap of adjacent parts of a long record, as a fraction of a part. With an overlap, every sentence is complete in at
+# least one part.
 _OVERLAP = 0.05
 
-# Returns the texts of the records with the given numbers, in the order requested.
+# A function that returns the texts of the records with the given numbers, in the order of these numbers.
 Texts = Callable[[Sequence[int]], Iterator[str]]
 
 

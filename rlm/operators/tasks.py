@@ -62,7 +62,7 @@ _QUOTING = """
 Give two things for each number. "words" are the words of the record that support the answer: the one sentence or
 clause that says it, copied exactly, with its heading only if it says nothing without it; null if the answer depends
 on what the record does not say. "answer" is what was asked for above."""
-# Token limits of replies. If a reply does not fit, it is requested again with a larger limit.
+# Token limits of replies. If a reply exceeds its limit, it is requested again with a larger limit.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
 _TOKENS_PER_NOTE = 300
@@ -153,7 +153,7 @@ class ClassifyTask:
     def parse_result(self, value: object) -> object | None:
         if value in self.labels:
             return value
-        # The label as shown to the model.
+        # Compare with each label as it was shown to the model.
         return next((label for label in self.labels if neutralize_tokens(label) == value), None)
 
 

@@ -44,7 +44,7 @@ class AttemptAccount:
     def __init__(self, earlier_spending: RunSpending) -> None:
         self._rest = Usage(earlier_spending.calls, earlier_spending.prompt_tokens, earlier_spending.completion_tokens)
         self._rest_charged = False
-        self._known = Usage()  # Charged, or logged by this attempt.
+        self._known = Usage()  # Usage that was charged, or that this attempt logged.
         self._lock = threading.Lock()
 
     def charge_replayed(self, usage: Usage, budget: Budget, price: Price | None) -> None:
@@ -88,7 +88,8 @@ class AttemptAccount:
         )
 
 
-# Each loss occurs in a separate attempt, a few seconds after the previous loss.
+# Number of losses after which a call counts as often lost. Each loss occurs in a separate attempt, a few seconds after
+# the previous loss.
 _MIN_LOSSES = 3
 
 

@@ -47,7 +47,8 @@ from rlm.runs.port import Durability, Log
 from rlm.runs.raises import BudgetRaises, is_budget_reached
 from rlm.strategy import Search
 
-# Pieces of a reply arrive many times a second; the log receives one per interval.
+# Interval at which pieces of a reply are logged. Pieces arrive many times a second, so each log entry combines the
+# pieces of one interval.
 _PIECE_SECONDS = 1.0
 
 
@@ -77,8 +78,8 @@ class DraftPieces:
         return RunLogEntry(f"draft:{self._attempt}:{begin}", "draft", {"from": begin, "text": self._text[begin:]})
 
 
-# The same call would fail again with these codes, so the failures are logged: code that handled one will handle it
-# again.
+# Error codes with which the same call would fail again. These failures are logged, so that code that handled a failure
+# handles it again after a resume.
 _LASTING_CODES = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
@@ -233,13 +234,13 @@ class DurableRun(Durability):
     def close(self) -> None:
         """Log the spending that was lost when the attempt was interrupted, and stop. Never raises an error."""
         if self._budget is not None and (usage := self._spending.compute_unlogged_usage(self._budget)) != Usage():
-            with suppress(Exception):  # The run may have ended, or may belong to another worker.
+            with suppress(Exception):  # The run may have ended, or may belong to another worker now.
                 self._writer.add_entries(
                     build_interrupted_usage_entry(f"given-up:{self._run.events}", usage, self._price)
                 )
         if not self._writer.close() and self._budget is not None:
             spent = self._budget.spending
-            with suppress(Exception):  # The catalog is unavailable.
+            with suppress(Exception):  # The catalog may be unavailable.
                 self._log.record_spending(spent.usage, spent.dollars)
 
 

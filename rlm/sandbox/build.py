@@ -17,8 +17,8 @@ from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxIsolation, SandboxL
 
 _MOUNT_PATH = "/monty"
 _START_SECONDS = 20
-# The interpreter's own limit covers only its heap. Code, stacks and the messages between the two processes need more
-# memory.
+# Factor by which the interpreter's own limit is multiplied to limit the address space. The interpreter's limit covers
+# only its heap. Code, stacks and the messages between the two processes need more memory.
 _ADDRESS_SPACE_FACTOR = 2
 _ADDRESS_SPACE_BASE = 1024**3
 _CPU_SECONDS = 3_600
@@ -63,7 +63,7 @@ def _build_command(interpreter: Path) -> list[str]:
     if bubblewrap is None:
         raise SandboxUnavailableError(
             "LEADLINE_SANDBOX is `bubblewrap`, but bubblewrap is not installed on this machine.",
-            hint="Install it (Debian: `apt install bubblewrap`), or set LEADLINE_SANDBOX=plain.",
+            hint="Install bubblewrap (Debian: `apt install bubblewrap`), or set LEADLINE_SANDBOX=plain.",
         )
     return [
         bubblewrap,

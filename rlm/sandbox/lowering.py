@@ -17,13 +17,14 @@ _YIELD_LIST = "_ll_yielded"
 _CONSUMERS = frozenset(
     ("sum", "any", "all", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict", "Counter", "enumerate")
 )
-# The interpreter's own `map` and `filter` cannot call tools, and its `round(2.675, 2)` is 2.68.
+# Built-in functions that are replaced by our own. The interpreter's own `map` and `filter` cannot call tools, and its
+# `round(2.675, 2)` is 2.68.
 _REPLACEMENTS = {"exit": "_ll_exit", "quit": "_ll_exit", "map": "_ll_map", "filter": "_ll_filter", "round": "_ll_round"}
 _parsing = threading.Lock()
 PRELUDE = "_prelude"
 _SHIMS = "rlm.sandbox.shims"
-# Methods of built-in types that are often passed as functions. The interpreter can call these methods but cannot
-# reference them.
+# Methods of built-in types that are often passed as functions. The interpreter can call these methods, but code cannot
+# refer to them without a call.
 _METHOD_NAMES = """
 strip lstrip rstrip lower upper title capitalize casefold swapcase split rsplit splitlines startswith endswith replace
 find rfind index count join isdigit isalpha isalnum isspace isupper islower isnumeric zfill encode decode get append
@@ -56,7 +57,7 @@ def lower_code(code: str) -> LoweredCode:
         if ast.dump(tree) == before:
             return LoweredCode(code)
         return LoweredCode(ast.unparse(ast.fix_missing_locations(tree)), frozenset(imports.shims))
-    except RecursionError as error:  # The passes recurse more deeply than the parser did.
+    except RecursionError as error:  # The lowering passes recurse more deeply than the parser did.
         raise ValueError(_TOO_DEEP) from error
 
 
@@ -70,8 +71,8 @@ def parse_code(code: str) -> ast.Module:
     if _compute_bracket_depth(code) > _MAX_BRACKET_DEPTH:
         raise ValueError(_TOO_DEEP)
     try:
-        # While parsing, Python warns about escapes such as "\d". Warning filters are shared by the whole process, so a
-        # lock is needed.
+        # While parsing, Python warns about escapes such as "\d". All threads share the warning filters, so a lock is
+        # needed to change the filters.
         with _parsing, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(code)

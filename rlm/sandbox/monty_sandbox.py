@@ -62,7 +62,7 @@ class MontySandbox:
                     "max_recursion_depth": self._limits.recursion_depth,
                     "max_suspensions": self._limits.calls,
                 },
-                # Code in the sandbox cannot sleep, and its random numbers repeat, so that a run can be replayed.
+                # Disable sleeping, and make random numbers repeat, so that a run can be replayed.
                 os_policy={"sleep": "zero", "random_start": {"seed": 0}},
                 script_name="cell.py",
             )
@@ -110,7 +110,7 @@ class MontyReplSession:
         self._loaded: set[str] = set()
         self._killer = WorkerKiller(session.worker_pid)
         self._load_shims({PRELUDE})
-        # Tools are bound to their names, so that code can pass them on like any function.
+        # Bind tools to their names as values, so that code can pass tools on like any function.
         self._session.feed_run("None", inputs={name: _build_tool_placeholder(name) for name in tools.list_tool_names()})
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> CellResult:
@@ -192,8 +192,7 @@ class MontyReplSession:
         snapshot: Any = self._session.feed_start(code, print_callback=lambda _, text: output.write(text))
         while not isinstance(snapshot, MontyComplete):
             if cancelled():
-                # The cell is not resumed, because resuming it with an exception would allow the code to catch that
-                # exception.
+                # Do not resume the cell with an exception, because the code could catch that exception.
                 raise RunCancelledError("The run was cancelled.")
             snapshot = self._answer_snapshot(snapshot)
 
@@ -231,7 +230,7 @@ class WorkerKiller:
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None
-        self._lock = threading.Lock()  # A closed descriptor's number may be reused for another worker.
+        self._lock = threading.Lock()  # Needed because a closed descriptor's number may be reused for another worker.
 
     @contextmanager
     def watch_cancellation(self, cancelled: Callable[[], bool]) -> Iterator[None]:
@@ -294,7 +293,7 @@ class ToolTable:
             return RuntimeError(f"{name}: {error}")
         except LeadlineError:
             raise
-        except Exception:  # The code must not learn internal details of the host.
+        except Exception:  # The code must not learn internal details of the host from an error.
             log.exception("tool_failed", tool=name)
             return RuntimeError(f"{name} failed")
         if not is_plain_value(result):

@@ -99,8 +99,8 @@ def find_hint(error: str, *, tool_names: Iterable[str] = ()) -> str:
 
 _SHOWING = "_ll_show("
 _CARETS = re.compile(r" *~+")
-# The text may be anything that the code raised. If it is longer than this, only its beginning and end are searched,
-# each in linear time.
+# Maximum length of a text that is searched as a whole. The text may be anything that the code raised. If the text is
+# longer, only its beginning and end are searched, each in linear time.
 _MAX_SEARCHED_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 

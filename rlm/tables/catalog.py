@@ -43,15 +43,16 @@ DOCUMENTS, SECTIONS = "documents", "sections"
 MAX_DESCRIBED = 30
 # Number of passages to search for, to find the tables that a question may be about.
 _LOOKUP_PASSAGES = 50
-_FEW_TABLES = 3  # If there are at most this many tables, all are described, so their order does not matter.
-# This constant is smaller than for passages, because rankings of tables are short, so the first rank must count far
-# more than the others.
+_FEW_TABLES = 3  # Maximum number of tables that are all described, so that their order is irrelevant.
+# The constant k of reciprocal rank fusion for tables. It is smaller than for passages, because rankings of tables are
+# short, so the first rank must count far more than the others.
 _RRF_K = 10
 _CHARS_PER_TOKEN = 4
 _MAX_ATTRIBUTES = 60
 _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
 _TITLE_CHARS = 80
-# A merged table may consist of thousands of tables, so at most this many of them are used for profiles and captions.
+# Maximum number of tables of a merged table that are used for its profile and its caption. A merged table may consist
+# of thousands of tables.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
 # Number of documents to examine when finding out whether a corpus has headings.
 _SAMPLED_DOCUMENTS = 10
@@ -313,7 +314,7 @@ def build_section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
 def iter_sections(corpus: Corpus) -> Iterator[Section]:
     """Yield the sections of all documents, in reading order."""
     for document in corpus.documents:
-        with suppress(DocumentUnreadableError):  # The answer reports that the document was skipped.
+        with suppress(DocumentUnreadableError):  # The answer reports that this document was skipped.
             yield from list_sections(corpus, document.handle)
 
 
@@ -466,7 +467,7 @@ def _iter_sections_tables(corpus: Corpus) -> Iterator[TableInScope]:
 def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
     try:
         return any(chunk.heading_path for chunk in corpus.load_text_map(document).chunks)
-    except DocumentUnreadableError:  # The answer reports that the document was skipped.
+    except DocumentUnreadableError:  # The answer reports that this document was skipped.
         return False
 
 

@@ -13,24 +13,24 @@ from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_t
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
 from rlm.untrusted import to_one_line
 
-# Maximum number of characters for tables in a prompt. Models that can read a lot get more. If there are many tables,
-# the first fraction limits the part for columns, and the second fraction limits the values and rows of a single table.
+# Maximum number of characters for tables in a prompt. Models with a large context window get more. If there are many
+# tables, the first fraction limits the share of the columns, and the second fraction limits the share of the values and
+# rows of one table.
 DESCRIBED_CHARS = 12_000
 _SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
 _NAMED_CHARS = 2_000
 _MAX_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
-# The first number is how many examples are shown for values that occur only once, if there are more values than the
-# second number.
+# Number of examples that are shown for values that occur only once, if a column has more values than the second number.
 _EXAMPLES, _MOST_NAMES = 3, 24
-_BRIEF_CHARS = 120  # Longer captions are truncated to their last characters.
-# The maximum number of characters for the values of all columns of a table, and the minimum for one column.
+_BRIEF_CHARS = 120  # Maximum length of a caption; a longer caption is truncated to its last characters.
+# Maximum number of characters for the values of all columns of a table, and minimum number for one column.
 _VALUES_CHARS, _FEWEST_VALUES_CHARS = 4_000, 80
-# If not all values are shown, the most common values get this fraction of the characters, and the rarest values get the
+# Fraction of the characters for the most common values, if not all values are shown. The rarest values get the
 # remaining characters.
 _SHARE_OF_COMMON = 2 / 3
-# The maximum number of characters for all cells of a row, and the minimum for one cell.
+# Maximum number of characters for all cells of a row, and minimum number for one cell.
 _ROW_CHARS, _FEWEST_CELL_CHARS = 1_600, 16
 _FRAME_CHARS = len("  columns:  and 1,000 more") + 2 * len("\n")
 _EMPTY = "(empty)"
@@ -256,7 +256,7 @@ def _render_profile(profile: ColumnProfile, row_count: int, max_chars: int) -> s
             "empty" if profile.empty == row_count else f"{profile.empty:,} empty ({profile.empty / row_count:.0%})"
         )
     different = f"{'' if profile.is_exact else 'about '}{profile.distinct:,} different" if profile.distinct else ""
-    # For numbers or dates that hardly ever repeat, a range is more informative than a list. Long texts have no useful
+    # If numbers or dates hardly ever repeat, their range is more informative than a list. Long texts have no useful
     # range.
     repeats = profile.distinct is None or 2 * profile.distinct <= row_count - profile.empty
     if profile.smallest is not None and not (profile.has_all_values and repeats):

@@ -12,10 +12,10 @@ from rlm.tables.render import MAX_SHOWN_ROWS
 from rlm.tables.sql import SqlResult
 from rlm.tables.working import PlanRun, RowReading
 
-# Maximum number of cited rows. `rows_behind` lists all rows behind an answer, without this limit.
+# Maximum number of cited rows. `rows_behind` lists all rows behind an answer, without this maximum.
 _MAX_CITED = 50
-# A sentence or result row with at most this many records has the markers of all of them. The second number applies to
-# documents read by a model. With more records, only the first few markers are shown.
+# Maximum number of records for which a sentence or result row has all markers. The second number applies to documents
+# that a model read. If there are more records, only the first few markers are shown.
 _MOST_MARKERS, _MOST_MARKERS_READ = 5, 20
 _FEW_MARKERS = 3
 

@@ -31,11 +31,12 @@ from rlm.tables.catalog import (
 from rlm.tables.searched import build_name_line
 from rlm.tables.sql import SqlTable, build_rows_select
 
-# Columns added to a table, such as judged columns, keyed by name. Each has a type, and a value for each row.
+# Columns added to a table, such as judged columns, keyed by name. Each column has a type, and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
 Cells = tuple[object, ...]
 _ROWS_AT_ONCE = 5_000
-# In a merged table, a column has the widest of its types in the original tables.
+# Column types of the SQL engine. If the types of a column differ between the original tables of a merged table, the
+# merged column has the widest of these types.
 _TYPES = {
     ColumnType.TEXT: "VARCHAR",
     ColumnType.INTEGER: "HUGEINT",
@@ -44,9 +45,9 @@ _TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-# The number of rows whose texts are loaded to estimate the length of all rows.
+# Number of rows whose texts are loaded to estimate the length of all rows.
 _ESTIMATE_SAMPLE_ROWS = 20
-# A citation of a whole document or section quotes at most this many of its first characters.
+# Maximum number of characters that a citation of a whole document or section quotes.
 _QUOTED_CHARS = 1_000
 _ROW_REFERENCE = re.compile(r"\brows? \d+(?: to \d+)?$")
 

@@ -176,7 +176,7 @@ _PLAN_PROPERTIES: Mapping[str, object] = {
     "answer": {"type": "string"},
 }
 PLAN_SCHEMA: Mapping[str, object] = build_closed_object(_PLAN_PROPERTIES)
-# The schema of a plan whose author may first request more details about some tables.
+# Schema of a plan whose author may first request more details about some tables.
 LOOKING_SCHEMA: Mapping[str, object] = build_closed_object(
     {"show": {"type": "array", "items": {"type": "string"}}, **_PLAN_PROPERTIES}
 )
@@ -234,7 +234,7 @@ def parse_plan(reply: str, tables: TablesInScope, *, is_repaired: bool = False) 
         columns = tuple(map(_parse_semantic_column, value["semantic_columns"]))
         texts = [str(value[name]).strip() for name in ("sql", "rows_sql", "answer")]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TablePlanError("It does not follow the JSON schema.") from error
+        raise TablePlanError("The reply does not follow the JSON schema.") from error
     if is_repaired:
         columns = tuple(each for each in columns if not _is_existing_column(each, tables))
     if any(len(text) > _MAX_TEXT_CHARS for text in texts):
@@ -242,9 +242,9 @@ def parse_plan(reply: str, tables: TablesInScope, *, is_repaired: bool = False) 
     sql, rows_sql = (text.rstrip("; \n\t") for text in texts[:2])
     plan = TablePlan(columns, sql, rows_sql, texts[2], str(value.get("language", "")).strip())
     if not plan.sql and not plan.answer:
-        raise TablePlanError('It has neither "sql" nor an "answer" that says what is missing.')
+        raise TablePlanError('The plan has neither "sql" nor an "answer" that says what is missing.')
     if len(columns) > _MAX_SEMANTIC_COLUMNS:
-        raise TablePlanError(f"It has more than {_MAX_SEMANTIC_COLUMNS} semantic columns.")
+        raise TablePlanError(f"The plan has more than {_MAX_SEMANTIC_COLUMNS} semantic columns.")
     _require_valid_columns(columns, tables)
     return plan
 

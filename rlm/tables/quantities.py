@@ -9,7 +9,7 @@ from typing import Any
 
 from rlm.tables.sql_syntax import Node
 
-# The values of these aggregates are always quantities, whatever their arguments are.
+# Aggregate functions whose values are always quantities, whatever their arguments are.
 _COUNT_FUNCTIONS = frozenset({"count", "count_star", "count_if", "countif", "approx_count_distinct"})
 _SUM_FUNCTIONS = frozenset({"sum", "sum_no_overflow", "fsum", "sumkahan", "kahan_sum"})
 _ARITHMETIC, _PASSING = frozenset("+-*/"), frozenset({"OPERATOR_CAST", "OPERATOR_COALESCE"})

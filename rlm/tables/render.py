@@ -21,7 +21,7 @@ MAX_SHOWN_ROWS = 20
 _MAX_LISTED = 20
 _CELL_CHARS = 300
 _MAX_DIGITS = 400
-_PLAIN_FLOATS = 1e15  # Floats of at least this size are formatted with an exponent.
+_PLAIN_FLOATS = 1e15  # Minimum size of floats that are formatted with an exponent.
 _MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
@@ -241,7 +241,7 @@ def _format_figure(value: object, decimal_places: int, has_separators: bool, loc
 
 def _format_number(value: int | Decimal, decimal_places: int, locale: Locale, *, has_separators: bool = True) -> str:
     pattern = ("#,##0" if has_separators else "0") + f".{'0' * decimal_places}" * bool(decimal_places)
-    with localcontext(prec=_MAX_DIGITS):  # The library raises an error for more than 28 digits.
+    with localcontext(prec=_MAX_DIGITS):  # The library raises an error for a number with more than 28 digits.
         return _Figure(format_decimal(value, format=pattern, locale=locale))
 
 

@@ -23,7 +23,8 @@ from ingest.storage.tables.parquet import quote_literal
 from ingest.storage.tables.types import ColumnType
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError, not_cancelled, require_not_cancelled
 
-# With -I, environment variables and files in the working folder cannot change the child's imports.
+# Command that starts a query's child process. With -I, environment variables and files in the working folder cannot
+# change the child's imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "rlm.tables.sql_child")
 
 _STORED_TYPES = {
@@ -34,7 +35,7 @@ _STORED_TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-# Interval for checking whether the run of a waiting query was cancelled.
+# Interval at which a waiting query checks whether its run was cancelled.
 _CANCEL_CHECK_SECONDS = 0.05
 _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 
@@ -116,7 +117,8 @@ def run_in_child(
     Raises `SqlLimitError` if the limits of the request are exceeded, `SqlError` if the process returns no result, and
     `RunCancelledError` if the run was cancelled.
     """
-    # A pipe accepts at most 64 KiB without blocking, and a request may be larger, because a table may have many files.
+    # Pass the request in a file. A request may be larger than the 64 KiB that a pipe accepts without blocking, because
+    # a table may have many files.
     asked = folder / "request.json"
     asked.write_text(json.dumps(request), "utf-8")
     with asked.open("rb") as stdin:
@@ -258,7 +260,7 @@ def _parse_records(value: Mapping[str, Any] | None) -> ResultRecords | None:
 
 
 def _terminate_process(process: "subprocess.Popen[bytes]") -> None:
-    if process.returncode is None:  # The process was not reaped yet, so its process group id cannot have been reused.
+    if process.returncode is None:  # The process was not reaped yet, so no other process can have its group id.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.stdout is not None:
@@ -279,6 +281,6 @@ def _build_child_environment(folder: Path) -> dict[str, str]:
     Each additional arena would reserve some of the limited address space.
     """
     environment = {"LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
-    if "LD_LIBRARY_PATH" in os.environ:  # Some Python builds need it to find their own library.
+    if "LD_LIBRARY_PATH" in os.environ:  # Some Python builds need this variable to find their own library.
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment

@@ -26,7 +26,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-# Import the engine without its Python package, which would take three times as long to import.
+# Import the engine without its Python package, because importing the package would take three times as long.
 import _duckdb as duckdb
 
 from ingest.storage.answers.records import group_into_ranges
@@ -43,14 +43,14 @@ from rlm.tables.sql_syntax import (
 )
 
 _ROWS_AT_ONCE = 2_000
-# A second query finds the records only if the first one finished within this fraction of the time limit.
+# Maximum fraction of the time limit that a query may take. If it took less, a second query finds the records behind its
+# result.
 _SHARE_OF_TIME = 1 / 3
-# Maximum number of record ranges in a result. A result with more ranges is returned without them.
+# Maximum number of record ranges in a result. If a result has more ranges, it is returned without them.
 _MAX_RANGES = 200_000
 _MESSAGE_CHARS = 2_000
 _GRACE_SECONDS = 5
-# The interpreter, its libraries and their thread stacks need this much memory in addition, because the engine counts
-# only its own memory.
+# Memory for the interpreter, its libraries and their thread stacks. The engine's own limit does not cover this memory.
 _INTERPRETER_BYTES = 1 << 30
 
 
@@ -192,7 +192,7 @@ def _find_records(
     ranges = 0
     try:
         rows = engine.execute(query.sql).fetchmany(min(len(result["rows"]), request["traced_rows"]))
-    except duckdb.Error:  # This is also raised if memory runs out.
+    except duckdb.Error:  # If memory runs out, the engine raises this error too.
         return None
     for row, shown in zip(rows, result["rows"], strict=False):
         # guard: sql-rows-name-own-records

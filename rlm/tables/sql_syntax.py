@@ -13,7 +13,7 @@ import _duckdb as duckdb
 
 from ingest.storage.tables.types import ROW_NUMBER
 
-# These table functions build tables only from their arguments.
+# Table functions that build tables only from their arguments.
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
 _REFUSED_FUNCTIONS = frozenset({"current_setting", "getenv", "getvariable", "write_log"})
 _REFUSED_NODES = {
@@ -23,7 +23,7 @@ _REFUSED_NODES = {
     "MERGE_QUERY_NODE": "writes",
     "SHOW_REF": "describes tables instead of reading them",
 }
-# These aggregates ignore records in which their first or only argument is NULL.
+# Aggregate functions that ignore records in which their first or only argument is NULL.
 _NULL_IGNORING_FUNCTIONS = frozenset(
     {
         "sum",
@@ -43,8 +43,8 @@ _NULL_IGNORING_FUNCTIONS = frozenset(
     | {"quantile_disc", "approx_count_distinct", "approx_quantile", "bool_and", "bool_or", "fsum", "kahan_sum"}
 )
 _ROW_ALIAS = "__row"
-# The name of the column with the records of a row. With a number appended, it is the name of the column with the
-# records of a cell.
+# Name of the column with the records of a row. With a number appended, this is the name of the column with the records
+# of a cell.
 _RECORDS = "__records"
 
 Node = dict[str, Any]

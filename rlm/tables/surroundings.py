@@ -14,7 +14,7 @@ from rlm.tables.description import Surroundings
 _READ_CHARS = 1_200
 _ABOVE_CHARS = 400
 _BELOW_CHARS = 300
-# Tables are adjacent if there is at most a blank line between them.
+# Maximum distance between adjacent tables, in characters. Adjacent tables have at most a blank line between them.
 _BLANK_LINE = len("\n\n")
 _ROW, _HEADING = "|", "#"
 

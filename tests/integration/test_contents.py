@@ -109,7 +109,7 @@ def test_a_table_or_column_that_there_is_not_is_named_with_the_route_that_lists_
     document = sent(client, "towns.csv", CITIES.replace("city", "town"))
     missing = client.http.get(f"/v1/documents/{document}/tables/3/rows")
     assert (missing.status_code, missing.json()["code"]) == (404, "table_not_found")
-    with pytest.raises(ServiceError, match=r"no column 'mayor'.*/tables lists its columns"):
+    with pytest.raises(ServiceError, match=r"no column 'mayor'.*/tables lists the columns"):
         client.get(f"/v1/documents/{document}/tables/0/rows", column="mayor")
 
 

@@ -107,7 +107,7 @@ def test_a_passage_that_is_found_can_be_read_with_what_stands_around_it(service:
     assert [each["title"] for each in entries if each["kind"] == "heading"] == ["Harbour"]
     assert given(service, date, "read", document=found[0]["document"], section="harbour")["text"] == whole["text"]
     told = refusal(called(service, date, "read", document=found[0]["document"], page=7))
-    assert told == "The document has no page 7. Call `outline` to list its parts. (bad_request)"
+    assert told == "The document has no page 7. Call `outline` to list the document's parts. (bad_request)"
 
 
 def test_a_short_question_is_answered_with_the_citations_of_rest(service: Harbour, date: str) -> None:

@@ -8,7 +8,8 @@ from fastapi import Query
 from api.http.problems import BadRequestError
 from ingest.storage.uploads.records import ASSISTANTS, StoredFile
 
-# OpenAI's API has further purposes for work on models, such as fine-tuning, which is not supported here.
+# Supported purposes of files. OpenAI's API has further purposes for work on models, such as fine-tuning, which is not
+# supported here.
 PURPOSES = (ASSISTANTS, "user_data")
 
 
@@ -49,7 +50,7 @@ def reject_expiry(is_requested: bool) -> None:
     if is_requested:
         raise BadRequestError(
             "`expires_after` is not supported: nothing expires automatically.",
-            hint="Omit it, and delete objects that you no longer need.",
+            hint="Omit `expires_after`, and delete objects that you no longer need.",
         )
 
 

@@ -92,7 +92,9 @@ def content(file_id: str, caller: Caller, services: ServicesDep, request: Reques
     """Download a file."""
     file = services.documents.files.load_file(caller, file_id)
     if services.contents.blobs.find_size(file.blob_key) is None:
-        raise DocumentStateError("The file was removed, because its document was cancelled.", hint="Upload it again.")
+        raise DocumentStateError(
+            "The file was removed, because its document was cancelled.", hint="Upload the file again."
+        )
     name = quote(to_sendable_text(file.name.rpartition("/")[2]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     original = OriginalFile(file.blob_key, file.content_sha256, f"The content of file {file.id}")

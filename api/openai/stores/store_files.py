@@ -31,7 +31,7 @@ def require_stored_document(services: Services, caller: Principal, store_id: str
     if found is None:
         raise StoredFileNotFoundError(
             f"File {file_id!r} not found in the vector store {store_id!r}.",
-            hint="List the store's files, or add the file to it.",
+            hint="List the store's files, or add the file to the store.",
         )
     return services.documents.catalog.load_document(caller.tenant_id, found, readers=caller.readers)
 
@@ -126,6 +126,6 @@ def _require_document_in_store(services: Services, caller: Principal, store_id: 
         raise BadRequestError(
             f"{document_id!r} is a document of the collection {document.collection!r} "
             "and cannot be added to another collection.",
-            hint="Upload it with POST /v1/files; files uploaded that way can belong to several vector stores.",
+            hint="Upload the file with POST /v1/files; files uploaded that way can belong to several vector stores.",
         )
     return document

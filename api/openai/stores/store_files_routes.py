@@ -38,7 +38,7 @@ from ingest.storage.queue.records import JobKind
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
 
 _PART_CHARS = 64 * 1024
-# The polling interval that responses suggest to clients. OpenAI's client polls every second by default.
+# Header with the polling interval that responses suggest to clients. By default, OpenAI's client polls every second.
 _POLL_HEADERS = {"openai-poll-after-ms": "300"}
 _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLDEST}
 
@@ -97,7 +97,7 @@ def content(vector_store_id: str, file_id: str, caller: Caller, services: Servic
     active = document.active_version_id
     if active is None:
         raise DocumentStateError(
-            f"The file is {document.version.state} and has no text yet.", hint="Wait until it is completed."
+            f"The file is {document.version.state} and has no text yet.", hint="Wait until the file is completed."
         )
     characters = services.documents.catalog.load_version(active).characters or 0
     return StreamingResponse(_stream_text_page(services, active, characters), media_type="application/json")

@@ -19,7 +19,7 @@ from retrieval.search.rewriting import MAX_QUERIES
 
 MAX_FILES = 2_000
 MAX_RESULTS = 50
-# The maximum size of a chunk, in tokens of English text.
+# Maximum size of a chunk, in tokens of English text.
 CHUNK_TOKENS = DEFAULT_MAX_CHARS // 4
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
@@ -30,7 +30,8 @@ STATES: Mapping[Status, frozenset[VersionState]] = {
     "cancelled": frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}),
 }
 _STATUS = {state: status for status, states in STATES.items() for state in states}
-# Error codes of failures caused by the file itself. All other failures are reported as server errors.
+# Failures caused by the file itself, which have their own error codes. All other failures are reported as server
+# errors.
 _FILE_FAULTS: tuple[type[LeadlineError], ...] = (ParseError, EmptyUploadError, *ParseError.__subclasses__())
 _FILE_FAULT_CODES = frozenset(each.code for each in _FILE_FAULTS)
 
@@ -95,7 +96,9 @@ class FileBatchIn(_ChunkingModel):
     def list_files(self) -> list[StoreFileIn]:
         """Return the files with their attributes. Raises `BadRequestError` unless exactly one field is set."""
         if bool(self.file_ids) == bool(self.files):
-            raise BadRequestError("The batch requires either `file_ids` or `files`.", hint="Send exactly one of them.")
+            raise BadRequestError(
+                "The batch requires either `file_ids` or `files`.", hint="Send exactly one of `file_ids` and `files`."
+            )
         return self.files or [StoreFileIn(file_id=each, attributes=self.attributes) for each in self.file_ids]
 
 
@@ -234,7 +237,9 @@ def convert_filters(filters: Mapping[str, Any], max_depth: int = _MAX_FILTER_DEP
     if kind in _COMPOUNDS:
         some = filters.get("filters")
         if not isinstance(some, list) or not some or not all(isinstance(each, Mapping) for each in some):
-            raise BadRequestError(f"The filter {kind!r} has no conditions.", hint="Set its `filters` to a list.")
+            raise BadRequestError(
+                f"The filter {kind!r} has no conditions.", hint="Set the filter's `filters` to a list."
+            )
         if max_depth == 0:
             raise BadRequestError(f"Filters can be nested at most {_MAX_FILTER_DEPTH} levels deep.")
         return {_COMPOUNDS[str(kind)]: [convert_filters(each, max_depth - 1) for each in some]}

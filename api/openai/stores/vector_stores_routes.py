@@ -54,7 +54,7 @@ def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, An
     """
     reject_expiry(body.expires_after is not None)
     metadata = validate_metadata(body.metadata or {})
-    # Check all files first, so that nothing is created if one of them is missing.
+    # Check all files first, so that nothing is created if a file is missing.
     files = [services.documents.files.load_file(caller, each) for each in body.file_ids]
     settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
     made = services.documents.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)

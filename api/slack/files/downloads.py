@@ -16,7 +16,8 @@ import httpx
 from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
-# Longer downloads are interrupted and retried. After several attempts, the file is rejected.
+# Maximum duration of a download. A longer download is interrupted and retried. After several attempts, the file is
+# rejected.
 _DOWNLOAD_SECONDS = 900.0
 _BLOCK_BYTES = 1 << 18
 _HTML = "text/html"

@@ -13,7 +13,7 @@ from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState
 from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
 
-# The message lists at most this many files, and counts the others.
+# Maximum number of files that the message lists. Further files are only counted.
 _MAX_FILES = 20
 _NAME_CHARS, _REASON_CHARS = 120, 900
 _MAX_OMISSIONS = 3

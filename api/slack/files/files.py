@@ -55,13 +55,13 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 8
 _THREADS, _FETCHES = 4, 4
-# Progress is checked every `_SOON_SECONDS` for the first `_SOON` seconds after the message, then every
+# Intervals at which progress is checked: `_SOON_SECONDS` for the first `_SOON` seconds after the message, and then
 # `_LATER_SECONDS`.
 _SOON_SECONDS, _SOON, _LATER_SECONDS = 2.0, 60.0, 15.0
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
-# After this many failed attempts in a row, the file is rejected.
+# Number of failed attempts in a row after which the file is rejected.
 _MAX_ATTEMPTS = 8
-_DIRECT = "D"  # The ids of direct message channels begin with this letter.
+_DIRECT = "D"  # First letter of the ids of direct message channels.
 _MISSING = frozenset({"file_not_found", "file_deleted"})
 _NOBODY = FileRefusedError(
     "No user of Leadline has your Slack account's mail address, so nobody could be given it.",
@@ -174,7 +174,7 @@ class _FileStep:
             document_id = await self._fetches.run(self._upload_file, web, request, remote)
         except SlackRefusedError as error:
             return _build_refused_file(file, _build_unreadable_error(error))
-        except StorageQuotaExceededError as error:  # Not retried, because waiting does not free storage.
+        except StorageQuotaExceededError as error:  # Do not retry, because waiting does not free storage.
             return _build_refused_file(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
@@ -329,7 +329,7 @@ class _FileStep:
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
         log.warning("step for files postponed", code=error.code, error=str(error), seconds=pause)
-        # If this fails, the lease expires and another process continues.
+        # If this call fails, the lease expires and another process continues.
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(partial(self._store.requeue, self._share, pause, has_failed=True))
 

@@ -17,7 +17,7 @@ from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.records import FileShare, Workspace
 
 EVENT_TYPE = "leadline_files"
-# The maximum time by which Slack's clock may lag behind the service's clock.
+# Maximum time by which Slack's clock may lag behind the service's clock.
 _CLOCK_SKEW_SECONDS = 60.0
 # Slack's error codes for messages that have been deleted or can no longer be edited.
 _UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})

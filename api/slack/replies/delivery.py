@@ -41,12 +41,13 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 32
 _POLL_SECONDS = 1.0
 _THREADS = 8
-# The interval between checks of the channel's readers while an answer is being written.
+# Interval between checks of the channel's readers while an answer is being written.
 _READERS_SECONDS = 30.0
 _EVENTS_AT_ONCE = 100
-# The maximum retry delay, and the age at which a question is abandoned because no one is waiting for it anymore.
+# Maximum retry delay, and maximum age of a question. An older question is abandoned, because no one is waiting for its
+# answer anymore.
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
-# After this many attempts with unexpected errors, the question is closed with an error message.
+# Number of attempts with unexpected errors after which the question is closed with an error message.
 _MAX_ATTEMPTS = 5
 _NOTHING_YET = "Its limits were met before there was anything to answer with."
 
@@ -104,7 +105,7 @@ class _AnswerAttempt:
             return
         web = self._open_web(workspace)
         channel = asked.channel
-        if not asked.thread_ts:  # Questions from commands and buttons are answered in direct messages.
+        if not asked.thread_ts:  # If the question came from a command or button, the answer is a direct message.
             channel = str((await web.call("conversations.open", users=asked.user_id))["channel"]["id"])
         reach_fault_point("slack.claimed")
         reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
@@ -212,12 +213,12 @@ class _AnswerAttempt:
                     return run
                 if progress.shows_text and time.monotonic() - checked_at >= _READERS_SECONDS:
                     checked_at = time.monotonic()
-                    with suppress(SlackError):  # They are checked again later, and always before the reply.
+                    with suppress(SlackError):  # The readers are checked again later, and always before the reply.
                         # guard: slack-hide-from-newcomers
                         if await self._is_withheld(run, await fetch_reader()):
                             progress.hide_contents()
                 await progress.refresh_message(is_queued=run.state is RunState.QUEUED)
-                if not self._served.accepting:  # Poll until cancelled, because the process is stopping.
+                if not self._served.accepting:  # Poll until this task is cancelled, because the process is stopping.
                     await asyncio.sleep(_POLL_SECONDS)
                 elif len(logged) < _EVENTS_AT_ONCE:
                     await sse.wait_for_change(changed, lambda: self._served.accepting)
@@ -236,7 +237,7 @@ class _AnswerAttempt:
                 return [
                     build_failure_message("The work ended without one.", "Ask again, or in other words.", question.id)
                 ]
-            if failure.code == BudgetExhaustedError.code:  # A user let the run finish with its findings so far.
+            if failure.code == BudgetExhaustedError.code:  # A user let the run finish early, with its findings so far.
                 return [build_failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
             may_go_ahead = failure.code == "confirmation_required"
             hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
@@ -267,7 +268,7 @@ class _AnswerAttempt:
         if isinstance(error, SlackBusyError):
             pause = max(pause, error.seconds)
         log.warning("answering postponed", code=error.code, error=str(error), seconds=pause)
-        # If this fails, the lease expires and another process continues.
+        # If this call fails, the lease expires and another process continues.
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.requeue, self._current_question, pause)
 

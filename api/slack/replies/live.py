@@ -31,20 +31,22 @@ from ingest.storage.slack.records import Surface
 
 log = structlog.get_logger(__name__)
 
-# Streams are closed after this time, because Slack itself closes them after about five minutes.
+# Maximum duration of a stream. Slack itself closes streams after about five minutes.
 STREAM_SECONDS = 240.0
-# Intervals between updates. Slack accepts at least 100 stream chunks per minute and workspace, but only 50 edits. Text
-# has the shortest interval, so that users can watch the answer being written.
+# Intervals between updates of text, cards and edited messages. Slack accepts at least 100 stream chunks per minute and
+# workspace, but only 50 edits. Text has the shortest interval, so that users can watch the answer being written.
 _TEXT_SECONDS, _CARDS_SECONDS, _UPDATE_SECONDS = 1.0, 5.0, 10.0
-# The status line is enough for the first ten seconds, because users keep their attention on a task for about that long
-# (Nielsen, Usability Engineering, 1993, chapter 5).
+# Time after which cards are shown. The status line is enough for the first ten seconds, because users keep their
+# attention on a task for about that long (Nielsen, Usability Engineering, 1993, chapter 5).
 CARDS_AFTER_SECONDS = 10.0
-# Slack removes a status after two minutes: https://docs.slack.dev/reference/methods/assistant.threads.setStatus
+# Interval at which a status is renewed. Slack removes a status after two minutes:
+# https://docs.slack.dev/reference/methods/assistant.threads.setStatus
 _STATUS_SECONDS = 90.0
-# A streamed message can contain about 10,600 bytes, as measured in https://github.com/openclaw/openclaw/pull/143882
+# Maximum sizes of a streamed message and of a draft in it. A streamed message can contain about 10,600 bytes, as
+# measured in https://github.com/openclaw/openclaw/pull/143882
 _STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
 _TITLE_CHARS = 200
-# The text of a progress message in notifications.
+# Text of a progress message in notifications.
 PROGRESS = "Still at it."
 
 

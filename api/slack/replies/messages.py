@@ -19,8 +19,8 @@ Blocks = list[dict[str, Any]]
 
 SECTION_CHARS = 3_000
 MAX_BLOCKS = 50
-# Slack rejects messages whose blocks exceed about 13,200 characters of JSON; see
-# https://github.com/slackapi/bolt-js/issues/2509.
+# Maximum sizes of a message and of its cards. Slack rejects messages whose blocks exceed about 13,200 characters of
+# JSON; see https://github.com/slackapi/bolt-js/issues/2509.
 MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
 _CARDS, _CARD_QUOTES = 10, 3
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
@@ -152,7 +152,7 @@ def split_mrkdwn(text: str, max_chars: int) -> Iterator[str]:
     while len(text) > max_chars:
         at = _find_split_position(text, max_chars - 2 * len(_FENCE) - 2)
         piece, text = text[:at].rstrip(), text[at:].lstrip("\n")
-        # Close a code block here, and reopen it in the next piece.
+        # Close an open code block at the end of this piece, and reopen it in the next piece.
         if piece.count(_FENCE) % 2:
             piece, text = f"{piece}\n{_FENCE}", f"{_FENCE}\n{text}"
         if piece.strip():

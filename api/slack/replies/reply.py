@@ -20,7 +20,7 @@ from ingest.storage.slack.store import SlackStore
 
 log = structlog.get_logger(__name__)
 
-# The maximum time by which Slack's clock may lag behind the service's clock. Searching this far back is safe, because
+# Maximum time by which Slack's clock may lag behind the service's clock. Searching this far back is safe, because
 # earlier bot messages have already been recorded or name their question.
 _CLOCK_SKEW_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"

@@ -10,7 +10,7 @@ from typing import Any
 from api.answers.rendering import escape_markdown
 from rlm.loop.environment import ROOT_PURPOSE
 
-# The maximum number of cards. Further steps share the last card.
+# Maximum number of cards. If there are more steps, they share the last card.
 MAX_STEPS = 10
 TITLE_CHARS, DETAILS_CHARS = 150, 250
 _STRATEGIES = {"direct": "is reading the best passages…", "table": "is computing over tables…"}

@@ -126,7 +126,7 @@ class Decisions:
             self._apply_action(action, run)
         except RunNotFoundError:
             return _GONE
-        except RunStateError:  # Another user has just decided.
+        except RunStateError:  # Another user has just decided about this run.
             return _ALREADY_DECIDED
         except LeadlineError as error:
             return escape_mrkdwn(" ".join(error.public_message).strip())

@@ -22,7 +22,8 @@ from retrieval.index.edge.resident_memory import get_mapped_size
 
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
-# A search over a million chunks maps up to 15 MB of pages, so up to 120 MB are mapped between two checks.
+# Number of reads and writes between two checks. A search over a million chunks maps up to 15 MB of pages, so up to 120
+# MB are mapped between two checks.
 _CALLS_BETWEEN_CHECKS = 8
 _SPARE_DISK_BYTES = 256 * 1024**2
 _INHERITED_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
@@ -39,11 +40,12 @@ class MaintenancePolicy:
     """
 
     unsealed_points: int = 20_000
-    # Writes during a compaction are also stored in memory, at 1.5 KB each. Writers wait once this many are stored.
+    # Maximum number of points written during a compaction. These points are also stored in memory, at 1.5 KB each. If
+    # there are more, writers wait until the compaction ends.
     journal_points: int = 50_000
     mapped_bytes: int = 512 * 1024**2
-    # A compaction that takes longer is abandoned. After a failed or abandoned compaction, the next one waits for
-    # `retry_seconds`.
+    # A compaction that takes longer than this is abandoned. After a failed or abandoned compaction, the next one starts
+    # after `retry_seconds` at the earliest.
     longest_seconds: float = 1_800.0
     retry_seconds: float = 60.0
 
@@ -72,8 +74,8 @@ class IndexMaintenance:
         self._not_before = 0.0
         self._look = threading.Event()
         self._closing = threading.Event()
-        # Acquired to open or close the shard's files, or to unmap their pages, because these must not happen at the
-        # same time.
+        # A thread holds this lock while it opens or closes the shard's files, or unmaps their pages, because these
+        # actions must not happen at the same time.
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run_maintenance, name="index-upkeep", daemon=True)
         self._thread.start()
@@ -106,7 +108,7 @@ class IndexMaintenance:
         self._closing.set()
         self._look.set()
         self._thread.join()
-        with self._busy:  # This waits for a compaction that another thread started.
+        with self._busy:  # If another thread has started a compaction, this waits for that compaction to end.
             pass
 
     def _run_maintenance(self) -> None:

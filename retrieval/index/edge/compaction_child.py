@@ -14,8 +14,8 @@ from pathlib import Path
 from retrieval.index.edge.edge_shard import compact_shard
 from retrieval.index.edge.shard_folder import sync_shard
 
-# With this niceness, the process gets a quarter of a core beside an encoder that uses all cores. That is enough to keep
-# the journal short, and hardly slows the encoder.
+# Niceness of this process, with which it gets a quarter of a core beside an encoder that uses all cores. That is enough
+# to keep the journal short, and hardly slows the encoder.
 _NICENESS = 5
 _MAX_MAPPED_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
@@ -35,9 +35,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _exit_with_parent(parent_pid: int) -> None:
-    # No thread in this process could watch the parent, because the engine holds the GIL. On Linux, the kernel kills
-    # this process when the thread that started it ends; that thread waits for this process. On other systems, this
-    # process exits when it is done.
+    # No thread in this process could watch the parent process, because the engine holds the GIL. On Linux, the kernel
+    # kills this process when the parent's thread that started it ends; that thread waits for this process. On other
+    # systems, this process ends only when it has finished its work.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:

@@ -33,25 +33,26 @@ from qdrant_edge import (
 from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError
 from retrieval.index.points import DENSE, KEYWORDS, SPARSE, TENANT
 
-# If a shard has more segments than this, small ones are merged, because a query visits every segment.
+# Maximum number of segments in a shard. If a shard has more, small segments are merged, because a query visits every
+# segment.
 _MAX_SEGMENTS = 6
-# This is the size of 200,000 chunks of 384 dimensions. It limits how much a compaction rewrites, so that its time and
-# memory do not grow with the corpus.
+# Maximum size of a segment, which is the size of 200,000 chunks of 384 dimensions. The maximum limits how much a
+# compaction rewrites, so that its time and memory do not grow with the corpus.
 _MAX_SEGMENT_KB = 300_000
-# No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. For a million chunks, this
-# takes less CPU time than a graph with a recall@10 of 0.97 (28 ms instead of 36 ms per hybrid query), and it finds all
-# ten hits under any filter, while the graph's recall for one tenant was 0.82. Compaction is also cheaper without a
-# graph.
+# Configuration without a graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits per dimension. For a
+# million chunks, this search takes less CPU time than a graph with a recall@10 of 0.97 (28 ms instead of 36 ms per
+# hybrid query). It finds all ten hits under any filter, while the graph's recall for one tenant was 0.82. Compaction is
+# also cheaper without a graph.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
 _QUANTIZATION = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
-# The engine reports errors of the operating system in this format. The errors in `_NOT_DAMAGE` do not indicate damaged
+# Matches an operating system's error in the engine's message. The errors in `_HARMLESS_ERRNOS` do not indicate damaged
 # files.
 _SYSTEM_ERROR = re.compile(r"os error (\d+)")
 _HARMLESS_ERRNOS = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
 )
-# The engine selects twice as many vectors as requested by their codes, and then compares them at full precision, so
-# that scores are exact.
+# With these parameters, the engine selects twice as many vectors as requested by their codes, and then compares the
+# selected vectors at full precision, so that scores are exact.
 DENSE_SEARCH = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 log = structlog.get_logger(__name__)
@@ -140,8 +141,8 @@ def _convert_opening_error(error: Exception) -> IndexUnavailableError:
 
 
 def _build_shard_config(dimension: int) -> EdgeConfig:
-    # "Cold" files are mapped and read on demand. Otherwise, the engine would read every file completely when it opens
-    # the shard.
+    # "Cold" files are mapped and read on demand. With other files, the engine would read every file completely when it
+    # opens the shard.
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
         sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf, memory=Memory.Cold)},

@@ -28,11 +28,11 @@ from retrieval.index.edge.resident_memory import release_freed_memory, unmap_pag
 from retrieval.index.edge.shard_folder import ShardFolder, clone_shard, compute_shard_size
 from retrieval.index.edge.shard_room import ShardDiskSpace, UncheckedDiskSpace
 
-# A callback that receives the name of each compaction step. Tests use it to kill the process at each step.
+# A callback that receives the name of each compaction step. Tests use such a callback to kill the process at each step.
 Observer = Callable[[str], None]
 _UNCHECKED_DISK_SPACE = UncheckedDiskSpace()
-# The engine's files grow by 32 MB, and a point of 3,072 dimensions takes 12 KB. With this interval, a new file is
-# therefore allocated long before it is full.
+# Number of points written between two allocations. The engine's files grow by 32 MB, and a point of 3,072 dimensions
+# takes 12 KB, so a new file is allocated long before it is full.
 _POINTS_BETWEEN_ALLOCATIONS = 1_000
 
 
@@ -78,8 +78,8 @@ class LiveShard:
         self._journal_points = journal_points
         self._observe = observer
         self._root = folder
-        # Allows one writer at a time, as the engine requires, and is notified when a journal ends. Lock order:
-        # `_writing` before `_readers`.
+        # This condition allows one writer at a time, as the engine requires, and is notified when a journal ends. Lock
+        # order: `_writing` before `_readers`.
         self._writing = threading.Condition()
         self._readers = threading.Condition()
         self._journal: _Journal | None = None
@@ -177,7 +177,7 @@ class LiveShard:
             fresh = _ShardGeneration(clone, open_shard(clone, self._dimension))
             undo.callback(_close_shard, fresh.shard)
             self._observe("opened")
-            # Replay most of the journal without blocking writers, and the remaining writes while writers wait.
+            # Replay most of the journal without blocking writers. Then replay the remaining writes while writers wait.
             for _ in range(2):
                 with self._writing:
                     entries = self._pop_journal_entries()

@@ -60,9 +60,9 @@ from retrieval.index.points import (
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector
 from retrieval.index.sole_tenant import SoleTenantTracker
 
-# Compare at full precision, because codes do not speed up so few comparisons.
+# Compares vectors at full precision, because codes do not speed up so few comparisons.
 _EXACT_SEARCH = SearchParams(exact=True)
-# Facet queries require a limit. This one exceeds the number of distinct values of any field in a shard.
+# Limit for facet queries, which require one. This limit exceeds the number of distinct values of any field in a shard.
 _NO_LIMIT = 2**40
 _UNCHECKED_DISK_SPACE = UncheckedDiskSpace()
 
@@ -219,8 +219,8 @@ class QdrantEdgeIndex:
     def count_chunks_of_versions(
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
-        # Count versions one by one. Each count takes about 0.1 ms, whereas a facet over the whole index holds the GIL
-        # for seconds.
+        # Count versions one by one. The count for one version takes about 0.1 ms, whereas a facet query over the whole
+        # index holds the GIL for seconds.
         return {
             version: self.count_chunks(tenant, version, embedded_only=embedded_only) for tenant, version in versions
         }

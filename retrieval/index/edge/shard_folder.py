@@ -26,8 +26,8 @@ _GENERATION = re.compile(r"gen-(\d{6})")
 _UNNUMBERED_SHARD_FILES = ("edge_config.json", "segments", "temp_segments", "wal")
 _COPY_BYTES = 4 * 1024 * 1024
 
-# A clone can share these files of a sealed segment, because the engine writes them only once (a test checks this).
-# Other files of a sealed segment, such as the flags of deleted points, are modified in place.
+# Files of a sealed segment that a clone can share, because the engine writes them only once (a test checks this). Other
+# files of a sealed segment, such as the flags of deleted points, are modified in place.
 _WRITTEN_ONCE = re.compile(
     r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
 )
@@ -188,7 +188,7 @@ def _copy_sparse_file(source: Path, target: Path) -> None:
 def _find_next_content(descriptor: int, offset: int, size: int) -> int:
     try:
         return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError:  # The rest of the file is a hole.
+    except OSError:  # The rest of the file is a hole, without data.
         return size
 
 

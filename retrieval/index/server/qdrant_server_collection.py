@@ -13,14 +13,15 @@ from retrieval.index.points import BATCH_POINTS, DENSE, KEYWORDS, PAGE_POINTS, S
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
-# Older servers ignore or reject `idf`, so one tenant's words would affect the scores of another tenant.
+# Oldest supported release of the server. Older servers ignore or reject `idf`, so one tenant's words would affect the
+# scores of another tenant.
 _MIN_SERVER_VERSION = (1, 19, 0)
-# The maximum number of conditions per filter, and of values per condition. The server is configured with these limits.
+# Maximum number of conditions per filter, and of values per condition. The server is configured with these limits.
 MAX_CONDITIONS, MAX_CONDITION_VALUES = 16, 10_000
 # Keys of a collection's metadata.
 _INSTALLATION_KEY = "leadline_installation"
 _COMPLETE_KEY = "leadline_complete"
-# A collection that was just created may not exist yet on the other nodes of a cluster.
+# Statuses that mean that a new collection does not exist yet on all nodes of a cluster.
 _NOT_YET_CREATED_STATUSES = frozenset({404})
 
 log = structlog.get_logger(__name__)
@@ -144,7 +145,7 @@ def _require_supported_version(connection: QdrantConnection, settings: QdrantSer
         oldest = ".".join(str(part) for part in _MIN_SERVER_VERSION)
         raise IndexUnavailableError(
             f"The vector server at {connection.url} is Qdrant {version}. Leadline requires {oldest} or newer.",
-            hint="Upgrade it, one minor release at a time, as Qdrant recommends.",
+            hint="Upgrade the server, one minor release at a time, as Qdrant recommends.",
         )
     return version
 
@@ -167,7 +168,7 @@ def _require_enough_nodes(connection: QdrantConnection, settings: QdrantServerSe
         raise IndexUnavailableError(
             f"LEADLINE_QDRANT_REPLICAS is {settings.replication_factor}, which requires as many nodes, but the vector "
             f"server at {connection.url} has only {nodes}.",
-            hint=f"Set it to {nodes} or less, or add nodes first. Nothing was created.",
+            hint=f"Set LEADLINE_QDRANT_REPLICAS to {nodes} or less, or add nodes first. Nothing was created.",
         )
     return nodes
 
@@ -261,7 +262,7 @@ def _build_graph_config(settings: QdrantServerSettings) -> models.HnswConfigDiff
 def _build_quantization_config(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
     if settings.quantization == "none":
         return None
-    # As Qdrant recommends, this quantile clips the outermost hundredth of the values.
+    # Qdrant recommends this quantile, which clips the outermost hundredth of the values.
     int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     return models.ScalarQuantization(scalar=int8)
 
@@ -290,7 +291,8 @@ def _create_field_index(client: QdrantClient, field: str, settings: QdrantServer
     client.create_payload_index(
         settings.collection,
         field,
-        # Graphs for the other fields would need memory for groups that span tenants, which no query uses.
+        # Build a graph per tenant only. Graphs for the values of other fields would take memory for groups of points
+        # that span tenants, and no query uses such groups.
         models.KeywordIndexParams(
             type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
         ),
@@ -312,7 +314,7 @@ def _require_matching_vectors(info: models.CollectionInfo, dimension: int, colle
     if dense is None or SPARSE not in sparse:
         raise IndexMismatchError(
             f"The collection {collection} does not have the vectors {DENSE} and {SPARSE}.",
-            hint="It belongs to another program. Choose another collection.",
+            hint="This collection belongs to another program. Choose another collection.",
         )
     if (dense.size, dense.distance) != (dimension, models.Distance.COSINE):
         raise IndexMismatchError(

@@ -18,17 +18,17 @@ from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailable
 
 T = TypeVar("T")
 
-# Besides its own errors, the client raises ValueError for a response that is not JSON or does not fit its model, and
-# AssertionError for a response without a result.
+# Exceptions raised by Qdrant's client. Besides its own errors, the client raises ValueError for a response that is not
+# JSON or does not fit its model, and AssertionError for a response without a result.
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _UNREACHABLE_STATUSES = frozenset({502, 503, 504})
-_AUTH_STATUSES = frozenset({401, 403})  # These statuses reject the API key, not the request.
+_AUTH_STATUSES = frozenset({401, 403})  # With these statuses, the server rejects the API key, not the request.
 _CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
-# This is long enough for a connection to succeed after two lost SYN packets.
+# Timeout for connecting, in seconds. It is long enough for a connection to succeed after two lost SYN packets.
 _CONNECT_SECONDS = 4.0
-# These phrases occur in a cluster's 500 responses while a node is unreachable or being restored from another node.
+# Phrases in a cluster's 500 responses while a node is unreachable or being restored from another node.
 _REPLICA_ERRORS = ("failed to apply operation", "active replica", "read operations failed")
 
 
@@ -57,7 +57,7 @@ class QdrantConnection:
         self.url = url
         self._sleep = sleep
         self._clients = [_build_client(address, api_key, timeout_seconds) for address in parse_addresses(url)]
-        # Each process starts with a random node to spread the load.
+        # Start with a random node in each process, to spread the load.
         self._at = random.randrange(len(self._clients))
 
     def call(
@@ -91,8 +91,8 @@ class QdrantConnection:
         except UnfinishedWriteError as error:
             raise IndexUnavailableError(
                 f"The vector server at {self.url} {error}.",
-                hint="It is overloaded, or one of its nodes is being restored from another. Try again later; repeating "
-                "a write is safe.",
+                hint="The server is overloaded, or one of its nodes is being restored from another node. Try again "
+                "later; repeating a write is safe.",
             ) from error
         except _CLIENT_ERRORS as error:
             raise self._convert_error(error) from error
@@ -192,10 +192,11 @@ def _build_client(address: str, api_key: str | None, timeout_seconds: int) -> Qd
     return QdrantClient(
         url=address,
         timeout=timeout_seconds,
-        # `api_key=` would send the same header, but log a warning about unencrypted connections at every start.
+        # `api_key=` would send the same header, but it would log a warning about unencrypted connections at every
+        # start.
         headers={"api-key": api_key} if api_key else {},
-        # This check runs in a thread and can only log a warning. Servers that are too old are rejected when the
-        # collection is prepared.
+        # The client's own version check runs in a thread and can only log a warning. If a server is too old, it is
+        # rejected when the collection is prepared.
         check_compatibility=False,
         event_hooks={"request": [_shorten_connect_timeout]},
     )

@@ -11,10 +11,10 @@ from retrieval.index.server.qdrant_server_collection import find_collection
 from retrieval.index.server.qdrant_server_connection import QdrantConnection
 from retrieval.index.server.settings import QdrantServerSettings
 
-# The states that the server considers active. Only an active replica can be the source of another replica.
+# States of a replica that the server considers active. Only an active replica can be the source of another replica.
 _ACTIVE_STATES = frozenset({models.ReplicaState.ACTIVE, models.ReplicaState.RESHARDINGSCALEDOWN})
-# A node stores the error of the last message that it sent to another node, even if it has sent no message since.
-# Therefore, only errors from its last minute of activity count.
+# Maximum age of a node's errors, measured from its last activity. A node stores the error of the last message that it
+# sent to another node, even if it has sent no message since, so older errors are ignored.
 _RECENT_ACTIVITY = timedelta(seconds=60)
 
 
@@ -37,7 +37,7 @@ def fetch_replicas(connection: QdrantConnection, settings: QdrantServerSettings)
     wanted = info.config.params.replication_factor or 1
     found = _group_replicas_by_shard(shards)
     named = {node for copies in found.values() for node in copies}
-    # A shard that has lost all of its replicas is missing from the response, because the server lists replicas.
+    # If a shard has lost all of its replicas, it is missing from the response, because the server lists replicas.
     # guard: shard-without-copies
     numbers = sorted({*found, *range(info.config.params.shard_number or 1)})
     return Replicas(

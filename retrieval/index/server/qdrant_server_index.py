@@ -39,13 +39,14 @@ from retrieval.index.server.qdrant_server_connection import QdrantConnection, T,
 from retrieval.index.server.settings import QdrantServerSettings
 from retrieval.index.sole_tenant import SoleTenantTracker
 
-# With this ordering, all replicas apply the writes to a point in the same order, regardless of the node that receives
-# them.
+# Ordering of writes. With this ordering, all replicas apply the writes to a point in the same order, regardless of the
+# node that receives the writes.
 _ORDERING = models.WriteOrdering.MEDIUM
-# The number of candidates per hit that are selected by int8 copies of the vectors, and then compared by the original
-# vectors.
+# Number of candidates per hit that are selected by the int8 copies of their vectors, and then compared by their
+# original vectors.
 _OVERSAMPLING = 2.0
-# Up to this many versions are counted by id. More versions are counted in one pass over all versions.
+# Maximum number of versions that are counted by id. If there are more, the chunks of all versions are counted in one
+# pass.
 _MAX_NAMED_VERSIONS = 100
 
 
@@ -105,7 +106,7 @@ class QdrantServerIndex:
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count_chunks(tenant_id, version_id)
-        # Delete even if the count is 0, because it may come from a replica that lags behind.
+        # Delete even if the count is 0, because the count may come from a replica that lags behind.
         where = models.FilterSelector(filter=_build_version_filter(tenant_id, version_id))
         self._send_write(partial(QdrantClient.delete, points_selector=where))
         return present
@@ -198,7 +199,7 @@ class QdrantServerIndex:
         self, versions: Sequence[tuple[str, str]], *, embedded_only: bool = False
     ) -> dict[str, int]:
         must: list[models.Condition] = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
-        # With a filter by id, the server would compare every chunk with every id.
+        # With a filter by id, the server would compare the version of every chunk with every id.
         if len(versions) > _MAX_NAMED_VERSIONS:
             return self._count_chunks_by_version(must)
         if not versions:

@@ -14,7 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from retrieval.errors import RetryPolicy
 
 _SEARCH_RETRIES = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
-# The six retry delays total 12 to 24 seconds, which is enough for a server to restart.
+# Retries for work other than searches. The six retry delays total 12 to 24 seconds, which is enough time for a server
+# to restart.
 _WORK_RETRIES = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
@@ -124,8 +125,8 @@ class VectorServerSettings(BaseSettings):
         replicas = info.data.get("qdrant_replicas", value)
         if value > replicas:
             raise ValueError(
-                f"a write cannot wait for {value} replicas if there are {replicas}: lower it (use 1 for 2 replicas, 2 "
-                f"for three), or raise LEADLINE_QDRANT_REPLICAS"
+                f"a write cannot wait for {value} replicas if there are {replicas}: lower this number (use 1 for 2 "
+                f"replicas, 2 for three), or raise LEADLINE_QDRANT_REPLICAS"
             )
         return value
 
@@ -152,6 +153,6 @@ class VectorServerSettings(BaseSettings):
         if copies > 1 and self.qdrant_write_consistency == copies:
             return (
                 f"LEADLINE_QDRANT_WRITE_CONSISTENCY is {copies}, the number of replicas. While a node is down, all "
-                f"writes stop and searches may fail. Set it to {max(1, copies - 1)}."
+                f"writes stop and searches may fail. Set LEADLINE_QDRANT_WRITE_CONSISTENCY to {max(1, copies - 1)}."
             )
         return None

@@ -39,8 +39,8 @@ from rlm.llm.local.protocol import (
     TokenUsage,
 )
 
-# Under a schema, a small model may keep writing white space until it reaches the token limit, because every schema
-# allows white space between values.
+# Maximum number of white-space characters in a row. Under a schema, a small model may keep writing white space until it
+# reaches the token limit, because every schema allows white space between values.
 _RUNAWAY_WHITESPACE = 100
 
 
@@ -53,7 +53,7 @@ class InFlightRequest:
         self.emit = emit
         self.cancelled = False
         self.handle: Any = None
-        # An incomplete character is held back until its remaining bytes arrive.
+        # An incomplete character at the end is held back until its remaining bytes arrive.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._completion_tokens = 0
         self._whitespace_run = 0
@@ -123,10 +123,10 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
     scheduler.enable_prefix_caching = True
     try:
         return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
-    except (RuntimeError, IndexError) as error:  # A header without the expected keys raises IndexError.
+    except (RuntimeError, IndexError) as error:  # If a file's header lacks a key, the library raises IndexError.
         raise LanguageModelUnavailableError(
             f"The model file {model_path.name} cannot be loaded: {_extract_reason(error)}",
-            hint="Download it again with `leadline models fetch`.",
+            hint="Download the file again with `leadline models fetch`.",
         ) from error
 
 
@@ -182,9 +182,9 @@ class OpenVINOEngine:
         return asked
 
     def _run_warm_up(self) -> None:
-        # The first inference packs the weights for the calling thread. This takes seconds, and no user should have to
-        # wait for it. A full batch and two more tokens run both a prefill and a decoding step. Unlike `step`,
-        # `generate` releases the GIL, so the server can respond in the meantime.
+        # The first inference packs the weights for the calling thread. This takes seconds, so it is done before a user
+        # can wait for it. A prompt of a full batch and two more tokens runs both a prefill and a decoding step. Unlike
+        # `step`, `generate` releases the GIL, so the server can respond in the meantime.
         ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
         config = self._build_config(GenerationRequest((), max_tokens=2), len(ids))
         self._pipeline.generate([_build_prompt_tensor(ids)], [config])
@@ -199,7 +199,7 @@ class OpenVINOEngine:
                 self._admit_requests()
                 self._run_step()
                 self._running = [each for each in self._running if self._is_still_running(each)]
-                # The step held the GIL, so the threads that receive and send get time to run before the next step.
+                # The step held the GIL, so pause to let the threads that receive and send run before the next step.
                 time.sleep(self._limits.pause_seconds)
         # This is the outermost error handler of the thread. Without it, any error would leave all requests unanswered.
         except Exception:
@@ -263,8 +263,8 @@ class OpenVINOEngine:
                 raise
             probing.handle.cancel()
             self._running.remove(probing)
-            # The pipeline needs a separate step to drop a cancelled request. If another request were running, the
-            # pipeline would raise the error again.
+            # The pipeline needs a separate step to drop a cancelled request. If another request were running, this step
+            # would raise the same error again.
             self._pipeline.step()
             probing.fail(
                 LanguageModelRefusedError(
@@ -279,7 +279,7 @@ class OpenVINOEngine:
 
     def _is_still_running(self, request: InFlightRequest) -> bool:
         handle = request.handle
-        # The status must be read before the output: output that is read after a final status is complete.
+        # Read the status before the output. If the status is final, the output that is read after it is complete.
         status = handle.get_status()
         reason: FinishReason = "stop"
         while handle.can_read():

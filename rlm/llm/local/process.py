@@ -21,9 +21,10 @@ LOAD_FAILED = 78
 
 _POLL_SECONDS = 0.5
 _TERMINATE_SECONDS = 8.0
-# A crash on one unusual prompt justifies a restart, but a model that crashes every time should not be reloaded forever.
+# Delays before restarts after consecutive crashes. A crash on one unusual prompt justifies a restart, but a model that
+# crashes every time should not be reloaded forever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-_STEADY_SECONDS = 600.0  # After the process has run this long, the count of consecutive crashes is reset.
+_STEADY_SECONDS = 600.0  # Time without a crash after which the count of consecutive crashes is reset.
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
@@ -115,7 +116,7 @@ class LocalModelProcess:
             if crashes > len(self._restart_delays):
                 self._record_permanent_failure(crashes, self._child.returncode)
                 return
-            # The state is set immediately and not only when the next child is started, because nothing is listening
+            # Set the state immediately and not only when the next child process is started, because nothing listens
             # until then.
             self._set_state("loading")
             self._closing.wait(self._restart_delays[crashes - 1])

@@ -12,7 +12,7 @@ from rlm.llm.local.protocol import ChatMessage
 
 TokenIds = npt.NDArray[np.int64]
 
-# A noncharacter: Unicode reserves it for internal use by programs, so no text should contain it.
+# A noncharacter. Unicode reserves it for internal use by programs, so no text should contain this character.
 _SEAM = "\ufdd0"
 _REPLACEMENT = "\ufffd"
 _CONTROL_TOKEN = re.compile(rb"<\|[a-z_]+\|>")
@@ -57,7 +57,7 @@ class PromptEncoder:
             ]
         )
         encoded = [self._tokenizer.encode(piece) for piece in rendered.split(_SEAM) if piece]
-        # A piece that reaches the tokenizer's limit may have been truncated, and is too long in any case.
+        # A piece that reaches the tokenizer's limit may have been truncated, and is too long for a prompt in any case.
         count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(

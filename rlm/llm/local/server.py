@@ -44,7 +44,7 @@ from rlm.llm.profiles import LOCAL_QWEN
 
 log = logging.getLogger("rlm.llm.local.server")
 
-_GRACE_SECONDS = 2  # Time for requests in progress to finish when uvicorn shuts down.
+_GRACE_SECONDS = 2  # Time that uvicorn gives requests in progress to finish at a shutdown.
 _PARENT_POLL_SECONDS = 1.0
 _HARD_EXIT_SECONDS = 5.0  # Time after SIGTERM until the process is forced to exit.
 _CLIENT_GONE = 499
@@ -116,7 +116,7 @@ async def _build_whole_response(
 async def _build_streamed_response(
     ticket: Ticket, events: _EventQueue, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line is sent only after the first event, so that a rejection by the engine gets an error status.
+    # Send the status line only after the first event, so that a rejection by the engine gets an error status.
     try:
         first = await _run_unless_disconnected(request, events.get_next_event())
     except BaseException:
@@ -261,7 +261,7 @@ def _open_listening_socket(path: Path) -> socket.socket:
 
 
 def _exit_when_parent_exits(parent_pid: int) -> None:
-    # PR_SET_PDEATHSIG is not used, because it is tied to the thread that started us and exists only on Linux.
+    # Do not use PR_SET_PDEATHSIG, because it is tied to the thread that started this process and exists only on Linux.
     while os.getppid() == parent_pid:
         time.sleep(_PARENT_POLL_SECONDS)
     log.warning("parent process is gone")
@@ -273,5 +273,5 @@ def _exit_when_parent_exits(parent_pid: int) -> None:
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     logging.shutdown()
-    # `sys.exit` is not used, because the engine's thread cannot be stopped and would keep the process alive.
+    # Do not use `sys.exit`, because the engine's thread cannot be stopped and would keep the process alive.
     os._exit(exit_code)

@@ -27,7 +27,7 @@ def test_the_server_and_what_is_chosen_are_said(double: VectorServer, monkeypatc
 def test_what_the_server_cannot_give_is_said(double: VectorServer, monkeypatch: pytest.MonkeyPatch) -> None:
     found = findings(monkeypatch, double.url, QDRANT_REPLICAS="2")
     assert found["vector server"].found.startswith("LEADLINE_QDRANT_REPLICAS is 2, which requires as many nodes")
-    assert found["vector server"].advice.startswith("Set it to 1 or less")
+    assert found["vector server"].advice.startswith("Set LEADLINE_QDRANT_REPLICAS to 1 or less")
 
 
 def test_a_data_folder_has_no_vector_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -89,4 +89,4 @@ def test_writes_that_must_reach_every_copy_are_warned_of(
     else:
         assert warning is not None
         assert "all writes stop" in warning
-        assert f"Set it to {advised}." in warning
+        assert f"Set LEADLINE_QDRANT_WRITE_CONSISTENCY to {advised}." in warning

@@ -72,8 +72,8 @@ def test_byte_order_marks_blank_lines_and_windows_line_ends_are_harmless(folder:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{", "line 3: invalid JSON"),
-        ("[1]", "line 3: not a JSON object"),
+        ("{", "line 3: the line is not valid JSON"),
+        ("[1]", "line 3: the line is not a JSON object"),
         ('{"text": "x"}', "line 3: _id is missing"),
         ('{"_id": 3, "text": "x"}', "line 3: _id is not a string"),
         ('{"_id": "d3"}', "line 3: text is missing"),
