@@ -162,7 +162,7 @@ def _judge_texts(
     quoting: bool,
     partial: bool = False,
 ) -> Working[JudgedColumn]:
-    asking: dict[str, Any] = {"texts": texts, "quoting": quoting, "partial": partial}
+    asking: dict[str, Any] = {"texts": texts, "with_quotes": quoting, "partial": partial}
     match column.type:
         case SemanticType.BOOLEAN:
             said = yield from operators.filter(handles, column.instruction, **asking)
