@@ -136,7 +136,7 @@ def test_a_read_only_file_system_is_refused_in_words_at_the_start(tmp_path: Path
     mount = f"mount -t tmpfs -o size=8m none {disk}; {make}; mount -o remount,ro {disk};"
     said = run_on(mount, tmp_path, READ_ONLY, disk / "home")
     assert "mounted read-only" in said
-    assert "Mount it as writable" in said
+    assert "Mount the file system as writable" in said
 
 
 @pytest.mark.needs_program("unshare")

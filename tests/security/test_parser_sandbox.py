@@ -54,7 +54,7 @@ def test_a_parser_that_runs_wild_is_stopped_and_replaced(
 
 def test_a_parser_that_computes_for_ever_is_stopped_and_replaced(tmp_path: Path) -> None:
     with ParserSandbox(replace(LIMITS, cpu_seconds=2), command=COMMAND, scratch_folder=tmp_path) as sandbox:
-        with pytest.raises(ParserLimitError, match="2 s of processor time"):
+        with pytest.raises(ParserLimitError, match="2 s of CPU time"):
             parse_as(sandbox, tmp_path, "test/spin")
         assert_still_parses(sandbox, tmp_path)
 

@@ -164,7 +164,7 @@ def test_a_scan_in_which_no_text_is_recognized_is_not_sent_away_to_be_recognized
     Image.new("RGB", (400, 600), "white").save(path, "PDF")
     with ParserSandbox() as parser, pytest.raises(NoTextError) as failed:
         parser.parse(path, "application/pdf", name="a.pdf")
-    assert "No text was recognized in its pictures" in failed.value.hint
+    assert "No text was recognized in the pictures of the document" in failed.value.hint
 
 
 def test_without_the_extra_a_pdf_names_its_scanned_pages_and_a_scan_says_what_to_install(

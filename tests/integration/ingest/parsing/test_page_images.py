@@ -41,7 +41,7 @@ def test_a_page_that_there_is_not_is_named_with_how_many_there_are(tmp_path: Pat
     with pytest.raises(PageNotFoundError, match=r"no page 3: its last page is 2\."):
         drawn(tmp_path / "a.pdf", "application/pdf", page=3)
     Image.new("RGB", (50, 50)).save(tmp_path / "a.gif")
-    with pytest.raises(PageNotFoundError, match=r"no page 2: it has 1\."):
+    with pytest.raises(PageNotFoundError, match=r"no page 2: its last page is 1\."):
         drawn(tmp_path / "a.gif", "image/gif", page=2)
 
 

@@ -60,7 +60,7 @@ def test_uploads_are_refused_below_the_free_space_watermark(tmp_path: Path) -> N
 
 
 def test_a_read_only_file_system_is_named_as_such() -> None:
-    with pytest.raises(StorageReadOnlyError, match="Mount it as writable"), translate_disk_errors():
+    with pytest.raises(StorageReadOnlyError, match="Mount the file system as writable"), translate_disk_errors():
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
