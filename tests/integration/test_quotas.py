@@ -92,7 +92,7 @@ def test_an_answer_is_charged_and_refused_when_nothing_is_left(services: Service
     limit(services, account, tokens_per_day=6_000)
     first = client.http.post("/v1/answers", json=QUESTION, headers=headers)
     assert first.status_code == 200
-    assert first.headers["ratelimit-policy"] == '"key.tokens_per_day";q=4000;w=86400'
+    assert first.headers["ratelimit-policy"] == '"key.tokens_per_day";q=6000;w=86400'
     assert first.headers["ratelimit"].startswith('"key.tokens_per_day";r=0;t=')  # all that was left was reserved
     assert used(services, account) == sum(
         first.json()["usage"][each] for each in ("prompt_tokens", "completion_tokens")

@@ -216,7 +216,7 @@ def test_a_label_and_a_bucket_that_change_are_noticed() -> None:
 CODE = '''
 def work(sent):
     """Not an event: `leadline:changes:no`."""
-    with span(f"chat {sent}", {"leadline.hits": 3}):
+    with record_span(f"chat {sent}", {"leadline.hits": 3}):
         cell.span("inside")
         yield sse.format_event("error", {}, 1)
         yield state.format_event("snapshot" if sent else "progress")
