@@ -14,6 +14,7 @@ from ingest.parsing.sniff import sniff_container_type, sniff_media_type
 from ingest.storage.accounts.access import Readers
 from ingest.storage.accounts.records import OPEN_ACCESS, CollectionAccess
 from ingest.storage.blobs.store import BlobStore, IncomingUpload
+from ingest.storage.counts import format_count
 from ingest.storage.documents.batches import Batches
 from ingest.storage.documents.catalog import AcceptedUpload, Arrival, Catalog
 from ingest.storage.documents.records import VersionState
@@ -205,7 +206,9 @@ class Intake:
         """Raise `BacklogFullError` if too many of a tenant's documents are waiting to be indexed."""
         waiting = self._backlog(tenant_id)
         if waiting >= self._max_backlog:
-            raise BacklogFullError(f"{waiting:,} documents are waiting to be indexed, which is the limit.")
+            raise BacklogFullError(
+                f"The limit of {format_count(self._max_backlog, 'document')} waiting to be indexed has been reached."
+            )
 
     def retry_document(
         self,

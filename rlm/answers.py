@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from ingest.storage.answers.records import CellRanges, RowRanges, StoredAnswer, group_into_ranges
+from ingest.storage.counts import format_count
 from retrieval.search.requests import Passage
 from rlm.llm.budgets import Usage
 
@@ -175,12 +176,12 @@ class Coverage:
         said = f"Of {whole}{unit} tokens a model read {read}, code searched {searched}, {unopened} were not opened"
         if self.units_inferred:
             said += (
-                f"; {_format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
+                f"; {format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
             )
         if self.units_not_found:
-            said += f"; of {_format_count(self.units_not_found, self.unit)} a value was not found in what was read"
+            said += f"; of {format_count(self.units_not_found, self.unit)} a value was not found in what was read"
         if self.units_failed:
-            said += f"; {_format_count(self.units_failed, self.unit)} failed"
+            said += f"; {format_count(self.units_failed, self.unit)} failed"
         return said
 
 
@@ -430,7 +431,3 @@ def _select_number_scale(tokens: int) -> tuple[int, str]:
     if tokens >= 1_000_000:
         return 1_000_000, " million"
     return (1_000, " thousand") if tokens >= 1_000 else (1, "")
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import ceil
 
+from ingest.storage.counts import format_count
 from rlm.errors import RunTooLargeError
 from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
@@ -82,8 +83,10 @@ class CostEstimate:
         price = " (the model's price is not known)" if self.dollars is None else ""
         again = f" ({self.reread:,} of them read twice)" if self.reread else ""
         return (
-            f"About {self.calls:,} calls of the language model over {self.records:,} records{again}, "
-            f"{_round_to_two_significant_digits(tokens):,} tokens, {_format_duration(self.seconds)}{money}{price}."
+            f"About {format_count(self.calls, 'call')} of the language model over "
+            f"{format_count(self.records, 'record')}{again}, "
+            f"{format_count(_round_to_two_significant_digits(tokens), 'token')}, "
+            f"{_format_duration(self.seconds)}{money}{price}."
         )
 
 
@@ -153,10 +156,10 @@ def require_confirmation(estimate: CostEstimate, options: AnswerOptions) -> None
 def format_limits(limits: Limits) -> str:
     """Describe the spending limits of a run. Returns an empty string if there are none."""
     parts = [
-        "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
-        "" if limits.prompt_tokens is None else f"{limits.prompt_tokens:,} tokens to read",
-        "" if limits.completion_tokens is None else f"{limits.completion_tokens:,} tokens to write",
-        "" if limits.tokens is None else f"{limits.tokens:,} tokens to read and write",
+        "" if limits.calls is None else f"{format_count(limits.calls, 'call')} of the language model",
+        "" if limits.prompt_tokens is None else f"{format_count(limits.prompt_tokens, 'token')} to read",
+        "" if limits.completion_tokens is None else f"{format_count(limits.completion_tokens, 'token')} to write",
+        "" if limits.tokens is None else f"{format_count(limits.tokens, 'token')} to read and write",
         "" if limits.seconds is None else _format_duration(limits.seconds),
         "" if limits.dollars is None else f"${limits.dollars:.{2 if limits.dollars >= 1 else 4}f}",
     ]

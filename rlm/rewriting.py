@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ingest.storage.counts import format_count
 from retrieval.search.requests import Rewrite
 from retrieval.search.rewriting import MAX_QUERIES
 from rlm.errors import (
@@ -106,7 +107,7 @@ class ModelRewriter:
         if isinstance(reply, SubFailure):
             if reply.code == BudgetExhaustedError.code:
                 raise LanguageModelTimeoutError(
-                    f"The language model did not finish within {self._deadline_seconds:g} seconds."
+                    f"The language model did not finish within {format_count(self._deadline_seconds, 'second')}."
                 )
             raise LanguageModelUnavailableError(reply.detail)
         return _parse_entries(reply.text, form)

@@ -18,6 +18,7 @@ from api.http.bounds import is_health_check
 from api.http.middleware import CALLER
 from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyError
 from api.settings.addresses import get_client_key
+from ingest.storage.counts import format_count
 
 # Maximum size of a request body without a key. Of these requests, only a sign-in has a body: a key or token of up to
 # 16,384 characters as JSON.
@@ -82,7 +83,7 @@ class AnonymousLimiter:
         # guard: anonymous-rate
         if not self._rates.hit(item, kind, address):
             raise AddressLimitError(
-                f"Your address has reached the limit of {limit:,} requests without a key per minute."
+                f"Your address has reached the limit of {format_count(limit, 'request')} without a key per minute."
             )
 
     @contextmanager
@@ -93,7 +94,9 @@ class AnonymousLimiter:
             return
         # guard: anonymous-requests-at-once
         if self._at_once[address] >= self._limits.at_once:
-            raise AddressLimitError(f"Your address already has {self._limits.at_once:,} open requests without a key.")
+            raise AddressLimitError(
+                f"Your address already has {format_count(self._limits.at_once, 'open request')} without a key."
+            )
         self._at_once[address] += 1
         try:
             yield

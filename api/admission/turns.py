@@ -5,6 +5,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
+from ingest.storage.counts import format_count
 from ingest.storage.errors import LeadlineError
 
 # Time after its last request for which a tenant counts as active. While a tenant is active, other tenants leave its
@@ -55,7 +56,9 @@ class TenantSlots:
         queue = self._queues.setdefault(tenant_id, deque())
         if len(queue) >= self._waiting_each:
             self._remove_empty_queue(tenant_id)
-            raise self._refuse(f"This tenant already has {self._taken[tenant_id]:,} requests in progress.")
+            raise self._refuse(
+                f"This tenant already has {format_count(self._taken[tenant_id], 'request')} in progress."
+            )
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
@@ -64,7 +67,9 @@ class TenantSlots:
         except BaseException as error:
             self._cancel_waiter(tenant_id, turn)
             if isinstance(error, TimeoutError):
-                raise self._refuse(f"No slot became free within {self._wait_seconds:g} seconds.") from error
+                raise self._refuse(
+                    f"No slot became free within {format_count(self._wait_seconds, 'second')}."
+                ) from error
             raise
         return Slot(self, tenant_id)
 

@@ -39,6 +39,7 @@ from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import is_ocr_installed
 from ingest.storage.ballast import Ballast
 from ingest.storage.blobs.opening import open_blobs
+from ingest.storage.counts import format_count
 from ingest.storage.errors import InstallationMismatchError, LeadlineError
 from ingest.storage.generations.records import IndexState
 from ingest.storage.permissions import list_exposed_paths
@@ -519,7 +520,7 @@ def describe_profile(profile: ModelProfile) -> str:
     """Summarize the profile's abilities, sizes and prices."""
     abilities = {"writes code": profile.writes_code, "routes": profile.routes, "judges": profile.judges}
     does = ", ".join(name for name, has in abilities.items() if has) or "answers from passages only"
-    sizes = f"context window {profile.context_tokens:,} tokens, {profile.parallel_calls} parallel calls"
+    sizes = f"context window {profile.context_tokens:,} tokens, {format_count(profile.parallel_calls, 'parallel call')}"
     return f"{profile.name}: {does}; {sizes}; {_format_price(profile.price)}"
 
 

@@ -16,6 +16,7 @@ from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.client import Client
 from ingest.storage.answers.run_records import RunState
+from ingest.storage.counts import format_count
 
 app = typer.Typer(
     help="List, show, watch, continue, finish, cancel and delete background runs.",
@@ -208,7 +209,7 @@ def _format_sub_calls(events: list[dict[str, Any]]) -> str:
     read = sum(body["usage"]["prompt_tokens"] for body in bodies if not body.get("cached"))
     cached = sum(bool(body.get("cached")) for body in bodies)
     failed = sum("code" in body for body in bodies)
-    text = f"{bodies[0]['purpose']}: {len(bodies):,} sub-call{'s' * (len(bodies) > 1)}, {read:,} tokens read"
+    text = f"{bodies[0]['purpose']}: {format_count(len(bodies), 'sub-call')}, {format_count(read, 'token')} read"
     text += f", {cached:,} from the cache" if cached else ""
     return escape(text) + (f", [red]{failed:,} failed[/red]" if failed else "")
 
@@ -229,7 +230,8 @@ def _iter_events(client: Client, run_id: str) -> Iterator[dict[str, Any]]:
 def _print_run_outcome(console: Console, run: dict[str, Any]) -> None:
     usage = run["usage"]
     console.print(
-        f"[bold]{run['state']}[/bold] · {usage['calls']:,} calls · {usage['prompt_tokens']:,} tokens read · "
+        f"[bold]{run['state']}[/bold] · {format_count(usage['calls'], 'call')} · "
+        f"{format_count(usage['prompt_tokens'], 'token')} read · "
         f"{run['seconds']:.1f} s",
         highlight=False,
     )

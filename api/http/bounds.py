@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import BadRequestError, BodyTooLargeError, HeadTooLargeError, ServiceBusyError, SlowRequestError
 from api.http.threads import Threads
+from ingest.storage.counts import format_count
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text, parse_json
 
@@ -136,7 +137,8 @@ class _TimedReceive:
             message = await asyncio.wait_for(self._receive(), max(0.001, self._idle_seconds - self._waited))
         except TimeoutError as error:
             raise SlowRequestError(
-                f"Fewer than {self._least:,} bytes of the body arrived within {self._idle_seconds:g} seconds."
+                f"Fewer than {self._least:,} bytes of the body arrived within "
+                f"{format_count(self._idle_seconds, 'second')}."
             ) from error
         self._waited += time.monotonic() - started
         self._came += len(message.get("body", b""))

@@ -23,6 +23,7 @@ from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArgument
 from api.runs.routes import build_run_out
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run
+from ingest.storage.counts import format_count
 from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working
 from rlm.requests import StrategyName
 
@@ -131,20 +132,16 @@ def _describe_event(event: Event) -> str:
         case Routed(strategy, _, estimate):
             return f"Answering with strategy {strategy}{f', about {estimate}' if estimate else ''}"
         case Retrieved(passages, query):
-            return f"Found {_format_count(len(passages), 'passage')} for: {query}"
+            return f"Found {format_count(len(passages), 'passage')} for: {query}"
         case Reading(_, passages):
-            return f"Reading {_format_count(len(passages), 'passage')}"
+            return f"Reading {format_count(len(passages), 'passage')}"
         case Planned(steps, _):
             return " ".join(steps)
         case Working(step, done, total):
             return f"{step}: {done} of {total}"
         case Checking(sentences):
-            return f"Checking {_format_count(sentences, 'sentence')}"
+            return f"Checking {format_count(sentences, 'sentence')}"
     return "" if isinstance(event, Delta) else type(event).__name__
-
-
-def _format_count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 class _ProgressReporter:

@@ -12,6 +12,7 @@ from api.admission.services import Services
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut
 from ingest.storage.answers.run_records import Run
+from ingest.storage.counts import format_count
 
 _EVENTS_PER_READ = 200
 _MARKS = {"verified": "✓", "quoted": "❝", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}
@@ -71,14 +72,15 @@ def _iter_summary_lines(run: RunWithAnswerOut) -> Iterator[str]:
     if answer is not None:
         yield f"* Answered by: {_escape_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
     yield (
-        f"* Cost: {usage.calls:,} calls (and {usage.cached:,} cached), {usage.prompt_tokens:,} tokens read, "
+        f"* Cost: {format_count(usage.calls, 'call')} (and {usage.cached:,} cached), "
+        f"{format_count(usage.prompt_tokens, 'token')} read, "
         f"{usage.completion_tokens:,} written, {run.seconds:,.1f} s"
     )
     yield f", ${answer.dollars:.4f}\n" if answer is not None and answer.dollars else "\n"
     if run.coverage is not None:
         found = run.coverage
         yield (
-            f"* Of {found.tokens_in_scope:,} tokens, a model read {found.tokens_read:,}, code searched "
+            f"* Of {format_count(found.tokens_in_scope, 'token')}, a model read {found.tokens_read:,}, code searched "
             f"{found.tokens_searched:,}, and {found.tokens_unopened:,} were not opened\n"
         )
 
@@ -116,7 +118,7 @@ def _iter_event_blocks(kind: str, body: dict[str, Any]) -> Iterator[str]:
                 yield f"\n{heading}\n\n{_format_code_block(body[name], language)}"
     elif kind in ("call", "lost"):
         usage = body["usage"]
-        cost = "cached, no cost" if body.get("cached") else f"{usage['prompt_tokens']:,} tokens read"
+        cost = "cached, no cost" if body.get("cached") else f"{format_count(usage['prompt_tokens'], 'token')} read"
         yield f"\n### Sub-call: {_escape_line(body['purpose'])} ({cost})\n"
         if body.get("spans"):
             yield "\nRead: " + "; ".join(

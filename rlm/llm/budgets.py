@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from weakref import WeakSet
 
+from ingest.storage.counts import format_count
 from rlm.errors import BudgetExhaustedError, UnpricedModelError
 
 _MILLION = Decimal(1_000_000)
@@ -126,14 +127,7 @@ class Amount:
 
 
 NO_AMOUNT = Amount()
-_WORDS = {
-    "calls": "calls",
-    "prompt_tokens": "tokens to read",
-    "completion_tokens": "tokens to write",
-    "tokens": "tokens to read and write",
-    "dollars": "dollars",
-    "seconds": "seconds",
-}
+_USES = {"prompt_tokens": " to read", "completion_tokens": " to write", "tokens": " to read and write"}
 _KEPT_SHARE = 10
 _SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "tokens", "dollars")
 
@@ -308,7 +302,7 @@ class Budget:
             raise UnpricedModelError("This model has no price, so a limit in dollars cannot be enforced.")
         if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
             raise BudgetExhaustedError(
-                f"The time limit of {limits.seconds:g} seconds has been reached.", resource="seconds"
+                f"The time limit of {format_count(limits.seconds, 'second')} has been reached.", resource="seconds"
             )
         for name in _SPENDABLE:
             limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(reserve, name)
@@ -318,7 +312,7 @@ class Budget:
                 under_way = f", {reserved} of them by calls in progress" if reserved else ""
                 kept_back = f" and {back} are reserved for the answer itself" if back else ""
                 raise BudgetExhaustedError(
-                    f"The next call may use {asked} {_WORDS[name]}, but {settled + reserved} of {limit} "
+                    f"The next call may use {_format_amount(name, asked)}, but {settled + reserved} of {limit} "
                     f"are used{under_way}{kept_back}.",
                     resource=name,
                     may_fit_later=settled + asked + back <= limit and reserved > getattr(NO_AMOUNT, name),
@@ -356,6 +350,12 @@ class Reservation:
             if self._open:
                 self._open = False
                 self._budget._update_totals(reserved_amount=NO_AMOUNT - self.amount, settled_amount=used_amount)
+
+
+def _format_amount(name: str, amount: int | Decimal) -> str:
+    if isinstance(amount, Decimal):
+        return f"{amount} dollars"
+    return format_count(amount, "call" if name == "calls" else "token") + _USES.get(name, "")
 
 
 def _select_smaller(first: float | None, second: float | None) -> float | None:

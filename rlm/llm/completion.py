@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from ingest.storage.counts import format_count
 from rlm.errors import LanguageModelError, LanguageModelOutputError
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile, estimate_tokens
@@ -253,7 +254,7 @@ def _require_ended_reply(completion: Completion, profile: ModelProfile, max_toke
     if completion.size > most:
         raise LanguageModelOutputError(
             f"The server of {profile.name} was still writing after {most:,} characters, although its limit was "
-            f"{max_tokens:,} tokens.",
+            f"{format_count(max_tokens, 'token')}.",
             hint="Check the server's log: the server ignores `max_tokens`.",
             cut_off=True,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
+from ingest.storage.counts import format_count
 from ingest.storage.documents.records import UsedVersions, Work
 from rlm.errors import (
     BudgetExhaustedError,
@@ -178,9 +179,9 @@ class Request:
         prompt, answer = estimate_prompt_tokens(call), call.max_tokens + self._thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
-                f"The prompt (about {prompt:,} tokens) and the answer ({answer:,}) do not fit in the "
+                f"The prompt (about {format_count(prompt, 'token')}) and the answer ({answer:,}) do not fit in the "
                 f"{profile.context_tokens:,}-token context window of {profile.name}.",
-                hint=f"Send at most {profile.slice_tokens:,} tokens of text in one call.",
+                hint=f"Send at most {format_count(profile.slice_tokens, 'token')} of text in one call.",
             )
 
     async def _complete_call(self, call: SubCall) -> Completion:
@@ -240,7 +241,7 @@ class Request:
                 if rest := ceil(rate_limit.resting_seconds):
                     raise LanguageModelRestingError(
                         f"Too many consecutive calls to the language model were unanswered; "
-                        f"calls resume in {rest} seconds.",
+                        f"calls resume in {format_count(rest, 'second')}.",
                         retry_after_seconds=rest,
                         sent=False,
                     )
@@ -296,7 +297,7 @@ class Request:
             client.model.has_replied = client.model.has_replied or call.schema is None
         except TimeoutError:
             completion.error = LanguageModelTimeoutError(
-                f"The language model did not finish within {profile.call_seconds:g} seconds."
+                f"The language model did not finish within {format_count(profile.call_seconds, 'second')}."
             )
         except LanguageModelError as error:
             completion.error = error

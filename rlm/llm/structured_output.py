@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from ingest.storage.counts import format_count
 from rlm.errors import LanguageModelOutputError, LanguageModelRefusedError
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
@@ -69,7 +70,7 @@ def extract_reply(raw_text: str, text: str, finish_reason: str, call: SubCall) -
     except LanguageModelOutputError as error:
         if finish_reason != "length":
             raise
-        cut = f"The reply was cut off at its limit of {call.max_tokens} tokens."
+        cut = f"The reply was cut off at its limit of {format_count(call.max_tokens, 'token')}."
         raise LanguageModelOutputError(cut, cut_off=True) from error
 
 

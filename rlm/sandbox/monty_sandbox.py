@@ -22,6 +22,7 @@ from pydantic_monty import (
     NameLookupSnapshot,
 )
 
+from ingest.storage.counts import format_count
 from ingest.storage.errors import LeadlineError
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError, not_cancelled
 from rlm.metrics import CELL_SECONDS, CELLS
@@ -174,7 +175,8 @@ class MontyReplSession:
         if text.startswith(_LIMIT_OF_CALLS):
             self.close()
             raise SandboxLostError(
-                f"The session's limit of {self._limits.calls:,} calls has been reached.", hint=find_hint(text)
+                f"The session's limit of {format_count(self._limits.calls, 'call')} has been reached.",
+                hint=find_hint(text),
             ) from error
         if text.split(":")[0] == "SystemExit":
             return None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, islice, zip_longest
 
+from ingest.storage.counts import format_count
 from ingest.storage.tables.parquet import quote_literal
 from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_text
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
@@ -202,7 +203,7 @@ def _render_captions(contents: TableContents) -> Iterator[str]:
         if contents.parts == 1:
             which = ""
         else:
-            which = f' "{name}" ({_format_count(each.rows, "row")})'
+            which = f' "{name}" ({format_count(each.rows, "row")})'
             above = above.removeprefix(name).strip(" /") or "(nothing)"
         if above:
             yield f"  above{which}: {above}"
@@ -210,7 +211,7 @@ def _render_captions(contents: TableContents) -> Iterator[str]:
             yield f"  below{which}: {to_one_line(each.below)}"
     more = contents.parts - len(contents.around)
     if contents.around and more:
-        yield f"  and {_format_count(more, 'more table')} with the same columns, with no room for the lines around"
+        yield f"  and {format_count(more, 'more table')} with the same columns, with no room for the lines around"
 
 
 def _render_columns(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) -> str:
@@ -239,7 +240,7 @@ def _render_table_names(tables: Sequence[DescribedTable]) -> Iterator[str]:
 
 
 def _render_table_heading(table: DescribedTable) -> str:
-    rows = "" if table.rows is None else f", {_format_count(table.rows, 'row')}"
+    rows = "" if table.rows is None else f", {format_count(table.rows, 'row')}"
     return f'Table "{table.name}"{rows}{table.source}'
 
 
@@ -264,7 +265,7 @@ def _render_profile(profile: ColumnProfile, row_count: int, max_chars: int) -> s
     elif profile.values and (repeats or profile.longest <= MAX_VALUE_CHARS):
         found.append(f"{different}{_render_values(profile, max_chars)}".removeprefix(", "))
     else:
-        found += [different, f"up to {_format_count(profile.longest, 'character')}" if profile.longest else ""]
+        found += [different, f"up to {format_count(profile.longest, 'character')}" if profile.longest else ""]
     said = "; ".join(filter(None, found))
     return f": {said}" if said else ""
 
@@ -306,7 +307,3 @@ def _compute_cell_length(cells: Sequence[str], max_chars: int) -> int:
             return max_chars // (len(lengths) - at)
         max_chars -= length
     return max(lengths, default=0)
-
-
-def _format_count(number: int, unit: str) -> str:
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.storage.counts import format_count
 from retrieval.encoders.port import Embedder
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, SearchSummary, convert_to_json_value
 from rlm.corpus.corpus import Corpus
@@ -262,5 +263,5 @@ def _iter_not_found_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
     """Yield a note for each column with values that were not found in the passages that were read."""
     for judged in run.list_judged_columns(plan):
         if count := len(judged.not_found):
-            documents = "1 document" if count == 1 else f"{count:,} documents"
+            documents = format_count(count, "document")
             yield f'"{judged.column.name}" is empty for {documents}: not found in what was read.'

@@ -111,7 +111,7 @@ def test_an_address_has_so_many_requests_without_a_key_open(tmp_path: Path) -> N
         held.sendall(_begun("192.0.2.1", 100))
         while (refused := attempt(url, "192.0.2.1")).status_code != 429:
             pass
-        assert refused.json()["detail"] == "Your address already has 1 open requests without a key."
+        assert refused.json()["detail"] == "Your address already has 1 open request without a key."
         assert attempt(url, "192.0.2.2").status_code == 401
 
 

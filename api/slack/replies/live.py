@@ -26,6 +26,7 @@ from api.slack.replies.reply import Reply
 from api.slack.replies.steps import Card, RunSteps, build_plan_block
 from api.slack.web import SlackWeb
 from ingest.storage.answers.run_records import RunEvent
+from ingest.storage.counts import format_count
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.records import Surface
 
@@ -192,7 +193,7 @@ class LiveProgress:
         """Build the title, the cards, and the draft up to its last complete word."""
         minutes = int(self._clock() - self._asked_at) // 60
         title = "Waiting to go on" if self._waits else "Looking for the answer"
-        title += f", {minutes} minute{'' if minutes == 1 else 's'} so far" if minutes else ""
+        title += f", {format_count(minutes, 'minute')} so far" if minutes else ""
         cards = self._steps.build_cards()
         if self._is_closed:
             return title, [replace(card, details="") for card in cards], ""

@@ -13,6 +13,7 @@ from typing import Any
 from api.answers.forms import CitedSpan, Form
 from api.answers.rendering import escape_mrkdwn, render_text
 from api.answers.schemas import AnswerOut, CitationOut
+from ingest.storage.counts import format_count
 from rlm.answers import AnswerStatus, Check
 
 Blocks = list[dict[str, Any]]
@@ -220,7 +221,7 @@ def _build_not_found_blocks(answer: AnswerOut) -> Blocks:
     searched = answer.searched
     queries = ", ".join(f"“{each}”" for each in searched.queries[:3])
     text = f"Searched for {queries}: found " if queries else "Found "
-    text += f"{_format_count(searched.passages, 'passage')} in {_format_count(len(searched.documents), 'document')}"
+    text += f"{format_count(searched.passages, 'passage')} in {format_count(len(searched.documents), 'document')}"
     text += f", and read {searched.read} of them."
     return [build_context_block(escape_mrkdwn(_shorten_text(text, 1_500)))]
 
@@ -317,10 +318,6 @@ def _build_mrkdwn(text: str) -> dict[str, Any]:
 
 def _build_text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text}
-
-
-def _format_count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _neutralize_text(text: str) -> str:

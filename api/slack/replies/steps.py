@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.answers.rendering import escape_markdown
+from ingest.storage.counts import format_count
 from rlm.loop.environment import ROOT_PURPOSE
 
 # Maximum number of cards. If there are more steps, they share the last card.
@@ -84,7 +85,7 @@ class RunSteps:
             case "reading":
                 titles = list(dict.fromkeys(map(str, body.get("titles", ()))))
                 self._show_step(
-                    "read", f"Read {_format_count(len(body.get('titles', ())), 'passage')}", ", ".join(titles)
+                    "read", f"Read {format_count(len(body.get('titles', ())), 'passage')}", ", ".join(titles)
                 )
             case "planned":
                 self._show_step("plan", "Compute over tables", " ".join(map(str, body.get("steps", ()))))
@@ -98,7 +99,7 @@ class RunSteps:
                 self._show_step("write", "Write the answer")
             case "checking":
                 self._show_step(
-                    "check", f"Check {_format_count(int(body.get('sentences', 0)), 'sentence')} against the sources"
+                    "check", f"Check {format_count(int(body.get('sentences', 0)), 'sentence')} against the sources"
                 )
 
     def build_cards(self, *, has_ended: bool = False) -> list[Card]:
@@ -124,14 +125,14 @@ class RunSteps:
         if self._is_recursive:
             self._update_work_card()
             return
-        title = f"Search the documents: {_format_count(self._found, 'passage')} found"
+        title = f"Search the documents: {format_count(self._found, 'passage')} found"
         self._show_step("search", title + (f" in {self._searches} searches" if self._searches > 1 else ""))
 
     def _update_work_card(self) -> None:
-        done = [_format_count(self._cell, "step")] if self._cell else []
+        done = [format_count(self._cell, "step")] if self._cell else []
         done += [f"{self._searches} search{'' if self._searches == 1 else 'es'}"] if self._searches else []
-        done += [_format_count(self._calls, "question") + " to the model"] if self._calls else []
-        done += [_format_count(len(self._documents), "document") + " read"] if self._documents else []
+        done += [format_count(self._calls, "question") + " to the model"] if self._calls else []
+        done += [format_count(len(self._documents), "document") + " read"] if self._documents else []
         self._show_step("work", "Work through the documents" + (": " + ", ".join(done) if done else ""))
 
     def _show_step(self, key: str, title: str, details: str = "") -> None:
@@ -150,16 +151,12 @@ def build_plan_block(title: str, cards: Sequence[Card]) -> dict[str, Any]:
 
 def _format_status(kind: str, body: Mapping[str, Any]) -> str:
     if kind == "reading":
-        return f"is reading {_format_count(len(body.get('titles', ())), 'passage')}…"
+        return f"is reading {format_count(len(body.get('titles', ())), 'passage')}…"
     if kind == "working" and body.get("step") != "cells":
         return f"is at {body['done']:,} of {body['total']:,}…"
     if kind == "routed":
         return _STRATEGIES.get(str(body.get("strategy")), "is working through the documents…")
     return _STATUSES.get(kind, "")
-
-
-def _format_count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _shorten_line(text: str, max_chars: int) -> str:

@@ -20,6 +20,7 @@ from api.slack.replies.messages import (
 )
 from api.slack.replies.reply import Reply
 from ingest.storage.answers.run_records import Run, RunState
+from ingest.storage.counts import format_count
 from ingest.storage.errors import LeadlineError, RunNotFoundError, RunStateError
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.quotas.records import NANODOLLARS
@@ -67,8 +68,8 @@ def build_waiting_message(
     """
     met = _LIMITS.get(str((run.progress or {}).get("resource")), "tokens")
     minutes = int(run.seconds / 60)
-    duration = f"{minutes:,} minute{'' if minutes == 1 else 's'}" if minutes else "less than a minute"
-    used = [duration, f"{run.spent.calls:,} call{'' if run.spent.calls == 1 else 's'} of the language model"]
+    duration = format_count(minutes, "minute") if minutes else "less than a minute"
+    used = [duration, f"{format_count(run.spent.calls, 'call')} of the language model"]
     if run.spent.nanodollars:
         used.append(f"${run.spent.nanodollars / NANODOLLARS:.2f}")
     steps = [f"• {escape_mrkdwn(title)}" for title in done_steps]

@@ -21,6 +21,7 @@ from ingest.storage.answers.run_records import (
 )
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
+from ingest.storage.counts import format_count
 from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import answers, documents, jobs, reservations, run_documents, run_events, runs
 from ingest.storage.documents.works import inherit_versions
@@ -231,7 +232,9 @@ class Runs:
         )
         waiting = connection.execute(query).scalar_one()
         if waiting >= self._max_waiting:
-            raise RunsFullError(f"{waiting:,} runs are already queued; the limit is {self._max_waiting:,}.")
+            raise RunsFullError(
+                f"This tenant already has {format_count(waiting, 'queued run')}; the limit is {self._max_waiting:,}."
+            )
 
 
 def _find_run_by_key(connection: Connection, request: RunRequest) -> Run | None:

@@ -11,6 +11,7 @@ from rlm.estimates import (
     CostEstimate,
     estimate_judging_cost,
     estimate_searched_judging,
+    format_limits,
     require_confirmation,
 )
 from rlm.llm.budgets import Limits, Price
@@ -118,3 +119,12 @@ def test_only_a_large_run_that_nobody_confirmed_or_budgeted_is_refused() -> None
 def test_a_sum_without_a_known_price_has_none() -> None:
     assert (LARGE + CostEstimate(dollars=None)).dollars is None
     assert (LARGE + LARGE).dollars == 4 * MAX_UNCONFIRMED_DOLLARS
+
+
+def test_one_call_one_record_and_one_token_are_singular() -> None:
+    said = CostEstimate(records=1, calls=1, prompt_tokens=1).to_sentence()
+    assert said.startswith("About 1 call of the language model over 1 record, 1 token, ")
+    limits = Limits(calls=1, prompt_tokens=1, completion_tokens=2, tokens=3_000)
+    assert format_limits(limits) == (
+        "At most 1 call of the language model, 1 token to read, 2 tokens to write, 3,000 tokens to read and write."
+    )

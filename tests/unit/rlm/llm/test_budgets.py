@@ -44,6 +44,22 @@ def test_a_call_that_does_not_fit_is_refused_before_it_is_sent() -> None:
     assert budget.get_remaining_limits().completion_tokens == 20
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(calls=0), "may use 1 call, but"),
+        (Limits(prompt_tokens=0), "may use 1 token to read, but"),
+        (Limits(completion_tokens=1_000), "may use 2,000 tokens to write, but"),
+        (Limits(tokens=2_000), "may use 2,001 tokens to read and write, but"),
+        (Limits(dollars=Decimal(1)), "may use 2.001 dollars, but"),
+    ],
+)
+def test_a_refusal_counts_one_in_the_singular(limits: Limits, said: str) -> None:
+    price = Price(Decimal(1_000), Decimal(1_000))
+    with pytest.raises(BudgetExhaustedError, match=said):
+        Budget(limits).reserve(prompt_tokens=1, completion_tokens=2_000, price=price)
+
+
 def test_what_calls_under_way_may_give_back_is_not_given_up() -> None:
     budget = Budget(Limits(completion_tokens=20))
     reserve(budget, 0, 15)
