@@ -15,11 +15,13 @@ from api.sizing.documents import (
     plan_index,
 )
 from api.sizing.memory import MemoryPlan
-from api.sizing.questions import ModelServer, ServicePlan, build_direct_question, plan_question_service
+from api.sizing.questions import ModelServer, ServiceLimit, ServicePlan, build_direct_question, plan_question_service
+from ingest.storage.counts import format_count
 
 PlanRow = tuple[str, int | str, str]
 # Maximum number of questions per hour for one process. More questions require a cluster.
 _ONE_PROCESS_QUESTIONS = 3_600
+_GPUS, _NONE_SUFFICE = "gpus", "none suffice"
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Workload:
 class DeploymentPlan:
     """The resources that a workload requires.
 
-    `index` is None if a single process is enough. `service` is None without questions or a model, or if no number of
-    GPUs meets the target.
+    `index` is None if a single process is enough. `service` is None without questions or a model, and a limit if no
+    number of GPUs answers the questions.
     """
 
     wanted: Workload
@@ -49,7 +51,7 @@ class DeploymentPlan:
     needs: EmbeddedResources
     index: IndexPlan | None
     server: MemoryPlan | None
-    service: ServicePlan | None
+    service: ServicePlan | ServiceLimit | None
 
     @property
     def ingest_cores(self) -> int:
@@ -101,19 +103,16 @@ class DeploymentPlan:
     def _build_question_rows(self, gpu_price: float | None) -> list[PlanRow]:
         service = self.service
         if service is None or self.server is None:
-            within = f"{self.wanted.answer_seconds:g} s"
-            return [
-                (
-                    "gpus",
-                    "none suffice",
-                    f"cannot complete 95 % of answers within {within}: try faster GPUs, or more GPUs per server",
-                )
-            ]
+            return []
+        if isinstance(service, ServiceLimit):
+            return _build_limit_rows(service, self.server)
+        if service.p95_seconds > self.wanted.answer_seconds:
+            return _build_unreachable_rows(service, self.server, self.wanted.answer_seconds)
         gpus = service.replicas * self.server.gpus
         report = service.report
         loads = ", ".join(f"{each.name} {each.load:.0%}" for each in report.stations)
         return [
-            ("gpus", gpus, f"{service.replicas} servers of {self.server.gpus} x {self.server.gpu.name}"),
+            (_GPUS, gpus, f"{format_count(service.replicas, 'server')} of {self.server.gpus} x {self.server.gpu.name}"),
             ("api_processors", service.api_cores, "busy 60 % of the time"),
             ("engine_processors", service.engine_cores, "busy 60 % of the time"),
             ("answer_seconds_p50", f"{report.seconds[0.5]:.1f}", f"of {report.answered:,} simulated questions"),
@@ -126,6 +125,43 @@ class DeploymentPlan:
                 else []
             ),
         ]
+
+
+def _build_limit_rows(limit: ServiceLimit, server: MemoryPlan) -> list[PlanRow]:
+    """Build the rows for questions that no number of servers answers: the limit, and the changes that can help."""
+    if not limit.replicas:
+        change = (
+            f"the model and one of its calls do not fit on {server.gpus} x {server.gpu.name}: choose GPUs with more "
+            "memory, more of them per server (--gpus), or a smaller or quantized model"
+        )
+        return [(_GPUS, _NONE_SUFFICE, change)]
+    change = "too many --questions: choose faster GPUs, more of them per server (--gpus), or a smaller model"
+    return [
+        (_GPUS, _NONE_SUFFICE, change),
+        (
+            "reachable_questions_an_hour",
+            int(limit.questions_per_hour),
+            f"with {limit.replicas:,} servers, the most that a plan considers",
+        ),
+    ]
+
+
+def _build_unreachable_rows(service: ServicePlan, server: MemoryPlan, answer_seconds: float) -> list[PlanRow]:
+    """Build the rows for an answer time that no number of servers meets: the best time, and the changes that help."""
+    change = (
+        f"cannot complete 95 % of answers within {answer_seconds:g} s: set --answers-within to "
+        f"{service.p95_seconds:g} or more, or choose faster GPUs, more of them per server (--gpus), or a smaller model"
+    )
+    gpus, most = (count * server.gpus for count in (service.replicas, service.most_replicas))
+    fastest = f"even {format_count(most, 'GPU')} take {service.fastest_p95_seconds:.2f} s"
+    return [
+        (_GPUS, _NONE_SUFFICE, change),
+        (
+            "reachable_answer_seconds_p95",
+            f"{service.p95_seconds:g}",
+            f"with {format_count(gpus, 'GPU')}; {fastest}",
+        ),
+    ]
 
 
 def plan_deployment(workload: Workload, server: MemoryPlan | None, constants: Constants) -> DeploymentPlan:
@@ -146,7 +182,7 @@ def plan_deployment(workload: Workload, server: MemoryPlan | None, constants: Co
         if one
         else plan_index(corpus, machine, constants, vector_dimension=workload.dimension, high_availability=True)
     )
-    service = None
+    service: ServicePlan | ServiceLimit | None = None
     if server is not None and workload.questions_an_hour:
         service = plan_question_service(
             ModelServer(server, constants),

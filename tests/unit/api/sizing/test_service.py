@@ -8,8 +8,15 @@ from api.sizing.constants import load_constants
 from api.sizing.documents import Machine, estimate_corpus, estimate_embedded_resources, plan_index
 from api.sizing.memory import MemoryPlan, ServerOptions, plan_memory
 from api.sizing.models import load_model_checkpoint
-from api.sizing.questions import ModelServer, build_direct_question, plan_question_service
-from api.sizing.service import Workload, plan_deployment
+from api.sizing.questions import (
+    ModelServer,
+    ServiceLimit,
+    ServicePlan,
+    build_direct_question,
+    build_stations,
+    plan_question_service,
+)
+from api.sizing.service import PlanRow, Workload, plan_deployment
 
 CONSTANTS = load_constants()
 
@@ -86,7 +93,7 @@ def test_servers_grow_with_questions_and_shrink_with_patience() -> None:
         plan = plan_question_service(
             made, build_direct_question(CONSTANTS), CONSTANTS, questions_per_hour=rate, p95_seconds=seconds
         )
-        assert plan is not None
+        assert isinstance(plan, ServicePlan)
         assert plan.report.seconds[0.95] <= seconds
         return plan.replicas
 
@@ -95,12 +102,49 @@ def test_servers_grow_with_questions_and_shrink_with_patience() -> None:
     assert replicas(50_000, 30) < replicas(200_000, 30)
 
 
-def test_what_no_number_of_servers_can_do_is_no_plan() -> None:
-    made = ModelServer(server("l4", "Qwen/Qwen2.5-72B-Instruct"), CONSTANTS)
+def test_a_model_that_does_not_fit_and_too_many_questions_are_limits() -> None:
     question = build_direct_question(CONSTANTS)
-    assert plan_question_service(made, question, CONSTANTS, questions_per_hour=10, p95_seconds=60) is None
-    quick = ModelServer(server(), CONSTANTS)
-    assert plan_question_service(quick, question, CONSTANTS, questions_per_hour=10, p95_seconds=0.1) is None
+    large = server("l4", "Qwen/Qwen2.5-72B-Instruct")
+    limit = plan_question_service(
+        ModelServer(large, CONSTANTS), question, CONSTANTS, questions_per_hour=10, p95_seconds=60
+    )
+    assert limit == ServiceLimit(0, 0.0)
+    (row,) = list_gpu_rows(large, Workload(2_000, 1_000, questions_an_hour=10))
+    assert row[1] == "none suffice"
+    assert "do not fit on 1 x NVIDIA L4" in row[2]
+
+    crowd = Workload(2_000, 1_000, questions_an_hour=1e9)
+    _, (name, most, _) = list_gpu_rows(server(), crowd)
+    assert name == "reachable_questions_an_hour"
+    assert isinstance(most, int)
+    assert 1e6 < most < 1e9
+
+
+@pytest.mark.parametrize("questions", [10, 1_000, 10_000, 50_000])
+def test_a_time_that_more_servers_do_not_reach_is_no_plan_and_the_best_time_is_one(questions: int) -> None:
+    wanted = Workload(2_000, 1_000, questions_an_hour=questions)
+    made, question = ModelServer(server(), CONSTANTS), build_direct_question(CONSTANTS)
+    alone = question.calls * made.compute_call_seconds(question, 1)
+    for hopeless in (0.1, 1.01 * alone, 1.9 * alone):
+        (_, suffices, advice), (name, best, found) = list_gpu_rows(server(), replace(wanted, answer_seconds=hopeless))
+        assert (suffices, name) == ("none suffice", "reachable_answer_seconds_p95")
+        assert f"set --answers-within to {best} or more" in advice
+        gpus = int(found.removeprefix("with ").split()[0].replace(",", ""))
+        assert gpus < 50
+        rows = {name: value for name, value, _ in list_gpu_rows(server(), replace(wanted, answer_seconds=float(best)))}
+        assert rows["gpus"] == gpus
+
+
+def list_gpu_rows(planned: MemoryPlan, wanted: Workload) -> list[PlanRow]:
+    rows = plan_deployment(wanted, planned, CONSTANTS).build_rows(None)
+    return rows[[name for name, _, _ in rows].index("gpus") :]
+
+
+def test_servers_with_a_call_each_are_as_fast_as_twice_as_many() -> None:
+    made, question = ModelServer(server(), CONSTANTS), build_direct_question(CONSTANTS)
+    few, many = (build_stations(made, question, CONSTANTS, replicas=count, rate=1.0)[-1] for count in (8, 16))
+    assert few.slowdown(8) == many.slowdown(8) == many.slowdown(1) == 1.0
+    assert few.slowdown(9) > 1.0
 
 
 @pytest.mark.parametrize("busy", [1, 8, 64])
