@@ -1,5 +1,6 @@
 """`leadline doctor`: check everything the service needs and report how to fix problems."""
 
+import errno
 import os
 import platform
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from pathlib import Path
 
+import httpx
 import typer
 from pydantic import SecretStr
 from rich.console import Console
@@ -34,6 +36,7 @@ from api.cli.cluster import read_cluster_settings
 from api.cli.environment import read_settings
 from api.cli.fetching import list_required_model_files
 from api.cli.index import build_replica_advice
+from api.portal.links import build_browser_url
 from api.settings.settings import ServedModel, Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import is_ocr_installed
@@ -43,6 +46,7 @@ from ingest.storage.counts import format_count
 from ingest.storage.errors import InstallationMismatchError, LeadlineError
 from ingest.storage.generations.records import IndexState
 from ingest.storage.permissions import list_exposed_paths
+from retrieval.bounded_replies import MAX_SHORT_RESPONSE_BYTES, ResponseTooLargeError, build_response_limit_hooks
 from retrieval.build import build_encoders, describe_server
 from retrieval.errors import IndexLostError
 from retrieval.models.store import ModelFileState, ModelStore
@@ -63,6 +67,8 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _SCHEMA_SECONDS = 120.0
+# Maximum time for a program on the service's port to respond. `/health/live` responds at once even under load.
+_LIVE_SECONDS = 5.0
 # Oldest vLLM release that the `vllm` extra allows. `make audit` checks that this release has no known advisories.
 OLDEST_VLLM = (0, 33)
 # Maximum number of paths with wide permissions to list. The number is limited, because a data folder may contain
@@ -271,9 +277,34 @@ def _check_port(settings: Settings) -> Iterator[Finding]:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            yield Finding("port", f"{settings.port}: {error.strerror}", "Start with `--port`, or set LEADLINE_PORT.")
+            yield _describe_unavailable_port(settings, error)
         else:
             yield Finding("port", f"{settings.host}:{settings.port} is free")
+
+
+def _describe_unavailable_port(settings: Settings, error: OSError) -> Finding:
+    """Describe a port that cannot be opened. A Leadline service on it is no problem: in a pod, it is the API itself."""
+    if error.errno != errno.EADDRINUSE:
+        advice = "Set LEADLINE_HOST and LEADLINE_PORT to an address and a port that this user can open."
+        return Finding("port", f"{settings.host}:{settings.port}: {error.strerror}", advice)
+    url = build_browser_url(f"http://{settings.host}:{settings.port}")
+    hooks = build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)
+    # The service is on this machine, so proxies from the environment are ignored.
+    with httpx.Client(base_url=url, timeout=_LIVE_SECONDS, trust_env=False, event_hooks=hooks) as client:
+        # guard: own-service-on-port
+        if is_leadline_service(client):
+            return Finding("service", f"running at {url}")
+    found = f"another program uses port {settings.port}"
+    return Finding("port", found, "Stop that program, start with `--port`, or set LEADLINE_PORT.")
+
+
+def is_leadline_service(client: httpx.Client) -> bool:
+    """Return whether a Leadline service responds at the client's base URL."""
+    try:
+        response = client.get("/health/live")
+        return response.is_success and bool(response.json() == {"status": "alive"})
+    except (httpx.HTTPError, ResponseTooLargeError, ValueError):
+        return False
 
 
 def _check_blobs(settings: Settings) -> Iterator[Finding]:

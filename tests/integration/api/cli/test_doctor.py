@@ -1,12 +1,15 @@
 """What `leadline doctor` finds out from a model's server, and a command that it advises."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import Finding, _check_language_model, _check_permissions
+from api.cli.doctor import Finding, _check_language_model, _check_permissions, _check_port
 from api.settings.settings import Settings
 from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai, picky, says
 
@@ -97,3 +100,44 @@ def test_a_data_folder_that_others_can_read_is_reported_with_the_command_that_cl
     subprocess.run(command, shell=True, check=True)
     (finding,) = _check_permissions(settings)
     assert not finding.advice
+
+
+@pytest.mark.parametrize(
+    ("reply", "what", "found"),
+    [
+        (b'{"status":"alive"}', "service", "running at http://127.0.0.1:{port}"),
+        (b'{"status":"pass"}', "port", "another program uses port {port}"),
+        (b"not JSON", "port", "another program uses port {port}"),
+    ],
+)
+def test_a_service_on_the_port_is_running_and_another_program_is_in_the_way(
+    tmp_path: Path, reply: bytes, what: str, found: str
+) -> None:
+    with serve_reply(reply) as port:
+        settings = Settings(home=tmp_path, models=tmp_path, llm="none", host="0.0.0.0", port=port)
+        (finding,) = _check_port(settings)
+    assert (finding.what, finding.found) == (what, found.format(port=port))
+    assert bool(finding.advice) == (what == "port")
+
+
+@contextmanager
+def serve_reply(body: bytes) -> Iterator[int]:
+    """Serve `body` for each GET request, on the port that this yields."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health/live" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()

@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 
+import httpx
 import pytest
 
-from api.cli.doctor import _check_permissions, describe_index_state, describe_profile
+from api.cli.doctor import _check_permissions, describe_index_state, describe_profile, is_leadline_service
 from api.settings.settings import Settings
 from ingest.storage.generations.records import IndexState
 from rlm.llm.budgets import FREE, Price
@@ -47,3 +49,28 @@ def test_the_last_comparison_of_the_index_says_when_it_was_made() -> None:
     assert describe_index_state(IndexState(1, checked_at=noon, versions=7, missing=1, requeued=1)) == (
         "generation 1: all but 1 of 7 documents (compared at 12:05); 1 were missing and have been reindexed"
     )
+
+
+@pytest.mark.parametrize(
+    ("response", "is_service"),
+    [
+        (httpx.Response(200, json={"status": "alive"}), True),
+        (httpx.Response(200, json={"status": "pass"}), False),
+        (httpx.Response(200, text="alive"), False),
+        (httpx.Response(503, json={"status": "alive"}), False),
+        (httpx.Response(404), False),
+    ],
+)
+def test_a_service_is_recognized_by_its_health_route(response: httpx.Response, is_service: bool) -> None:
+    transport = httpx.MockTransport(lambda request: response if request.url.path == "/health/live" else _refuse())
+    with httpx.Client(base_url="http://127.0.0.1:8000", transport=transport) as client:
+        assert is_leadline_service(client) == is_service
+
+
+def test_a_program_that_does_not_speak_http_is_no_service() -> None:
+    with httpx.Client(base_url="http://127.0.0.1:8000", transport=httpx.MockTransport(lambda _: _refuse())) as client:
+        assert not is_leadline_service(client)
+
+
+def _refuse() -> NoReturn:
+    raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
