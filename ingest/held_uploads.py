@@ -42,7 +42,7 @@ class HeldUploads:
     """
 
     def __init__(self, intake: Intake, request: UploadRequest) -> None:
-        """Receive files for the owner in `request`. The rest of their description is passed to `accept_each`."""
+        """Receive files for the owner in `request`. The rest of their description is passed to `accept_files`."""
         self._intake = intake
         self._request = request
         self._files: list[_HeldFile] = []

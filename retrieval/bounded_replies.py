@@ -23,7 +23,7 @@ class ResponseTooLargeError(Exception):
 
 
 def build_response_limit_hooks(max_bytes: int = MAX_MODEL_RESPONSE_BYTES) -> dict[str, list[Callable[[Any], Any]]]:
-    """Build event hooks for a synchronous httpx or httpx2 client. Larger responses raise `ReplyTooLargeError`."""
+    """Build event hooks for a synchronous httpx or httpx2 client. Larger responses raise `ResponseTooLargeError`."""
 
     def limit_response(response: httpx.Response | httpx2.Response) -> None:
         count = _build_byte_counter(response, max_bytes)
@@ -36,7 +36,7 @@ def build_response_limit_hooks(max_bytes: int = MAX_MODEL_RESPONSE_BYTES) -> dic
 def build_async_response_limit_hooks(
     max_bytes: int = MAX_MODEL_RESPONSE_BYTES,
 ) -> dict[str, list[Callable[[Any], Any]]]:
-    """Build event hooks like `build_reply_hooks`, for an asynchronous httpx2 client."""
+    """Build event hooks like `build_response_limit_hooks`, for an asynchronous httpx2 client."""
 
     async def disable_compression(request: httpx2.Request) -> None:
         _disable_compression(request)
@@ -48,19 +48,19 @@ def build_async_response_limit_hooks(
 
 
 def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Fetch a document of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
+    """Fetch a document of at most 1 MiB. Raises httpx's errors and `ResponseTooLargeError`."""
     with httpx.Client(timeout=timeout, event_hooks=build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)) as client:
         return client.get(url, headers=headers)
 
 
 def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
-    """Post a form, and return the response of at most 1 MiB. Raises httpx's errors and `ReplyTooLargeError`."""
+    """Post a form, and return the response of at most 1 MiB. Raises httpx's errors and `ResponseTooLargeError`."""
     with httpx.Client(timeout=timeout, event_hooks=build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)) as client:
         return client.post(url, data=form)
 
 
 def find_response_too_large_error(error: BaseException | None) -> ResponseTooLargeError | None:
-    """Return the `ReplyTooLargeError` among an error and its causes, or None if there is none."""
+    """Return the `ResponseTooLargeError` among an error and its causes, or None if there is none."""
     while error is not None:
         if isinstance(error, ResponseTooLargeError):
             return error
@@ -73,9 +73,9 @@ def _disable_compression(request: httpx.Request | httpx2.Request) -> None:
 
 
 def _build_byte_counter(response: httpx.Response | httpx2.Response, max_bytes: int) -> Callable[[int], None]:
-    """Return a function that counts a response's bytes and raises `ReplyTooLargeError` above `max_bytes`.
+    """Return a function that counts a response's bytes and raises `ResponseTooLargeError` above `max_bytes`.
 
-    Raises `ReplyTooLargeError` immediately if the headers show that the response is too large or compressed.
+    Raises `ResponseTooLargeError` immediately if the headers show that the response is too large or compressed.
     """
     url = response.request.url
     server = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"

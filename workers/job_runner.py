@@ -47,8 +47,8 @@ class JobRunner:
 
     A kind may be requested only if it has a task. When `stopping` returns true because the process is ending, tasks
     hand back their jobs at the next suitable moment. When `slice_over` returns true to give other work a turn, only
-    embedding tasks hand back their jobs, because they lose no work by doing so. Another thread must call `keep_leases`
-    well before a lease lapses.
+    embedding tasks hand back their jobs, because they lose no work by doing so. Another thread must call
+    `extend_leases` well before a lease lapses.
     """
 
     def __init__(

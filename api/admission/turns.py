@@ -18,8 +18,8 @@ class TenantSlots:
 
     A single tenant may hold three quarters of the slots, so that a slot is free for another tenant's first request. If
     several tenants are active, each has an equal share. Further requests wait until it is their tenant's turn. Each
-    tenant may have at most `waiting` such requests, and each of them waits for at most `wait_seconds`. `refuse` builds
-    the error for requests that get no slot.
+    tenant may have at most `max_waiting` such requests, and each of them waits for at most `max_wait_seconds`.
+    `build_error` builds the error for requests that get no slot.
     """
 
     def __init__(

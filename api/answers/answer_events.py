@@ -1,7 +1,7 @@
 """Streams an answer to a waiting client while it is being generated, and stops the work if the client disconnects.
 
-Events are formatted by an `EventWriter`. The writer for our own format is here, and the writers for OpenAI's protocols
-are in `api.openai`.
+Events are formatted by an `EventFormatter`. The writer for our own format is here, and the writers for OpenAI's
+protocols are in `api.openai`.
 """
 
 import asyncio

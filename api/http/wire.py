@@ -99,8 +99,8 @@ def _round_seconds(seconds: float) -> float:
 
 # A sorted list. It is sorted because records contain sets, whose order differs between processes.
 InOrder = Annotated[list[_Text], AfterValidator(sorted)]
-# A time. Records contain Unix timestamps, which are converted with `to_instant`, because Pydantic would round some
-# timestamps to a different microsecond.
+# A time. Records contain Unix timestamps, which are converted with `convert_timestamp`, because Pydantic would round
+# some timestamps to a different microsecond.
 Instant = Annotated[datetime, BeforeValidator(_convert_timestamp_field)]
 # A duration in seconds, rounded because estimates are not precise enough to justify more digits.
 RoundedSeconds = Annotated[float, AfterValidator(_round_seconds)]

@@ -118,7 +118,7 @@ def _require_request(context: Context) -> Request:
 
 
 def _report_event(report: Callable[[str], None], event: Event, *, may_wait: bool) -> None:
-    """Report an event as progress. Raises `_TakesLongError` if the question needs a run."""
+    """Report an event as progress. Raises `_LongAnswerError` if the question needs a run."""
     if isinstance(event, Routed) and event.strategy == StrategyName.RECURSIVE and not may_wait:
         raise _LongAnswerError
     if words := _describe_event(event):
@@ -130,7 +130,7 @@ def _describe_event(event: Event) -> str:
         case Condensed(question):
             return f"Asking: {question}"
         case Routed(strategy, _, estimate):
-            return f"Answering with strategy {strategy}{f', about {estimate}' if estimate else ''}"
+            return f"Answering with strategy {strategy}. {estimate}".strip()
         case Retrieved(passages, query):
             return f"Found {format_count(len(passages), 'passage')} for: {query}"
         case Reading(_, passages):

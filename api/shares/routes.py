@@ -115,8 +115,8 @@ def events(
 def _compute_expiry_time(services: Services, body: ShareIn) -> float:
     """Return the time at which a new link expires.
 
-    Raises `SharingOffError` if sharing is turned off, and `BadRequestError` for a time in the past or too far in the
-    future.
+    Raises `SharingDisabledError` if sharing is turned off, and `BadRequestError` for a time in the past or too far in
+    the future.
     """
     most = services.settings.share_days * _DAY_SECONDS
     if not most:

@@ -71,7 +71,7 @@ class EntryFolder:
     ) -> str:
         """Write the file of an entry, and return the entry's path, cleaned and made unique.
 
-        `packed_size` is the entry's compressed size, if known; `EntryRoom.ratio` then limits how far the entry may
+        `packed_size` is the entry's compressed size, if known; `EntryLimits.ratio` then limits how far the entry may
         inflate. If the entry cannot be extracted, or `blocks` raises `UnreadableEntryError`, the problem is recorded as
         the outcome. `picture_filter` is called with the file and its media type. If the file is a picture without text,
         it returns the reason for not making it a document, otherwise an empty string.

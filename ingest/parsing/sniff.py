@@ -99,14 +99,14 @@ _UNREAD = {
 
 
 def sniff_file_type(file: BinaryIO, name: str, declared_media_type: str | None) -> str:
-    """Return the media type of a seekable file. Raises the same errors as `sniff`."""
+    """Return the media type of a seekable file. Raises the same errors as `sniff_media_type`."""
     file.seek(0)
     kind = sniff_media_type(file.read(HEAD_BYTES), name, declared_media_type)
     return sniff_container_type(file) if kind in (ZIP, OLE) else kind
 
 
 def sniff_container_type(file: BinaryIO) -> str:
-    """Return the media type of a ZIP or OLE file's content. Raises the same errors as `sniff`."""
+    """Return the media type of a ZIP or OLE file's content. Raises the same errors as `sniff_media_type`."""
     kind = detect_container_type(file) or ZIP
     if kind in _UNREAD:
         words, hint = _UNREAD[kind]
@@ -117,8 +117,8 @@ def sniff_container_type(file: BinaryIO) -> str:
 def sniff_media_type(head: bytes, name: str, declared_media_type: str | None) -> str:
     """Return the media type of a file that starts with `head`, its first `charsets.HEAD_BYTES` bytes.
 
-    For `ZIP` and `OLE`, call `sniff_container` to get the exact type. Raises `UnsupportedTypeError` with a description
-    of the content if no parser can read it.
+    For `ZIP` and `OLE`, call `sniff_container_type` to get the exact type. Raises `UnsupportedTypeError` with a
+    description of the content if no parser can read it.
     """
     if _is_pdf(head):
         return PDF

@@ -53,7 +53,7 @@ class IdempotencyKeys:
     def claim(self, tenant_id: str, key_sha256: str, request_sha256: str) -> Claim:
         """Claim a key for a request, or return the claim of an earlier request with this key.
 
-        Raises `IdempotencyKeyReusedError` if the key was used for a different request, and `RequestUnderWayError` if
+        Raises `IdempotencyKeyReusedError` if the key was used for a different request, and `RequestInProgressError` if
         the earlier request is still in progress.
         """
         now, of_key = self._clock(), (keys.c.tenant_id == tenant_id) & (keys.c.key_sha256 == key_sha256)

@@ -295,8 +295,8 @@ def assign_extra_quotations(
 ) -> list[list[int]]:
     """Assign the quotations that are not in `pairing` to sentences, and return their indexes for each sentence.
 
-    `pairing` is the result of `pair_in_order`. Each of them is assigned to the preceding or following sentence,
-    whichever shares more words with it. In a tie, the preceding sentence gets it.
+    `pairing` is the result of `pair_sentences_with_quotations`. Each of them is assigned to the preceding or following
+    sentence, whichever shares more words with it. In a tie, the preceding sentence gets it.
     """
     more: list[list[int]] = [[] for _ in sentences]
     paired = [(at, place) for place, at in enumerate(pairing) if at is not None]

@@ -101,7 +101,7 @@ class TimeLimit:
             raise RunPausedError(TIME_IS_OVER, resource=TIME_RESOURCE)
 
     def require_time_to_submit(self) -> None:
-        """Like `require_time`, but raise errors only 10 s later, so that code can still submit a finished answer."""
+        """Like `require_remaining_time`, but 10 s later, so that code can still submit a finished answer."""
         if self.is_over():
             self.require_remaining_time()
 

@@ -1,6 +1,6 @@
 """The operators, bound to a run's corpus, sub-calls and encoder. Used in Python, by plans and by the loop.
 
-Each operator is a generator that yields `OperatorProgress` and returns its result; `run_to_end` runs one to its end.
+Each operator is a generator that yields `OperatorProgress` and returns its result; `run_operator` runs one to its end.
 """
 
 import hashlib

@@ -132,7 +132,9 @@ def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
             body: dict[str, Any] = {"call": call, "titles": _shorten_titles([passage.title for passage in passages])}
             return RunLogEntry(f"reading:{compute_content_hash(body)}:{occurrence}", "reading", body, progress=True)
         case Routed(strategy, reason, estimate):
-            return RunLogEntry("routed", "routed", {"strategy": strategy, "reason": reason, "estimate": estimate})
+            # The first key is that of earlier releases, so that a resumed run does not log its first choice again.
+            key = "routed" if occurrence == 1 else f"routed:{occurrence}"
+            return RunLogEntry(key, "routed", {"strategy": strategy, "reason": reason, "estimate": estimate})
         case Condensed(question):
             return RunLogEntry("condensed", "condensed", {"question": question})
         case Planned(steps, sql):

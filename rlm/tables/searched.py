@@ -25,8 +25,8 @@ PASSAGE_TOKENS, LINE_TOKENS = 250, 40
 # both readings.
 MAX_WHOLE_TOKENS = 4_000
 _LINE_CHARS = 160
-# Room for the headings, the place and the table header of a passage.
-_CONTEXT_CHARS = 150
+# Maximum length of a passage's table header, and the space reserved for the header, the headings and the place.
+_HEADER_CHARS, _CONTEXT_CHARS = 250, 400
 
 # Binds the search to one document, which is named by its id.
 DocumentSearch = Callable[[str], Search]
@@ -88,7 +88,7 @@ class DocumentPassages:
 
     def read_more(self, numbers: Sequence[int]) -> Reading:
         """Return the reading of the next passages. Documents without further passages are omitted."""
-        more = {number: self._select_fitting(self._find_spans(number)[FIRST_PASSAGES:]) for number in numbers}
+        more = {number: self._select_fitting(self._list_unread(number)) for number in numbers}
         left = [number for number in numbers if more[number]]
         return Reading(left, [more[number] for number in left])
 
@@ -99,6 +99,11 @@ class DocumentPassages:
         """
         for place in places:
             yield self._build_text(self._get_document(reading.numbers[place]), reading.spans[place])
+
+    def _list_unread(self, number: int) -> Sequence[Handle]:
+        """Return the passages after those of the first reading, which may have had space for fewer than three."""
+        spans = self._find_spans(number)
+        return spans[len(self._select_fitting(spans[:FIRST_PASSAGES])) :]
 
     def _select_fitting(self, spans: Sequence[Handle]) -> Sequence[Handle]:
         """Return the first spans that fit in a reading together, at least one of them."""
@@ -112,7 +117,8 @@ class DocumentPassages:
             context = ", ".join(filter(None, (" > ".join(passage.heading_path), passage.place)))
             # Each passage starts with a sign, because a record is shown in one line.
             line = f"◆ {context}: " if context else "◆ "
-            lines.append(" ".join(filter(None, (f"{line}{passage.table_header}".strip(), passage.text))))
+            header = passage.table_header[:_HEADER_CHARS]
+            lines.append(" ".join(filter(None, (f"{line}{header}".strip(), passage.text))))
         return "\n".join(lines)[: self._max_chars]
 
     def _get_document(self, number: int) -> CorpusDocument:

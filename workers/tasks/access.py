@@ -28,7 +28,7 @@ class ReaderSync:
     def sync_document(self, document_id: str) -> bool:
         """Write a changed document's readers to the index.
 
-        Returns false if the index is unreachable, in which case `sync_all` writes the readers later.
+        Returns false if the index is unreachable, in which case `sync_all_documents` writes the readers later.
         """
         reach_fault_point("access.committed")
         try:

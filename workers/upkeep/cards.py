@@ -58,14 +58,16 @@ class CardFiller:
                 self._cards.delete_orphans()
                 break
             drafts: dict[LackingVersion, CardDraft] = {}
+            last = self._after
             for each in lacking:
                 if (draft := self._draft_card(each)) is not None:
                     drafts[each] = draft
-                self._after = each.version_id
+                last = each.version_id
                 if self._clock() >= end:
                     break
             if drafts:
                 filled += self._cards.add_missing(maker, drafts)
+            self._after = last  # Only now, so that cards that could not be stored are made again.
         if filled:
             log.info("document cards made", versions=filled)
         return filled
@@ -74,5 +76,8 @@ class CardFiller:
         try:
             return draft_card(self._texts.read(lacking.version_id, 0, COVER_CHARS), self._encoder)
         except (KeyError, ContentChangedError, ValueError) as error:
-            log.warning("card not made: stored text cannot be read", version=lacking.version_id, error=repr(error))
+            # Only the type is logged, because the message of a decoding error contains the text.
+            log.warning(
+                "card not made: stored text cannot be read", version=lacking.version_id, error=type(error).__name__
+            )
             return None

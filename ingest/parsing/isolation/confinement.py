@@ -92,7 +92,7 @@ _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 
 
 def set_parent_death_signal() -> None:
-    """Make the kernel kill this process when the thread that started it exits, even after `confine`."""
+    """Make the kernel kill this process when the thread that started it exits, even after `confine_process`."""
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

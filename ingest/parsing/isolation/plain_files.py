@@ -14,7 +14,7 @@ class NotRegularFileError(ValueError):
 
 @contextmanager
 def open_regular_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
-    """Open a regular file of at most `max_bytes`. Raises `NotPlainError`, or `OSError` if it cannot be opened."""
+    """Open a regular file of at most `max_bytes`. Raises `NotRegularFileError`, or `OSError` if it cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -24,7 +24,7 @@ def open_regular_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
 
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
-    """Return the content of a regular file. Raises the same errors as `open_plain_file`."""
+    """Return the content of a regular file. Raises the same errors as `open_regular_file`."""
     with open_regular_file(path, max_bytes) as file:
         # Python allocates the whole requested size, so `max_bytes` would be too much.
         return file.read(os.fstat(file.fileno()).st_size)

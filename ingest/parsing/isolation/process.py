@@ -83,7 +83,7 @@ class ParserProcess:
 
         `wait_callback` is called several times a second until the child responds.
 
-        After `TimeoutError`, `ChildEndedError` or `BadAnswerError`, the caller must call `kill`.
+        After `TimeoutError`, `ChildExitedError` or `InvalidResponseError`, the caller must call `kill`.
         """
         self.requests += 1
         deadline = time.monotonic() + timeout_seconds

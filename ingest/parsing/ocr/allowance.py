@@ -27,7 +27,7 @@ def set_picture_allowance(max_pictures: int) -> None:
 def use_allowed_picture() -> bool:
     """Use one picture of the allowance, or count the picture as skipped and return False if none is left.
 
-    Raises `RecognitionNeeded` if this process has no allowance.
+    Raises `RecognitionNeededError` if this process has no allowance.
     """
     if _allowance.pages is None:
         # guard: ocr-own-process

@@ -32,7 +32,7 @@ def parse_image(path: Path) -> ParsedDocument:
     """Parse an image by recognizing its text. All pages of a TIFF are read, but only the first frame of an animation.
 
     Raises `DamagedDocumentError`, `ParserLimitError` if the image has too many pixels, `NoTextError`,
-    `UnsupportedTypeError` if OCR is not installed, and `RecognitionNeeded` if this process has no OCR allowance.
+    `UnsupportedTypeError` if OCR is not installed, and `RecognitionNeededError` if this process has no OCR allowance.
     """
     if not is_ocr_installed():
         raise UnsupportedTypeError("The file is an image, but text recognition is not installed.", hint=INSTALL_HINT)

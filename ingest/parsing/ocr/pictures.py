@@ -18,8 +18,8 @@ _MIN_PICTURE_LINES = 6
 def explain_rejection(path: Path, *, is_displayed: bool) -> str:
     """Return the reason why a picture does not become a document, or an empty string if it does.
 
-    `is_displayed` means that the message displays the picture. Raises `RecognitionNeeded` if the picture is not small
-    and this process has no OCR allowance.
+    `is_displayed` means that the message displays the picture. Raises `RecognitionNeededError` if the picture is not
+    small and this process has no OCR allowance.
     """
     if not is_ocr_installed():
         return "a picture; text in pictures is not read here"

@@ -31,8 +31,8 @@ def get_pdf_fingerprint() -> str:
 def parse_pdf_with_scans(path: Path) -> ParsedDocument:
     """Parse a PDF. If OCR is installed, recognize the text of scanned pages.
 
-    Raises the same errors as `parse_pdf`, and `RecognitionNeeded` at the first scanned page if this process has no OCR
-    allowance.
+    Raises the same errors as `parse_pdf`, and `RecognitionNeededError` at the first scanned page if this process has no
+    OCR allowance.
     """
     if not is_ocr_installed():
         try:
@@ -61,7 +61,7 @@ class _ScanReader:
     def __call__(self, page: "PdfPage", number: int) -> "Sequence[RecognizedWord]":
         """Return the words of a page, or no words if the OCR allowance is used up.
 
-        Raises `RecognitionNeeded` if this process has no OCR allowance.
+        Raises `RecognitionNeededError` if this process has no OCR allowance.
         """
         if number not in self._known:
             self._known[number] = _recognize_page(page, number) if use_allowed_picture() else ()

@@ -23,8 +23,8 @@ from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 
 _MAX_CHUNKS = 1_000
-_MAX_BYTES = 200_000_000  # Maximum total size of merged documents, as for an archive entry (`EntryRoom.entry_bytes`).
-_MAX_LEVELS = 3  # Maximum nesting depth, as for nested archives (`EntryRoom.levels`).
+_MAX_BYTES = 200_000_000  # Maximum total size of merged documents, as for an archive entry (`EntryLimits.entry_bytes`).
+_MAX_LEVELS = 3  # Maximum nesting depth, as for nested archives (`EntryLimits.levels`).
 _DECLARED_TYPES = {"application/xhtml+xml": HTML, "text/rtf": RTF, "multipart/related": EML_MEDIA_TYPE}
 
 

@@ -14,7 +14,7 @@ def mark_spacing(text: str) -> str:
 
 
 def apply_spacing(text: str) -> str:
-    """Replace the marks of `set_apart` with spaces, unless there is already a space."""
+    """Replace the marks of `mark_spacing` with spaces, unless there is already a space."""
     if _BEFORE not in text:
         return text
     return _before.sub(" ", _after.sub(" ", text)).replace(_BEFORE, "").replace(_AFTER, "")

@@ -36,7 +36,7 @@ from ingest.parsing.pdf.tables import Table, is_symbol
 
 
 def merge_table_rows(rows: Sequence[TextRow], rules: Sequence[Rule], space_ratio: float) -> list[TextRow | Table]:
-    """Replace the rows of each table with a `Table`. `space_ratio` is the result of `compute_usual_space`."""
+    """Replace the rows of each table with a `Table`. `space_ratio` is the result of `compute_usual_space_ratio`."""
     # guard: pdf-contents-no-table
     mark_contents_rows(rows)
     split_rows_at_common_gaps(rows, space_ratio)

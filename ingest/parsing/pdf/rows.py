@@ -212,7 +212,7 @@ def split_rows_at_common_gaps(rows: Sequence[TextRow], space_ratio: float) -> No
     """Also split rows into cells at narrower gaps, if nearby rows have a gap at the same position.
 
     Such a gap must be clearly wider than the spaces of its row. In a row with few words, it must be clearly wider than
-    `space_ratio`, the result of `compute_usual_space`.
+    `space_ratio`, the result of `compute_usual_space_ratio`.
     """
     wide = [_list_wide_gaps(row, space_ratio) for row in rows]
     for number, row in enumerate(rows):

@@ -329,7 +329,7 @@ class _ResumedUpload(IncomingUpload):
 def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0) -> ObjectBlobs:
     """Open the bucket named in LEADLINE_BLOBS, and send it a first request.
 
-    Raises `BlobStoreRefusedError` if the server rejects the request, and `BlobStoreUnavailableError` if it does not
+    Raises `BlobStoreRejectedError` if the server rejects the request, and `BlobStoreUnavailableError` if it does not
     respond.
     """
     bucket, _, prefix = settings.blobs.removeprefix("s3://").strip("/").partition("/")

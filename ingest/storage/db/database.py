@@ -259,7 +259,7 @@ def build_clock_expression(connection: Connection) -> ColumnElement[float]:
 
 
 def read_clock(connection: Connection) -> float:
-    """Read the clock defined by `build_clock`."""
+    """Read the clock defined by `build_clock_expression`."""
     return connection.execute(select(build_clock_expression(connection))).scalar_one()
 
 

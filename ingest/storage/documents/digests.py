@@ -77,10 +77,10 @@ class ContentDigests:
         return document
 
     def add_missing_digests(self, version: UndigestedVersion, digests: Mapping[str, Digest]) -> bool:
-        """Record digests, keyed by file key, for a version that was returned by `list_undigested`.
+        """Record digests, keyed by file key, for a version that was returned by `list_undigested_versions`.
 
-        `list_undigested` must be called before the files are read. If the version was ingested again since then, its
-        files may have changed; nothing is recorded, and false is returned.
+        `list_undigested_versions` must be called before the files are read. If the version was ingested again since
+        then, its files may have changed; nothing is recorded, and false is returned.
         """
         with write_transaction(self._engine) as connection:
             query = select(jobs.c.fence).where(_INGEST, jobs.c.version_id == version.version_id)

@@ -54,7 +54,7 @@ def enqueue_jobs(
 ) -> None:
     """Queue jobs of one kind for several versions, each given as its tenant, document and version id.
 
-    `not_before` and `lanes` have one value per version. See `queue_job`.
+    `not_before` and `lanes` have one value per version. See `enqueue_job`.
     """
     count = len(version_keys)
     each = zip(version_keys, not_before or [0.0] * count, lanes or [Lane.QUICK] * count, strict=True)

@@ -106,7 +106,7 @@ def subtract_stored_amounts(
 ) -> None:
     """Subtract documents and bytes from the stored amounts of the tenant and of the keys that uploaded them.
 
-    The tenant's row is locked first, as in `QuotaRules.add_stored`, to avoid deadlocks.
+    The tenant's row is locked first, as in `QuotaRules.add_stored_amounts`, to avoid deadlocks.
     """
     total = (
         sum(documents for documents, _ in removed_amounts.values()),

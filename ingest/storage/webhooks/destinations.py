@@ -90,7 +90,7 @@ class Destinations:
         return cls(found, _parse_ports(ports) or PUBLIC_PORTS)
 
     def check_url(self, url: str) -> Destination:
-        """Parse a URL without resolving its host name. Raises `DestinationRefusedError` if the URL is not allowed."""
+        """Parse a URL without resolving its host name. Raises `DestinationRejectedError` if the URL is not allowed."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -113,7 +113,7 @@ class Destinations:
     async def resolve(self, url: str) -> tuple[Destination, list[Address]]:
         """Parse a URL and resolve its host name. Return the destination and its IP addresses.
 
-        Raises `DestinationRefusedError` if the URL or one of the addresses is not allowed.
+        Raises `DestinationRejectedError` if the URL or one of the addresses is not allowed.
         """
         destination = self.check_url(url)
         if (literal := _parse_ip_address(destination.host)) is not None:

@@ -34,7 +34,7 @@ class ShardDiskSpace(Protocol):
 
 
 class UncheckedDiskSpace:
-    """A `ShardRoom` without checks, for tests and for commands that open an index only briefly."""
+    """A `ShardDiskSpace` without checks, for tests and for commands that open an index only briefly."""
 
     def require_free_space(self) -> None:
         pass
@@ -44,7 +44,7 @@ class UncheckedDiskSpace:
 
 
 class AllocatedDiskSpace:
-    """A `ShardRoom` that allocates the holes that the engine may access, and rejects new points on a full disk."""
+    """A `ShardDiskSpace` that allocates the holes that the engine may access, and rejects new points on a full disk."""
 
     def __init__(
         self,

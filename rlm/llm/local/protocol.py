@@ -104,8 +104,8 @@ class Ticket(Protocol):
 class Engine(Protocol):
     """The interface of the engine that the server uses.
 
-    Events are sent in order from the engine's own thread. The last event is `Finished` or `Failed`, unless the request
-    was cancelled.
+    Events are sent in order from the engine's own thread. The last event is `Finished` or `FailedEvent`, unless the
+    request was cancelled.
     """
 
     def submit(self, request: GenerationRequest, emit: Emit) -> Ticket:

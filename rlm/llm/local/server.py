@@ -158,7 +158,7 @@ class _TicketedStream(StreamingResponse):
 
 
 async def _run_unless_disconnected(request: Request, coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of `coroutine`. Raises `_ClientGoneError` if the client disconnects first."""
+    """Return the result of `coroutine`. Raises `_ClientDisconnectedError` if the client disconnects first."""
     working = asyncio.ensure_future(coroutine)
     hanging_up = asyncio.ensure_future(_wait_for_disconnect(request))
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, func, or_, select
+from sqlalchemy import Connection, Engine, and_, delete, func, select
 from sqlalchemy.sql.selectable import Select
 
 from ingest.storage.db.database import (
@@ -76,10 +76,12 @@ class Cards:
 
     def delete_orphans(self) -> int:
         """Delete the cards of versions that a process of the previous release removed. Return the number of cards."""
-        gone = select(versions.c.id).where(versions.c.state.in_(_REMOVED_STATES))
-        stale = or_(cards.c.version_id.in_(gone), cards.c.version_id.not_in(select(versions.c.id)))
+        # With NOT EXISTS, PostgreSQL joins the tables. With NOT IN, it may compare every card with every version.
+        kept = select(versions.c.id).where(
+            versions.c.id == cards.c.version_id, versions.c.state.not_in(_REMOVED_STATES)
+        )
         with write_transaction(self._engine) as connection:
-            return connection.execute(delete(cards).where(stale)).rowcount
+            return connection.execute(delete(cards).where(~kept.exists())).rowcount
 
 
 def record_card(connection: Connection, job: Job, draft: CardDraft) -> None:

@@ -4,10 +4,10 @@ import pytest
 
 from ingest.storage.answers.run_records import RunState
 from rlm.answers import Answer, AnswerStatus, SearchSummary
-from rlm.events import Turn
+from rlm.events import Routed, Turn
 from rlm.llm.budgets import Usage
 from rlm.llm.port import SubCall, SubReply
-from rlm.runs.bodies import build_call_entry, build_cell_body, get_run_state, parse_call_result
+from rlm.runs.bodies import build_call_entry, build_cell_body, build_event_entry, get_run_state, parse_call_result
 
 
 @pytest.mark.parametrize("status", list(AnswerStatus))
@@ -42,3 +42,10 @@ def test_of_a_sub_call_it_is_logged_how_its_prompt_begins_and_ends() -> None:
     assert body["prompt"].endswith("xxx the last one")
     assert len(body["prompt"]) < 700
     assert parse_call_result(body) == SubReply("yes", Usage(1, 2, 3))
+
+
+def test_a_run_that_is_handed_over_logs_both_of_its_strategies() -> None:
+    chosen = enumerate(("table", "recursive"), start=1)
+    entries = [build_event_entry(Routed(strategy, "why"), occurrence) for occurrence, strategy in chosen]
+    logged = [(each.key, each.body["strategy"]) for each in entries if each is not None]
+    assert logged == [("routed", "table"), ("routed:2", "recursive")]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.requests import AnswerOptions
 from rlm.strategy import Context, Search
+from rlm.tables.searched import DocumentPassages
 from rlm.tables.strategy import HandOver
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.contexts import corpus_of, document_search_over
@@ -301,3 +303,26 @@ def test_a_table_that_was_asked_for_is_refused_instead(reports: Corpus) -> None:
     with pytest.raises(RunTooLargeError, match="13 records"):
         asked.ask()
     assert not any(isinstance(each, Drafted) for each in asked.events)
+
+
+def passages_of_a_report(max_chars: int) -> tuple[Corpus, DocumentPassages]:
+    """The passages of a document in which each of three sections has words of the query."""
+    said = [f"The auditor of part {part} is Firm {part}. " + FILLER * 10 for part in range(3)]
+    corpus = corpus_of({"Report": long(*said)})
+    return corpus, DocumentPassages(corpus, document_search_over(corpus), "Which firm is the auditor?", max_chars)
+
+
+def test_passages_without_space_in_the_first_reading_are_the_first_of_the_next() -> None:
+    best = passages_of_a_report(100_000)[1].read_first([1]).spans[0]
+    narrow = passages_of_a_report(10)[1]
+    assert len(best) > 1
+    assert [*narrow.read_first([1]).spans[0], *narrow.read_more([1]).spans[0]] == list(best[:2])
+
+
+def test_a_long_table_header_leaves_space_for_every_passage_of_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, passages = passages_of_a_report(4_500)
+    reading, load = passages.read_first([1]), corpus.load_passage
+    monkeypatch.setattr(corpus, "load_passage", lambda span: replace(load(span), table_header="| figure " * 200))
+    (text,) = passages.iter_texts(reading, [0])
+    assert len(reading.spans[0]) > 1
+    assert all(load(span).text in text for span in reading.spans[0])
