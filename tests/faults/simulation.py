@@ -245,7 +245,7 @@ def without_fence() -> Iterator[None]:
         connection.execute(update(job_rows).where(job_rows.c.id == job.id).values(**values))
         return 0
 
-    with patch.object(jobs_module, "_update_if_held", update_anyhow):
+    with patch.object(jobs_module, "_update_job_if_held", update_anyhow):
         yield
 
 

@@ -25,7 +25,7 @@ from tests.support.service import running
 disk = Path(sys.argv[1])
 blobs = DirectoryBlobs(disk / "small")
 try:
-    with blobs.receive(max_bytes=10**9) as incoming:
+    with blobs.receive_upload(max_bytes=10**9) as incoming:
         for _ in range(200):
             incoming.write(bytes(1_000_000))
         incoming.finish()

@@ -135,7 +135,7 @@ def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(o
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("status").filter(has_text="Receipt")).to_be_visible()
     page.goto(f"{opened.url}/library/{document}")
-    expect(page.get_by_role("alert")).to_contain_text("no document")
+    expect(page.get_by_role("alert")).to_contain_text("not found")
 
 
 def test_somebody_who_may_only_read_is_offered_nothing_else(opened: Portal) -> None:
