@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ingest.storage.counts import format_count
 from rlm.answers import Draft
 
 
@@ -29,5 +30,5 @@ def measure_reading(draft: Draft, documents: Collection[object]) -> ReadShare:
     # Without queries, everything in scope was read. A document that could not be read has no passages.
     read = len({each.document_id for each in draft.searched.read_passages})
     if not draft.searched.queries:
-        return ReadShare(read >= count, f"Of {count:,} documents, {read:,} were read whole")
-    return ReadShare(is_whole=False, sentence=f"Of {count:,} documents, passages of {read:,} were read")
+        return ReadShare(read >= count, f"Of {format_count(count, 'document')}, {read:,} were read whole")
+    return ReadShare(is_whole=False, sentence=f"Of {format_count(count, 'document')}, passages of {read:,} were read")

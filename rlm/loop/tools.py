@@ -219,7 +219,8 @@ class Toolbox:
                     f"outline() gave documents {offset:,} to {last - 1:,} of {count:,}, and {count - last:,} remain: "
                     f"outline(offset={last}) continues."
                 )
-            listed = self._corpus.documents[offset:last]
+            # guard: outline-open-documents
+            listed = [each for each in self._corpus.documents[offset:last] if self._corpus.is_visible(each)]
             self._corpus.record_use(listed)
             return [
                 {**convert_to_plain_handle(each.handle), "title": each.line, "tokens": each.tokens} for each in listed

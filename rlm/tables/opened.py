@@ -28,7 +28,6 @@ from rlm.tables.catalog import (
     get_origin_values,
     iter_sections,
 )
-from rlm.tables.searched import build_name_line
 from rlm.tables.sql import SqlTable, build_rows_select
 
 # Columns added to a table, such as judged columns, keyed by name. Each column has a type, and a value for each row.
@@ -189,7 +188,7 @@ class TextRows:
             self.list_handles(row_numbers), self._corpus.iter_texts(self.list_handles(row_numbers)), strict=True
         ):
             document = self._corpus.get_document(handle)
-            name = build_name_line(document) if self.table.kind is TableKind.DOCUMENTS else document.title
+            name = document.line if self.table.kind is TableKind.DOCUMENTS else document.title
             yield f"{name}\n{text}"
 
     def estimate_tokens(self, row_numbers: Sequence[int]) -> int:

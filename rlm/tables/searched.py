@@ -14,7 +14,7 @@ from rlm.corpus.corpus import Corpus, CorpusDocument, build_handle
 from rlm.corpus.handles import Handle
 from rlm.errors import iter_unless_cancelled, not_cancelled
 from rlm.strategy import Search
-from rlm.untrusted import to_one_line
+from rlm.untrusted import DOCUMENT_LINE_CHARS
 
 # The passages of the first reading, and of the second if the first does not contain the value.
 FIRST_PASSAGES, MORE_PASSAGES = 3, 6
@@ -24,7 +24,6 @@ PASSAGE_TOKENS, LINE_TOKENS = 250, 40
 # A shorter document is read whole if its passages do not contain the value. This takes less than twice the tokens of
 # both readings.
 MAX_WHOLE_TOKENS = 4_000
-_LINE_CHARS = 160
 # Maximum length of a passage's table header, and the space reserved for the header, the headings and the place.
 _HEADER_CHARS, _CONTEXT_CHARS = 250, 400
 
@@ -40,12 +39,6 @@ def estimate_reading_tokens(passages: int) -> int:
 def is_read_whole(tokens: int, passages: int) -> bool:
     """Return whether a document is read whole, because this number of passages would not be shorter."""
     return tokens <= estimate_reading_tokens(passages)
-
-
-def build_name_line(document: CorpusDocument) -> str:
-    """Return the title and the name of the file. A title that is the file's name is shown once."""
-    title, name = to_one_line(document.title, _LINE_CHARS), to_one_line(document.name, _LINE_CHARS)
-    return name if title in ("", name) else f"{title} ({name})"
 
 
 @dataclass(frozen=True)
@@ -108,10 +101,10 @@ class DocumentPassages:
     def _select_fitting(self, spans: Sequence[Handle]) -> Sequence[Handle]:
         """Return the first spans that fit in a reading together, at least one of them."""
         ends = accumulate(len(span) + _CONTEXT_CHARS for span in spans)
-        return spans[: max(1, sum(end + _LINE_CHARS <= self._max_chars for end in ends))]
+        return spans[: max(1, sum(end + DOCUMENT_LINE_CHARS <= self._max_chars for end in ends))]
 
     def _build_text(self, document: CorpusDocument, spans: Sequence[Handle]) -> str:
-        lines = [build_name_line(document)]
+        lines = [document.line]
         for span in spans:
             passage = self._corpus.load_passage(span)
             context = ", ".join(filter(None, (" > ".join(passage.heading_path), passage.place)))

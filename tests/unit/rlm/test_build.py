@@ -1,4 +1,4 @@
-"""What the components of a request are bound to."""
+"""The components of a request are bound to its scope, and see nothing else."""
 
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.store import RecordTables

@@ -71,7 +71,7 @@ def test_a_column_over_documents_by_search_is_estimated_within_a_factor_of_two(s
     missing = {f"Report {at}" for at in range(round(share * 20))}
 
     def rule(text: str) -> object:
-        return {"value": None if text.partition(" (")[0] in missing else "a firm"}
+        return {"value": None if text.partition(".md")[0] in missing else "a firm"}
 
     calls = RuleSubCalls(rule)
     passages = DocumentPassages(corpus, document_search_over(corpus), "Which firm is the auditor?", pack.record_chars)

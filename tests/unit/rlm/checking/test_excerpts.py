@@ -1,4 +1,4 @@
-"""What a judge reads: quotations with their sentences, tables by blocks of rows, and how much was read."""
+"""A judge reads excerpts: quotations with their sentences, tables by blocks of rows, and how much was read."""
 
 import json
 from collections.abc import Mapping
@@ -150,13 +150,13 @@ def test_assessments_and_statements_about_all_documents(
 
 def test_how_much_was_read_is_told_to_the_judge() -> None:
     draft = draft_of("So it is [1].", {1: LONG})
-    assert measure_reading(draft, range(1)) == ReadShare(is_whole=False, sentence="Of 1 documents, 0 were read whole")
+    assert measure_reading(draft, range(1)) == ReadShare(is_whole=False, sentence="Of 1 document, 0 were read whole")
     whole = replace(draft, searched=summarize_search([LONG], [LONG]))
     assert measure_reading(whole, range(1)).is_whole
     assert not measure_reading(whole, range(2)).is_whole
     searched = replace(draft, searched=summarize_search([LONG], [LONG], ["who"]))
     assert measure_reading(searched, range(1)) == ReadShare(
-        is_whole=False, sentence="Of 1 documents, passages of 1 were read"
+        is_whole=False, sentence="Of 1 document, passages of 1 were read"
     )
     programmed = replace(draft, coverage=Coverage(100, 10, 90, 4, 1, units_searched=3))
     assert measure_reading(programmed, range(4)).is_whole

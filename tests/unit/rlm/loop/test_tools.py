@@ -51,6 +51,7 @@ class Toolkit:
     ) -> None:
         made = calls or ScriptedRoot(sub=sub)
         given = environment(NO_SANDBOX, made, *(documents or (SHIPS,)), cancelled=lambda: cancelled, **more)
+        self.corpus = given.corpus
         self.log = ReadLog(given.corpus)
         self.submissions = Submissions(given.corpus, self.log, CellLiterals())
         self.toolbox = Toolbox(given, given.calls, self.log, self.submissions, TimeLimit(given.budget), descend)
@@ -170,6 +171,13 @@ def test_each_tool_names_documents_by_title_and_file_and_takes_these_names() -> 
     assert {each["title"] for each in kit.tools["grep"]("whale")["hits"]} == {names[1]}
     assert kit.tools["read"](names[1]) == BOOK
     assert kit.tools["count"]("whale", within=names[0])["total"] == 0
+
+
+def test_a_document_closed_meanwhile_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = Toolkit(SHIPS, BOOK)
+    corpus = kit.corpus
+    monkeypatch.setattr(corpus, "is_visible", lambda document: document.title != "Title 1")
+    assert [each["title"] for each in kit.tools["outline"]()] == ["Title 2 (2.md)"]
 
 
 def test_search_is_limited_to_a_document_or_a_part_of_one() -> None:

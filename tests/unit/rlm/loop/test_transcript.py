@@ -1,4 +1,4 @@
-"""What the root model is shown of the cells before the latest one."""
+"""The root model sees the code of all cells, and the output of older cells shortened."""
 
 from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import in_code

@@ -79,9 +79,9 @@ def test_a_long_document_is_read_by_its_best_passages_and_a_short_one_whole(repo
     assert len(judged) < 7, "many documents share a call"
     assert sum(len(call.prompt) for call in judged) < reports.size.characters / 10
     shown = asked.calls.records()
-    assert sum(text.startswith("Report 3 (Report 3.md) ◆ ") for text in shown) == 1
+    assert sum(text.startswith("Report 3.md ◆ ") for text in shown) == 1
     assert [text for text in shown if text.startswith("Memo")] == [
-        "Memo (Memo.md) The auditor is Firm M. Nothing else is new."
+        "Memo.md The auditor is Firm M. Nothing else is new."
     ]
     assert draft.coverage is not None
     assert draft.status is AnswerStatus.ANSWERED
