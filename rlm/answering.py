@@ -99,7 +99,7 @@ class AnswerPipeline:
         if routed.strategy is not StrategyName.DIRECT and not open_request.corpus.documents:
             routed = Route(StrategyName.DIRECT, "Direct: no documents are searchable.")
         yield Routed(routed.strategy.value, routed.reason, open_request.format_spending_limits(routed.strategy))
-        context = open_request.build_context(question, routed.queries)
+        context = open_request.build_context(question, routed.queries, may_be_absent=routed.may_be_absent)
         for event in open_request.build_strategy(routed.strategy).stream(context):
             if isinstance(event, Drafted):
                 clock.record_lap(routed.strategy.value)

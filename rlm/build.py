@@ -175,7 +175,7 @@ class OpenRequest:
         """
         return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
 
-    def build_context(self, question: str, queries: tuple[str, ...]) -> Context:
+    def build_context(self, question: str, queries: tuple[str, ...], *, may_be_absent: bool = False) -> Context:
         """Build the context that is passed to every strategy."""
         request = self.request
         search = build_search(self._searcher, request.scope, request.used, widened_chars=None)
@@ -189,6 +189,7 @@ class OpenRequest:
         return Context(
             question=question,
             queries=queries,
+            may_be_absent=may_be_absent,
             search_document=build_document_search,
             scope=request.scope,
             wanted=request.wanted,

@@ -1,11 +1,14 @@
-"""The direct strategy: reads passages and writes the answer. The model may first request another search.
+"""The direct strategy: reads passages and writes the answer. The model may first request more of the documents.
 
-An easy question is answered in one call. The reply is streamed: first the text with passage markers, then a block with
-the model's quotations, which is hidden from readers.
+The first prompt shows the best passages and lists further ones in a line each. An easy question is answered in one
+call. Otherwise the model requests listed passages, the text around a passage, or another search, and names the passages
+to keep. The reply is streamed: first the text with passage markers, then a block with the model's quotations, which is
+hidden from readers.
 """
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -13,6 +16,7 @@ from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
 from rlm.checking.checker import correct_evidence, parse_offered_quotes
 from rlm.checking.markers import MarkedText, remove_markers
+from rlm.checking.nearest import extract_nearest_text, extract_stems
 from rlm.corpus.corpus import CorpusDocument
 from rlm.corpus.names import list_nearest
 from rlm.errors import LanguageModelOutputError
@@ -21,12 +25,22 @@ from rlm.llm.port import SubCall, SubFailure, SubReply, rebuild_error, request_r
 from rlm.llm.structured_output import build_closed_object
 from rlm.passages import PassageReader, can_fit_corpus, interleave_rankings
 from rlm.strategy import Context
-from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
+from rlm.untrusted import (
+    DATA_ONLY,
+    format_document_line,
+    format_passage,
+    format_question,
+    sanitize_text,
+    to_one_line,
+)
 
-# Maximum number of searches. Combining three facts takes three rounds of searching and reading, and each round costs a
-# call and reads more text.
-MAX_SEARCHES = 3
+# Maximum number of requests for more. Combining three facts takes three rounds of reading, and each round costs a call
+# and reads more text.
+MAX_REQUESTS = 3
 _MAX_QUERIES = 4
+# Number of tokens that one round of searching reads. A round also lists the next hits, in a line each.
+_ROUND_TOKENS, _LISTED = 3_000, 16
+_LISTED_CHARS = 160
 # Maximum number of documents named as shown, and of those named although nothing of them is shown.
 _NAMED, _NEAREST = 40, 8
 # Maximum number of hits per search; usually fewer fit in the reading budget.
@@ -34,8 +48,9 @@ _TOP_K, _SMALL_TOP_K = 60, 5
 # Maximum number of tokens in an answer, including its block of quotations, for large and small models. The first value
 # is about three thousand words; a small model writes only a sentence or two.
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
-_SEARCH = "<search>"
-_QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
+_REQUEST = "<more"
+_REQUESTS = re.compile(r"<more\b([^>]*)>(.*?)(?:</more>|\Z)", re.DOTALL | re.IGNORECASE)
+_NUMBERS = re.compile(r"\b(keep|open)\s*=\s*[\"']?([\d\s,;\[\]]*)", re.IGNORECASE)
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
 NOTHING_FOUND = "No passages were found: no document is searchable yet, or none is related to the question."
@@ -65,9 +80,10 @@ that first.
 - If they answer only a part, answer that part and say what is missing. If they do not say, tell the reader so in your \
 own words, with the numbers of one or two passages where it would be expected, and with the closest thing that they \
 do say. Below the passages is a list of the documents that are shown whole: only for these can you say what they \
-leave out. The list ends with the nearest documents of which nothing is shown. If none of the listed documents is \
-about the person, organization, thing or time that the question names, say that no such document is here, name the \
-nearest ones, and do not answer from another one in its place. A name is not a source: cite no passage for it.
+leave out. The list ends with the nearest documents of which nothing is shown. If no document is about the person, \
+organization or thing that the question names, say so, name the nearest documents, and do not answer from another one \
+in its place. If there are documents about it, but not for the time that the question names, say so, and give what \
+they say for the nearest time. A document's name is not a source: cite no passage for it.
 
 After the answer, write a block that the reader does not see:
 <support answered="yes">
@@ -75,21 +91,24 @@ After the answer, write a block that the reader does not see:
 </support>
 Set answered to "yes", to "partly" if an important part is missing, or to "no" if the documents do not say. Give a \
 line for each statement that you cited, in the order of the answer: the number of the passage, and up to 40 words of \
-it copied exactly, including any quotation marks among them.
+it copied exactly, including any quotation marks among them. Where several statements rest on the same words, give \
+the line once.
 
 {DATA_ONLY}"""
 
-_MAY_SEARCH = """These passages were found by searching for: {made}
-If they lack the answer, or an important part of it, that other parts of the documents may have, do not answer yet. \
-Reply with nothing but one to four searches, one per line, in other words than before; name the document if you know it:
-<search>
+_MAY_REQUEST = """The passages were found by searching for: {made}
+If an important part of the answer is missing, and a listed passage, the text around a passage or another search may \
+have it, do not answer yet. Reply with nothing but a request for more:
+<more keep="2" open="9 14">
 words to look for
-words to look for something else
-</search>
-You then get the new passages, and can search {left}. A fact that leads to the next one may need a search of its \
-own. If the passages are sufficient, or another search will hardly help, write the answer."""
-_NO_MORE_SEARCHES = "No more searches are possible. Answer from the passages above."
-_SEARCHES_LEFT = ("no more after that", "once more after that")
+</more>
+keep: the passages above that the answer needs; the others are not shown again. open: listed passages to read, and \
+passages above of which you need the text before and after. Between the tags: up to four searches, one per line, in \
+other words than before; name the document if you know it. Leave out what you do not need. You can do this {left}. A \
+fact that leads to the next one may need a request of its own. If the passages are sufficient, or more will hardly \
+help, write the answer."""
+_NO_MORE_REQUESTS = "No more can be requested. Answer from the passages above."
+_REQUESTS_LEFT = ("only this once", "twice")
 
 # Small models omit markers in free text. If the reply is JSON, they name a passage, and they answer better after
 # quoting that passage.
@@ -119,7 +138,7 @@ class DirectStrategy:
 class _AnswerRounds:
     """The rounds that produce one answer.
 
-    In each round, the model reads passages, and then either writes the answer or searches again.
+    In each round, the model reads passages, and then either writes the answer or requests more.
     """
 
     def __init__(self, context: Context) -> None:
@@ -132,39 +151,45 @@ class _AnswerRounds:
 
     def iter_events(self) -> Iterator[Event]:
         context, profile = self._context, self._context.profile
-        searches = 0
+        requests = 0
         if can_fit_corpus(context.corpus(), profile.reading_tokens):
             self._reader.read_corpus()
         else:
-            searches = 0 if profile.small else MAX_SEARCHES
-            # The first search gets half of the reading budget, so that the other half remains for later searches.
-            first = profile.reading_tokens // (2 if searches else 1)
+            requests = 0 if profile.small else MAX_REQUESTS
+            # Half of the tokens remain for later rounds.
+            first = profile.reading_tokens if profile.small else profile.reading_tokens // 2
             yield self._search_passages([context.question, *context.queries], first)
-        if not self._reader.passages:
+        if not self._reader.shown:
             yield Delta(NOTHING_FOUND)
             yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, summarize_search((), (), self._queries)))
             return
         if profile.small:
             yield from self._stream_quoted_answer()
             return
-        for left in range(searches, -1, -1):
-            passages = tuple(self._reader.passages)
-            yield Reading(searches - left + 1, passages)
-            reply = _Reply(passages)
-            yield from self._stream_reply(reply, search_count=left)
+        for left in range(requests, -1, -1):
+            yield Reading(requests - left + 1, tuple(self._reader.shown.values()))
+            reply = _Reply(self._reader)
+            yield from self._stream_reply(reply, requests_left=left)
             if reply.text:
                 yield Drafted(reply.build_draft(self._queries))
                 return
-            if not (left and reply.queries):
+            if not (left and reply.is_request):
                 break
-            # Minimum number of tokens for each later search, even if the first search used more than half of the
-            # budget.
-            share = profile.reading_tokens // (2 * MAX_SEARCHES)
-            # guard: direct-search-share
-            yield self._search_passages(reply.queries, max(share, self._reader.remaining_tokens // left))
+            yield from self._fulfil_request(reply, left)
         raise LanguageModelOutputError(
             "The language model returned an empty answer.", hint="Ask again, or rephrase the question."
         )
+
+    def _fulfil_request(self, reply: "_Reply", left: int) -> Iterator[Event]:
+        """Read what the model requested. `left` is the number of requests including this one."""
+        if kept := [number for number in reply.find_numbers("keep") if number in self._reader.shown]:
+            self._reader.keep_passages([*kept, *reply.find_numbers("open")])
+        self._reader.open_passages(reply.find_numbers("open"), _ROUND_TOKENS)
+        if queries := reply.queries:
+            # Minimum number of tokens for each later search, even if earlier rounds used most of the budget.
+            share = self._context.profile.reading_tokens // (2 * MAX_REQUESTS)
+            # guard: direct-search-share
+            yield self._search_passages(queries, max(share, self._reader.remaining_tokens // left))
 
     def _stream_quoted_answer(self) -> Iterator[Event]:
         """Yield a small model's answer, with the supporting passage and the words that the model quoted from it."""
@@ -185,20 +210,26 @@ class _AnswerRounds:
         yield Drafted(draft)
 
     def _search_passages(self, queries: Sequence[str], max_tokens: int) -> Retrieved:
-        """Run each query and read the hits.
+        """Run each query, read the best hits and list the next ones.
 
-        For a small model, only the hits are read, without the surrounding text.
+        For a small model, only hits are read, without the surrounding text.
         """
         self._queries += queries
         small = self._context.profile.small
         rankings = [self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries]
         self._found |= dict.fromkeys(hit.document_id for hit in interleave_rankings(rankings))
-        new = self._reader.read_hits(rankings, max_tokens, with_context=not small)
+        if small:
+            return Retrieved(
+                tuple(self._reader.read_hits(rankings, max_tokens, with_context=False)), "; ".join(queries)
+            )
+        max_tokens = min(max_tokens, _ROUND_TOKENS)
+        max_listed = _LISTED * max_tokens // _ROUND_TOKENS
+        new = self._reader.read_hits(rankings, max_tokens, with_context=True, max_listed=max_listed)
         return Retrieved(tuple(new), "; ".join(queries))
 
-    def _stream_reply(self, reply: "_Reply", *, search_count: int) -> Iterator[Delta]:
+    def _stream_reply(self, reply: "_Reply", *, requests_left: int) -> Iterator[Delta]:
         context = self._context
-        for item in context.calls.stream(self._build_call(search_count), cancelled=context.cancelled):
+        for item in context.calls.stream(self._build_call(requests_left), cancelled=context.cancelled):
             match item:
                 case str():
                     if shown := reply.feed(item):
@@ -210,19 +241,16 @@ class _AnswerRounds:
         if shown := reply.close():
             yield Delta(shown)
 
-    def _build_call(self, search_count: int) -> SubCall:
+    def _build_call(self, requests_left: int) -> SubCall:
         profile, nonce = self._context.profile, self._nonce
         lines = [self._render_prompt()]
-        if search_count:
+        if requests_left:
             made = "; ".join(sanitize_text(each, nonce) for each in self._queries)
-            left = (
-                _SEARCHES_LEFT[search_count - 1]
-                if search_count <= len(_SEARCHES_LEFT)
-                else f"{search_count - 1} times more after that"
-            )
-            lines += ["", _MAY_SEARCH.format(made=made, left=left)]
+            is_known = requests_left <= len(_REQUESTS_LEFT)
+            left = _REQUESTS_LEFT[requests_left - 1] if is_known else f"{requests_left} times"
+            lines += ["", _MAY_REQUEST.format(made=made, left=left)]
         elif self._queries:
-            lines += ["", _NO_MORE_SEARCHES]
+            lines += ["", _NO_MORE_REQUESTS]
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
     def _render_prompt(self) -> str:
@@ -230,30 +258,60 @@ class _AnswerRounds:
         context, nonce = self._context, self._nonce
         blocks = [
             format_passage(f"passage {number}", each, nonce, name=self._find_file_name(each))
-            for number, each in enumerate(self._reader.passages, 1)
+            for number, each in self._reader.shown.items()
         ]
         if context.profile.small:  # Small models mistake the date for a date in a passage, and titles for answers.
             return "\n".join([*blocks, "", format_question(context.question, None, nonce)])
         return "\n".join(
-            [*blocks, "", *self._render_scope(), "", format_question(context.question, context.today, nonce)]
+            [
+                *blocks,
+                *self._render_list(),
+                "",
+                *self._render_scope(),
+                "",
+                format_question(context.question, context.today, nonce),
+            ]
         )
 
-    def _render_scope(self) -> Iterator[str]:
-        """Yield lines that name the documents of the passages and say how much of each is shown.
+    def _render_list(self) -> Iterator[str]:
+        """Yield the passages that are listed, by document, with the part of each that is nearest to the searches."""
+        listed, nonce, corpus = self._reader.listed, self._nonce, self._context.corpus()
+        if not listed:
+            return
+        stems = extract_stems(" ".join(self._queries))
+        by_document: dict[str, list[int]] = defaultdict(list)
+        for number, passage in listed.items():
+            by_document[passage.document_id].append(number)
+        yield f"BEGIN list {nonce}"
+        yield "Also found, but not shown:"
+        for numbers in by_document.values():
+            first = listed[numbers[0]]
+            yield sanitize_text(format_document_line(first.title, corpus.find_file_name(first.document_id)), nonce)
+            for number in numbers:
+                passage = listed[number]
+                where = to_one_line(", ".join([passage.place, *passage.heading_path[-1:]]).strip(", "), _LISTED_CHARS)
+                said = to_one_line(extract_nearest_text(passage, stems, _LISTED_CHARS))
+                yield sanitize_text(f"[{number}] {': '.join(filter(None, (where, said)))}", nonce)
+        yield f"END list {nonce}"
 
-        Of the other documents, the nearest are named, so that the model can say that none is about the question.
+    def _render_scope(self) -> Iterator[str]:
+        """Yield lines that name the documents that are shown whole, and say how many others there are.
+
+        Of the documents that are neither shown nor listed, the nearest are named, so that the model can say that none is about the question.
         """
         extent, corpus = self._reader.extent, self._context.corpus()
-        for label, documents in (("Shown whole", extent.whole), ("Shown in part", extent.part)):
-            if documents:
-                yield f"{label}: {self._format_names(documents)}."
-        line = f"Documents in scope that are not shown: {extent.unread:,}."
-        shown = {*extent.whole, *extent.part}
-        nearest = list_nearest(corpus, self._found, self._context.question, shown=shown, limit=_NEAREST)
-        if extent.unread and nearest:
+        if extent.whole:
+            yield f"Shown whole: {self._format_names(extent.whole)}."
+        shown, hits = {*extent.whole, *extent.part}, self._reader.listed.values()
+        listed = {found for hit in hits if (found := corpus.find_document_by_id(hit.document_id))} - shown
+        unnamed = extent.unread - len(listed)
+        line = f"Documents in scope that are neither shown nor listed: {unnamed:,}."
+        limit = _NAMED if self._context.may_be_absent else _NEAREST
+        nearest = list_nearest(corpus, self._found, self._context.question, shown=shown | listed, limit=limit)
+        if unnamed and nearest:
             # guard: nearest-names-recorded
             corpus.record_use(nearest)
-            which = "The nearest" if extent.unread > len(nearest) else "They"
+            which = "The nearest" if unnamed > len(nearest) else "They"
             line = f"{line} {which} are: {self._format_names(nearest)}."
         yield line
 
@@ -269,40 +327,52 @@ class _AnswerRounds:
 
 
 class _Reply:
-    """One reply while it is streamed: a search request, or the answer's text followed by a block of quotations."""
+    """One reply while it is streamed: a request, or the answer's text followed by a block of quotations."""
 
-    def __init__(self, passages: Sequence[Passage]) -> None:
-        self._passages = passages
+    def __init__(self, reader: PassageReader) -> None:
+        self._shown = dict(reader.shown)
+        self._read = tuple(reader.passages)
         self._order: dict[int, int] = {}
         self._marked = MarkedText(self._get_answer_number)
         self._raw = ""
-        self._is_search: bool | None = None
+        self._is_request: bool | None = None
         self.text = ""
         self.cut_off = False
 
     def feed(self, piece: str) -> str:
         """Add a piece of the reply, and return the text to show to the user."""
         self._raw += piece
-        if self._is_search is None:
+        if self._is_request is None:
             begun = self._raw.lstrip().lower()
-            if not begun or (len(begun) < len(_SEARCH) and _SEARCH.startswith(begun)):
+            if not begun or (len(begun) < len(_REQUEST) and _REQUEST.startswith(begun)):
                 return ""
-            self._is_search = begun.startswith(_SEARCH)
+            self._is_request = begun.startswith(_REQUEST)
             piece = self._raw.lstrip()
-        return "" if self._is_search else self._append_answer_text(self._marked.feed(piece))
+        return "" if self._is_request else self._append_answer_text(self._marked.feed(piece))
 
     def close(self) -> str:
         """Return the remaining text to show to the user."""
-        if self._is_search:
+        if self._is_request:
             return ""
-        pending = self._marked.feed(self._raw.lstrip()) if self._is_search is None else ""
+        pending = self._marked.feed(self._raw.lstrip()) if self._is_request is None else ""
         return self._append_answer_text(pending + self._marked.close())
 
     @property
+    def is_request(self) -> bool:
+        """Whether the reply requests anything."""
+        return bool(self.queries or self.find_numbers("open"))
+
+    @property
     def queries(self) -> list[str]:
-        """The queries of a search request."""
-        lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
+        """The queries of a request."""
+        lines = [line.strip(" -*•\t\"'") for _, block in _REQUESTS.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
+
+    def find_numbers(self, attribute: str) -> list[int]:
+        """Return the numbers in an attribute of a request, "keep" or "open"."""
+        found = [pair for attributes, _ in _REQUESTS.findall(self._raw) for pair in _NUMBERS.findall(attributes)]
+        digits = " ".join(numbers for name, numbers in found if name.lower() == attribute)
+        return [int(each) for each in re.findall(r"\d{1,6}", digits)]
 
     def build_draft(self, queries: Sequence[str]) -> Draft:
         """Build the draft. Its status comes from the block in the reply."""
@@ -316,12 +386,12 @@ class _Reply:
         elif not self._order and status is not AnswerStatus.NOT_FOUND:
             notes.append(_NO_PASSAGE_NAMED)
         quotes = parse_offered_quotes(self._marked.rest, self._order)
-        named = {number: self._passages[original - 1] for original, number in self._order.items()}
+        named = {number: self._shown[original] for original, number in self._order.items()}
         return Draft(
             status=status,
             text=self.text,
-            evidence=correct_evidence(named, quotes, self._passages),
-            searched=summarize_search(self._passages, self._passages, queries),
+            evidence=correct_evidence(named, quotes, self._shown.values()),
+            searched=summarize_search(self._read, self._read, queries),
             quotes=quotes,
             finished=not self.cut_off,
             notes=tuple(notes),
@@ -336,6 +406,6 @@ class _Reply:
 
         Numbers are assigned in order of first use.
         """
-        if not 1 <= passage_number <= len(self._passages):
+        if passage_number not in self._shown:
             return None
         return self._order.setdefault(passage_number, len(self._order) + 1)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -92,7 +92,7 @@ class _ChunkPosition:
 
 @dataclass(frozen=True)
 class Extent:
-    """The documents of a corpus that were read completely or in part, and the number of unread documents."""
+    """The documents of which passages are shown, completely or in part, and the number of other documents."""
 
     whole: Sequence[CorpusDocument]
     part: Sequence[CorpusDocument]
@@ -100,65 +100,107 @@ class Extent:
 
 
 class PassageReader:
-    """Reads passages for one request, up to about `tokens`, and numbers them from 1.
+    """Reads passages for one request, up to about `max_tokens` at a time, and numbers them from 1.
 
+    A number always stands for the same text. Passages are `shown`, or only `listed` so that the model can request them.
     No chunk is read twice.
     """
 
     def __init__(self, corpus: Corpus, max_tokens: int) -> None:
-        self.passages: list[Passage] = []
+        # By number, in the order of reading.
+        self.shown: dict[int, Passage] = {}
+        self.listed: dict[int, Passage] = {}
         self._corpus = corpus
         self._tokens = max_tokens
-        # The chunks that were read, in reading order, each with the hit that led to it.
+        # The chunks that were read, in order of relevance, each with the hit that led to it.
         self._read: dict[_ChunkPosition, Passage] = {}
+        # All passages that were read, including those that are no longer shown.
+        self._passages: dict[int, Passage] = {}
+        # The chunks of each numbered passage, and the numbers of chunks.
+        self._positions: dict[int, Sequence[_ChunkPosition]] = {}
+        self._numbers: dict[_ChunkPosition, int] = {}
         self._is_whole = False
+
+    @property
+    def passages(self) -> list[Passage]:
+        """All passages that were read, including those that are no longer shown."""
+        return list(self._passages.values())
 
     @property
     def remaining_tokens(self) -> int:
         """The number of tokens that may still be read."""
-        return max(0, self._tokens - sum(map(estimate_passage_tokens, self.passages)))
+        return max(0, self._tokens - sum(map(estimate_passage_tokens, self.shown.values())))
 
     @property
     def extent(self) -> Extent:
-        """The documents that were read, completely or in part."""
+        """The documents that are shown, completely or in part."""
         documents = self._corpus.documents
         if self._is_whole:
             lost = self._corpus.used.unreadable_titles
             whole = [each for each in documents if each.handle.document_id not in lost]
             return Extent(whole, (), len(documents) - len(whole))
-        read = Counter(place.document for place in self._read)
+        read = Counter(place.document for number in self.shown for place in self._positions[number])
         whole = [each for each, chunks in read.items() if chunks == len(self._corpus.load_text_map(each).chunks)]
         return Extent(whole, [each for each in read if each not in whole], len(documents) - len(read))
 
     def read_corpus(self) -> None:
         """Read the whole corpus."""
         self._is_whole = True
-        self.passages += list_whole_passages(self._corpus)
+        self._passages = dict(enumerate(list_whole_passages(self._corpus), 1))
+        self.shown = dict(self._passages)
 
-    def read_hits(self, rankings: Sequence[Sequence[Passage]], max_tokens: int, *, with_context: bool) -> list[Passage]:
-        """Read search results, up to about `max_tokens`, and return the new passages in reading order.
+    def read_hits(
+        self, rankings: Sequence[Sequence[Passage]], max_tokens: int, *, with_context: bool, max_listed: int = 0
+    ) -> list[Passage]:
+        """Read search results, up to about `max_tokens`, and return the new passages, most relevant first.
 
-        The best hits of each search are read first, and the very first hit is always read. If `with_context`, half of
-        the tokens are used for hits. The other half is used for the text around every hit, a little at a time, and for
-        the rest of short documents. Sections that searches ask for are also read completely if they fit. Remaining
-        tokens are used for further hits. A document that cannot be read is skipped, and the corpus records that it was
-        skipped.
+        The best hits of each search are read first, and the very first hit is always read. If `with_context`, two
+        thirds of the tokens are used for hits. The rest is used for the text around every hit, a little at a time, and
+        for the rest of short documents. Sections that searches ask for are also read completely if they fit. Remaining
+        tokens are used for further hits. The next `max_listed` hits are listed, and replace those listed before. A
+        document that cannot be read is skipped, and the corpus records that it was skipped.
         """
+        return self._skip_unreadable(
+            lambda lost: self._read_hits_once(
+                [[hit for hit in ranking if hit.document_id not in lost] for ranking in rankings],
+                max_tokens,
+                with_context=with_context,
+                max_listed=max_listed,
+            )
+        )
+
+    def open_passages(self, numbers: Iterable[int], max_tokens: int) -> list[Passage]:
+        """Show listed passages with the text around them, and the text before and after passages that are shown.
+
+        All listed passages are read as far as they fit in the remaining tokens. The text around passages takes up to
+        about `max_tokens`. Unknown numbers are ignored. Returns the new passages, in the order of `numbers`.
+        """
+        known = [number for number in dict.fromkeys(numbers) if number in self.shown or number in self.listed]
+        return self._skip_unreadable(lambda lost: self._open_once(known, max_tokens, lost))
+
+    def keep_passages(self, numbers: Iterable[int]) -> None:
+        """Show only the passages with these numbers. Another search may list the others again."""
+        kept = set(numbers)
+        self.shown = {number: passage for number, passage in self.shown.items() if number in kept}
+
+    def _skip_unreadable(self, read: Callable[[Collection[str]], list[Passage]]) -> list[Passage]:
+        """Return what `read` reads. It gets the ids of the documents to skip, and is repeated after each failure."""
+        lost: set[str] = set()
         while True:
             before = dict(self._read)
             try:
-                return self._read_hits_once(rankings, max_tokens, with_context=with_context)
+                return read(lost)
             except DocumentUnreadableError as error:
-                lost, self._read = error.document_id, before
-                rankings = [[hit for hit in ranking if hit.document_id != lost] for ranking in rankings]
+                self._read = before
+                lost.add(error.document_id)
 
     def _read_hits_once(
-        self, rankings: Sequence[Sequence[Passage]], max_tokens: int, *, with_context: bool
+        self, rankings: Sequence[Sequence[Passage]], max_tokens: int, *, with_context: bool, max_listed: int
     ) -> list[Passage]:
         found = [[(place, hit) for hit in ranking if (place := self._find_chunk_position(hit))] for ranking in rankings]
         before, hits, room = len(self._read), list(interleave_rankings(found)), max(max_tokens, self.remaining_tokens)
         # guard: hits-before-context
-        spent = self._read_chunks(hits, max_tokens // 2 if with_context else max_tokens)
+        spent = self._read_chunks(hits, max_tokens * 2 // 3 if with_context else max_tokens)
         max_tokens, room = max_tokens - spent, room - spent
         if with_context:
             for rest in self._iter_requested_sections(found):
@@ -166,29 +208,112 @@ class PassageReader:
                 if size <= room:
                     room -= self._read_chunks(rest, size)
             max_tokens = min(max_tokens, room)
-            read = [(place, hit) for place, hit in hits if place in self._read]
-            sizes = range(2 * DEFAULT_MAX_CHARS, WIDENED_CHARS + 1, DEFAULT_MAX_CHARS)
-            around = (
-                (each, hit) for chars in sizes for place, hit in read for each in self._list_nearby_chunks(place, chars)
-            )
-            max_tokens -= self._read_chunks(around, max_tokens)
+            max_tokens -= self._read_around([(place, hit) for place, hit in hits if place in self._read], max_tokens)
         self._read_chunks(hits, max_tokens)
-        new = list(self._number_passages(list(self._read)[before:]))
-        self.passages += new
+        new = self._show_chunks(list(self._read)[before:])
+        self._list_chunks(hits, max_listed)
         return new
 
-    def _read_chunks(self, positions: Iterable[tuple[_ChunkPosition, Passage]], max_tokens: int) -> int:
-        """Read as many of the chunks as fit in `max_tokens`, each with the hit that led to it.
+    def _open_once(self, numbers: Sequence[int], max_tokens: int, lost: Collection[str]) -> list[Passage]:
+        before, room = len(self._read), self.remaining_tokens
+        listed, around = list[tuple[_ChunkPosition, Passage]](), list[tuple[_ChunkPosition, Passage]]()
+        for number in numbers:
+            places = self._positions.get(number, ())
+            readable = [each for each in places if each.document.handle.document_id not in lost]
+            if not readable or not self._corpus.is_visible(readable[0].document):
+                continue
+            if number in self._passages and number in self.listed:
+                self.shown[number] = self._passages[number]
+                del self.listed[number]
+            elif number in self.listed:
+                listed.append((readable[0], self.listed[number]))
+            else:
+                adjacent = self._list_adjacent_chunks(readable)
+                around += [(each, self.shown[number]) for each in adjacent if each not in self._read]
+        room -= self._read_chunks(listed, room)
+        room = min(room, max_tokens)
+        room -= self._read_chunks(around, room)
+        self._read_around([(place, hit) for place, hit in listed if place in self._read], room)
+        return self._show_chunks(list(self._read)[before:])
 
-        Returns the number of tokens spent.
+    def _show_chunks(self, positions: Sequence[_ChunkPosition]) -> list[Passage]:
+        """Show newly read chunks as passages, and return these.
+
+        Adjacent chunks stay together, in document order. A passage with a listed chunk gets the number of that chunk.
+        """
+        new: list[Passage] = []
+        for run in self._iter_runs(positions):
+            document = run[0].document
+            chunks = self._corpus.load_text_map(document).chunks
+            for piece in _build_passages(self._corpus, document, [chunks[place.ordinal] for place in run]):
+                inside = [place for place in run if piece.start <= chunks[place.ordinal].start < piece.end]
+                best = min((self._read[place] for place in inside), key=lambda hit: hit.rank)
+                listed = [self._numbers[place] for place in inside if place in self._numbers]
+                for each in listed:
+                    self.listed.pop(each, None)
+                number = min(listed, default=self._get_next_number())
+                self._number_chunks(number, inside)
+                passage = replace(piece, rank=best.rank, score=best.score, cosine=best.cosine)
+                self._passages[number] = self.shown[number] = passage
+                new.append(passage)
+        return new
+
+    def _list_chunks(self, hits: Sequence[tuple[_ChunkPosition, Passage]], max_listed: int) -> None:
+        """List the first `max_listed` hits that are not shown."""
+        self.listed = {}
+        for place, hit in hits:
+            if len(self.listed) == max_listed:
+                break
+            if place not in self._numbers:
+                self._number_chunks(self._get_next_number(), [place])
+            if (number := self._numbers[place]) not in self.shown:
+                self.listed.setdefault(number, hit)
+
+    def _number_chunks(self, number: int, positions: Sequence[_ChunkPosition]) -> None:
+        self._positions[number] = positions
+        self._numbers |= dict.fromkeys(positions, number)
+
+    def _get_next_number(self) -> int:
+        return max(self._positions, default=0) + 1
+
+    @staticmethod
+    def _iter_runs(positions: Sequence[_ChunkPosition]) -> Iterator[list[_ChunkPosition]]:
+        """Yield runs of adjacent chunks in document order. The run with the most relevant chunk comes first."""
+        left = dict.fromkeys(positions)
+        while left:
+            place = next(iter(left))
+            run = [place]
+            for step in (-1, 1):
+                beside = replace(place, ordinal=place.ordinal + step)
+                while beside in left:
+                    run.append(beside)
+                    beside = replace(beside, ordinal=beside.ordinal + step)
+            for each in run:
+                del left[each]
+            yield sorted(run, key=lambda each: each.ordinal)
+
+    def _read_around(self, hits: Sequence[tuple[_ChunkPosition, Passage]], max_tokens: int) -> int:
+        """Read the text around every hit, a little at a time, up to `max_tokens`. Returns the tokens spent."""
+        sizes = range(2 * DEFAULT_MAX_CHARS, WIDENED_CHARS + 1, DEFAULT_MAX_CHARS)
+        around = (
+            (each, hit) for chars in sizes for place, hit in hits for each in self._list_nearby_chunks(place, chars)
+        )
+        return self._read_chunks(around, max_tokens)
+
+    def _read_chunks(self, positions: Iterable[tuple[_ChunkPosition, Passage]], max_tokens: int) -> int:
+        """Read chunks until the next one does not fit in `max_tokens`, each with the hit that led to it.
+
+        A smaller chunk further down is not read instead: most are headings and other scraps. Returns the number of
+        tokens spent.
         """
         spent = 0
         for place, hit in positions:
             if place not in self._read:
                 size = self._estimate_chunk_tokens(place, hit)
-                if size <= max_tokens - spent or not self._read:
-                    self._read[place] = hit
-                    spent += size
+                if size > max_tokens - spent and self._read:
+                    break
+                self._read[place] = hit
+                spent += size
         return spent
 
     def _iter_requested_sections(
@@ -198,7 +323,8 @@ class PassageReader:
 
         A search asks for a section if its R-precision for the section is over one half: of the R best hits, where R is
         the number of the section's chunks, more than R / 2 are in the section. Searches for a section's name find its
-        chunks, because chunks are indexed with their headings.
+        chunks, because chunks are indexed with their headings. A section that is most of its document has most of the
+        hits of any search that finds the document, so it is not read whole.
         """
         for ranking in rankings:
             seen: set[_ChunkPosition] = set()
@@ -209,8 +335,12 @@ class PassageReader:
                     seen.update(section)
                     best = {each for each, _ in ranking[: len(section)]}
                     # guard: requested-section-whole
-                    if 2 * len(best.intersection(section)) > len(section):
+                    if 2 * len(best.intersection(section)) > len(section) and self._is_minor(section):
                         yield [(each, hit) for each in section if each not in self._read]
+
+    def _is_minor(self, section: Sequence[_ChunkPosition]) -> bool:
+        """Return whether a section has at most half of the chunks of its document."""
+        return 2 * len(section) <= len(self._corpus.load_text_map(section[0].document).chunks)
 
     def _find_chunk_position(self, hit: Passage) -> _ChunkPosition | None:
         """Return the position of a hit's chunk, or None if its version is not in the corpus or has become hidden."""
@@ -247,21 +377,18 @@ class PassageReader:
         )
         return [_ChunkPosition(document, ordinal) for ordinal in range(stretch.first, stretch.last + 1)]
 
+    def _list_adjacent_chunks(self, positions: Sequence[_ChunkPosition]) -> list[_ChunkPosition]:
+        """Return the chunks after and before a passage, in any section: two on each side, the nearest first."""
+        count = len(self._corpus.load_text_map(positions[0].document).chunks)
+        first, last = positions[0].ordinal, positions[-1].ordinal
+        beside = (last + 1, first - 1, last + 2, first - 2)
+        return [replace(positions[0], ordinal=each) for each in beside if 0 <= each < count]
+
     def _estimate_chunk_tokens(self, position: _ChunkPosition, hit: Passage) -> int:
         chunk = self._corpus.load_text_map(position.document).chunks[position.ordinal]
         if chunk.start == hit.start:
             return estimate_passage_tokens(hit)
         return estimate_tokens(self._corpus.load_text(position.document.handle[chunk.start : chunk.end]))
-
-    def _number_passages(self, positions: Sequence[_ChunkPosition]) -> Iterator[Passage]:
-        """Yield numbered passages for the chunks, in document order. The document with the best hit comes first."""
-        for document in dict.fromkeys(place.document for place in positions):
-            chunks = self._corpus.load_text_map(document).chunks
-            ordinals = sorted(place.ordinal for place in positions if place.document == document)
-            for piece in _build_passages(self._corpus, document, [chunks[ordinal] for ordinal in ordinals]):
-                inside = (each for each in ordinals if piece.start <= chunks[each].start < piece.end)
-                best = min((self._read[_ChunkPosition(document, each)] for each in inside), key=lambda hit: hit.rank)
-                yield replace(piece, rank=best.rank, score=best.score, cosine=best.cosine)
 
 
 def interleave_rankings(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:

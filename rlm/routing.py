@@ -71,12 +71,14 @@ person who asked.
 class Route:
     """The chosen strategy, the searches for passages, and the reason to show to users.
 
-    The searches are also used if the tables do not contain the answer.
+    The searches are also used if the tables do not contain the answer. `may_be_absent` means that the names of the
+    documents suggest that none is about the question.
     """
 
     strategy: StrategyName
     reason: str
     queries: tuple[str, ...] = ()
+    may_be_absent: bool = False
 
 
 def choose_route(
@@ -104,7 +106,8 @@ def choose_route(
     queries = tuple(to_one_line(each)[:_QUERY_CHARS] for each in read["queries"] if each.strip())[:_MAX_QUERIES]
     why = to_one_line(read["why"])[:300]
     if read["strategy"] == _NOT_HERE:
-        return Route(StrategyName.DIRECT, f"Direct: no document here seems to be about this. {why}", queries)
+        reason = f"Direct: no document here seems to be about this. {why}"
+        return Route(StrategyName.DIRECT, reason, queries, may_be_absent=True)
     strategy = StrategyName(read["strategy"])
     return Route(strategy, f"{strategy.capitalize()}: {why}", queries)
 

@@ -37,6 +37,7 @@ class Context:
     run is durable. `corpus` opens the documents in scope, and returns the same documents each time. `nonce` returns a
     new mark for untrusted text. A resumed run gets the same marks and the same `today` as before. `search_document`
     returns the search within one document of the scope, named by its id; None means that documents are read whole.
+    `may_be_absent` means that the names of the documents suggest that none is about the question.
     """
 
     question: str
@@ -52,6 +53,7 @@ class Context:
     queries: tuple[str, ...] = ()
     reader: Callable[[], BoundModel] | None = None
     search_document: Callable[[str], Search] | None = None
+    may_be_absent: bool = False
 
     def get_reader(self) -> BoundModel:
         """Return the model that reads records: `reader` if it is set, otherwise the answering model."""

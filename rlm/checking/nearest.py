@@ -114,6 +114,15 @@ class PassageSpans:
         return self._stems.get(span) or extract_stems(self._text[slice(*span)])
 
 
+def extract_nearest_text(passage: Passage, stems: frozenset[str], max_chars: int) -> str:
+    """Return the span of a passage that is most similar to a text with these stems, up to `max_chars` characters.
+
+    If no span shares a distinctive word with the text, the passage's first characters are returned.
+    """
+    span = PassageSpans(passage).find_nearest_span(stems, ()) or (0, len(passage.text))
+    return passage.text[slice(*span)][:max_chars]
+
+
 def _is_number(stem: str) -> bool:
     return any(map(str.isdigit, stem))
 

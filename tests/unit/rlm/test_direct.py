@@ -78,10 +78,9 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
         prompt = calls.of("answer")[-1].prompt
         if len(calls.of("answer")) == 1:
             first_prompt.append(prompt)
-            return "<search>\nship that sank in a storm\n</search>"
-        marks = [line for line in prompt.splitlines() if line.startswith("BEGIN passage")]
-        number = next(i for i, mark in enumerate(marks, 1) if "sank off" in prompt.split(mark)[1].split("END")[0])
-        return f"The Merle sank [{number}]."
+            return "<more>\nship that sank in a storm\n</more>"
+        passages = re.findall(r"^BEGIN passage (\d+)(.*?)^END passage", prompt, re.DOTALL | re.MULTILINE)
+        return f"The Merle sank [{next(number for number, text in passages if 'sank off' in text)}]."
 
     calls = ScriptedCalls({"answer": reply})
     events = run(calls, "What happened on day 7?", documents=LONG)
@@ -90,22 +89,28 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
     assert draft.text == "The Merle sank [1]."
     assert draft.evidence[1].title == "Wreck"
     assert draft.searched.queries == ("What happened on day 7?", "ship that sank in a storm")
-    passages = first_prompt[0].split("\nShown in part:")[0]
+    passages = first_prompt[0].split("\nBEGIN list")[0]
     assert calls.of("answer")[-1].prompt.startswith(passages.rstrip()), "a later round begins as the one before"
 
 
 def test_the_model_is_told_which_documents_it_sees_whole() -> None:
     calls = ScriptedCalls({"answer": "So it is [1]."})
     run(calls)
-    assert "\nShown whole: Harbour.md; Wreck.md.\nDocuments in scope that are not shown: 0.\n" in calls.calls[0].prompt
+    assert "\nShown whole: Harbour.md; Wreck.md.\nDocuments in scope that are neither shown nor listed: 0.\n" in calls.calls[0].prompt
     many = {f"Note {number}": f"Nothing of note on day {number}." for number in range(300)}
     run(calls, "What is noted on day 7?", documents={**many, **LONG})
     prompt = calls.calls[1].prompt
-    told = re.search(r"\nShown whole: (.*); and (\d+) more\.\n.* not shown: (\d+)\. The nearest", prompt, re.DOTALL)
+    told = re.search(r"\nShown whole: (.*)\.\n.* nor listed: (\d+)\. The nearest", prompt)
     assert told is not None
-    assert all(f"\n{title}\nNothing of note" in prompt for title in told[1].split("; "))
-    assert told[1].count("; ") == 39
-    assert 40 + int(told[2]) + ("Shown in part: Log.md." in prompt) + int(told[3]) == 303
+    whole = told[1].split("; ")
+    assert all(f"\n{title}\nNothing of note" in prompt for title in whole)
+    listed = re.findall(r"^\[\d+\] Nothing of note", prompt, re.MULTILINE)
+    assert len(whole) + ("\nLog.md\n" in prompt) + len(listed) + int(told[2]) == 303
+    fitting = {f"Note {number}": f"Nothing of note on day {number}." for number in range(100)}
+    run(calls, "What is noted on day 7?", documents=fitting)
+    told = re.search(r"\nShown whole: (.*); and (\d+) more\.\n", calls.calls[2].prompt)
+    assert told is not None
+    assert (told[1].count("; "), told[2]) == (39, "60")
     small = ScriptedCalls({"answer": quoting(0, "", "")})
     run(small, profile=SMALL)
     assert "Shown" not in small.calls[0].prompt
@@ -114,13 +119,13 @@ def test_the_model_is_told_which_documents_it_sees_whole() -> None:
 
 LOOK_ALIKES = {
     f"FORM {n}": f"# Risks\n\nThe plant may be closed. {'The weather was mild and sales rose. ' * 1_000}"
-    for n in range(30)
+    for n in range(60)
 }
 
 
 def named_in(prompt: str) -> list[str]:
     """The documents that a prompt names although it shows nothing of them."""
-    (line,) = re.findall(r"not shown: \d+\. (?:The nearest|They) are: (.*)\.$", prompt, re.MULTILINE)
+    (line,) = re.findall(r"nor listed: \d+\. (?:The nearest|They) are: (.*)\.$", prompt, re.MULTILINE)
     return str(line).split("; ")
 
 
@@ -188,7 +193,7 @@ def test_what_the_model_searches_for_is_read_though_it_lies_in_a_section_that_wa
 
     def reply(call: object) -> str:
         words = next(searches, None)
-        return f"<search>\n{words}\n</search>" if words else "So it ended [1]."
+        return f"<more>\n{words}\n</more>" if words else "So it ended [1]."
 
     calls = ScriptedCalls({"answer": reply})
     run(calls, "The rudder of the Aurora?", documents=SHIPS)
@@ -208,7 +213,7 @@ def test_a_section_that_was_asked_for_is_read_whole_and_in_order() -> None:
 
 def test_each_search_of_the_model_has_its_share_after_a_section_took_all_room() -> None:
     calls = ScriptedCalls(
-        {"answer": lambda call: "It ended [1]." if MASTS in call.prompt else "<search>timbers</search>"}
+        {"answer": lambda call: "It ended [1]." if MASTS in call.prompt else "<more>timbers</more>"}
     )
     documents = {"South": section("Aurora", 36) + "\n\n" + section("Merle", 120, day61=MASTS)}
     run(calls, "South, The Aurora", documents=documents)
@@ -217,11 +222,11 @@ def test_each_search_of_the_model_has_its_share_after_a_section_took_all_room() 
 
 
 def test_searching_ends_and_a_model_that_only_searches_is_an_error() -> None:
-    calls = ScriptedCalls({"answer": "<search>more</search>"})
+    calls = ScriptedCalls({"answer": "<more>more</more>"})
     with pytest.raises(LanguageModelOutputError):
         run(calls, documents=LONG)
     assert len(calls.calls) == 4
-    assert "No more searches" in calls.calls[-1].prompt
+    assert "No more can be requested" in calls.calls[-1].prompt
 
 
 @pytest.mark.parametrize(
@@ -311,7 +316,7 @@ def test_a_small_model_reads_a_few_passages_once() -> None:
     calls = ScriptedCalls({"answer": quoting(1, "", "Ada Brandt kept it.")})
     run(calls, documents=LONG, profile=replace(SMALL, reading_tokens=2_500))
     assert calls.calls[0].prompt.count("BEGIN passage") <= 5
-    assert "<search>" not in calls.calls[0].system + calls.calls[0].prompt
+    assert "<more>" not in calls.calls[0].system + calls.calls[0].prompt
 
 
 def test_a_passage_that_was_misnumbered_is_the_one_in_which_its_quotation_stands() -> None:

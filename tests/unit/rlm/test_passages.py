@@ -84,13 +84,59 @@ def test_room_that_no_neighbour_needs_is_for_more_hits() -> None:
     assert len(PassageReader(corpus, 2_500).read_hits([hits], 2_500, with_context=True)) == 8
 
 
-def test_documents_are_ordered_by_their_best_hit_and_passages_by_their_place() -> None:
+def test_passages_are_ordered_by_their_best_hit_and_adjacent_chunks_by_their_place() -> None:
     corpus = corpus_of({"One": LONG, "Two": LONG})
     read = PassageReader(corpus, 8_000).read_hits(
-        [found(corpus, 1, 40), found(corpus, 0, 9), found(corpus, 1, 3)], 3_000, with_context=False
+        [found(corpus, 1, 40, 2), found(corpus, 0, 9), found(corpus, 1, 3)], 3_000, with_context=False
     )
-    assert [(each.title, each.rank) for each in read] == [("Two", 1), ("Two", 1), ("One", 1)]
-    assert read[0].start < read[1].start
+    assert [(each.title, each.rank) for each in read] == [("Two", 1), ("One", 1), ("Two", 1)]
+    assert read[2].start == found(corpus, 1, 2)[0].start < read[0].start
+    assert read[2].end == found(corpus, 1, 3)[0].end
+
+
+def test_further_hits_are_listed_and_read_on_request_under_the_same_number() -> None:
+    corpus = corpus_of({"Book": LONG})
+    reader = PassageReader(corpus, 8_000)
+    hits = found(corpus, 0, 5, 40, 20, 60, 30, 80)
+    assert len(reader.read_hits([hits], 400, with_context=False, max_listed=3)) == 1
+    assert list(reader.shown) == [1]
+    assert {number: each.start for number, each in reader.listed.items()} == {
+        number: hit.start for number, hit in zip((2, 3, 4), hits[1:4], strict=True)
+    }
+    (opened,) = reader.open_passages([3, 99], 1_000)
+    assert opened is reader.shown[3]
+    assert opened.start < hits[2].start
+    assert hits[2].end < opened.end
+    assert list(reader.listed) == [2, 4]
+    reader.read_hits([found(corpus, 0, 60, 90)], 700, with_context=False, max_listed=3)
+    assert [reader.shown[number].start for number in (4, 5)] == [each.start for each in found(corpus, 0, 60, 90)]
+    assert len(reader.passages) == len(reader.shown) == 4
+
+
+def test_the_text_around_a_passage_is_read_on_request_across_headings() -> None:
+    days = "\n\n".join(f"## Day {day}\n\n{LONG[:700]}" for day in range(30))
+    corpus = corpus_of({"Log": days})
+    reader = PassageReader(corpus, 8_000)
+    reader.read_hits([found(corpus, 0, 10)], 100, with_context=False)
+    opened = reader.open_passages([1], 2_000)
+    assert sorted(each.heading_path[-1] for each in opened) == ["Day 11", "Day 12", "Day 8", "Day 9"]
+    assert list(reader.shown) == [1, 2, 3, 4, 5]
+
+
+def test_dropped_passages_make_room_and_their_numbers_are_not_used_again() -> None:
+    corpus = corpus_of({"Book": LONG})
+    reader = PassageReader(corpus, 2_000)
+    reader.read_hits([found(corpus, 0, 5, 20, 40)], 1_500, with_context=False)
+    assert list(reader.shown) == [1, 2, 3]
+    before = reader.remaining_tokens
+    reader.keep_passages([2])
+    assert reader.remaining_tokens > before
+    reader.read_hits([found(corpus, 0, 60, 5, 70)], 400, with_context=False, max_listed=2)
+    assert list(reader.shown) == [2, 4]
+    assert list(reader.listed) == [1, 5], "a dropped passage is listed again if a search finds it"
+    assert reader.open_passages([1], 0) == []
+    assert list(reader.shown) == [2, 4, 1]
+    assert len(reader.passages) == 4
 
 
 def test_what_was_read_before_is_not_read_again() -> None:
@@ -104,18 +150,22 @@ def test_what_was_read_before_is_not_read_again() -> None:
 
 
 def test_a_section_that_has_most_of_a_searchs_best_hits_is_read_whole_if_there_is_room() -> None:
-    corpus = corpus_of({"Book": BOOK, "Long": LONG})
-    count = len(corpus.load_text_map(corpus.documents[0]).chunks) - 1  # the last one is the second section
+    one, rest = BOOK.split("# Two", maxsplit=1)
+    book = f"{one}# Two{rest}\n\n# Three\n\n{'They sailed on the next day. ' * 400}"
+    corpus = corpus_of({"Book": book, "Long": LONG})
+    count = sum(each.heading_path == ("One",) for each in corpus.load_text_map(corpus.documents[0]).chunks)
     most, half = found(corpus, 0, *range(0, count, 2), 1), found(corpus, 0, *range(1, count, 2))
 
     def words_read(hits: list[Passage], room: int) -> int:
         read = PassageReader(corpus, room).read_hits([hits, found(corpus, 1, 9)], 800, with_context=True)
         return sum(len(each.text.split()) for each in read if each.title == "Book")
 
-    section = len(BOOK.split("# Two", maxsplit=1)[0].split())
+    section = len(one.split())
     assert words_read(most, 8_000) == section
     assert words_read(most, 1_000) < section, "there is no room"
     assert words_read(half[: count // 2], 8_000) < section, "the search was not for this section"
+    corpus = corpus_of({"Book": BOOK, "Long": LONG})
+    assert words_read(found(corpus, 0, *range(0, count, 2), 1), 8_000) < section, "the section is most of the document"
 
 
 def test_hits_outside_the_corpus_are_left_out() -> None:
