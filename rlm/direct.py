@@ -51,6 +51,7 @@ _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _REQUEST = "<more"
 _REQUESTS = re.compile(r"<more\b([^>]*)>(.*?)(?:</more>|\Z)", re.DOTALL | re.IGNORECASE)
 _NUMBERS = re.compile(r"\b(keep|open)\s*=\s*[\"']?([\d\s,;\[\]]*)", re.IGNORECASE)
+_EMPTY_CELLS = re.compile(r"(?:\s*\|)+\s*")
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
 NOTHING_FOUND = "No passages were found: no document is searchable yet, or none is related to the question."
@@ -102,7 +103,7 @@ have it, do not answer yet. Reply with nothing but a request for more:
 <more keep="2" open="9 14">
 words to look for
 </more>
-keep: the passages above that the answer needs; the others are not shown again. open: listed passages to read, and \
+keep: the passages above that the answer needs, if any; the others are not shown again. open: listed passages to read, and \
 passages above of which you need the text before and after. Between the tags: up to four searches, one per line, in \
 other words than before; name the document if you know it. Leave out what you do not need. You can do this {left}. A \
 fact that leads to the next one may need a request of its own. If the passages are sufficient, or more will hardly \
@@ -182,14 +183,17 @@ class _AnswerRounds:
 
     def _fulfil_request(self, reply: "_Reply", left: int) -> Iterator[Event]:
         """Read what the model requested. `left` is the number of requests including this one."""
-        if kept := [number for number in reply.find_numbers("keep") if number in self._reader.shown]:
-            self._reader.keep_passages([*kept, *reply.find_numbers("open")])
-        self._reader.open_passages(reply.find_numbers("open"), _ROUND_TOKENS)
+        before, opened = self._reader.shown, reply.find_numbers("open") or []
+        if (kept := reply.find_numbers("keep")) is not None:
+            # A passage is needed to find the text around it.
+            self._reader.keep_passages([*kept, *opened])
+        self._reader.open_passages(opened, _ROUND_TOKENS)
         if queries := reply.queries:
             # Minimum number of tokens for each later search, even if earlier rounds used most of the budget.
             share = self._context.profile.reading_tokens // (2 * MAX_REQUESTS)
             # guard: direct-search-share
             yield self._search_passages(queries, max(share, self._reader.remaining_tokens // left))
+        self._reader.shown = self._reader.shown or before  # Nothing new was found.
 
     def _stream_quoted_answer(self) -> Iterator[Event]:
         """Yield a small model's answer, with the supporting passage and the words that the model quoted from it."""
@@ -290,7 +294,7 @@ class _AnswerRounds:
             for number in numbers:
                 passage = listed[number]
                 where = to_one_line(", ".join([passage.place, *passage.heading_path[-1:]]).strip(", "), _LISTED_CHARS)
-                said = to_one_line(extract_nearest_text(passage, stems, _LISTED_CHARS))
+                said = _EMPTY_CELLS.sub(" | ", to_one_line(extract_nearest_text(passage, stems, _LISTED_CHARS)))
                 yield sanitize_text(f"[{number}] {': '.join(filter(None, (where, said)))}", nonce)
         yield f"END list {nonce}"
 
@@ -368,11 +372,11 @@ class _Reply:
         lines = [line.strip(" -*•\t\"'") for _, block in _REQUESTS.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
 
-    def find_numbers(self, attribute: str) -> list[int]:
-        """Return the numbers in an attribute of a request, "keep" or "open"."""
+    def find_numbers(self, attribute: str) -> list[int] | None:
+        """Return the numbers in an attribute of a request, "keep" or "open", or None if it has no such attribute."""
         found = [pair for attributes, _ in _REQUESTS.findall(self._raw) for pair in _NUMBERS.findall(attributes)]
-        digits = " ".join(numbers for name, numbers in found if name.lower() == attribute)
-        return [int(each) for each in re.findall(r"\d{1,6}", digits)]
+        values = [numbers for name, numbers in found if name.lower() == attribute]
+        return [int(each) for each in re.findall(r"\d{1,6}", " ".join(values))] if values else None
 
     def build_draft(self, queries: Sequence[str]) -> Draft:
         """Build the draft. Its status comes from the block in the reply."""

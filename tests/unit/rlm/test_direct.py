@@ -96,7 +96,10 @@ def test_the_model_may_search_again_and_what_is_found_is_numbered_on() -> None:
 def test_the_model_is_told_which_documents_it_sees_whole() -> None:
     calls = ScriptedCalls({"answer": "So it is [1]."})
     run(calls)
-    assert "\nShown whole: Harbour.md; Wreck.md.\nDocuments in scope that are neither shown nor listed: 0.\n" in calls.calls[0].prompt
+    assert (
+        "\nShown whole: Harbour.md; Wreck.md.\nDocuments in scope that are neither shown nor listed: 0.\n"
+        in calls.calls[0].prompt
+    )
     many = {f"Note {number}": f"Nothing of note on day {number}." for number in range(300)}
     run(calls, "What is noted on day 7?", documents={**many, **LONG})
     prompt = calls.calls[1].prompt
@@ -212,9 +215,7 @@ def test_a_section_that_was_asked_for_is_read_whole_and_in_order() -> None:
 
 
 def test_each_search_of_the_model_has_its_share_after_a_section_took_all_room() -> None:
-    calls = ScriptedCalls(
-        {"answer": lambda call: "It ended [1]." if MASTS in call.prompt else "<more>timbers</more>"}
-    )
+    calls = ScriptedCalls({"answer": lambda call: "It ended [1]." if MASTS in call.prompt else "<more>timbers</more>"})
     documents = {"South": section("Aurora", 36) + "\n\n" + section("Merle", 120, day61=MASTS)}
     run(calls, "South, The Aurora", documents=documents)
     assert [MASTS in call.prompt for call in calls.calls] == [False, True]
