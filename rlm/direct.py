@@ -103,11 +103,11 @@ have it, do not answer yet. Reply with nothing but a request for more:
 <more keep="2" open="9 14">
 words to look for
 </more>
-keep: the passages above that the answer needs, if any; the others are not shown again. open: listed passages to read, and \
-passages above of which you need the text before and after. Between the tags: up to four searches, one per line, in \
-other words than before; name the document if you know it. Leave out what you do not need. You can do this {left}. A \
-fact that leads to the next one may need a request of its own. If the passages are sufficient, or more will hardly \
-help, write the answer."""
+keep: the passages above that the answer needs, if any; the others are not shown again. open: listed passages to \
+read, and passages above of which you need the text before and after. Between the tags: up to four searches, one per \
+line, in other words than before; name the document if you know it. Leave out what you do not need. You can do this \
+{left}. A fact that leads to the next one may need a request of its own. If the passages are sufficient, or more will \
+hardly help, write the answer."""
 _NO_MORE_REQUESTS = "No more can be requested. Answer from the passages above."
 _REQUESTS_LEFT = ("only this once", "twice")
 
@@ -301,7 +301,8 @@ class _AnswerRounds:
     def _render_scope(self) -> Iterator[str]:
         """Yield lines that name the documents that are shown whole, and say how many others there are.
 
-        Of the documents that are neither shown nor listed, the nearest are named, so that the model can say that none is about the question.
+        Of the documents that are neither shown nor listed, the nearest are named, so that the model can say that none
+        is about the question.
         """
         extent, corpus = self._reader.extent, self._context.corpus()
         if extent.whole:

@@ -239,7 +239,8 @@ class PassageReader:
     def _show_chunks(self, positions: Sequence[_ChunkPosition]) -> list[Passage]:
         """Show newly read chunks as passages, and return these.
 
-        Adjacent chunks stay together, in document order. A passage with a listed chunk gets the number of that chunk.
+        Adjacent chunks stay together, in document order. A passage with listed chunks gets the number of the most
+        relevant of them.
         """
         new: list[Passage] = []
         for run in self._iter_runs(positions):
@@ -248,10 +249,10 @@ class PassageReader:
             for piece in _build_passages(self._corpus, document, [chunks[place.ordinal] for place in run]):
                 inside = [place for place in run if piece.start <= chunks[place.ordinal].start < piece.end]
                 best = min((self._read[place] for place in inside), key=lambda hit: hit.rank)
-                listed = [self._numbers[place] for place in inside if place in self._numbers]
+                listed = [self._numbers[place] for place in positions if place in inside and place in self._numbers]
                 for each in listed:
                     self.listed.pop(each, None)
-                number = min(listed, default=self._get_next_number())
+                number = next(iter(listed), self._get_next_number())
                 self._number_chunks(number, inside)
                 passage = replace(piece, rank=best.rank, score=best.score, cosine=best.cosine)
                 self._passages[number] = self.shown[number] = passage
