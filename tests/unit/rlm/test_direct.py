@@ -150,11 +150,11 @@ def test_a_listed_passage_is_one_line_of_data() -> None:
 
 def test_all_documents_are_named_if_none_seems_to_be_about_the_question() -> None:
     calls = ScriptedCalls({"answer": "There is none [1]."})
-    documents = {f"FORM {n}": f"# Risks\n\n{'The weather was mild and sales rose. ' * 1_000}" for n in range(45)}
+    documents = {f"FORM {n}": f"# Risks\n\n{'The weather was mild and sales rose. ' * 1_000}" for n in range(40)}
     context = context_over(corpus_of(documents), calls, "Did the sales of the Merle rise?")
     list(DirectStrategy().stream(replace(context, may_be_absent=True)))
     prompt = calls.calls[0].prompt
-    assert all(f"FORM {n}.md" in prompt for n in range(45))
+    assert all(f"FORM {n}.md" in prompt for n in range(40))
 
 
 def test_the_model_is_told_which_documents_it_sees_whole() -> None:
