@@ -92,6 +92,13 @@ class PassageSpans:
             return mine
         return best or next(iter(quoted_spans), None)
 
+    def find_distinctive_word(self, stems: frozenset[str], span: Span) -> int | None:
+        """Return where the first word of a span starts that has one of the stems and occurs in few other spans."""
+        words = (
+            found for found in _WORD.finditer(self._text, *span) if extract_stems(found[0]) & stems & self._telling
+        )
+        return next((found.start() for found in words), None)
+
     def _find_best_span(self, stems: frozenset[str], spans: Iterable[Span]) -> Span | None:
         told = (span for span in spans if self._find_shared_stems(stems, span) & self._telling)
         return max(told, key=lambda span: self._compute_similarity(stems, span), default=None)
@@ -117,10 +124,16 @@ class PassageSpans:
 def extract_nearest_text(passage: Passage, stems: frozenset[str], max_chars: int) -> str:
     """Return the span of a passage that is most similar to a text with these stems, up to `max_chars` characters.
 
-    If no span shares a distinctive word with the text, the passage's first characters are returned.
+    A longer span is cut to the words around the first one that is distinctive. If no span shares a distinctive word
+    with the text, the passage's first characters are returned.
     """
-    span = PassageSpans(passage).find_nearest_span(stems, ()) or (0, len(passage.text))
-    return passage.text[slice(*span)][:max_chars]
+    spans = PassageSpans(passage)
+    start, end = spans.find_nearest_span(stems, ()) or (0, len(passage.text))
+    if end - start > max_chars and (found := spans.find_distinctive_word(stems, (start, end))):
+        # A third of the characters are for the words before. The first of them may be cut off, so it is left out.
+        if (first := min(end - max_chars, found - max_chars // 3)) > start:
+            start = passage.text.find(" ", first, found) + 1 or first
+    return passage.text[start : min(end, start + max_chars)]
 
 
 def _is_number(stem: str) -> bool:

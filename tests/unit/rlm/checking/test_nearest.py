@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm.checking.nearest import PassageSpans, extract_stems
+from rlm.checking.nearest import PassageSpans, extract_nearest_text, extract_stems
 from tests.fakes.passages import passage
 
 ROWS = (
@@ -85,3 +85,14 @@ def test_a_lone_year_or_small_figure_is_less_than_a_quotation() -> None:
 @pytest.mark.parametrize("text", ["", "…", "| --- |", "# Keeper"])
 def test_a_passage_without_sentences_has_nothing_that_is_near(text: str) -> None:
     assert nearest(text, "Ada Brandt lit it in 1871.") is None
+
+
+def test_the_text_shown_for_a_passage_is_the_part_around_the_words_sought() -> None:
+    stems = extract_stems("How large was the deficit of the sailcloth yard?")
+    assert extract_nearest_text(passage(ROWS), stems, 80) == "| Sailcloth | 3,726 | 841 |"
+    long = f"The yards {'were open all week and ' * 20}the sailcloth was sold at the {'quay and at the ' * 20}end. They shut."
+    shown = extract_nearest_text(passage(long), stems, 80)
+    assert "sailcloth was sold" in shown
+    assert 60 < len(shown) <= 80
+    assert f" {shown}" in long
+    assert extract_nearest_text(passage(long), extract_stems("Merle"), 20) == long[:20]
