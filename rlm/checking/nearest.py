@@ -92,12 +92,18 @@ class PassageSpans:
             return mine
         return best or next(iter(quoted_spans), None)
 
-    def find_distinctive_word(self, stems: frozenset[str], span: Span) -> int | None:
-        """Return where the first word of a span starts that has one of the stems and occurs in few other spans."""
-        words = (
-            found for found in _WORD.finditer(self._text, *span) if extract_stems(found[0]) & stems & self._telling
-        )
-        return next((found.start() for found in words), None)
+    def find_rarest_word(self, stems: frozenset[str], span: Span) -> int | None:
+        """Return where the word of a span starts that has one of the stems and occurs in the fewest other spans.
+
+        Of equally rare words, the longest is found.
+        """
+        weighted = [
+            (weight, len(found[0]), -found.start())
+            for found in _WORD.finditer(self._text, *span)
+            for weight in [self._compute_total_weight(extract_stems(found[0]) & stems)]
+            if weight
+        ]
+        return -max(weighted)[2] if weighted else None
 
     def _find_best_span(self, stems: frozenset[str], spans: Iterable[Span]) -> Span | None:
         told = (span for span in spans if self._find_shared_stems(stems, span) & self._telling)
@@ -124,15 +130,15 @@ class PassageSpans:
 def extract_nearest_text(passage: Passage, stems: frozenset[str], max_chars: int) -> str:
     """Return the span of a passage that is most similar to a text with these stems, up to `max_chars` characters.
 
-    A longer span is cut to the words around the first one that is distinctive. If no span shares a distinctive word
-    with the text, the passage's first characters are returned.
+    A longer span is cut to the words around its rarest word that has one of the stems. If no span shares a distinctive
+    word with the text, the passage's first characters are returned.
     """
     spans = PassageSpans(passage)
     start, end = spans.find_nearest_span(stems, ()) or (0, len(passage.text))
-    if end - start > max_chars and (found := spans.find_distinctive_word(stems, (start, end))):
-        # A third of the characters are for the words before. The first of them may be cut off, so it is left out.
-        if (first := min(end - max_chars, found - max_chars // 3)) > start:
-            start = passage.text.find(" ", first, found) + 1 or first
+    rarest = spans.find_rarest_word(stems, (start, end)) or start
+    # A third of the characters are for the words before. The first of them may be cut off, so it is left out.
+    if (first := min(end - max_chars, rarest - max_chars // 3)) > start:
+        start = passage.text.find(" ", first, rarest) + 1 or first
     return passage.text[start : min(end, start + max_chars)]
 
 

@@ -90,7 +90,7 @@ def test_a_passage_without_sentences_has_nothing_that_is_near(text: str) -> None
 def test_the_text_shown_for_a_passage_is_the_part_around_the_words_sought() -> None:
     stems = extract_stems("How large was the deficit of the sailcloth yard?")
     assert extract_nearest_text(passage(ROWS), stems, 80) == "| Sailcloth | 3,726 | 841 |"
-    long = f"The yards {'were open all week and ' * 20}the sailcloth was sold at the {'quay and at the ' * 20}end. They shut."
+    long = f"{'The yards were open, and ' * 20}the sailcloth was sold at the {'quay and at the ' * 20}end. They shut."
     shown = extract_nearest_text(passage(long), stems, 80)
     assert "sailcloth was sold" in shown
     assert 60 < len(shown) <= 80
