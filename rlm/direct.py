@@ -252,7 +252,7 @@ class _AnswerRounds:
         nearest = list_nearest(corpus, self._found, self._context.question, shown=shown, limit=_NEAREST)
         if extent.unread and nearest:
             # guard: nearest-names-recorded
-            corpus.record_use(nearest)
+            corpus.record_seen(nearest)
             which = "The nearest" if extent.unread > len(nearest) else "They"
             line = f"{line} {which} are: {self._format_names(nearest)}."
         yield line
