@@ -315,7 +315,7 @@ class _AnswerRounds:
         nearest = list_nearest(corpus, self._found, self._context.question, shown=shown | listed, limit=limit)
         if unnamed and nearest:
             # guard: nearest-names-recorded
-            corpus.record_use(nearest)
+            corpus.record_seen(nearest)
             which = "The nearest" if unnamed > len(nearest) else "They"
             line = f"{line} {which} are: {self._format_names(nearest)}."
         yield line

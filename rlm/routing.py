@@ -128,7 +128,8 @@ def _build_prompt(
 ) -> str:
     size = corpus.size
     named = list_nearest(corpus, (), question, shown=(), limit=_NAMED)
-    corpus.record_use(named)
+    corpus.record_seen(named)
+    corpus.record_use(each for each in named if each.attributes)  # their dates are shown too
     others = size.documents - len(named)
     return "\n".join(
         [

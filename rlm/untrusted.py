@@ -55,6 +55,17 @@ def format_document_line(title: str, name: str) -> str:
     return f"{_shorten_middle(title, room - len(name))} ({name})"
 
 
+def list_document_names(title: str, name: str) -> tuple[str, ...]:
+    """Return the names by which a model can refer to a document of which it has seen the line.
+
+    These are its title, its file name with and without suffix, and the line. A single character or a number is no name
+    of its own without the suffix.
+    """
+    stem = PurePath(name).stem
+    without_suffix = (stem,) if len(stem) > 1 and not stem.isdigit() else ()
+    return title, name, *without_suffix, format_document_line(title, name)
+
+
 def _shorten_middle(text: str, max_chars: int) -> str:
     """Return the text, or its beginning and its end if it is longer than `max_chars`."""
     if len(text) <= max_chars:

@@ -12,7 +12,7 @@ from api.answers.rendering import render_answer
 from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
-from ingest.storage.documents.records import UsedVersions, generate_work_id
+from ingest.storage.documents.records import UsedVersions, Work, generate_work_id
 from ingest.storage.errors import AnswerNotFoundError, IngestError
 from rlm.answers import Answer, build_stored_answer
 from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyName, normalize_question
@@ -98,14 +98,14 @@ class CallerQuestion:
         """
         if self._before is not None:
             return self._before
-        identifier, versions = self.request.used.work.id, self.request.used.work.versions
+        work = self.request.used.work
         # guard: unstored-response
         if not self._is_kept:
-            return self._build_unsaved_answer(answer, identifier)
+            return self._build_unsaved_answer(answer, work.id)
         try:
             conversation = self.ensure_conversation()
             kept_as = self._services.answers.conversations.store_answer(
-                self._build_stored_answer(answer, identifier, conversation), versions
+                self._build_stored_answer(answer, work.id, conversation), work.versions, work.seen
             )
             if self._claim is not None:
                 self._claim.is_made = True
@@ -115,7 +115,7 @@ class CallerQuestion:
         ) as error:  # The work is already charged, so the client gets the answer even though it could not be stored.
             log.warning("answer not stored", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be saved."))
-            return self._build_unsaved_answer(noted, identifier)
+            return self._build_unsaved_answer(noted, work.id)
 
     def _build_unsaved_answer(self, answer: Answer, identifier: str) -> AnswerOut:
         body = self._build_stored_answer(answer, identifier, None).body
@@ -141,11 +141,11 @@ class CallerQuestion:
         )
         return wanted if default is None else replace(wanted, strategy=StrategyName(default))
 
-    def _load_used_versions(self) -> frozenset[str]:
-        """Return the document versions that were used for earlier answers in the conversation."""
+    def _load_used_versions(self) -> Work | None:
+        """Return the document versions that were used or seen for earlier answers in the conversation."""
         if self._conversation_id is None:
-            return frozenset()
-        return self._services.answers.conversations.list_used_versions(self._caller.tenant_id, self._conversation_id)
+            return None
+        return self._services.answers.conversations.load_used_versions(self._caller.tenant_id, self._conversation_id)
 
     def _load_history(self, body: QuestionIn) -> Sequence[EarlierMessage]:
         if self._conversation_id is None:
@@ -155,6 +155,7 @@ class CallerQuestion:
             self._conversation_id,
             max_characters=HISTORY_CHARS,
             owner=self._caller.visible_owner,
+            readers=self._caller.readers,
         )
         return [
             message
@@ -192,10 +193,14 @@ def select_recent_messages(
 
 
 def build_visible_answer(services: Services, caller: Principal, stored_answer: StoredAnswer) -> AnswerOut:
-    """Return a stored answer without quotations from documents that were deleted or that the caller cannot read."""
-    named = extract_cited_document_ids(stored_answer.body)
+    """Return a stored answer without quotations from documents that were deleted or that the caller cannot read.
+
+    Names of such documents are masked if the answer only saw the names.
+    """
+    (masked,) = services.answers.conversations.mask_names(caller.readers, [stored_answer])
+    named = extract_cited_document_ids(masked.body)
     return AnswerOut.from_stored_answer(
-        stored_answer, services.answers.conversations.list_withheld_documents(named, caller.readers)
+        masked, services.answers.conversations.list_withheld_documents(named, caller.readers)
     )
 
 

@@ -169,6 +169,7 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
             before = services.answers.conversations.load_answer(
                 caller.tenant_id, parse_response_id(body.previous_response_id)[0], caller.visible_owner
             )
+        (before,) = services.answers.conversations.mask_names(caller.readers, [before])
         conversation = before.conversation_id
         if conversation is None:
             earlier = [
@@ -209,6 +210,7 @@ def _load_response(
 def _build_run_response(
     services: Services, caller: Principal, response_id: str, run: Run, view: ResponseView
 ) -> dict[str, Any]:
+    run = services.answers.runs.mask_names(run, caller.readers)
     if run.answer is not None:
         deleted = services.answers.conversations.list_withheld_documents(
             extract_cited_document_ids(run.answer), caller.readers

@@ -26,7 +26,7 @@ from rlm.corpus.handles import Handle
 from rlm.corpus.withheld import WithheldSource, withhold_nothing
 from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandleError
 from rlm.requests import AnswerScope
-from rlm.untrusted import format_document_line
+from rlm.untrusted import format_document_line, list_document_names
 
 CHARS_PER_TOKEN = 4.07
 # Number of code points in a window. Text is loaded in windows, with one read for each window, and adjacent spans share
@@ -87,8 +87,9 @@ class Corpus:
     """The documents of one tenant in order of arrival, with their text and tables.
 
     `used` records the versions whose content was used, and not just their size. Code that shows titles or attributes of
-    documents, or reads tables without this class, must call `record_use`. `withheld` returns the ids of documents that
-    are hidden from the principal. A document that becomes hidden after the corpus was opened can no longer be read.
+    documents, or reads tables without this class, must call `record_use`; code that shows only names for orientation
+    calls `record_seen`. `withheld` returns the ids of documents that are hidden from the principal. A document that
+    becomes hidden after the corpus was opened can no longer be read.
     """
 
     def __init__(
@@ -122,6 +123,10 @@ class Corpus:
     def record_use(self, documents: Iterable[CorpusDocument]) -> None:
         """Record that the answer used content of these documents."""
         self.used.add_versions(document.handle.version_id for document in documents)
+
+    def record_seen(self, documents: Iterable[CorpusDocument]) -> None:
+        """Record that a prompt showed the names of these documents, and nothing else of them."""
+        self.used.add_seen({each.handle.version_id: list_document_names(each.title, each.name) for each in documents})
 
     def get_document(self, handle: Handle) -> CorpusDocument:
         """Return the document that a handle belongs to. Raises `UnknownHandleError`."""

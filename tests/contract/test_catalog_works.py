@@ -228,8 +228,8 @@ def test_a_follow_up_rests_on_what_its_conversation_rests_on(engine: Engine, job
     talk = conversations.start_conversation("ann", "What?")
     first = StoredAnswer("a", "ann", talk, None, "What?", body(sentence(MARK, 1), cites={1: version}), (), 1.0)
     conversations.store_answer(first, frozenset({version}))
-    assert conversations.list_used_versions("ann", talk) == {version}
-    assert conversations.list_used_versions("bob", talk) == frozenset()
+    assert conversations.load_used_versions("ann", talk) == Work(talk, frozenset({version}))
+    assert conversations.load_used_versions("bob", talk) == Work(talk, frozenset())
     said = [{"role": "user", "text": "What?"}, {"role": "assistant", "text": MARK}]
     run, _ = Runs(engine).create(RunRequest("ann", "And?", history=said, conversation=talk, conversation_id=talk))
     assert Redaction(engine).redact_version("ann", version) == RedactionCounts(answers=1, runs=1)

@@ -245,6 +245,8 @@ class _AnswerAttempt:
         if self._served.answers.runs.list_withheld_runs([run.id], caller.readers):
             hint = "Ask again: the answer is then made from what all who read it may see."
             return [build_failure_message("It rests on documents that not everybody here may see.", hint, question.id)]
+        run = self._served.answers.runs.mask_names(run, caller.readers)
+        assert run.answer is not None
         document_ids = extract_cited_document_ids(run.answer)
         withheld = (
             self._served.answers.conversations.list_withheld_documents(document_ids, caller.readers)

@@ -2,21 +2,22 @@
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
 from ingest.storage.accounts.access import Readers, build_owner_condition, list_withheld_documents
+from ingest.storage.answers.masking import load_masks, mask_answers
 from ingest.storage.answers.records import CellRanges, Conversation, Exchange, RowRanges, StoredAnswer
-from ingest.storage.answers.redaction import redact_answer
+from ingest.storage.answers.redaction import redact_gone_versions
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import lock_derived_content, lock_tenant, read_transaction, write_transaction
-from ingest.storage.db.schema import answers, conversations, runs, work_versions
+from ingest.storage.db.schema import answers, conversations, runs
 from ingest.storage.documents.records import Work
-from ingest.storage.documents.works import list_gone_versions, record_versions
+from ingest.storage.documents.works import list_gone_versions, load_conversation_work, record_versions
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
 
 _TITLE_CHARS = 200
@@ -54,34 +55,39 @@ class Conversations:
             )
         return identifier
 
-    def store_answer(self, answer: StoredAnswer, version_ids: frozenset[str] = frozenset()) -> StoredAnswer:
+    def store_answer(
+        self,
+        answer: StoredAnswer,
+        version_ids: frozenset[str] = frozenset(),
+        seen: Mapping[str, frozenset[str]] | None = None,
+    ) -> StoredAnswer:
         """Store an answer as the next turn of its conversation. Storing it again changes nothing.
 
         If the conversation has been deleted in the meantime, the answer is stored outside any conversation.
         `version_ids` are the document versions given to the model for the answer. If one of them no longer exists, the
-        answer is redacted. Returns the answer as stored, with its turn.
+        answer is redacted. `seen` maps versions of which the model was only shown names to these names, which are
+        masked if the document no longer exists. Returns the answer as stored, with its turn.
         """
+        work = Work(answer.id, version_ids, seen or {})
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, answer.tenant_id)
-            if not record_versions(connection, Work(answer.id, version_ids)):
-                gone = list_gone_versions(connection, answer.id)
-                answer = replace(answer, body=redact_answer(answer.body, gone, answer.question))
+            if not record_versions(connection, work):
+                gone = list_gone_versions(connection, work)
+                answer = replace(answer, body=redact_gone_versions(answer.body, gone, answer.question))
             return store_answer(connection, answer)
 
-    def list_used_versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
-        """List the document versions used for a conversation's answers, except versions that no longer exist."""
-        query = (
-            select(work_versions.c.version_id)
-            .join(answers, answers.c.id == work_versions.c.work_id)
-            .where(
-                answers.c.tenant_id == tenant_id,
-                answers.c.conversation_id == identifier,
-                work_versions.c.redacted.is_(False),
-            )
-            .distinct()
-        )
+    def load_used_versions(self, tenant_id: str, identifier: str) -> Work:
+        """Return the document versions that a conversation's answers used or saw, except versions that are gone."""
         with read_transaction(self._engine) as connection:
-            return frozenset(connection.execute(query).scalars())
+            return load_conversation_work(connection, tenant_id, identifier)
+
+    def mask_names(self, readers: Readers, stored_answers: Sequence[StoredAnswer]) -> list[StoredAnswer]:
+        """Mask names of documents that answers have only seen and that these readers may not see now.
+
+        Call this before showing stored answers.
+        """
+        with read_transaction(self._engine) as connection:
+            return mask_answers(connection, readers, stored_answers)
 
     def load_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:
         """Load an answer. Raises `AnswerNotFoundError` if it does not exist or belongs to another tenant or owner."""
@@ -135,15 +141,22 @@ class Conversations:
         return [_build_answer(row) for row in rows]
 
     def list_last_exchanges(
-        self, tenant_id: str, identifier: str, *, max_characters: int, owner: str | None = None
+        self,
+        tenant_id: str,
+        identifier: str,
+        *,
+        max_characters: int,
+        owner: str | None = None,
+        readers: Readers = None,
     ) -> list[Exchange]:
         """List the most recent exchanges of a conversation, oldest first.
 
-        Returns as many exchanges as fit in `max_characters` characters, plus one more. Raises
-        `ConversationNotFoundError` if the conversation does not exist.
+        Returns as many exchanges as fit in `max_characters` characters, plus one more. Names of documents that the
+        answers have only seen and that these readers may not see are masked. Raises `ConversationNotFoundError` if the
+        conversation does not exist.
         """
         query = (
-            select(answers.c.turn, answers.c.question, answers.c.answer["text"].as_string().label("text"))
+            select(answers.c.id, answers.c.turn, answers.c.question, answers.c.answer["text"].as_string().label("text"))
             .where(answers.c.tenant_id == tenant_id, answers.c.conversation_id == identifier)
             .order_by(answers.c.turn.desc())
             .limit(_EXCHANGES_AT_ONCE)
@@ -153,10 +166,13 @@ class Conversations:
             before = load_conversation(connection, tenant_id, identifier, owner).turns + 1
             while max_characters > 0 and (rows := connection.execute(query.where(answers.c.turn < before)).all()):
                 before = rows[-1].turn
+                masks = load_masks(connection, readers, [row.id for row in rows])
                 for row in rows:
                     if max_characters > 0:
-                        found.append(Exchange(row.question, row.text))
-                        max_characters -= len(row.question) + len(row.text)
+                        # guard: history-names-masked
+                        said = masks[row.id].mask_text(row.text)
+                        found.append(Exchange(row.question, said))
+                        max_characters -= len(row.question) + len(said)
         return found[::-1]
 
     def delete_conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, Row, delete, func, insert, select, update
 from ingest.storage.accounts.access import Readers
 from ingest.storage.answers.conversations import load_answer
 from ingest.storage.answers.feedback_records import MAX_COMMENT_CHARS, FeedbackEntry, FeedbackFilter, Rating, Verdict
+from ingest.storage.answers.masking import NameMask, load_masks
 from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.redaction import WITHHELD_TEXT
 from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
@@ -117,7 +118,7 @@ class Feedback:
         """List a tenant's feedback with a `sequence` below `before`, newest first.
 
         A comment may quote the documents used for the answer, so it is withheld unless these readers may see all of
-        those documents.
+        those documents. Names of documents that the answer has only seen are masked.
         """
         filters = filters or FeedbackFilter()
         query = _build_query(tenant_id)
@@ -138,7 +139,8 @@ class Feedback:
         with read_transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(feedback.c.sequence.desc()).limit(limit)).all()
             closed = list_inaccessible_versions(connection, [row.answer_id for row in rows], readers)
-        return [_build_entry(row, is_withheld=row.answer_id in closed) for row in rows]
+            masks = load_masks(connection, readers, [row.answer_id for row in rows])
+        return [_build_entry(row, masks[row.answer_id], is_withheld=row.answer_id in closed) for row in rows]
 
 
 def _build_query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many columns
@@ -155,8 +157,9 @@ def _build_query(tenant_id: str) -> Any:  # noqa: ANN401 - a select of many colu
     )
 
 
-def _build_entry(row: Row[Any], *, is_withheld: bool = False) -> FeedbackEntry:
+def _build_entry(row: Row[Any], mask: NameMask | None = None, *, is_withheld: bool = False) -> FeedbackEntry:
     comment = WITHHELD_TEXT if is_withheld and row.comment else row.comment or ""
+    comment = comment if mask is None else mask.mask_text(comment)
     return FeedbackEntry(
         row.id,
         row.sequence,

@@ -1,6 +1,8 @@
 """Removes text that is based on deleted or replaced versions from stored answers and run logs.
 
-Questions and figures, such as token counts, are not removed. Answers and log entries are processed as JSON.
+Questions and figures, such as token counts, are not removed. Answers and log entries are processed as JSON. If only the
+names of a deleted document were shown to the model, an answer keeps its text, in which the names are masked. Logs and
+replies contain prompts, so they are removed in this case too.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, null, or_, select, update
 
+from ingest.storage.answers.masking import DELETED_NAME, NameMask, mask_answer
 from ingest.storage.db.database import lock_derived_content, truncate_write_ahead_log, write_transaction
 from ingest.storage.db.schema import (
     answers,
@@ -21,8 +24,14 @@ from ingest.storage.db.schema import (
     versions,
     work_versions,
 )
-from ingest.storage.documents.records import ROUTE_SUFFIX
-from ingest.storage.documents.works import list_gone_versions, mark_versions_gone
+from ingest.storage.documents.records import ROUTE_SUFFIX, Work
+from ingest.storage.documents.works import (
+    GoneVersions,
+    list_gone_versions,
+    mark_version_redacted,
+    mark_versions_gone,
+    move_seen_version,
+)
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import JobKind
 
@@ -77,6 +86,13 @@ def redact_answer(
     }
 
 
+def redact_gone_versions(body: Mapping[str, Any], gone: GoneVersions, question: str) -> dict[str, Any]:
+    """Redact an answer that used removed versions, and mask the names of deleted documents that it has seen."""
+    redacted = redact_answer(body, gone.used, question) if gone.used else dict(body)
+    # guard: seen-names-masked
+    return mask_answer(redacted, question, _build_mask(gone))
+
+
 def redact_for_reader(
     body: Mapping[str, Any], inaccessible_versions: Mapping[str, str], question: str
 ) -> dict[str, Any]:
@@ -116,9 +132,22 @@ def redact_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name in safe} | {"withheld": True}
 
 
-def redact_history(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Remove the text of earlier answers from the messages that precede the question."""
-    return [{**each, "text": WITHHELD_TEXT} if each["role"] == "assistant" else dict(each) for each in messages]
+def redact_history(messages: Sequence[Mapping[str, str]], gone: GoneVersions) -> list[dict[str, str]]:
+    """Remove the text of earlier answers from the messages that precede the question.
+
+    If the answers have only seen names of deleted documents, these names are masked instead.
+    """
+    mask = _build_mask(gone)
+    return [
+        {**each, "text": WITHHELD_TEXT if gone.used else mask.mask_text(each["text"])}
+        if each["role"] == "assistant"
+        else dict(each)
+        for each in messages
+    ]
+
+
+def _build_mask(gone: GoneVersions) -> NameMask:
+    return NameMask(dict.fromkeys(gone.names, DELETED_NAME))
 
 
 def _redact_sentences(
@@ -212,10 +241,13 @@ class Redaction:
 
 
 def _redact_work(connection: Connection, work_id: str, version_id: str) -> RedactionCounts:
+    # guard: seen-version-moves
+    if move_seen_version(connection, work_id, version_id):
+        return RedactionCounts()
     removed = connection.execute(delete(replies).where(replies.c.work_id == work_id)).rowcount
     run_id = work_id.removesuffix(ROUTE_SUFFIX)
+    gone = list_gone_versions(connection, Work(work_id, frozenset()))
     if run_id == work_id:
-        gone = list_gone_versions(connection, work_id)
         answered = _redact_stored_answer(connection, work_id, gone)
         ran = _redact_run(connection, work_id, gone)
     else:
@@ -224,33 +256,42 @@ def _redact_work(connection: Connection, work_id: str, version_id: str) -> Redac
         for table in (answers, runs):
             row = connection.execute(select(table).where(table.c.id == run_id).with_for_update()).first()
             if row is not None and row.answer is not None:
-                body = remove_route(row.answer)
+                body = remove_route(row.answer) if gone.used else row.answer
+                body = mask_answer(body, row.question, _build_mask(gone))
                 connection.execute(update(table).where(table.c.id == run_id).values(answer=body))
-    of_work = work_versions.c.work_id == work_id, work_versions.c.version_id == version_id
-    connection.execute(update(work_versions).where(*of_work).values(redacted=True))
+    mark_version_redacted(connection, work_id, version_id)
     return RedactionCounts(answered, ran, removed)
 
 
-def _redact_stored_answer(connection: Connection, answer_id: str, gone_versions: Mapping[str, str]) -> int:
+def _redact_stored_answer(connection: Connection, answer_id: str, gone: GoneVersions) -> int:
     row = connection.execute(select(answers).where(answers.c.id == answer_id).with_for_update()).first()
     if row is None:
         return 0
-    body = redact_answer(row.answer, gone_versions, row.question)
+    body = redact_gone_versions(row.answer, gone, row.question)
     connection.execute(update(answers).where(answers.c.id == answer_id).values(answer=body))
     # guard: redact-feedback-comments
-    _redact_feedback(connection, answer_id)
-    return 1
+    _redact_feedback(connection, answer_id, gone)
+    return int(body != row.answer)
 
 
-def _redact_feedback(connection: Connection, answer_id: str) -> None:
-    """Remove comments on an answer, which may quote the document, and the marks on its sentences and citations."""
+def _redact_feedback(connection: Connection, answer_id: str, gone: GoneVersions) -> None:
+    """Remove comments on an answer, which may quote the document, and the marks on its sentences and citations.
+
+    If only names were seen, they are masked in the comments.
+    """
     of_answer = feedback.c.answer_id == answer_id
-    connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
     commented = of_answer, feedback.c.comment.is_not(None)
-    connection.execute(update(feedback).where(*commented).values(comment=WITHHELD_TEXT))
+    if gone.used:
+        connection.execute(update(feedback).where(of_answer).values(sentences=[], citations=[]))
+        connection.execute(update(feedback).where(*commented).values(comment=WITHHELD_TEXT))
+        return
+    mask = _build_mask(gone)
+    for row in connection.execute(select(feedback.c.id, feedback.c.comment).where(*commented)).all():
+        masked = mask.mask_text(row.comment)
+        connection.execute(update(feedback).where(feedback.c.id == row.id).values(comment=masked))
 
 
-def _redact_run(connection: Connection, run_id: str, gone_versions: Mapping[str, str]) -> int:
+def _redact_run(connection: Connection, run_id: str, gone: GoneVersions) -> int:
     """Redact a run and its log.
 
     A run in progress is requeued, because its worker still has the text in memory.
@@ -267,9 +308,9 @@ def _redact_run(connection: Connection, run_id: str, gone_versions: Mapping[str,
     if row is None:
         return 0
     _redact_events(connection, run_id)
-    changed: dict[str, Any] = {"progress": null(), "history": redact_history(row.history)}
+    changed: dict[str, Any] = {"progress": null(), "history": redact_history(row.history, gone)}
     if row.answer is not None:
-        changed["answer"] = redact_answer(row.answer, gone_versions, row.question)
+        changed["answer"] = redact_gone_versions(row.answer, gone, row.question)
     if row.error_code is not None:
         changed["error_detail"] = "The reason is withheld: it was based on a document that was deleted or replaced."
     connection.execute(update(runs).where(runs.c.id == run_id).values(**changed))

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from ingest.storage.accounts.access import Readers, build_access_condition, build_owner_condition
+from ingest.storage.answers.masking import load_masks, mask_answer
 from ingest.storage.answers.run_log import build_run, build_run_query, end_run, load_run, resume_run
 from ingest.storage.answers.run_records import (
     ENDED_STATES,
@@ -70,7 +71,7 @@ class Runs:
             identifier = str(uuid.uuid4())
             _insert_run(connection, request, identifier, self._reserve_limits(connection, request, identifier))
             if request.conversation_id is not None:
-                inherit_versions(connection, identifier, request.conversation_id)
+                inherit_versions(connection, identifier, request.tenant_id, request.conversation_id)
             enqueue_job(
                 connection,
                 JobKind.RUN,
@@ -93,6 +94,17 @@ class Runs:
         """Load a run. Raises `RunNotFoundError` if it does not exist or belongs to another tenant or owner."""
         with read_transaction(self._engine) as connection:
             return load_run(connection, tenant_id, identifier, owner)
+
+    def mask_names(self, run: Run, readers: Readers) -> Run:
+        """Mask names in a run's answer, of documents that it has only seen and that these readers may not see now.
+
+        Call this before showing the run's answer.
+        """
+        if run.answer is None:
+            return run
+        with read_transaction(self._engine) as connection:
+            mask = load_masks(connection, readers, [run.id])[run.id]
+        return replace(run, answer=mask_answer(run.answer, run.question, mask))
 
     def list_withheld_runs(self, identifiers: Collection[str], readers: Readers) -> set[str]:
         """List the runs that may have read a document that these readers may not see now."""

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, Row, delete, func, insert, select
 from ingest.storage.accounts.access import Readers, build_owner_condition
 from ingest.storage.answers.conversations import load_conversation
 from ingest.storage.answers.feedback_records import Share
+from ingest.storage.answers.masking import mask_answers
 from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.answers.redaction import redact_for_reader, remove_route
 from ingest.storage.answers.run_log import load_run
@@ -23,7 +24,7 @@ from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import shares
 from ingest.storage.documents.records import ROUTE_SUFFIX
-from ingest.storage.documents.works import list_inaccessible_versions
+from ingest.storage.documents.works import list_hidden_names, list_inaccessible_versions
 from ingest.storage.errors import ShareNotFoundError
 
 # Number of random bytes in the id of a link. The id also serves as the link's secret, so it must be hard to guess.
@@ -128,23 +129,27 @@ class Shares:
             record_action(connection, Action.SHARE_REVOKED, shared, tenant_id=tenant_id)
 
     def has_inaccessible_sources(self, readers: Readers, work_id: str) -> bool:
-        """Return whether an answer or run used a document that these readers may not see.
+        """Return whether an answer or run used or saw a document that these readers may not see.
 
         Documents used only to choose a strategy count too.
         """
+        ids = [work_id, work_id + ROUTE_SUFFIX]
         with read_transaction(self._engine) as connection:
-            return bool(list_inaccessible_versions(connection, [work_id, work_id + ROUTE_SUFFIX], readers))
+            return bool(
+                list_inaccessible_versions(connection, ids, readers) or list_hidden_names(connection, ids, readers)
+            )
 
     def redact_for_readers(self, readers: Readers, stored_answers: Sequence[StoredAnswer]) -> list[StoredAnswer]:
         """Redact answers for readers other than the user who asked.
 
         A model may include text from any document in any sentence. If an answer used a document that the readers may
-        not see, it keeps only the sentences that cite other documents and are supported by them.
+        not see, it keeps only the sentences that cite other documents and are supported by them. Of documents that it
+        has only seen, the names are masked.
         """
         ids = [each.id for each in stored_answers]
         with read_transaction(self._engine) as connection:
             closed = list_inaccessible_versions(connection, [*ids, *(each + ROUTE_SUFFIX for each in ids)], readers)
-        return [_redact_answer(each, closed) for each in stored_answers]
+            return mask_answers(connection, readers, [_redact_answer(each, closed) for each in stored_answers])
 
 
 def _redact_answer(answer: StoredAnswer, inaccessible_versions: Mapping[str, Mapping[str, str]]) -> StoredAnswer:

@@ -463,13 +463,15 @@ replies = Table(
 )
 
 # The versions that answers and runs have used. `redacted` means that the version no longer exists and that the answer
-# or run has been redacted.
+# or run has been redacted. `seen` is null if the content of the version was used. Otherwise only names of its document
+# were shown to a model, and `seen` lists these names. Earlier releases ignore it, so they count such versions as used.
 work_versions = Table(
     "work_versions",
     metadata,
     Column("work_id", String(64), primary_key=True),
     Column("version_id", String(36), primary_key=True),
     Column("redacted", Boolean, nullable=False),
+    Column("seen", JSON(none_as_null=True)),
     Index(None, "version_id", "redacted"),
 )
 

@@ -278,10 +278,15 @@ ROUTE_SUFFIX = "/route"
 
 @dataclass(frozen=True)
 class Work:
-    """An answer or a run, with the ids of all versions that it has used so far."""
+    """An answer or a run, with the ids of all versions that it has used so far.
+
+    `seen` are further versions, of documents whose names were shown to the model but whose content was not used. It
+    maps each version to the names under which the document was shown.
+    """
 
     id: str
     versions: frozenset[str]
+    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def generate_work_id() -> str:
@@ -291,20 +296,33 @@ def generate_work_id() -> str:
 class UsedVersions:
     """Collects the versions that are used for an answer. Record the versions before storing anything derived from them.
 
-    Also collects documents that could not be read. Thread-safe. `earlier` contains the versions that were used for the
+    Versions of which only names were shown are collected separately, unless their content is used too. Also collects
+    documents that could not be read. Thread-safe. `earlier` contains the versions that were used or seen for the
     earlier answers of the conversation.
     """
 
-    def __init__(self, work_id: str, earlier_version_ids: Iterable[str] = ()) -> None:
+    def __init__(self, work_id: str, earlier: Work | None = None) -> None:
         self._id = work_id
-        self._answer = set(earlier_version_ids)
-        self._route: set[str] | None = None
+        # Maps each version to the names that were shown, or to None if its content was used.
+        self._answer: dict[str, frozenset[str] | None] = {}
+        if earlier is not None:
+            self._answer = {**earlier.seen, **dict.fromkeys(earlier.versions)}
+        self._route: dict[str, frozenset[str] | None] | None = None
         self._unreadable: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def add_versions(self, version_ids: Iterable[str]) -> None:
+        """Record versions whose content was used."""
         with self._lock:
-            (self._answer if self._route is None else self._route).update(version_ids)
+            self._current.update(dict.fromkeys(version_ids))
+
+    def add_seen(self, names: Mapping[str, Iterable[str]]) -> None:
+        """Record versions of which only names were shown. `names` maps each version to the names of its document."""
+        with self._lock:
+            for version_id, shown in names.items():
+                known = self._current.get(version_id, frozenset())
+                if known is not None:
+                    self._current[version_id] = known.union(filter(None, shown))
 
     def record_unreadable(self, document_id: str, title: str) -> None:
         """Record a document whose stored text was changed or is missing, so that the answer can mention it."""
@@ -320,7 +338,7 @@ class UsedVersions:
     @contextmanager
     def record_routing(self) -> Iterator[None]:
         """Within the block, record versions as used for choosing a strategy rather than for the answer."""
-        self._route = set(self._answer)
+        self._route = dict(self._answer)
         try:
             yield
         finally:
@@ -333,6 +351,11 @@ class UsedVersions:
         Inside `routing`, these are the versions used to choose a strategy; otherwise, those used for the answer.
         """
         with self._lock:
-            if self._route is not None:
-                return Work(self._id + ROUTE_SUFFIX, frozenset(self._route))
-            return Work(self._id, frozenset(self._answer))
+            identifier = self._id if self._route is None else self._id + ROUTE_SUFFIX
+            used = frozenset(version for version, names in self._current.items() if names is None)
+            seen = {version: names for version, names in self._current.items() if names is not None}
+            return Work(identifier, used, seen)
+
+    @property
+    def _current(self) -> dict[str, frozenset[str] | None]:
+        return self._answer if self._route is None else self._route

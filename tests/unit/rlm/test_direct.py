@@ -209,7 +209,7 @@ def test_of_the_documents_of_which_nothing_is_shown_the_nearest_are_named() -> N
     assert not any(f"\n{each}" in prompt for each in named), "a document is either shown or named"
 
 
-def test_a_document_that_is_only_named_is_named_by_its_file_and_recorded() -> None:
+def test_a_document_that_is_only_named_is_named_by_its_file_and_recorded_as_seen() -> None:
     documents = {**LONG, **{f"Leaf {n}": "Nothing." for n in range(20)}}
     corpus = corpus_of(documents, names={"Leaf 7": "Brandt_2007.pdf"})
     calls = ScriptedCalls({"answer": "So it is [1]."})
@@ -217,8 +217,10 @@ def test_a_document_that_is_only_named_is_named_by_its_file_and_recorded() -> No
     corpus.used = UsedVersions("work")
     list(DirectStrategy().stream(context))
     assert named_in(calls.calls[0].prompt) == ["Leaf 7 (Brandt_2007.pdf)"]
-    assert "v11" in corpus.used.work.versions, "deleting it then removes its name"
-    assert "v10" not in corpus.used.work.versions
+    work = corpus.used.work
+    names = {"Leaf 7", "Brandt_2007.pdf", "Brandt_2007", "Leaf 7 (Brandt_2007.pdf)"}
+    assert work.seen == {"v11": names}, "deleting it then masks its names"
+    assert not work.versions & {"v10", "v11"}
 
 
 def test_a_document_closed_meanwhile_is_not_named() -> None:

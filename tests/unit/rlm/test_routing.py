@@ -41,7 +41,8 @@ def test_documents_are_named_nearest_first_and_recorded() -> None:
     lines = [line for line in calls.calls[0].prompt.splitlines() if line.startswith("- ")]
     assert lines[0] == "- Form 28 (Brandt_1978.pdf)"
     assert (len(lines), lines[-1]) == (41, "- and 20 more documents")
-    assert len(corpus.used.work.versions) == 40
+    assert len(corpus.used.work.seen) == 40
+    assert corpus.used.work.versions == frozenset()
 
 
 def test_documents_are_listed_with_their_dates_so_that_the_latest_can_be_named() -> None:
@@ -52,6 +53,7 @@ def test_documents_are_listed_with_their_dates_so_that_the_latest_can_be_named()
     choose_route("What do the latest minutes say?", TODAY, corpus, ALL, TABLES, calls, "nonce")
     prompt = calls.calls[0].prompt
     assert "\n- Minutes.md, held 2024-03-01\n- Notes.md\n" in prompt
+    assert (corpus.used.work.versions, set(corpus.used.work.seen)) == ({"v1"}, {"v2"})
     assert "Today is Friday, 2024-05-17." in prompt
 
 
