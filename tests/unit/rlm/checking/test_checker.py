@@ -400,10 +400,10 @@ def test_the_judge_sees_the_head_of_a_table_above_its_rows_and_items_without_the
     said = calls.calls[0].prompt.split("in the order of the answer:\n")[1].splitlines()
     assert said[:5] == [
         "(context) Two things:",
-        "2. Ada kept it. (cites passage 1)",
+        "1. Ada kept it. (cites passage 1)",
         "(context) | Ship | Fate |",
-        "3. | Merle | sank | (cites passage 2)",
-        "4. | Rose | sold | (cites passage 2)",
+        "2. | Merle | sank | (cites passage 2)",
+        "3. | Rose | sold | (cites passage 2)",
     ]
 
 
