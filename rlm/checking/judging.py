@@ -11,6 +11,7 @@ from retrieval.search.requests import Passage
 from rlm.answers import Check, OfferedQuote, Sentence
 from rlm.checking.excerpts import LEFT_OUT, cut_to_quotes, group_rows
 from rlm.checking.markers import remove_markers
+from rlm.checking.quotes import trim_to_words
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.port import SubCall, SubCalls, request_reply
 from rlm.llm.profiles import ModelProfile, estimate_tokens
@@ -213,7 +214,12 @@ def _cut_passage_around_quotes(
     ]
     middle = quoted[0] if quoted else 0
     start = max(0, min(middle - max_chars // 2, len(passage.text) - max_chars))
-    return replace(passage, text=passage.text[start : start + max_chars], start=passage.start + start)
+    text = passage.text[start : start + max_chars]
+    middle = len(text) // 2
+    first, last = trim_to_words(
+        text, (middle, middle), is_cut_before=start > 0, is_cut_after=start + len(text) < len(passage.text)
+    )
+    return replace(passage, text=text[first:last], start=passage.start + start + first)
 
 
 def _number_places(blocks: Sequence[Sequence[int]]) -> dict[int, int]:
