@@ -1,17 +1,20 @@
 """Selects what a judge reads: the words of a passage on which sentences rest, and the sentences of an answer."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from retrieval.search.requests import Passage
 from rlm.answers import OfferedQuote, Quote, Sentence
-from rlm.checking.nearest import is_header_row, list_quotable_spans
+from rlm.checking.nearest import extract_figures, has_only_table_rows, list_quotable_spans
 from rlm.checking.quotes import Span, fold_text, is_inside_word
+from rlm.checking.rows import list_row_context
 
 LEFT_OUT = "[…]"
 # Maximum length of a quotation with the text around it. A longer quotation is shown whole, without the text around it.
-# Sentences of running text have 100 to 200 characters, so this has room for the quoted sentence and the one before it.
+# Sentences of running text have 100 to 200 characters, so this has room for the quoted sentence and two before it.
 EXCERPT_CHARS = 600
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
 
 
 def cut_to_quotes(
@@ -23,8 +26,10 @@ def cut_to_quotes(
 ) -> Passage:
     """Return the passage `number` with only the quotations of the sentences at `places`, each with its sentence.
 
-    A row of a table is shown with the table's header. The whole passage is returned if the model `offered` no quotation
-    for one of the sentences: its quotation is then only the most similar text, and the support may be elsewhere.
+    A quotation is shown with the text that says what it is about: the first sentence of its paragraph and the sentence
+    before it, or the header and group headings of its table. Other sentences and rows with figures that these sentences
+    state are shown as well. The whole passage is returned if the model `offered` no quotation for one of the sentences:
+    its quotation is then only the most similar text, and the support may be elsewhere.
     """
     said = [fold_text(each.text) for each in offered if each.number == number]
     citing = [sentences[place] for place in places if number in sentences[place].citations]
@@ -32,31 +37,47 @@ def cut_to_quotes(
     # guard: evidence-without-quotation
     if not _have_own_quotes(quotes, said):
         return passage
-    spans = [(quote.start - passage.start, quote.end - passage.start) for found in quotes for quote in found]
+    quoted = [(quote.start - passage.start, quote.end - passage.start) for found in quotes for quote in found]
     whole = list_quotable_spans(passage)
-    excerpts = list(_merge_spans([span for each in spans for span in _list_excerpt_spans(passage.text, each, whole)]))
+    spans = [span for each in quoted for span in _list_excerpt_spans(passage, each, whole)]
+    for each in _iter_spans_with_figures(passage.text, whole, [sentence.text for sentence in citing], spans):
+        spans += _list_excerpt_spans(passage, each, whole)
+    excerpts = list(_merge_spans(spans))
     pieces = [passage.text[start:end].strip() for start, end in excerpts]
     if not excerpts or len(f" {LEFT_OUT} ".join(pieces)) >= len(passage.text):
         return passage
     text = f"\n{LEFT_OUT}\n".join(pieces)
-    before = f"{LEFT_OUT}\n" if excerpts[0][0] > 0 else ""
-    after = f"\n{LEFT_OUT}" if excerpts[-1][1] < len(passage.text) else ""
+    before = f"{LEFT_OUT}\n" if passage.text[: excerpts[0][0]].strip() else ""
+    after = f"\n{LEFT_OUT}" if passage.text[excerpts[-1][1] :].strip() else ""
     return replace(passage, text=f"{before}{text}{after}", start=passage.start + excerpts[0][0])
 
 
 def _have_own_quotes(quotes: Sequence[Sequence[Quote]], said: Sequence[str]) -> bool:
-    """Return whether each sentence has a quotation that the model gave, and that no earlier sentence has.
+    """Return whether the model gave each sentence a quotation. One that it gave twice may serve two sentences.
 
     `quotes` are those of each sentence, and `said` the model's in folded form.
     """
-    taken: set[str] = set()
+    left = list(said)
     for of_sentence in quotes:
-        shown = {fold_text(each.text) for each in of_sentence}
-        own = {text for text in shown - taken if text and any(each and (each in text or text in each) for each in said)}
-        if not own:
+        is_quoted = False
+        for text in dict.fromkeys(fold_text(each.text) for each in of_sentence):
+            alike = [each for each in left if each and text and (each in text or text in each)]
+            if alike:
+                left.remove(text if text in alike else alike[0])
+                is_quoted = True
+        if not is_quoted:
             return False
-        taken |= own
     return True
+
+
+def _iter_spans_with_figures(
+    text: str, whole: Sequence[Span], sentences: Iterable[str], shown: Sequence[Span]
+) -> Iterator[Span]:
+    """Yield the spans of `whole` with figures of the sentences that none of the `shown` spans has."""
+    # guard: evidence-with-figures
+    missing = frozenset[str]().union(*map(extract_figures, sentences))
+    missing -= frozenset[str]().union(*(extract_figures(text[slice(*each)]) for each in shown))
+    yield from (each for each in whole if missing & extract_figures(text[slice(*each)]))
 
 
 def group_rows(text: str, sentences: Sequence[Sentence], places: Sequence[int]) -> list[list[int]]:
@@ -75,8 +96,9 @@ def _are_rows_of_one_table(text: str, first: Sentence, second: Sentence) -> bool
     return first.text[:1] == second.text[:1] == "|" and not between.strip() and between.count("\n") == 1
 
 
-def _list_excerpt_spans(text: str, quote: Span, whole: Sequence[Span]) -> list[Span]:
-    """Return the spans to show for a quotation: its sentences with the one before them, and its table's header."""
+def _list_excerpt_spans(passage: Passage, quote: Span, whole: Sequence[Span]) -> list[Span]:
+    """Return the spans to show for a quotation: its sentences or rows, and the text that says what they are about."""
+    text = passage.text
     start, end = quote
     first = min((begin for begin, close in whole if begin <= start < close), default=start)
     last = max((close for begin, close in whole if begin < end <= close), default=end)
@@ -88,11 +110,29 @@ def _list_excerpt_spans(text: str, quote: Span, whole: Sequence[Span]) -> list[S
             first += 1
         while last > end and _is_cut(text, last):
             last -= 1
-    else:
-        before = [begin for begin, close in whole if close <= first]
-        if before and last - before[-1] <= EXCERPT_CHARS:
-            first = before[-1]
-    return [*_list_headers(text, start), (first, last)]
+    if text.startswith("|", text.rfind("\n", 0, start) + 1):
+        return [*list_row_context(passage, start, last, whole), (first, last)]
+    context = [] if has_only_table_rows(passage) else list(_iter_paragraph_context(text, first, last, whole))
+    spans, room = [(first, last)], EXCERPT_CHARS - (last - first)
+    for begin, close in dict.fromkeys(context):
+        room -= close - begin + len(f"\n{LEFT_OUT}\n")
+        if room >= 0:
+            spans.append((begin, close))
+    return spans
+
+
+def _iter_paragraph_context(text: str, first: int, last: int, whole: Sequence[Span]) -> Iterator[Span]:
+    """Yield the first sentence of a paragraph, the sentence before the quoted ones, and the one that introduces a list.
+
+    A heading is followed by the sentence or the table's header below it.
+    """
+    if all(begin >= last or close <= first for begin, close in whole):
+        yield from [span for span in whole if span[0] >= last][:1]
+    above = [span for span in whole if span[1] <= first]
+    inside = [span for span in above if _BLANK_LINE.search(text, span[1], first) is None]
+    yield from (*inside[:1], *inside[-1:])
+    if not inside and above and text[: above[-1][1]].endswith(":"):
+        yield above[-1]
 
 
 def _is_cut(text: str, at: int) -> bool:
@@ -100,20 +140,6 @@ def _is_cut(text: str, at: int) -> bool:
     if is_inside_word(text, at):
         return True
     return 0 < at < len(text) and not (text[at].isalnum() or text[at].isspace() or text[at - 1].isspace())
-
-
-def _list_headers(text: str, at: int) -> list[Span]:
-    """Return the span of the header above a table's row, or an empty list if the position is not in a row."""
-    first = text.rfind("\n", 0, at) + 1
-    while text.startswith("|", first):
-        end = text.find("\n", first)
-        end = len(text) if end < 0 else end
-        if end - first <= EXCERPT_CHARS and is_header_row(text, first, end):
-            return [(first, end)]
-        if not first:
-            break
-        first = text.rfind("\n", 0, first - 1) + 1
-    return []
 
 
 def _merge_spans(spans: Sequence[Span]) -> Iterator[Span]:

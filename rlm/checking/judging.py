@@ -11,6 +11,7 @@ from retrieval.search.requests import Passage
 from rlm.answers import Check, OfferedQuote, Sentence
 from rlm.checking.excerpts import LEFT_OUT, cut_to_quotes, group_rows
 from rlm.checking.markers import remove_markers
+from rlm.checking.quotes import trim_to_words
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.llm.port import SubCall, SubCalls, request_reply
 from rlm.llm.profiles import ModelProfile, estimate_tokens
@@ -34,8 +35,9 @@ line above each passage, which names its document and headings. Judge as a fair 
 - "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, \
 places and times may come from the question, that line, an earlier sentence or another passage of the same \
 document; "I" in a passage is its narrator or speaker. A sentence that sums up others may also rely on their passages.
-- "assessment": the question asks for a judgement and the sentence gives one, and the facts and figures on which it \
-rests are in the cited passages. If one of these is wrong or missing, choose "partly" or "not_supported".
+- "assessment": the question asks for a judgement and the sentence gives one, alone or with plain facts, and the facts \
+and figures on which it rests are in the cited passages. If one of these is wrong or missing, choose "partly" or \
+"not_supported".
 - "collection": the sentence is about the documents as a whole, for example how many of them say something or that \
 none does, and nothing that you read contradicts it. What was read for the answer is stated below; code checks the rest.
 - "partly": the passages support the main point, but not a detail of the sentence.
@@ -164,7 +166,8 @@ class Judge:
             for number in numbers
         ]
         first = max(0, places[0] - 2)
-        wanted = ", ".join(map(_format_block, blocks))
+        numbered = _number_places(blocks)
+        wanted = ", ".join(_format_block(numbered[block[0]], len(block)) for block in blocks)
         prompt = "\n".join(
             [
                 *passages,
@@ -175,7 +178,7 @@ class Judge:
                 "Sentences, in the order of the answer:",
                 *(
                     sanitize_text(line, self._nonce)
-                    for line in _render_sentences(text, sentences, range(first, places[-1] + 1), places)
+                    for line in _render_sentences(text, sentences, range(first, places[-1] + 1), numbered)
                 ),
                 "",
                 f"Give a verdict on each sentence with a number in front: {wanted}.",
@@ -211,33 +214,43 @@ def _cut_passage_around_quotes(
     ]
     middle = quoted[0] if quoted else 0
     start = max(0, min(middle - max_chars // 2, len(passage.text) - max_chars))
-    return replace(passage, text=passage.text[start : start + max_chars], start=passage.start + start)
+    text = passage.text[start : start + max_chars]
+    middle = len(text) // 2
+    first, last = trim_to_words(
+        text, (middle, middle), is_cut_before=start > 0, is_cut_after=start + len(text) < len(passage.text)
+    )
+    return replace(passage, text=text[first:last], start=passage.start + start + first)
+
+
+def _number_places(blocks: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Return the number of each judged sentence in the prompt, from 1 and without gaps, by its place in the answer."""
+    places = [place for block in blocks for place in block]
+    return {place: number for number, place in enumerate(places, start=1)}
 
 
 def _render_sentences(
-    text: str, sentences: Sequence[Sentence], position_range: range, positions: Sequence[int]
+    text: str, sentences: Sequence[Sentence], position_range: range, numbers: Mapping[int, int]
 ) -> Iterator[str]:
-    """Yield the sentences in `position_range`, and number those in `positions`. A table's header precedes its rows."""
+    """Yield the sentences in `position_range` with their `numbers`, if any. A table's header precedes its rows."""
     end = sentences[position_range.start - 1].end if position_range.start else 0
     for place in position_range:
         sentence = sentences[place]
         for head in _HEAD.findall(text[end : sentence.start]):
             yield f"{_CONTEXT}{to_one_line(head)}"
-        yield _render_sentence(place, sentence, place in positions)
+        yield _render_sentence(sentence, numbers.get(place))
         end = sentence.end
 
 
-def _render_sentence(position: int, sentence: Sentence, is_numbered: bool) -> str:
+def _render_sentence(sentence: Sentence, number: int | None) -> str:
     said = _ITEM.sub("", to_one_line(remove_markers(sentence.text)))
-    if not is_numbered:
+    if number is None:
         return f"{_CONTEXT}{said}"
     cited = ", ".join(map(str, sentence.citations))
-    return f"{position + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
+    return f"{number}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
 
 
-def _format_block(places: Sequence[int]) -> str:
-    first = str(places[0] + 1)
-    return first if len(places) == 1 else f"{first} (for the rows {first} to {places[-1] + 1})"
+def _format_block(first: int, count: int) -> str:
+    return str(first) if count == 1 else f"{first} (for the rows {first} to {first + count - 1})"
 
 
 def _parse_verdicts(text: str, blocks: Sequence[Sequence[int]]) -> dict[int, JudgeVerdict]:
@@ -245,12 +258,12 @@ def _parse_verdicts(text: str, blocks: Sequence[Sequence[int]]) -> dict[int, Jud
 
     A row of a table without a verdict of its own has the verdict of the first row of its block.
     """
-    places = {place for block in blocks for place in block}
+    places = {number: place for place, number in _number_places(blocks).items()}
     found: dict[int, JudgeVerdict] = {}
     contradicted: set[int] = set()
     for entry in json.loads(text)["verdicts"]:
-        place = entry["sentence"] - 1
-        if place not in places:
+        place = places.get(entry["sentence"])
+        if place is None:
             continue
         if place in found and found[place].support != entry["support"]:
             contradicted.add(place)

@@ -52,6 +52,11 @@ def extract_stems(text: str) -> frozenset[str]:
     return frozenset(word if word[0].isdigit() else word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
 
+def extract_figures(text: str) -> frozenset[str]:
+    """Return the numbers in a string that are neither years nor small."""
+    return frozenset(each for each in filter(_is_number, extract_stems(text)) if not _SMALL_NUMBER.fullmatch(each))
+
+
 class PassageSpans:
     """The quotable spans of a passage. Words that occur in fewer spans have a higher weight."""
 

@@ -29,6 +29,9 @@ _MAX_CHAIN_STARTS = 32
 # maximum, the time to normalize a run of marks would grow with the square of its length.
 _MAX_MARKS = 30
 
+# A word that the edge of a text cuts is removed, unless it is longer than this.
+_MAX_WORD_CHARS = 100
+_SPACE = re.compile(r"\s+")
 _ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
 _EDGES = " .,;:!?()[]{}<>-"
 _LEFT_OUT = frozenset(
@@ -184,6 +187,20 @@ def is_inside_word(text: str, position: int) -> bool:
     if before.isdigit() and after in ".,":
         return position + 1 < len(text) and text[position + 1].isdigit()
     return _is_word_char(before) and _is_word_char(after)
+
+
+def trim_to_words(text: str, inner: Span, *, is_cut_before: bool, is_cut_after: bool) -> Span:
+    """Return the span of `text` without the words that its edges cut. It contains the span `inner`.
+
+    An edge stays where nothing was cut, and where no space is near, as in scripts without spaces.
+    """
+    first, last = 0, len(text)
+    if is_cut_before and (edge := _SPACE.search(text, 0, min(inner[0], _MAX_WORD_CHARS))):
+        first = edge.end()
+    if is_cut_after:
+        edges = [found.start() for found in _SPACE.finditer(text, max(inner[1], last - _MAX_WORD_CHARS))]
+        last = edges[-1] if edges else last
+    return first, last
 
 
 def _is_word_char(char: str) -> bool:

@@ -1,6 +1,5 @@
 """Parses handles and evidence passed by a run's code, and finds the quotations in the documents."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from retrieval.search.requests import Passage
 from rlm.checking.markers import list_sentence_spans
 from rlm.checking.nearest import has_only_table_rows, list_quotable_spans
-from rlm.checking.quotes import QuotedText, Span, is_inside_word, locate_exactly
+from rlm.checking.quotes import QuotedText, Span, is_inside_word, locate_exactly, trim_to_words
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
 from rlm.errors import iter_unless_cancelled, not_cancelled
@@ -26,9 +25,6 @@ _QUOTED_WHOLE_CHARS = 400
 _WIDENED_CHARS = 200
 # Number of code points to show before and after a citation.
 _AROUND_CHARS = 1_500
-# A word that the edge of this text cuts is removed, unless it is longer than this.
-_MAX_WORD_CHARS = 100
-_SPACE = re.compile(r"\s+")
 _MAX_SEARCHED_SPANS = 200
 _DOCUMENT_CHARS = 2_000_000
 # Maximum number of characters to search for a quotation without a handle. The search covers all text that the run has
@@ -164,10 +160,11 @@ class EvidenceFinder:
                 f"evidence {number} is a handle of {len(handle):,} characters, and the limit is {MAX_PASSAGE_CHARS:,}: "
                 'make it smaller, or add the words that matter as "quote"'
             )
+        # guard: whole-sentence-quotations
+        span = _extend_to_sentences(handle, self._load_around(handle))
         if len(handle) <= _QUOTED_WHOLE_CHARS:
-            # guard: whole-sentence-quotations
-            return self._build_evidence_entry(_extend_to_sentences(handle, self._load_around(handle)))
-        return EvidenceEntry(handle, self._corpus.load_passage(handle), "")
+            return self._build_evidence_entry(span)
+        return EvidenceEntry(span, self._corpus.load_passage(span), "")
 
     def _locate_quote(
         self, quote: object, spans: Iterator[Handle], scope_name: str, number: int
@@ -229,7 +226,14 @@ class EvidenceFinder:
     def _load_around(self, span: Handle) -> Passage:
         """Load the passage around a citation, from the start of a word to the end of one."""
         around = self._corpus.load_passage(span, context_chars=_AROUND_CHARS)
-        return _trim_to_words(around, span, self._corpus.get_document(span).handle)
+        whole = self._corpus.get_document(span).handle
+        first, last = trim_to_words(
+            around.text,
+            (span.start - around.start, span.end - around.start),
+            is_cut_before=around.start > whole.start,
+            is_cut_after=around.end < whole.end,
+        )
+        return replace(around, text=around.text[first:last], start=around.start + first, end=around.start + last)
 
     def _build_evidence_entry(self, span: Handle) -> EvidenceEntry:
         """Return a quotation with the surrounding text.
@@ -240,22 +244,6 @@ class EvidenceFinder:
         first = locate_exactly(quote, around.text)
         is_first = first is not None and around.start + first[0] == span.start
         return EvidenceEntry(span, around if is_first else self._corpus.load_passage(span), quote)
-
-
-def _trim_to_words(passage: Passage, span: Handle, whole: Handle) -> Passage:
-    """Return a passage that begins and ends at a word, without a word that is cut at its edge.
-
-    An edge stays as it is at the start or end of the document, and where no space is near, as in scripts without
-    spaces.
-    """
-    text, before, after = passage.text, span.start - passage.start, span.end - passage.start
-    first, last = 0, len(text)
-    if passage.start > whole.start and (edge := _SPACE.search(text, 0, min(before, _MAX_WORD_CHARS))):
-        first = edge.end()
-    if passage.end < whole.end:
-        edges = [found.start() for found in _SPACE.finditer(text, max(after, last - _MAX_WORD_CHARS))]
-        last = edges[-1] if edges else last
-    return replace(passage, text=text[first:last], start=passage.start + first, end=passage.start + last)
 
 
 def _extend_to_sentences(span: Handle, passage: Passage) -> Handle:

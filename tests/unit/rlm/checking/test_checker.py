@@ -390,6 +390,8 @@ def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> Non
     Judge(calls, CAPABLE, "nonce", TODAY).judge_sentences("Who?", draft.text, sentences, draft.evidence)
     assert "Ada Brandt kept the lighthouse." in calls.calls[0].prompt
     assert len(calls.calls[0].prompt) < 4 * CAPABLE.max_prompt_tokens
+    shown = calls.calls[0].prompt.split("END passage 1")[0].splitlines()[-1]
+    assert set(shown.split()) == set(long.text.split()), "it begins and ends at a word"
 
 
 def test_the_judge_sees_the_head_of_a_table_above_its_rows_and_items_without_their_numbers() -> None:
@@ -400,10 +402,10 @@ def test_the_judge_sees_the_head_of_a_table_above_its_rows_and_items_without_the
     said = calls.calls[0].prompt.split("in the order of the answer:\n")[1].splitlines()
     assert said[:5] == [
         "(context) Two things:",
-        "2. Ada kept it. (cites passage 1)",
+        "1. Ada kept it. (cites passage 1)",
         "(context) | Ship | Fate |",
-        "3. | Merle | sank | (cites passage 2)",
-        "4. | Rose | sold | (cites passage 2)",
+        "2. | Merle | sank | (cites passage 2)",
+        "3. | Rose | sold | (cites passage 2)",
     ]
 
 

@@ -88,6 +88,110 @@ def test_a_row_is_read_with_the_header_of_its_table() -> None:
     assert "| Ship 7 |" not in shown
 
 
+def test_a_quotation_is_read_with_the_first_sentence_of_its_paragraph() -> None:
+    paragraph = "In March the harbour was closed. Two ships waited. One had coal. It lost $21 on it. Nobody paid."
+    source = passage(f"{FILLER}\n\n{paragraph}\n\n{FILLER}")
+    shown = excerpt(draft_of("A ship lost $21 [1].", {1: source}, (1, "lost $21 on it")))
+    assert shown == (
+        f"{LEFT_OUT}\nIn March the harbour was closed.\n{LEFT_OUT}\nOne had coal. It lost $21 on it.\n{LEFT_OUT}"
+    )
+    alone = excerpt(draft_of("It was closed [1].", {1: source}, (1, "In March the harbour was closed")))
+    assert alone == f"{LEFT_OUT}\nIn March the harbour was closed.\n{LEFT_OUT}"
+
+
+@pytest.mark.parametrize(
+    ("quoted", "below"),
+    [
+        ("The fleet in March", "| Ship | March 2023 | March 2022 |"),
+        ("Losses in April", "Two ships were lost."),
+        ("These were sold:", "These were sold:"),
+        ("The Rose, in May", "These were sold:"),
+    ],
+)
+def test_a_heading_is_read_with_what_follows_and_a_list_with_what_introduces_it(quoted: str, below: str) -> None:
+    table = "| Ship | March 2023 | March 2022 |\n| --- | --- | --- |\n| Merle | 4 | 5 |"
+    parts = [FILLER, "## The fleet in March", table, "## Losses in April", "Two ships were lost. It was windy."]
+    parts += ["These were sold:", "The Rose, in May.", FILLER]
+    shown = excerpt(draft_of("So it says [1].", {1: passage("\n\n".join(parts))}, (1, quoted)))
+    assert quoted in shown
+    assert below in shown
+    assert "| Merle |" not in shown
+    assert "windy" not in shown
+    assert len(shown) < 100
+
+
+HEADED = """Holdings were as follows (in tons):
+
+| Cargo | North | South |
+| --- | --- | --- |
+| Sold: | | |
+| Coal | 4,111 | 5,111 |
+| Kept: | | |
+| Coal | 6,111 | 7,111 |
+| Salt | 8,111 | 9,111 |
+"""
+
+
+def test_a_row_is_read_with_the_heading_of_its_group_and_the_sentence_above_its_table() -> None:
+    source = passage(f"{FILLER}\n\n{HEADED}")
+    shown = excerpt(draft_of("Salt was kept [1].", {1: source}, (1, "| Salt | 8,111 | 9,111 |")))
+    assert shown == "\n".join(
+        [
+            *(LEFT_OUT, "Holdings were as follows (in tons):", LEFT_OUT, "| Cargo | North | South |", LEFT_OUT),
+            *("| Kept: | | |", LEFT_OUT, "| Salt | 8,111 | 9,111 |"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "shown_rows"),
+    [
+        ("| | North | South |", ["| | 2023 | 2022 |", "| Coal | 4 | 5 |", "| Salt | 6 | 7 |"], [0, 2]),
+        ("| | North | South |", ["| At 1 May 2023 | 4 | 5 |", "| Coal | 1 | 1 |", "| Salt | 6 | 7 |"], [0, 2]),
+        (
+            "| | North | South |",
+            ["| May 2021 | 1 | 1 |", "| At 1 May 2022 | 4 | 5 |", "| Salt | 6 | 7 |", "| At 1 May 2023 | 9 | 9 |"],
+            [1, 2, 3],
+        ),
+        ("| | May 2023 | May 2022 |", ["| At 1 May 2021 | 4 | 5 |", "| Coal | 1 | 1 |", "| Salt | 6 | 7 |"], [2]),
+        ("| | North | South |", ["| At 1 May 2021 | 4 | 5 |", "| Coal | 1 | 1 |", "| Salt, 2023 | 6 | 7 |"], [2]),
+    ],
+)
+def test_a_row_is_read_with_the_rows_that_date_it(header: str, rows: list[str], shown_rows: list[int]) -> None:
+    (salt,) = [row for row in rows if "Salt" in row]
+    table = "\n".join([header, "| --- | --- | --- |", *rows])
+    shown = excerpt(draft_of("It had salt [1].", {1: passage(f"{FILLER}\n\n{table}\n\n{FILLER}")}, (1, salt)))
+    assert header in shown
+    assert [place for place, row in enumerate(rows) if row in shown] == shown_rows
+
+
+def test_a_quotation_given_twice_serves_two_sentences() -> None:
+    text = "Coal was sold [1]. So nobody kept it [1]."
+    line = (1, "| Coal | 4,111 | 5,111 |")
+    source = {1: passage(f"{FILLER}\n\n{HEADED}")}
+    assert excerpt(draft_of(text, source, line)) == source[1].text
+    assert len(excerpt(draft_of(text, source, line, line))) < 250
+    first = "Coal was sold in the north, and salt was kept there [1]."
+    both = (line, (1, "| Salt | 8,111 | 9,111 |"))
+    assert excerpt(draft_of(f"{first} Nobody kept salt [1].", source, *both, both[1])) != source[1].text
+    assert excerpt(draft_of(f"{first} Salt was kept [1]. And coal [1].", source, *both)) == source[1].text
+
+
+def test_rows_with_figures_that_a_sentence_states_are_read_even_if_they_are_not_quoted() -> None:
+    source = {1: passage(f"{FILLER}\n\n{HEADED}")}
+    shown = excerpt(draft_of("North had 12,222 (4,111 + 8,111) tons [1].", source, (1, "| Coal | 4,111 | 5,111 |")))
+    assert "| Salt | 8,111 | 9,111 |" in shown
+    assert "6,111" not in shown
+
+
+def test_sentences_are_numbered_without_gaps_and_verdicts_reach_the_right_ones() -> None:
+    draft = draft_of("Nobody asked. She kept it [1]. Who knows. It was lit [1].", {1: LONG})
+    judgement, prompt = judged(draft, verdicts((1, "partly"), (2, "supported"), (4, "not_supported")))
+    listed = prompt.split("in the order of the answer:\n")[1].splitlines()
+    assert [line.split()[0] for line in listed[:4]] == ["(context)", "1.", "(context)", "2."]
+    assert {place: each.support for place, each in judgement.verdicts.items()} == {1: "partly", 3: "supported"}
+
+
 WORDS = [f"word{n}{'.' if n % 90 == 0 or n in range(301, 310) else ''}" for n in range(1, 700)]
 
 

@@ -212,6 +212,13 @@ def test_a_long_handle_is_a_passage_without_a_quotation_and_one_that_is_too_long
         Desk("The cargo was salt. " * 1_000).submit("Salt.", [{"document": "doc-1"}])
 
 
+def test_a_long_handle_that_cuts_sentences_is_a_passage_of_whole_sentences() -> None:
+    text = "The cargo was salt. " * 60
+    (cited,) = Desk(text).submit("So it is.", [{"document": "doc-1", "start": 47, "end": 692}]).cited
+    assert cited.passage.text == text[40:699]
+    assert (cited.span.start, cited.span.end, cited.quote) == (40, 699, "")
+
+
 WRAPPED = (
     "Packages move on. Any security fixes in unstable are made at once,\nand trickle down to testing. Be patient.\n\n"
     "| file | kept |\n| --- | --- |\n| /etc/fstab | yes |\n"
