@@ -203,7 +203,9 @@ def build_stores(
             file_removal=file_removal,
             partial_uploads=Uploads(engine, quotas=rules),
         ),
-        contents=ContentStores(blobs, Texts(blobs, digests), RecordTables(blobs, digests), digests, Cards(engine)),
+        contents=ContentStores(
+            blobs, Texts(blobs, digests), RecordTables(blobs, digests), digests, Cards(engine, announce=announce)
+        ),
         answers=AnswerStores(
             conversations=Conversations(engine),
             runs=Runs(engine, announce=announce, quotas=rules),

@@ -20,6 +20,7 @@ from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.schema import metadata, tenants
 from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.collections import Collections
@@ -51,6 +52,7 @@ def filled(engine: Engine, tenant: str) -> str:
     catalog, jobs = Catalog(engine), Jobs(engine)
     batch, _ = Batches(engine).create(tenant, name="a batch")
     document = accept(catalog, "a", tenant=tenant, batch_id=batch.id, blob=f"blob-of-{tenant}").document
+    Cards(engine).change_card(tenant, document.id, {"kind": "a kind"})
     Files(engine).add(stored(f"file-{tenant}", tenant))
     Collections(engine).create(tenant, "gone", CollectionSettings("Gone"))
     Collections(engine).delete(tenant, "gone", owner="key:x")
@@ -95,7 +97,9 @@ def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(en
     theirs = filled(engine, "bob")
     before = rows(engine, "bob")
     key = filled(engine, "ann")
-    assert {"documents", "run_events", "work_versions", "answers", "batch_entries"} <= set(rows(engine, "ann"))
+    assert {"documents", "card_edits", "run_events", "work_versions", "answers", "batch_entries"} <= set(
+        rows(engine, "ann")
+    )
     TenantData(engine).delete("ann")
     assert ApiKeys(engine).authenticate(key) is None
     removed = RemovedBlobs()

@@ -1,4 +1,4 @@
-"""The cards of documents that a reader may not see change nothing that the reader is shown, not even a score."""
+"""The cards of documents that a reader may not see change no score, facet, card or line that the reader is shown."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.intake import Replacement, UploadRequest
+from ingest.storage.documents.cards.records import FACETED_FIELDS, CardField, FacetCount
 from ingest.storage.documents.cards.store import Cards
+from ingest.storage.documents.cards.values import count_facets
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import DocumentChange
 from retrieval import build
 from retrieval.search.cards import CardRanker
 from retrieval.search.requests import ExtraQuery
 from retrieval.search.search import Mode, Searcher, SearchRequest
 from retrieval.search.visibility import CachedVisibility
+from rlm.corpus.corpus import open_corpus
+from rlm.requests import AnswerScope
 from tests.support.generations_fixture import GenerationsFixture
 from tests.support.installations import OURS
 from workers.tasks.access import ReaderSync
@@ -38,6 +43,7 @@ STEPS = st.one_of(
     st.tuples(st.just("edit"), st.sampled_from(NAMES), st.integers(0, 9)),
     st.tuples(st.just("close"), st.sampled_from(OTHERS), st.integers(0, 9)),
     st.tuples(st.just("open and close"), st.sampled_from(OTHERS), st.integers(0, 9)),
+    st.tuples(st.just("change card"), st.sampled_from(NAMES), st.integers(0, 9)),
     st.tuples(st.just("delete"), st.just(""), st.integers(0, 9)),
 )
 
@@ -48,15 +54,17 @@ class World:
     def __init__(self, home: Path) -> None:
         self.at = GenerationsFixture(home, build.build_embedded_store(home, OURS))
         at = self.at
-        ranker = CardRanker(Cards(at.engine), at.sparse, at.catalog.load_corpus_version)
+        self.cards = Cards(at.engine)
+        ranker = CardRanker(self.cards, at.sparse, at.catalog.load_corpus_version)
         self.searcher = Searcher(at.open, CachedVisibility(at.catalog), at.texts, cards=ranker)
         self.closed: list[str] = []
+        self.identifiers: list[str] = []
         self.added = 0
         for name in OPEN:
             self.write(name, None)
         # While a tenant has no access list, the words of a deleted document count in BM25 until the index is compacted.
         self.write("Fulmar", OTHERS[0])
-        self.shown = self.list_shown()
+        self.shown, self.described = self.list_shown(), self.list_described()
 
     def write(self, name: str, readers: frozenset[str] | None, replaces: Replacement | None = None) -> str:
         """Upload a document that differs from others in its first line, or the new content of a document."""
@@ -64,9 +72,11 @@ class World:
         said = "\n\n".join(f"## Revenue\n\n{f'Revenue of {each} grew by nine percent. ' * 15}" for each in SEGMENTS)
         request = UploadRequest("ann", "default", f"scan{self.added}.md", readers=readers, replaces=replaces)
         with self.at.intake.receive_upload(request) as upload:
-            upload.write(f"# Annual report\n\nReport {self.added} of {name}.\n\n{said}\n".encode())
+            day = f"{NAMES.index(name) + 1} May 2023" if name in NAMES else "9 May 2023"
+            upload.write(f"# Annual report\n\n{day}\n\nReport {self.added} of {name}.\n\n{said}\n".encode())
             document = upload.accept().document
         self.at.work_off()
+        self.identifiers.append(document.id)
         return document.id
 
     def change(self, document: str, **values: Any) -> None:  # noqa: ANN401 - of a document
@@ -82,6 +92,9 @@ class World:
         document = self.closed[last % len(self.closed)]
         if kind == "rename":
             self.change(document, title=value)
+        elif kind == "change card":
+            self.cards.change_card("ann", document, {"subjects": [value], "dates": ["2020-02-02"], "title": value})
+            ReaderSync(self.at.catalog, self.at.open).sync_all_documents()
         elif kind == "edit":
             self.write(value, None, Replacement(document, None))
         elif kind == "delete":
@@ -96,6 +109,16 @@ class World:
         """All that a reader is shown by some searches, with every score and reason."""
         requests = [SearchRequest("ann", top_k=30, readers=EVE, **each) for each in QUERIES]
         return [[(hit, dict(hit.why)) for hit in self.searcher.search(request).hits] for request in requests]
+
+    def list_described(self) -> dict[str, Any]:
+        """All that a reader is shown of cards: their values, the facets, and the lines of documents in prompts."""
+        corpus = open_corpus(self.at.catalog, self.at.texts, AnswerScope("ann", readers=EVE))
+        return {
+            "cards": self.cards.load_document_cards("ann", self.identifiers, readers=EVE),
+            "facets": count_facets(self.at.engine, "ann", DocumentFilter(), EVE, FACETED_FIELDS),
+            "named": count_facets(self.at.engine, "ann", DocumentFilter(named="scan"), EVE, FACETED_FIELDS, limit=2),
+            "lines": [document.line for document in corpus.documents],
+        }
 
     def reset(self) -> None:
         while self.closed:
@@ -119,6 +142,14 @@ def test_documents_are_lifted_in_this_world(world: World) -> None:
     assert world.list_shown() == world.shown
 
 
+def test_documents_are_described_in_this_world(world: World) -> None:
+    described = world.described
+    assert len(described["cards"]) == len(described["lines"]) == len(OPEN)
+    assert described["lines"][1] == "scan2.md, dates 2023-05-02"
+    assert [each.value for each in described["facets"][CardField.DATES]] == [f"2023-05-0{day}" for day in range(1, 5)]
+    assert described["facets"][CardField.KIND] == [FacetCount("annual report", 4)]
+
+
 @given(st.lists(STEPS, min_size=1, max_size=6))
 @settings(max_examples=30, deadline=None)
 def test_documents_that_a_reader_may_not_see_change_no_hit_score_or_reason(
@@ -128,6 +159,7 @@ def test_documents_that_a_reader_may_not_see_change_no_hit_score_or_reason(
         for step in steps:
             world.step(*step)
             assert world.list_shown() == world.shown
+            assert world.list_described() == world.described
     finally:
         world.reset()
     assert world.list_shown() == world.shown

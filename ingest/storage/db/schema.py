@@ -94,8 +94,9 @@ content_digests = Table(
     Column("fence", Integer, nullable=False),
 )
 
-# The card of each version: the terms on its first page; see `ingest.storage.documents.cards`. There is no foreign key,
-# because the previous release deletes versions without deleting their cards.
+# The card of each version: the terms on its first page, and the fields found in its file, as objects keyed by
+# `CardField`; see `ingest.storage.documents.cards`. The tables of cards have no foreign keys, because the previous
+# release deletes versions and documents without deleting these rows.
 cards = Table(
     "cards",
     metadata,
@@ -104,6 +105,36 @@ cards = Table(
     Column("maker", String(128), nullable=False),
     Column("language", String(32), nullable=False),
     Column("terms", LargeBinary, nullable=False),
+    Column("source", JSON(none_as_null=True)),
+    Column("rules", JSON(none_as_null=True)),
+    Column("model", JSON(none_as_null=True)),
+)
+
+# The fields that people set on a document's card. They apply to every version. A title is stored with the document.
+card_edits = Table(
+    "card_edits",
+    metadata,
+    Column("document_id", String(36), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("fields", JSON, nullable=False),
+    Column("edited_by", String(256), nullable=False),
+    Column("edited_at", Float, nullable=False),
+)
+
+# The values on the cards of active versions, in the form that filters and facets compare.
+card_values = Table(
+    "card_values",
+    metadata,
+    Column("document_id", String(36), primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("value_key", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("value", _PLAIN, nullable=False),
+    Column("number", Float),
+    Column("instant", Float),
+    Index("ix_card_values_tenant_id_name_value_key", "tenant_id", "name", "value_key", "document_id"),
+    Index("ix_card_values_tenant_id_name_number", "tenant_id", "name", "number", "document_id"),
+    Index("ix_card_values_tenant_id_name_instant", "tenant_id", "name", "instant", "document_id"),
 )
 
 tenants = Table(

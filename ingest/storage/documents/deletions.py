@@ -11,7 +11,7 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import iter_slices, lock_documents, lock_jobs
 from ingest.storage.db.schema import deletions, document_attributes, documents, jobs, metadata, versions
-from ingest.storage.documents.cards.store import delete_cards
+from ingest.storage.documents.cards.rows import delete_cards, delete_document_cards
 from ingest.storage.documents.listing import refresh_listing
 from ingest.storage.documents.records import Deletion, Version, VersionState, derive_deletion_id
 from ingest.storage.documents.rows import DeletedDocument, build_version, list_nested_documents, load_document
@@ -142,6 +142,8 @@ def _erase_documents(
         connection.execute(delete(document_attributes).where(document_attributes.c.document_id.in_(some)))
         # guard: card-deleted-with-document
         delete_cards(connection, [row.id for row in rows])
+        # guard: card-edits-deleted-with-document
+        delete_document_cards(connection, some)
         connection.execute(
             insert(deletions),
             [

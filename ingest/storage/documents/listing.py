@@ -218,7 +218,7 @@ class DocumentListing:
         The page starts after a cursor or with the first document.
         """
         value, falls = _get_sort_column(order)
-        shown = _build_query(tenant_id, filters, readers, _row.document_id, _row.sequence, value.label("value"))
+        shown = build_listed_query(tenant_id, filters, readers, _row.document_id, _row.sequence, value.label("value"))
         if after.sequence:
             shown = shown.where(_build_cursor_condition(after, value, order, is_descending=falls))
         page = (
@@ -237,7 +237,7 @@ class DocumentListing:
         self, tenant_id: str, filters: DocumentFilter, readers: Readers, *, after: int, last_sequence: int, limit: int
     ) -> Sequence[tuple[int, str]]:
         """List the sequence numbers and ids of documents in order of arrival, between `after` and `last_sequence`."""
-        query = _build_query(tenant_id, filters, readers, _row.sequence, _row.document_id)
+        query = build_listed_query(tenant_id, filters, readers, _row.sequence, _row.document_id)
         # guard: bulk-stops-at-plan
         query = query.where(_row.sequence > after, _row.sequence <= last_sequence).order_by(_row.sequence).limit(limit)
         with read_transaction(self._engine) as connection:
@@ -246,12 +246,12 @@ class DocumentListing:
     def count_documents(self, tenant_id: str, filters: DocumentFilter, readers: Readers) -> int:
         """Count the documents that match a filter."""
         with read_transaction(self._engine) as connection:
-            return int(connection.execute(_build_query(tenant_id, filters, readers, func.count())).scalar_one())
+            return int(connection.execute(build_listed_query(tenant_id, filters, readers, func.count())).scalar_one())
 
     def compute_listing_total(self, tenant_id: str, filters: DocumentFilter, readers: Readers) -> ListingTotal:
         """Compute the totals of the documents that match a filter."""
         sums = (func.coalesce(func.sum(column), 0) for column in (_row.size_bytes, versions.c.chunks))
-        query = _build_query(
+        query = build_listed_query(
             tenant_id, filters, readers, func.count(), *sums, func.coalesce(func.max(_row.sequence), 0)
         ).join_from(document_listing, versions, versions.c.id == _row.version_id)
         with read_transaction(self._engine) as connection:
@@ -259,18 +259,19 @@ class DocumentListing:
 
     def count_media_types(self, tenant_id: str, readers: Readers) -> dict[str, int]:
         """Count the documents of each media type."""
-        query = _build_query(tenant_id, EVERYTHING, readers, _row.media_type, func.count())
+        query = build_listed_query(tenant_id, EVERYTHING, readers, _row.media_type, func.count())
         with read_transaction(self._engine) as connection:
             rows = connection.execute(query.group_by(_row.media_type).order_by(_row.media_type)).all()
         return {row[0]: row[1] for row in rows}
 
 
-def _build_query(
+def build_listed_query(
     tenant_id: str,
     filters: DocumentFilter,
     readers: Readers,
     *columns: Any,  # noqa: ANN401 - of a select
 ) -> Select[Any]:
+    """Select columns of the listed documents that match a filter and that these readers may see."""
     # guard: listing-readers
     mine = _row.tenant_id == tenant_id, build_listing_condition(tenant_id, readers)
     return select(*columns).select_from(document_listing).where(*mine, *_build_conditions(filters))

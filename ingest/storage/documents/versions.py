@@ -19,7 +19,7 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.db.database import iter_slices, lock_documents, lock_tenant, read_clock
 from ingest.storage.db.schema import documents, jobs, versions
 from ingest.storage.documents.attributes import store_attributes
-from ingest.storage.documents.cards.store import record_card
+from ingest.storage.documents.cards.rows import record_card, refresh_card_values
 from ingest.storage.documents.digests import record_digests
 from ingest.storage.documents.listing import refresh_listing
 from ingest.storage.documents.metadata import merge_metadata, require_own_access
@@ -408,6 +408,7 @@ def _activate_version(connection: Connection, job: Job) -> None:
             media_type=version.media_type,
         )
     )
+    refresh_card_values(connection, [job.document_id])
 
 
 def _require_complete_index(connection: Connection, report: EmbedReport) -> None:
@@ -454,6 +455,7 @@ def cancel_versions(connection: Connection, unfinished_versions: Sequence[Versio
             )
         )
     refresh_listing(connection, [version.document_id for version in unfinished_versions])
+    refresh_card_values(connection, [version.document_id for version in unfinished_versions])
 
 
 def withdraw_versions(

@@ -207,6 +207,7 @@ _BATCH_VERSIONS = 1_000
 _EXPORTED_TABLES = (
     "documents",
     "versions",
+    "card_edits",
     "batches",
     "conversations",
     "answers",

@@ -1,11 +1,16 @@
 """The cards of versions in the catalog."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, func, select
 from sqlalchemy.sql.selectable import Select
 
+from ingest.storage.accounts.access import Readers, build_access_condition
+from ingest.storage.accounts.records import Principal
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import (
     bump_corpus_versions,
     iter_slices,
@@ -14,10 +19,20 @@ from ingest.storage.db.database import (
     upsert_row,
     write_transaction,
 )
-from ingest.storage.db.schema import cards, documents, versions
-from ingest.storage.documents.cards.records import CardDraft, LackingVersion, StoredCard
-from ingest.storage.documents.records import SEARCHABLE_STATES, VersionState
-from ingest.storage.queue.records import Job
+from ingest.storage.db.schema import card_edits, card_values, cards, documents, versions
+from ingest.storage.documents.cards.records import (
+    CardDraft,
+    CardField,
+    CardFields,
+    DocumentCard,
+    LackingVersion,
+    StoredCard,
+    merge_change,
+)
+from ingest.storage.documents.cards.rows import build_card, build_card_query, refresh_card_values, store_card
+from ingest.storage.documents.records import SEARCHABLE_STATES, DocumentChange, VersionState
+from ingest.storage.documents.versions import change_document
+from ingest.storage.feed.feed import Announce, announce_to_nobody
 
 _REMOVED_STATES = frozenset({VersionState.DELETED, VersionState.RETIRED, VersionState.CANCELLED})
 
@@ -25,8 +40,58 @@ _REMOVED_STATES = frozenset({VersionState.DELETED, VersionState.RETIRED, Version
 class Cards:
     """The cards of all versions. A new version's card is recorded in the commit that makes the version searchable."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
         self._engine = engine
+        self._announce = announce
+
+    def load_document_cards(
+        self, tenant_id: str, document_ids: Collection[str], *, readers: Readers = None
+    ) -> dict[str, DocumentCard]:
+        """Load the cards of documents, keyed by document id.
+
+        Omits documents that do not exist and documents that these readers may not see.
+        """
+        found: dict[str, DocumentCard] = {}
+        # guard: card-readers
+        mine = documents.c.tenant_id == tenant_id, build_access_condition(readers)
+        with read_transaction(self._engine) as connection:
+            for some in iter_slices(list(document_ids)):
+                query = build_card_query().where(*mine, documents.c.id.in_(some))
+                found |= {row.id: build_card(row) for row in connection.execute(query).all()}
+        return found
+
+    def change_card(
+        self,
+        tenant_id: str,
+        document_id: str,
+        change: Mapping[str, Any],
+        *,
+        if_match: Collection[str] | None = None,
+        caller: Principal | None = None,
+    ) -> DocumentCard:
+        """Change the fields that people set on a document's card, with a JSON merge patch (RFC 7396).
+
+        A field that is None gets the value that was found in the document again. The title of the card is the
+        document's title. The document's tag must be one of `if_match`; None allows any tag. If `caller` is None, the
+        service itself makes the change. Raises `DocumentNotFoundError` if the caller may not see the document,
+        `PreconditionFailedError`, and `InputError` or `MetadataError` if a value is not valid.
+        """
+        changed = merge_change(CardFields(), change)
+        titled = {"title"} & change.keys()
+        with write_transaction(self._engine) as connection:
+            # Locks the document, and increases its revision even if its title stays the same.
+            retitled = DocumentChange(title=changed.title, changed=frozenset(titled))
+            change_document(connection, tenant_id, document_id, retitled, if_match, caller)
+            _store_edits(connection, tenant_id, document_id, change, "" if caller is None else caller.owner)
+            refresh_card_values(connection, [document_id])
+            names = sorted(change)
+            record_action(
+                connection, Action.DOCUMENT_CHANGED, f"document:{document_id}", tenant_id=tenant_id, card=names
+            )
+            bump_corpus_versions(connection, [tenant_id])
+            card = build_card(connection.execute(build_card_query().where(documents.c.id == document_id)).one())
+        self._announce(tenant_id, [document_id])
+        return card
 
     def load_cards(self, version_ids: Collection[str], maker: str) -> dict[str, StoredCard]:
         """Load the cards made by `maker`, keyed by version id. Versions without such a card are omitted.
@@ -45,7 +110,7 @@ class Cards:
 
     def list_lacking(self, maker: str, after: str, limit: int) -> list[LackingVersion]:
         """List searchable versions without a card by `maker`, sorted by id, starting after the id `after`."""
-        columns = versions.c.id, versions.c.tenant_id, versions.c.document_id
+        columns = versions.c.id, versions.c.tenant_id, versions.c.document_id, versions.c.name, versions.c.media_type
         query = _restrict_to_lacking(select(*columns), maker).where(versions.c.id > after)
         with read_transaction(self._engine) as connection:
             return [LackingVersion(*row) for row in connection.execute(query.order_by(versions.c.id).limit(limit))]
@@ -69,8 +134,9 @@ class Cards:
             for version, draft in drafts.items():
                 # guard: cards-of-readable-versions
                 if version.version_id in lacking:
-                    _store_card(connection, version.version_id, version.tenant_id, draft)
+                    store_card(connection, version.version_id, version.tenant_id, draft)
                     stored.append(version)
+            refresh_card_values(connection, [each.document_id for each in stored])
             bump_corpus_versions(connection, {each.tenant_id for each in stored})
         return len(stored)
 
@@ -81,31 +147,34 @@ class Cards:
             versions.c.id == cards.c.version_id, versions.c.state.not_in(_REMOVED_STATES)
         )
         with write_transaction(self._engine) as connection:
+            for table in (card_edits, card_values):
+                live = select(documents.c.id).where(
+                    documents.c.id == table.c.document_id, documents.c.deleted_at.is_(None)
+                )
+                connection.execute(delete(table).where(~live.exists()))
             return connection.execute(delete(cards).where(~kept.exists())).rowcount
 
 
-def record_card(connection: Connection, job: Job, draft: CardDraft) -> None:
-    """Store the card that an ingest job made for its version, replacing an earlier one."""
-    _store_card(connection, job.version_id, job.tenant_id, draft)
-
-
-def delete_cards(connection: Connection, version_ids: Collection[str]) -> None:
-    """Delete the cards of versions."""
-    for some in iter_slices(list(version_ids)):
-        connection.execute(delete(cards).where(cards.c.version_id.in_(some)))
-
-
-def _store_card(connection: Connection, version_id: str, tenant_id: str, draft: CardDraft) -> None:
-    upsert_row(
-        connection,
-        cards,
-        ["version_id"],
-        version_id=version_id,
-        tenant_id=tenant_id,
-        maker=draft.maker,
-        language=draft.language,
-        terms=draft.terms,
-    )
+def _store_edits(
+    connection: Connection, tenant_id: str, document_id: str, change: Mapping[str, Any], editor: str
+) -> None:
+    """Apply a change to the stored edits of a locked document. The title is stored with the document instead."""
+    stored = connection.execute(select(card_edits.c.fields).where(card_edits.c.document_id == document_id)).scalar()
+    own = {name: value for name, value in change.items() if name != CardField.TITLE}
+    edited = merge_change(CardFields.from_json(stored), own).to_json()
+    if edited:
+        upsert_row(
+            connection,
+            card_edits,
+            ["document_id"],
+            document_id=document_id,
+            tenant_id=tenant_id,
+            fields=edited,
+            edited_by=editor,
+            edited_at=time.time(),
+        )
+    else:
+        connection.execute(delete(card_edits).where(card_edits.c.document_id == document_id))
 
 
 def _restrict_to_readable(query: Select[Any]) -> Select[Any]:

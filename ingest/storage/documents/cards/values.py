@@ -1,0 +1,49 @@
+"""Facets and filters over the values on the cards of active versions."""
+
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import ColumnElement, Engine, func
+
+from ingest.storage.accounts.access import Readers
+from ingest.storage.db.database import read_transaction
+from ingest.storage.db.schema import card_values, document_listing
+from ingest.storage.documents.attributes import build_metadata_conditions
+from ingest.storage.documents.cards.records import CardField, FacetCount
+from ingest.storage.documents.filters import Conditions
+from ingest.storage.documents.listing import DocumentFilter, build_listed_query
+
+
+def count_facets(
+    engine: Engine,
+    tenant_id: str,
+    filters: DocumentFilter,
+    readers: Readers,
+    names: Collection[CardField],
+    *,
+    limit: int = 50,
+) -> dict[CardField, list[FacetCount]]:
+    """Count the listed documents that have each value of the given fields, the most frequent values first.
+
+    The listed documents are those that `DocumentListing` lists for this filter and these readers. Returns up to `limit`
+    values of each field. Ties are sorted by value.
+    """
+    found: dict[CardField, list[FacetCount]] = {}
+    value, count = card_values.c.value, func.count()
+    with read_transaction(engine) as connection:
+        for name in names:
+            query = build_listed_query(tenant_id, filters, readers, value, count)
+            of_field = card_values.c.document_id == document_listing.c.document_id, card_values.c.name == name
+            query = query.join(card_values, of_field[0] & of_field[1]).where(card_values.c.tenant_id == tenant_id)
+            query = query.group_by(value).order_by(count.desc(), value).limit(limit)
+            found[name] = [FacetCount(row[0], row[1]) for row in connection.execute(query).all()]
+    return found
+
+
+def build_card_conditions(
+    tenant_id: str, conditions: Conditions, *, by_document: bool = False
+) -> Iterator[ColumnElement[bool]]:
+    """Yield SQL conditions on `documents` that select the tenant's documents whose cards meet all `conditions`.
+
+    The attributes of the conditions are names of fields. See `build_metadata_conditions`.
+    """
+    return build_metadata_conditions(tenant_id, conditions, by_document=by_document, table=card_values)
