@@ -39,9 +39,9 @@ from rlm.loop.prompts import (
     parse_root_reply,
 )
 from rlm.loop.read_log import ReadLog
-from rlm.loop.replay import ReplayChecker
+from rlm.loop.replay.checker import ReplayChecker
+from rlm.loop.replay.records import ToolRecord
 from rlm.loop.submit import Submission, Submissions, render_submitted_answer
-from rlm.loop.tool_record import ToolRecord
 from rlm.loop.tools import Toolbox
 from rlm.sandbox.port import CellResult, Session
 

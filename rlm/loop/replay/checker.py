@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from rlm.checking.markers import remove_markers
 from rlm.errors import not_cancelled
-from rlm.loop.changed_answers import EMPTY, UNCHANGED, ChangedAnswers, split_sentences
-from rlm.loop.changed_results import Change, ChangeKind
-from rlm.loop.claims import MIN_LONG_DIGITS, Claim, has_value, list_claims
 from rlm.loop.literals import extract_numbers
-from rlm.loop.tool_record import ToolRecord
+from rlm.loop.replay.answers import EMPTY, UNCHANGED, ChangedAnswers, split_sentences
+from rlm.loop.replay.changes import Change, ChangeKind
+from rlm.loop.replay.claims import MIN_LONG_DIGITS, Claim, has_value, list_claims
+from rlm.loop.replay.records import ToolRecord
 from rlm.sandbox.port import Sandbox
 
 # Time limit for all replays of one answer. If a sentence has not changed by then, it is not reported as computed.

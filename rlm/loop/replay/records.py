@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from rlm.loop.changed_results import Change, change_result, copy_strings, fit_to_length
+from rlm.loop.replay.changes import Change, change_result, copy_strings, fit_to_length
 from rlm.sandbox.port import Tool, ToolError
 
 # Maximum number of values in recorded results (about 100 MB), and number of characters of a string that count as one

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from ingest.storage.errors import LeadlineError
 from rlm.checking.markers import list_sentence_spans
 from rlm.errors import RunCancelledError, not_cancelled
-from rlm.loop.changed_results import Change, ChangeKind
 from rlm.loop.literals import raise_bounds
-from rlm.loop.tool_record import SUBMITTING_TOOLS, RepeatedTool, ToolCalls, ToolRecord
+from rlm.loop.replay.changes import Change, ChangeKind
+from rlm.loop.replay.records import SUBMITTING_TOOLS, RepeatedTool, ToolCalls, ToolRecord
 from rlm.sandbox.port import Sandbox, ToolError
 
 UNCHANGED, EMPTY = Change(ChangeKind.NONE), Change(ChangeKind.EMPTY)
