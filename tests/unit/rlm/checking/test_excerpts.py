@@ -154,6 +154,7 @@ def test_a_row_is_read_with_the_heading_of_its_group_and_the_sentence_above_its_
             [1, 2, 3],
         ),
         ("| | May 2023 | May 2022 |", ["| At 1 May 2021 | 4 | 5 |", "| Coal | 1 | 1 |", "| Salt | 6 | 7 |"], [2]),
+        ("| | North | South |", ["| Sold | | |", "| Coal | 1801 | 1802 |", "| Salt | 1803 | 1804 |"], [0, 2]),
         ("| | North | South |", ["| At 1 May 2021 | 4 | 5 |", "| Coal | 1 | 1 |", "| Salt, 2023 | 6 | 7 |"], [2]),
     ],
 )
