@@ -40,6 +40,7 @@ def cut_to_quotes(
     quoted = [(quote.start - passage.start, quote.end - passage.start) for found in quotes for quote in found]
     whole = list_quotable_spans(passage)
     spans = [span for each in quoted for span in _list_excerpt_spans(passage, each, whole)]
+    # guard: evidence-with-figures
     for each in _iter_spans_with_figures(passage.text, whole, [sentence.text for sentence in citing], spans):
         spans += _list_excerpt_spans(passage, each, whole)
     excerpts = list(_merge_spans(spans))
@@ -74,7 +75,6 @@ def _iter_spans_with_figures(
     text: str, whole: Sequence[Span], sentences: Iterable[str], shown: Sequence[Span]
 ) -> Iterator[Span]:
     """Yield the spans of `whole` with figures of the sentences that none of the `shown` spans has."""
-    # guard: evidence-with-figures
     missing = frozenset[str]().union(*map(extract_figures, sentences))
     missing -= frozenset[str]().union(*(extract_figures(text[slice(*each)]) for each in shown))
     yield from (each for each in whole if missing & extract_figures(text[slice(*each)]))
