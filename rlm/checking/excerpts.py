@@ -29,17 +29,19 @@ def cut_to_quotes(
     A quotation is shown with the text that says what it is about: the first sentence of its paragraph and the sentence
     before it, or the header and group headings of its table. Other sentences and rows with figures that these sentences
     state are shown as well. The whole passage is returned if the model `offered` no quotation for one of the sentences:
-    its quotation is then only the most similar text, and the support may be elsewhere.
+    its quotation is then only the most similar text, and the support may be elsewhere. A sentence with figures may
+    share the quotation of another one.
     """
     said = [fold_text(each.text) for each in offered if each.number == number]
     citing = [sentences[place] for place in places if number in sentences[place].citations]
     quotes = [[quote for quote in each.quotes if quote.number == number] for each in citing]
     # guard: evidence-without-quotation
-    if not _have_own_quotes(quotes, said):
+    if not _have_offered_quotes(citing, quotes, said):
         return passage
     quoted = [(quote.start - passage.start, quote.end - passage.start) for found in quotes for quote in found]
     whole = list_quotable_spans(passage)
     spans = [span for each in quoted for span in _list_excerpt_spans(passage, each, whole)]
+    # guard: evidence-with-figures
     for each in _iter_spans_with_figures(passage.text, whole, [sentence.text for sentence in citing], spans):
         spans += _list_excerpt_spans(passage, each, whole)
     excerpts = list(_merge_spans(spans))
@@ -52,21 +54,19 @@ def cut_to_quotes(
     return replace(passage, text=f"{before}{text}{after}", start=passage.start + excerpts[0][0])
 
 
-def _have_own_quotes(quotes: Sequence[Sequence[Quote]], said: Sequence[str]) -> bool:
-    """Return whether the model gave each sentence a quotation. One that it gave twice may serve two sentences.
+def _have_offered_quotes(sentences: Sequence[Sentence], quotes: Sequence[Sequence[Quote]], said: Sequence[str]) -> bool:
+    """Return whether each sentence has a quotation that the model gave, and that no earlier sentence has.
 
-    `quotes` are those of each sentence, and `said` the model's in folded form.
+    A sentence with figures may have that of an earlier one, because a quotation with its figures, or else one that the
+    model gave, is chosen for it. `quotes` are those of each sentence, and `said` the model's in folded form.
     """
-    left = list(said)
-    for of_sentence in quotes:
-        is_quoted = False
-        for text in dict.fromkeys(fold_text(each.text) for each in of_sentence):
-            alike = [each for each in left if each and text and (each in text or text in each)]
-            if alike:
-                left.remove(text if text in alike else alike[0])
-                is_quoted = True
-        if not is_quoted:
+    taken: set[str] = set()
+    for sentence, of_sentence in zip(sentences, quotes, strict=True):
+        shown = {fold_text(each.text) for each in of_sentence}
+        offered = {text for text in shown if text and any(each and (each in text or text in each) for each in said)}
+        if not (offered if extract_figures(sentence.text) else offered - taken):
             return False
+        taken |= offered
     return True
 
 
@@ -74,7 +74,6 @@ def _iter_spans_with_figures(
     text: str, whole: Sequence[Span], sentences: Iterable[str], shown: Sequence[Span]
 ) -> Iterator[Span]:
     """Yield the spans of `whole` with figures of the sentences that none of the `shown` spans has."""
-    # guard: evidence-with-figures
     missing = frozenset[str]().union(*map(extract_figures, sentences))
     missing -= frozenset[str]().union(*(extract_figures(text[slice(*each)]) for each in shown))
     yield from (each for each in whole if missing & extract_figures(text[slice(*each)]))

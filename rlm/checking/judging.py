@@ -215,10 +215,9 @@ def _cut_passage_around_quotes(
     middle = quoted[0] if quoted else 0
     start = max(0, min(middle - max_chars // 2, len(passage.text) - max_chars))
     text = passage.text[start : start + max_chars]
-    middle = len(text) // 2
-    first, last = trim_to_words(
-        text, (middle, middle), is_cut_before=start > 0, is_cut_after=start + len(text) < len(passage.text)
-    )
+    half = len(text) // 2
+    is_cut_after = start + len(text) < len(passage.text)
+    first, last = trim_to_words(text, (half, half), is_cut_before=start > 0, is_cut_after=is_cut_after)
     return replace(passage, text=text[first:last], start=passage.start + start + first)
 
 

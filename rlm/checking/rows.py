@@ -18,35 +18,40 @@ def list_row_context(passage: Passage, start: int, end: int, sentences: Sequence
     """Return the spans of the lines that say what the rows of a table between two positions are about.
 
     These are the last of the `sentences` above the table, its header, and the last row above that is a heading: a row
-    without values, or one whose values are years or dates. If none of these nor the rows themselves name a year, the
-    nearest rows above and below whose first cell names one are added, such as opening and closing balances.
+    without values, or one whose values are years or dates, unless the values of the first row are too. If none of these
+    nor the rows themselves name a year, the nearest rows above and below whose first cell names one are added, such as
+    opening and closing balances.
     """
     text = passage.text
     first = text.rfind("\n", 0, start) + 1
     above, header = _list_rows_above(text, first)
-    lines = [each for each in above if _is_heading(text[slice(*each)])][:1]
-    if header:
-        lines.append(header)
-    top = min([*above, *([header] if header else [])], default=(first, first))[0]
+    is_dated = _has_dates_only(text[first:].split("\n", 1)[0])
+    rows = [(span, text[slice(*span)]) for span in above]
+    lines = [span for span, row in rows if _has_label_only(row) or (not is_dated and _has_dates_only(row))][:1]
+    lines += header
+    top = [*header, *above[-1:], (first, first)][0][0]
     caption = [span for span in sentences if span[1] <= top][-1:]
     lines += [span for span in caption if not text.startswith("|", span[0])]
     if not any(map(_YEAR.search, [passage.table_header, text[first:end], *(text[slice(*each)] for each in lines)])):
-        lines += [each for each in above if _is_dated(text[slice(*each)])][:1]
-        lines += [each for each in _iter_rows_below(text, end) if _is_dated(text[slice(*each)])][:1]
+        lines += [span for span, row in rows if _is_dated(row)][:1]
+        lines += [span for span in _iter_rows_below(text, end) if _is_dated(text[slice(*span)])][:1]
     return [(begin, close) for begin, close in lines if close - begin <= _MAX_LINE_CHARS]
 
 
-def _list_rows_above(text: str, first: int) -> tuple[list[Span], Span | None]:
-    """Return the rows between a row that starts at `first` and its table's header, nearest first, and the header."""
+def _list_rows_above(text: str, first: int) -> tuple[list[Span], list[Span]]:
+    """Return the rows between a row that starts at `first` and its table's header, nearest first, and the header.
+
+    The header is missing if the passage begins within the table.
+    """
     rows: list[Span] = []
     while first:
         first, end = text.rfind("\n", 0, first - 1) + 1, first - 1
         if not text.startswith("|", first):
             break
         if is_header_row(text, first, end):
-            return rows[:-1], (first, end)  # The last row is the rule below the header.
+            return rows[:-1], [(first, end)]  # The last row is the rule below the header.
         rows.append((first, end))
-    return rows, None
+    return rows, []
 
 
 def _iter_rows_below(text: str, end: int) -> Iterator[Span]:
@@ -62,12 +67,16 @@ def _split_cells(row: str) -> list[str]:
     return [cell.strip() for cell in _BORDER.split(row.strip())[1:-1]]
 
 
-def _is_heading(row: str) -> bool:
-    """Return whether a row has a text but no values, or only years and dates as values."""
+def _has_label_only(row: str) -> bool:
     label, *values = _split_cells(row) or [""]
-    given = [each for each in values if each]
-    return bool(values) and bool(label or given) and all(map(_YEAR.search, given))
+    return bool(label and values) and not any(values)
+
+
+def _has_dates_only(row: str) -> bool:
+    """Return whether a row has values, each with a year. Its first cell is a label and not a value."""
+    values = [cell for cell in _split_cells(row)[1:] if cell]
+    return bool(values) and all(map(_YEAR.search, values))
 
 
 def _is_dated(row: str) -> bool:
-    return _YEAR.search((_split_cells(row) or [""])[0]) is not None
+    return any(map(_YEAR.search, _split_cells(row)[:1]))

@@ -39,7 +39,8 @@ from rlm.loop.prompts import (
     parse_root_reply,
 )
 from rlm.loop.read_log import ReadLog
-from rlm.loop.replay import ReplayChecker, ToolRecord
+from rlm.loop.replay.checker import ReplayChecker
+from rlm.loop.replay.records import ToolRecord
 from rlm.loop.submit import Submission, Submissions, render_submitted_answer
 from rlm.loop.tools import Toolbox
 from rlm.sandbox.port import CellResult, Session

@@ -18,7 +18,7 @@ from rlm.errors import not_cancelled
 from rlm.loop.evidence import MAX_EVIDENCE, EvidenceEntry, EvidenceFinder
 from rlm.loop.literals import CellLiterals, has_number
 from rlm.loop.read_log import ReadLog
-from rlm.loop.replay import ReplayResult
+from rlm.loop.replay.checker import ReplayResult
 from rlm.sandbox.port import ToolError
 
 # Maximum number of times that an answer is sent back for the same kind of formatting error. After that, the answer is

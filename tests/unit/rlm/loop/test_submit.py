@@ -8,7 +8,7 @@ from retrieval.search.requests import Passage
 from rlm.errors import RunCancelledError, not_cancelled
 from rlm.loop.literals import CellLiterals
 from rlm.loop.read_log import ReadLog
-from rlm.loop.replay import ReplayResult
+from rlm.loop.replay.checker import ReplayResult
 from rlm.loop.strategy import build_separate_passages
 from rlm.loop.submit import Submission, Submissions
 from rlm.sandbox.port import ToolError

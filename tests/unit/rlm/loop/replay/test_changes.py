@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from rlm.loop.changed_results import Change, ChangeKind, change_result, copy_strings
+from rlm.loop.replay.changes import Change, ChangeKind, change_result, copy_strings
 
 _BY_GROUP = [
     kind

@@ -132,7 +132,7 @@ def test_names_in_any_alphabet_are_counted(sandbox: Sandbox) -> None:
 def test_code_that_takes_too_long_again_is_not_called_computed(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlm.loop.replay._MAX_SECONDS", -1.0)
+    monkeypatch.setattr("rlm.loop.replay.checker._MAX_SECONDS", -1.0)
     draft = Asked(sandbox, in_code("submit(count('lost')['total'], computed=True)")).draft
     assert not draft.computed
     assert any("running its code again took more than" in reason for reason in draft.reasons)
