@@ -197,6 +197,7 @@ def build_visible_answer(services: Services, caller: Principal, stored_answer: S
 
     Names of such documents are masked if the answer only saw the names.
     """
+    # guard: answer-names-masked
     (masked,) = services.answers.conversations.mask_names(caller.readers, [stored_answer])
     named = extract_cited_document_ids(masked.body)
     return AnswerOut.from_stored_answer(

@@ -64,6 +64,7 @@ def one(
         limit=limit + 1,
         owner=caller.visible_owner,
     )
+    # guard: conversation-names-masked
     page = services.answers.conversations.mask_names(caller.readers, found[:limit])
     named = {document for kept in page for document in extract_cited_document_ids(kept.body)}
     deleted = services.answers.conversations.list_withheld_documents(named, caller.readers)

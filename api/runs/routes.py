@@ -146,6 +146,7 @@ def delete(run_id: str, caller: Asker, services: ServicesDep) -> None:
 
 def build_run_out(services: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
     """Return a run with its answer, limited to what the caller may see."""
+    # guard: run-names-masked
     run = services.answers.runs.mask_names(run, caller.readers)
     position = services.jobs.estimate_position(run.id) if run.state is RunState.QUEUED else None
     named = extract_cited_document_ids(run.answer) if run.answer else ()

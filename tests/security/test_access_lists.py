@@ -96,6 +96,13 @@ class World:
         self.names[identifier] = {name, *([word] if word else [])}
         self.words[identifier] = word
 
+    def add_open(self, name: str, text: str) -> str:
+        """Add an open document, wait until it is searched, and return its id."""
+        self.add(name, text, "open", "", None, 1800)
+        waiting = self.services.jobs.count_unfinished_jobs
+        wait_until(lambda: not any(waiting().values()), what="everything is indexed")
+        return next(document for document, names in self.names.items() if name in names)
+
     def of(self, person: str, **more: str) -> dict[str, str]:
         return self.people.of(person, **more)
 
@@ -304,6 +311,53 @@ def test_the_log_of_a_run_is_withheld_once_something_in_its_scope_is_closed(worl
     ended = json.loads(sent[-1])
     answer = ended["run"].pop("answer")  # this model repeats what it was shown
     assert name not in "".join([*sent[:-1], json.dumps(ended), _without_text(json.dumps(answer))])
+
+
+def test_the_name_of_a_document_that_an_answer_has_only_seen_is_masked_wherever_the_answer_is_shown(
+    world: World,
+) -> None:
+    scope = [world.add_open(f"wind-{number}.md", LONG.format(n=number, word="")) for number in range(3)]
+    document = world.add_open("quagvoxle.md", "Apples and pears.\n")
+    scope.append(document)
+    answer = world.ask("eve", "direct", conversation="new", documents=scope)
+    run = world.ask("eve", "direct", background=True, budget={"calls": 20}, documents=scope)
+    at = f"/v1/runs/{run['id']}"
+    world.wait_for(at, "eve")
+    shares = [
+        world.http.post("/v1/shares", json=body, headers=world.of("eve")).json()["id"]
+        for body in ({"conversation": answer["conversation"]}, {"run": run["id"]})
+    ]
+    places = [
+        f"/v1/answers/{answer['id']}",
+        f"/v1/answers/{answer['id']}?render=html&render=mrkdwn",
+        f"/v1/conversations/{answer['conversation']}",
+        f"{at}/export?form=markdown",
+        f"{at}/export",
+        f"{at}/events",
+        at,
+        *(f"/v1/shared/{each}" for each in shares),
+    ]
+
+    def list_answers() -> list[str]:
+        found = [world.http.get(each, headers=world.of("eve")) for each in places]
+        assert {each.status_code for each in found} == {200}
+        return [each.text for each in found]
+
+    assert all("quagvoxle.md" in each for each in list_answers())
+    world.change(document, readers=["user:bob"])
+    for text in list_answers():
+        assert "quagvoxle" not in text.lower()
+        assert "a document" in text
+        assert "withheld: based" not in text
+    world.ask("eve", "direct", conversation=answer["conversation"], documents=scope)
+    world.change(document, readers=None)
+    assert all("quagvoxle.md" in each for each in list_answers()[:2])
+    assert world.http.delete(f"/v1/documents/{document}", headers=world.of("admin")).status_code == 200
+    del world.readers[document]
+    for text in list_answers():
+        assert "quagvoxle" not in text.lower()
+        assert "withheld: based" not in text
+    assert "a deleted document" in list_answers()[0]
 
 
 def test_conversations_and_answers_are_their_askers(world: World) -> None:

@@ -286,7 +286,7 @@ class Work:
 
     id: str
     versions: frozenset[str]
-    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    seen: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
 
 
 def generate_work_id() -> str:
