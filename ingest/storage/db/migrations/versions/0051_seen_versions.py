@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0051_seen_versions"
-down_revision = "0049_cards"
+down_revision = "0050_card_fields"
 branch_labels = None
 depends_on = None
 
