@@ -27,7 +27,6 @@ from rlm.passages import PassageReader, can_fit_corpus, interleave_rankings
 from rlm.strategy import Context
 from rlm.untrusted import (
     DATA_ONLY,
-    format_document_line,
     format_passage,
     format_question,
     sanitize_text,
@@ -289,8 +288,8 @@ class _AnswerRounds:
         yield f"BEGIN list {nonce}"
         yield "Also found, but not shown:"
         for numbers in by_document.values():
-            first = listed[numbers[0]]
-            yield sanitize_text(format_document_line(first.title, corpus.find_file_name(first.document_id)), nonce)
+            document = corpus.find_document_by_id(listed[numbers[0]].document_id)
+            yield sanitize_text(document.line if document else listed[numbers[0]].title, nonce)
             for number in numbers:
                 passage = listed[number]
                 where = to_one_line(", ".join([passage.place, *passage.heading_path[-1:]]).strip(", "), _LISTED_CHARS)
