@@ -1,3 +1,3 @@
 """Answers that move with what tools returned, in the real sandbox."""
 
-from tests.unit.rlm.loop.test_replay import *  # noqa: F403 - its tests, with the fixtures of this folder
+from tests.unit.rlm.loop.replay.test_checker import *  # noqa: F403 - its tests, with the fixtures of this folder
