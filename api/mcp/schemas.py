@@ -82,7 +82,7 @@ class PassageOut(Wire):
 class PassagesOut(Wire):
     """Passages, best first.
 
-    If `reranked` is true, scores come from a reranker and can have any magnitude, including negative values; otherwise,
+    If `reranked` is true, scores may come from a reranker and have any magnitude, including negative values; otherwise,
     they are fused scores from 0 to 1. Only compare scores within one search.
     """
 

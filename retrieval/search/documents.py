@@ -55,7 +55,8 @@ def lift_documents(
     by_document = sort_by_score(ScoredChunk(chunk, scores[each.version_id] / highest) for chunk, each in owners.items())
     lifts = {each.id: DOCUMENT_WEIGHT * each.score for each in by_document}
     best = sort_by_score((chunk, score + lifts.get(chunk, 0.0)) for chunk, score in ranking.best)
-    return replace(ranking, best=best, by_document=by_document, unlifted=dict(ranking.best))
+    documents = {chunk: each.document_id for chunk, each in owners.items()}
+    return replace(ranking, best=best, by_document=by_document, documents=documents)
 
 
 def find_owners(

@@ -88,8 +88,8 @@ class Ranking:
 
     `by_feedback` is the dense ranking after feedback, `by_document` the ranking by the documents' cards, and
     `by_rerank` the reranker's; each is empty if unused. With several queries, `by_query` has the ranking of each query,
-    and the retrievers' rankings are the first query's. `unlifted` are the chunks and scores as they were without the
-    documents' cards, best first; it is empty if the cards changed nothing.
+    and the retrievers' rankings are the first query's. `documents` maps chunks to their documents if the documents'
+    cards changed the ranking, and is empty otherwise.
     """
 
     best: list[tuple[str, float]]
@@ -99,7 +99,7 @@ class Ranking:
     by_document: Sequence[ScoredChunk] = ()
     by_rerank: Sequence[ScoredChunk] = ()
     by_query: Sequence[Sequence[ScoredChunk]] = ()
-    unlifted: Mapping[str, float] = field(default_factory=dict)
+    documents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -185,11 +185,9 @@ def rank_chunks_for_queries(
         return rankings[0]
     best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
     by_query = [[ScoredChunk(*each) for each in ranking.best] for ranking in rankings]
-    unlifted: Mapping[str, float] = {}
-    if any(ranking.unlifted for ranking in rankings):
-        unlifted = dict(reciprocal_rank_fusion([list(ranking.unlifted or dict(ranking.best)) for ranking in rankings]))
+    documents = {chunk: document for ranking in rankings for chunk, document in ranking.documents.items()}
     stopwatch.record_lap("fuse")
-    return replace(rankings[0], best=best, by_query=by_query, unlifted=unlifted)
+    return replace(rankings[0], best=best, by_query=by_query, documents=documents)
 
 
 def _apply_feedback(
@@ -216,13 +214,12 @@ def _apply_feedback(
 def _append_deeper_candidates(ranking: Ranking, candidates: Sequence[tuple[str, float]]) -> Ranking:
     """Append the chunks that only `candidates` contains to `ranking`, in order.
 
-    The scores of appended chunks are capped at the lowest score in `ranking`, before a lift.
+    The scores of appended chunks are capped at the lowest score in `ranking`.
     """
     known = {identifier for identifier, _ in ranking.best}
-    lowest = min(ranking.unlifted.values()) if ranking.unlifted else ranking.best[-1][1]
+    lowest = ranking.best[-1][1]
     deeper = [(identifier, min(score, lowest)) for identifier, score in candidates if identifier not in known]
-    unlifted = {**ranking.unlifted, **dict(deeper)} if ranking.unlifted else ranking.unlifted
-    return replace(ranking, best=ranking.best + deeper, unlifted=unlifted)
+    return replace(ranking, best=ranking.best + deeper)
 
 
 def diversify_ranking(index: IndexReader, ranking: Ranking, *, diversity: float, chunk_count: int) -> Ranking:

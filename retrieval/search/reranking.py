@@ -167,21 +167,35 @@ def reorder_candidates(ranking: Ranking, scores: Mapping[str, float], *, weight:
 
     A weight below 1 also takes the first ranking into account: score(d) = weight * z(reranker) + (1 - weight) *
     z(before). Both are standardized over the reranked candidates. This is useful because a reranker is not always
-    better than two retrievers together. The lift of a document is kept in full, in standard deviations of the scores
-    before the lift, because a reranker reads passages and does not know their documents.
+    better than two retrievers together.
+
+    If the documents' cards changed the ranking, only passages of the same document exchange places, and the scores stay
+    in place: a reranker reads passages, and cannot tell near duplicates in different documents apart.
     """
-    found = {chunk: score for chunk, score in ranking.best if chunk in scores}
-    before = {chunk: ranking.unlifted.get(chunk, score) for chunk, score in found.items()}
+    before = {chunk: score for chunk, score in ranking.best if chunk in scores}
     after = {identifier: scores[identifier] for identifier in before}
     by_rerank = [ScoredChunk(i, after[i]) for i in sorted(after, key=lambda i: -after[i])]
-    if weight < 1 or ranking.unlifted:
+    if weight < 1:
         theirs, ours = _standardize_scores(after), _standardize_scores(before)
-        spread = pstdev(before.values()) if before else 0.0
-        lifts = {i: (found[i] - before[i]) / spread if spread else 0.0 for i in before}
-        after = {i: weight * theirs[i] + (1 - weight) * ours[i] + lifts[i] for i in before}
+        after = {i: weight * theirs[i] + (1 - weight) * ours[i] for i in before}
     best = sorted(after.items(), key=lambda each: -each[1])
+    # guard: rerank-within-documents
+    if ranking.documents:
+        best = _exchange_within_documents(before, [chunk for chunk, _ in best], ranking.documents)
     rest = [each for each in ranking.best if each[0] not in after]
     return replace(ranking, best=best + rest, by_rerank=by_rerank)
+
+
+def _exchange_within_documents(
+    before: Mapping[str, float], order: Sequence[str], documents: Mapping[str, str]
+) -> list[tuple[str, float]]:
+    """Return `before` with the chunks of each document in the given order. A chunk without a document stays."""
+
+    def get_document(chunk: str) -> str:
+        return documents.get(chunk, chunk)
+
+    successors = dict(zip(sorted(before, key=get_document), sorted(order, key=get_document), strict=True))
+    return [(successors[chunk], score) for chunk, score in before.items()]
 
 
 def _standardize_scores(scores: Mapping[str, float]) -> dict[str, float]:

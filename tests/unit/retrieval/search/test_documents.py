@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retrieval.index.bm25 import Bm25Encoder
 from retrieval.index.port import SearchScope
 from retrieval.search.cards import CardRanker, draft_card
 from retrieval.search.documents import DOCUMENT_WEIGHT, TWIN_CANDIDATES, lift_documents
-from retrieval.search.ranking import QueryVectors, Ranking, Stopwatch, rank_chunks_for_queries
+from retrieval.search.ranking import CANDIDATES, QueryVectors, Ranking, Stopwatch, rank_chunks_for_queries
 from retrieval.search.requests import ExtraQuery, Fusion
 from retrieval.search.reranking import Reranking, reorder_candidates
 from retrieval.search.search import Hit, Mode, Searcher, SearchRequest, SearchResult
@@ -249,7 +251,7 @@ def test_the_documents_of_several_queries_are_lifted_before_their_rankings_are_f
 
 @pytest.mark.parametrize("feedback", [False, True])
 @pytest.mark.parametrize("queries", [1, 3])
-def test_the_ranking_without_the_lift_is_kept_beside_the_lifted_one(
+def test_a_lifted_ranking_names_the_documents_of_its_first_candidates_and_no_other_ranking_does(
     library: Library, queries: int, feedback: bool
 ) -> None:
     library.put_reports(("Acme", "Dunlin"), copies=9)
@@ -273,17 +275,20 @@ def test_the_ranking_without_the_lift_is_kept_beside_the_lifted_one(
         for lift in (lambda query, ranking: library.lift(ranking, query), None)
     )
     assert lifted.best != plain.best
-    assert list(lifted.unlifted.items()) == plain.best
-    assert (plain.unlifted, plain.by_document) == ({}, ())
+    known = index.load_chunks(SCOPE, [chunk for chunk, _ in lifted.best])
+    assert len(lifted.documents) >= CANDIDATES
+    assert {chunk: known[chunk].document_id for chunk in lifted.documents} == lifted.documents
+    assert set(lifted.documents).issuperset(chunk for chunk, _ in lifted.best[:CANDIDATES])
+    assert (plain.documents, plain.by_document) == ({}, ())
 
 
-class Indifferent:
-    """A reranker that finds all passages equally relevant, but for their number."""
+class ShortFirst:
+    """A reranker that prefers short passages, whatever document they are from."""
 
-    fingerprint = "indifferent"
+    fingerprint = "short-first"
 
     def score_passages(self, query: str, passages: Any, **options: object) -> list[float]:  # noqa: ANN401 - texts
-        return [1.0 - 0.001 * (place % 7) for place, _ in enumerate(passages)]
+        return [-float(len(passage.partition("\n")[2])) for passage in passages]  # without the title
 
     def close(self) -> None:
         return None
@@ -291,36 +296,52 @@ class Indifferent:
 
 @pytest.mark.parametrize("weight", [1.0, 0.6])
 @pytest.mark.parametrize("also", [(), (ExtraQuery("Revenue of Dunlin", Mode.HYBRID),)], ids=["one query", "two"])
-def test_reranked_passages_keep_the_lift_of_their_documents(
+def test_a_reranker_sorts_passages_within_their_documents_and_leaves_the_order_of_documents(
     library: Library, weight: float, also: tuple[ExtraQuery, ...]
 ) -> None:
     library.put_reports()
-    reranking = Reranking(Indifferent(), weight=weight, depth=50)
-    request = SearchRequest("ann", QUERY, top_k=8, also=also)
+    reranking = Reranking(ShortFirst(), weight=weight, depth=50)
+    request = SearchRequest("ann", QUERY, top_k=50, also=also)
     found = library.build_searcher(reranking).search(request)
-    shelf = library.shelf
-    plain = Searcher(FixedGeneration(shelf.index, shelf.embedder), shelf.shown, shelf.texts, reranking)
-    unlifted = plain.search(request)
     reranking.close()
     assert found.reranked is not None
     assert found.reranked.passages >= 40
-    lifted, before = (get_documents(each.hits).count("doc-dunlin") for each in (found, unlifted))
-    assert lifted > before
-    assert lifted == 8 or also
+    lifted = library.lifting.search(request).hits
+    assert get_documents(found.hits) == get_documents(lifted)
+    assert [hit.passage.score for hit in found.hits] == [hit.passage.score for hit in lifted]
+    assert [hit.chunk_id for hit in found.hits] != [hit.chunk_id for hit in lifted]
+    if weight == 1.0:
+        for document in set(get_documents(found.hits)):
+            lengths = [len(hit.passage.text) for hit in found.hits if hit.passage.document_id == document]
+            assert lengths == sorted(lengths)
 
 
-def test_the_lift_is_added_to_a_rerankers_scores_in_deviations_of_the_scores_before_it() -> None:
-    best = [("a", 0.9), ("b", 0.8), ("c", 0.4)]
-    ranking = Ranking(best, (), (), unlifted={"a": 0.9, "b": 0.6, "c": 0.4})
-    plain = Ranking([("a", 0.9), ("b", 0.6), ("c", 0.4)], (), ())
-    scores = {"a": 3.0, "b": 1.0, "c": 2.0}
-    lifted = dict(reorder_candidates(ranking, scores, weight=0.5).best)
-    before = dict(reorder_candidates(plain, scores, weight=0.5).best)
-    spread = (((0.9 - 1.9 / 3) ** 2 + (0.6 - 1.9 / 3) ** 2 + (0.4 - 1.9 / 3) ** 2) / 3) ** 0.5
-    assert lifted == pytest.approx({**before, "b": before["b"] + 0.2 / spread})
-    assert [each.id for each in reorder_candidates(ranking, scores).by_rerank] == ["a", "c", "b"]
+def test_where_nothing_is_lifted_a_reranker_orders_passages_across_documents(library: Library) -> None:
+    library.put_reports()
+    del library.cards.drafts["fulmar"]
+    reranking = Reranking(ShortFirst(), depth=50)
+    found = library.build_searcher(reranking).search(SearchRequest("ann", QUERY, top_k=20))
+    reranking.close()
+    lengths = [len(hit.passage.text) for hit in found.hits]
+    assert lengths == sorted(lengths)
+    assert len(set(get_documents(found.hits))) > 1
 
 
-def test_a_single_reranked_candidate_has_no_spread_to_measure_its_lift_by() -> None:
-    ranking = Ranking([("a", 0.9), ("b", 0.8)], (), (), unlifted={"b": 0.8, "a": 0.7})
-    assert reorder_candidates(ranking, {"a": 3.0}).best == [("a", 0.0), ("b", 0.8)]
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3), min_size=1), st.data(), st.floats(0.1, 1.0))
+def test_reranking_keeps_the_document_and_the_score_of_every_place(
+    documents: dict[str, int], data: st.DataObject, weight: float
+) -> None:
+    owners = {chunk: f"document {number}" for chunk, number in documents.items() if number}  # 0 stands for unknown
+    best = [(chunk, 1.0 - place / 10) for place, chunk in enumerate(documents)]
+    scores = {chunk: data.draw(st.floats(-5, 5)) for chunk in data.draw(st.sets(st.sampled_from([*documents])))}
+    ranking = Ranking(best, (), (), documents=owners)
+    found = reorder_candidates(ranking, scores, weight=weight)
+    expected = [each for each in best if each[0] in scores] + [each for each in best if each[0] not in scores]
+    assert sorted(chunk for chunk, _ in found.best) == sorted(documents)
+    if owners:
+        assert [(owners.get(chunk, chunk), score) for chunk, score in found.best] == [
+            (owners.get(chunk, chunk), score) for chunk, score in expected
+        ]
+    assert [each.id for each in found.by_rerank] == [
+        each.id for each in reorder_candidates(replace(ranking, documents={}), scores).by_rerank
+    ]
