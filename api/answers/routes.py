@@ -145,5 +145,6 @@ def _start_background_run(
             hint="Send `background` alone, and follow the run at GET /v1/runs/{id}/events.",
         )
     run = start_run(services, caller, body, caller_question, claim.id if claim else None)
+    run = services.answers.runs.mask_names(run, caller.readers)  # an earlier request may have started it
     out = RunWithAnswerOut.from_run(run).model_dump(mode="json")
     return JSONResponse(out, 202, {"Location": f"/v1/runs/{run.id}"})

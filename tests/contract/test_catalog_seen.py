@@ -82,7 +82,15 @@ def make(identifier: str, *sentences: str, cites: tuple[Document, ...] = (), tal
         check = "verified" if numbers else "unchecked"
         at = {"start": begin, "end": len(said), "citations": numbers, "check": check, "reason": "", "quotes": []}
         marked.append({"text": each, **at})
-    place = {"heading_path": [], "page": None, "start": 0, "end": 1, "quote": "Read.", "verified": True, "place": ""}
+    place: dict[str, Any] = {
+        "heading_path": [],
+        "page": None,
+        "start": 0,
+        "end": 1,
+        "quote": "Read.",
+        "verified": True,
+        "place": "",
+    }
     body: dict[str, Any] = {
         "text": said,
         "sentences": marked,

@@ -54,7 +54,14 @@ def _build_body(*sentences: str, **members: Any) -> dict[str, Any]:  # noqa: ANN
         text = f"{text} {each}" if text else each
         marked.append({"text": each, "start": begin, "end": len(text), "reason": "By Annual report.", "quotes": []})
     searched = {"queries": ["annual report"], "documents": [{"title": "Annual report"}]}
-    rest = {"question": "Which?", "reasons": [], "notes": [], "result": None, "table": None, "searched": searched}
+    rest: dict[str, Any] = {
+        "question": "Which?",
+        "reasons": [],
+        "notes": [],
+        "result": None,
+        "table": None,
+        "searched": searched,
+    }
     return {"text": text, "sentences": marked, "citations": [{"quote": "Annual report"}], **rest, **members}
 
 
