@@ -50,7 +50,7 @@ _BREAK = re.compile(r"\s[-–—]\s|[–—:;,()|/\[\]\"“”]+|\.\s")
 
 @dataclass(frozen=True)
 class DescribedText:
-    """What a card is made from. `text` is the beginning of the document's text, at least `HEAD_CHARS` if it is longer.
+    """The input of the rules. `text` is the beginning of the document's text, at least `HEAD_CHARS` if it is longer.
 
     `properties` are the file's metadata, and `language` is an ISO 639 code, or None if it is uncertain.
     """
