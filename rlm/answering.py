@@ -199,9 +199,7 @@ def _choose_route(open_request: OpenRequest, question: str) -> Route:
     if not tables.has_records and can_fit_corpus(corpus, profile.reading_tokens):
         return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
     choices, nonce = open_request.list_strategy_names(), open_request.nonce()
-    # Describe only the tables that are most relevant to the question, because a description costs tokens with every
-    # question.
-    described = tables.render_description()
+    described = tables.render_outline()
     return choose_route(
         question, open_request.today, corpus, choices, described, router.calls, nonce, cancelled=open_request.cancelled
     )

@@ -169,11 +169,8 @@ class OpenRequest:
         return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld_source=withheld)
 
     def load_tables(self, question: str) -> TablesInScope:
-        """Load the tables in scope with some of their rows.
-
-        If there are many tables, those relevant to the question come first.
-        """
-        return self._parts.table_catalog.list_tables(self.corpus, question, self.build_context(question, ()).search)
+        """Load the tables in scope. If there are many, those relevant to the question come first."""
+        return self._parts.table_catalog.outline_tables(self.corpus, question, self.build_context(question, ()).search)
 
     def build_context(self, question: str, queries: tuple[str, ...], *, may_be_absent: bool = False) -> Context:
         """Build the context that is passed to every strategy."""

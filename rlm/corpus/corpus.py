@@ -6,7 +6,7 @@ scope when it is opened. Handles of other documents are rejected.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -18,7 +18,7 @@ from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.errors import ContentChangedError
 from ingest.storage.tables.places import Location, SpanLocator
 from ingest.storage.tables.store import RecordTables
-from ingest.storage.tables.types import RecordRow, RecordTable
+from ingest.storage.tables.types import PROPERTY_COLUMNS, RecordRow, RecordTable
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.texts import TextMap, Texts
 from retrieval.search.requests import Passage
@@ -35,6 +35,9 @@ _WINDOW = 1 << 19
 # Maximum number of document ids in an index query. If a subset of the corpus has more documents, hits outside the
 # subset are dropped after the search.
 _MAX_NAMED = 1_000
+# Number of documents to examine when finding out whether a corpus has headings, and maximum number of files whose
+# properties are read for a snapshot.
+_SAMPLED_DOCUMENTS, _MOST_PROPERTIES = 10, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,26 @@ class CorpusSize:
     documents: int
     characters: int
     tokens: int
+
+
+@dataclass(frozen=True)
+class ScopeSnapshot:
+    """The contents of a corpus as far as they are known without reading its text and rows.
+
+    If too many files have `properties`, it contains only those of a sample, from which `has_headings` is also found
+    out. `read` are the documents that have any contents here.
+    """
+
+    documents: tuple[CorpusDocument, ...]
+    tables: Mapping[CorpusDocument, Sequence[RecordTable]]
+    properties: Mapping[CorpusDocument, Mapping[str, str]]
+    has_all_properties: bool
+    has_headings: bool
+    read: Sequence[CorpusDocument]
+
+    def iter_tables(self) -> Iterator[tuple[CorpusDocument, RecordTable]]:
+        """Yield the record tables with their documents, in the order of the documents and of their texts."""
+        return ((document, table) for document, tables in self.tables.items() for table in tables)
 
 
 class ActiveDocuments(Protocol):
@@ -116,6 +139,7 @@ class Corpus:
         self._withheld = withheld_source
         self._by_version = {document.handle.version_id: document for document in self.documents}
         self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
+        self._snapshot: ScopeSnapshot | None = None
 
     @property
     def size(self) -> CorpusSize:
@@ -209,6 +233,38 @@ class Corpus:
         if tables:
             self.record_use([document])
         return tables
+
+    def load_snapshot(self, records: RecordTables) -> ScopeSnapshot:
+        """Load the snapshot of the documents that the principal may see now, and record its use.
+
+        Its contents are read once, unless the visible documents change.
+        """
+        # guard: table-prompt-readers
+        visible = tuple(each for each in self.documents if self.is_visible(each))
+        if self._snapshot is None or self._snapshot.documents != visible:
+            self._snapshot = self._read_snapshot(visible, records)
+        self.record_use(self._snapshot.read)
+        return self._snapshot
+
+    def _read_snapshot(self, documents: tuple[CorpusDocument, ...], records: RecordTables) -> ScopeSnapshot:
+        having = records.select_versions_with_tables([each.handle.version_id for each in documents])
+        tables: dict[CorpusDocument, Sequence[RecordTable]] = {}
+        for each in documents:
+            if each.handle.version_id in having:
+                with suppress(DocumentUnreadableError), self.detect_changed_content(each):
+                    tables[each] = records.load_tables(each.handle.version_id)
+        filed = [each for each in documents if each.media_type in PROPERTY_COLUMNS]
+        reads_all = len(filed) <= _MOST_PROPERTIES
+        wanted = (*(filed if reads_all else ()), *self.sample_documents(_SAMPLED_DOCUMENTS))
+        properties: dict[CorpusDocument, Mapping[str, str]] = {}
+        has_headings = False
+        for each in dict.fromkeys(wanted):
+            with suppress(UnknownHandleError):  # The document cannot be read, or was deleted or hidden in the meantime.
+                text_map = self.load_text_map(each)
+                properties[each] = text_map.properties
+                has_headings = has_headings or any(text_map.heading_paths)
+        read = [each for each in documents if each.attributes or tables.get(each) or each in properties]
+        return ScopeSnapshot(documents, tables, properties, reads_all, has_headings, read)
 
     def load_rows(
         self, document: CorpusDocument, table: int, row_numbers: Sequence[int] | range

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import islice
@@ -31,16 +31,25 @@ from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import PROPERTY_COLUMNS, Column, ColumnProfile, ColumnType, RecordTable
 from retrieval.index.bm25 import CONTEXT_WEIGHT, Bm25Encoder, iter_matched_words
 from retrieval.search.requests import Passage
-from rlm.corpus.corpus import Corpus, CorpusDocument, Section, list_sections
+from rlm.corpus.corpus import Corpus, CorpusDocument, ScopeSnapshot, Section, list_sections
 from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.strategy import Search
-from rlm.tables.description import DESCRIBED_CHARS, DescribedTable, Description, TableContents, describe_tables
+from rlm.tables.description import (
+    DESCRIBED_CHARS,
+    MANY_TABLES_CHARS,
+    DescribedTable,
+    Description,
+    TableContents,
+    describe_tables,
+    outline_tables,
+)
 from rlm.tables.names import count_telling_names, name_tables, reserve_name
 from rlm.tables.surroundings import load_surroundings
 from rlm.untrusted import to_one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MAX_DESCRIBED = 30
+MAX_OUTLINED = 10  # Maximum number of tables of which a row is loaded for the choice of a strategy.
 # Number of passages to search for, to find the tables that a question may be about.
 _LOOKUP_PASSAGES = 50
 _FEW_TABLES = 3  # Maximum number of tables that are all described, so that their order is irrelevant.
@@ -50,12 +59,9 @@ _RRF_K = 10
 _CHARS_PER_TOKEN = 4
 _MAX_ATTRIBUTES = 60
 _SAMPLE_ROWS, _SHOWN_DOCUMENTS = 3, 40
-_TITLE_CHARS = 80
 # Maximum number of tables of a merged table that are used for its profile and its caption. A merged table may consist
 # of thousands of tables.
 _MOST_PROFILED, _MOST_CAPTIONS = 200, 6
-# Number of documents to examine when finding out whether a corpus has headings.
-_SAMPLED_DOCUMENTS = 10
 _DOCUMENT_COLUMNS = (
     Column("title", ColumnType.TEXT),
     Column("name", ColumnType.TEXT),
@@ -111,20 +117,34 @@ class TableInScope:
 
 @dataclass(frozen=True)
 class TablesInScope:
-    """Tables keyed by name, starting with the tables of the files, and the contents of some tables."""
+    """Tables keyed by name, starting with the tables of the files, and the contents of some tables.
+
+    `relevant` are the names of the tables of files that a question may be about.
+    """
 
     tables: tuple[TableInScope, ...]
     contents: Mapping[str, TableContents]
+    relevant: frozenset[str]
+
+    @property
+    def records(self) -> tuple[TableInScope, ...]:
+        """The tables of the files, without the tables of documents and sections."""
+        return tuple(table for table in self.tables if table.kind is TableKind.RECORDS)
+
+    @property
+    def others(self) -> tuple[TableInScope, ...]:
+        """The tables of documents and sections."""
+        return self.tables[len(self.records) :]
 
     @property
     def has_records(self) -> bool:
         """True if any table comes from a file rather than being a table of documents or sections."""
-        return any(table.kind is TableKind.RECORDS for table in self.tables)
+        return bool(self.records)
 
     @property
     def are_many(self) -> bool:
         """True if there are more tables from files than are described."""
-        return sum(table.kind is TableKind.RECORDS for table in self.tables) > MAX_DESCRIBED
+        return len(self.records) > MAX_DESCRIBED
 
     def find_table(self, name: str) -> TableInScope | None:
         """Return the table with this name, or None. As in SQL, case is ignored."""
@@ -138,19 +158,36 @@ class TablesInScope:
         found = [(match.start(), table) for match, table in places if match]
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
+    def find_tables(self, words: str) -> Sequence[TableInScope]:
+        """Return the table with this name, or else the tables of files that share words with `words`, nearest first."""
+        named = self.find_table(words.strip().strip('"'))
+        if named is not None:
+            return [named]
+        scores = _score_tables_by_words(self.records, words.replace("_", " "))
+        ranked = sorted(zip(scores, self.records, strict=True), key=lambda each: -each[0])
+        return [table for score, table in ranked if score > 0]
+
     def render_description(self, reading_tokens: int = 0) -> str:
-        """Return the text of the description built by `describe`."""
+        """Return the text of the description built by `build_description`."""
         return self.build_description(reading_tokens).text
 
     def build_description(self, reading_tokens: int = 0) -> Description:
         """Describe as many tables as fit in a prompt. Names, titles and cells are text from the documents.
 
         The tables of documents and sections are always described. If a model's profile allows reading many tokens of
-        documents, the description may use up to a quarter of that number of tokens.
+        documents, the description may use up to a quarter of that number of tokens. If there are many tables, most of
+        them do not matter to a question, and a planner can ask for others. So the description is shorter by default.
         """
-        records = [self._describe_table(table) for table in self.tables if table.kind is TableKind.RECORDS]
-        others = [self._describe_table(table) for table in self.tables if table.kind is not TableKind.RECORDS]
-        return describe_tables(records, others, max(DESCRIBED_CHARS, reading_tokens * _CHARS_PER_TOKEN // 4))
+        least = MANY_TABLES_CHARS if self.are_many and not reading_tokens else DESCRIBED_CHARS
+        records, others = map(self._describe_table, self.records), map(self._describe_table, self.others)
+        return describe_tables(list(records), list(others), max(least, reading_tokens * _CHARS_PER_TOKEN // 4))
+
+    def render_outline(self) -> str:
+        """Describe the relevant tables as briefly as the choice of a strategy allows."""
+        relevant = [table for table in self.records if table.name in self.relevant]
+        others = map(self._describe_table, self.others)
+        omitted = len(self.records) - len(relevant)
+        return outline_tables(list(map(self._describe_table, relevant)), list(others), omitted)
 
     def _describe_table(self, table: TableInScope) -> DescribedTable:
         return DescribedTable(
@@ -165,36 +202,27 @@ class TableCatalog:
         self.records = records
 
     def list_tables(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
-        """Return the tables of all documents of a corpus, with the contents of those that can be described.
+        """Return the tables of `outline_tables`, with the contents of those that can be described."""
+        tables = self.outline_tables(corpus, question, search)
+        described = (*tables.records[:MAX_DESCRIBED], *tables.others)
+        return replace(tables, contents={table.name: self._load_contents(table, corpus) for table in described})
+
+    def outline_tables(self, corpus: Corpus, question: str = "", search: Search | None = None) -> TablesInScope:
+        """Return the tables of all documents of a corpus, with a row of each of the first tables.
 
         If a document has been hidden from the principal since the corpus was opened, its tables are omitted. If there
         are many tables, they are ordered by relevance: tables rank higher if a search for the question finds them, if
         they share rare words with the question, or if they have many rows.
         """
-        # guard: table-prompt-readers
-        corpus = corpus.restrict_to_documents(each.handle for each in corpus.documents if corpus.is_visible(each))
-        having = self.records.select_versions_with_tables([each.handle.version_id for each in corpus.documents])
-        parts = [
-            TablePart(document, table)
-            for document in corpus.documents
-            if document.handle.version_id in having
-            for table in self._load_tables(document, corpus)
-        ]
-        corpus.record_use(part.document for part in parts)
-        records, others = list(_merge_parts(parts)), (_build_documents_table(corpus), *_iter_sections_tables(corpus))
+        snapshot = corpus.load_snapshot(self.records)
+        records = list(_merge_parts(TablePart(*each) for each in snapshot.iter_tables()))
+        relevant = frozenset(table.name for table in records)
         if len(records) > _FEW_TABLES and search is not None and question:
-            records = _rank_tables(records, question, search(question, _LOOKUP_PASSAGES))
-        described = (*records[:MAX_DESCRIBED], *others)
-        contents = {table.name: self._load_contents(table, corpus) for table in described}
-        return TablesInScope((*records, *others), contents)
-
-    def _load_tables(self, document: CorpusDocument, corpus: Corpus) -> Sequence[RecordTable]:
-        """Load the tables of a document. The result is empty if its list of tables cannot be read."""
-        try:
-            with corpus.detect_changed_content(document):
-                return self.records.load_tables(document.handle.version_id)
-        except DocumentUnreadableError:
-            return ()
+            records, relevant = _rank_tables(records, question, search(question, _LOOKUP_PASSAGES))
+        others = [_build_documents_table(snapshot), *_iter_sections_tables(snapshot)]
+        outlined = [table for table in records if table.name in relevant][:MAX_OUTLINED]
+        contents = {table.name: TableContents(rows=self._load_first_row(table)) for table in outlined}
+        return TablesInScope((*records, *others), contents, relevant)
 
     def load_contents(
         self, tables: TablesInScope, requested_tables: Sequence[TableInScope], corpus: Corpus
@@ -205,14 +233,23 @@ class TableCatalog:
             for table in requested_tables
             if table.name not in tables.contents
         }
-        others = (table for table in tables.tables if table not in requested_tables)
-        return TablesInScope((*requested_tables, *others), {**tables.contents, **contents})
+        names = frozenset(table.name for table in requested_tables)
+        others = (table for table in tables.tables if table.name not in names)
+        return TablesInScope((*requested_tables, *others), {**tables.contents, **contents}, tables.relevant | names)
+
+    def _load_first_row(self, table: TableInScope) -> Mapping[int, Sequence[str | None]]:
+        part = table.parts[0]
+        with suppress(KeyError, ContentChangedError):  # The document was deleted or changed in the meantime.
+            rows = self.records.load_profile(part.document.handle.version_id, part.table.index).rows
+            return {number: (*row, *get_origin_values(table, part)) for number, row in islice(rows.items(), 1)}
+        return {}
 
     def _load_contents(self, table: TableInScope, corpus: Corpus) -> TableContents:
         if table.kind is TableKind.DOCUMENTS:
-            return _build_documents_contents(table, corpus)
+            return _build_documents_contents(table, corpus, corpus.load_snapshot(self.records))
         if table.kind is TableKind.SECTIONS:
-            shown = enumerate(islice(iter_sections(corpus), _SAMPLE_ROWS), start=1)
+            visible = corpus.restrict_to_documents(each.handle for each in corpus.load_snapshot(self.records).documents)
+            shown = enumerate(islice(iter_sections(visible), _SAMPLE_ROWS), start=1)
             return TableContents(
                 rows={number: _convert_to_strings(build_section_row(each, corpus)) for number, each in shown}
             )
@@ -243,19 +280,18 @@ class TableCatalog:
         return TableContents(columns, rows_shown, around, len(table.parts))
 
 
-def _build_documents_contents(table: TableInScope, corpus: Corpus) -> TableContents:
+def _build_documents_contents(table: TableInScope, corpus: Corpus, snapshot: ScopeSnapshot) -> TableContents:
     columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
-    known = _load_properties(corpus)
     for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
         if column.name in _PROPERTIES:
-            values = [each.get(column.name) for each in known]
-            columns.append(compute_column_profile(values, column.type) if known else None)
+            values = [snapshot.properties.get(each, {}).get(column.name) for each in snapshot.documents]
+            columns.append(compute_column_profile(values, column.type) if snapshot.has_all_properties else None)
         else:
-            values = [_get_attributes(each).get(column.name) for each in corpus.documents]
+            given = [_get_attributes(each).get(column.name) for each in snapshot.documents]
             columns.append(
-                compute_column_profile((_convert_to_type(value, column.type) for value in values), column.type)
+                compute_column_profile((_convert_to_type(value, column.type) for value in given), column.type)
             )
-    names = [each.collection for each in corpus.documents]
+    names = [each.collection for each in snapshot.documents]
     columns[[column.name for column in _DOCUMENT_COLUMNS].index("collection")] = compute_column_profile(
         names, ColumnType.TEXT
     )
@@ -265,19 +301,6 @@ def _build_documents_contents(table: TableInScope, corpus: Corpus) -> TableConte
         with suppress(UnknownHandleError):  # The document was deleted or hidden in the meantime.
             rows[numbers[each.handle]] = _convert_to_strings(build_document_row(each, corpus, table.columns))
     return TableContents(columns, rows)
-
-
-def _load_properties(corpus: Corpus) -> list[Mapping[str, str]]:
-    """Return the properties of every document, or an empty list if too many documents have properties."""
-    have_some = [document.media_type in PROPERTY_COLUMNS for document in corpus.documents]
-    if not 0 < sum(have_some) <= _MOST_PROFILED:
-        return []
-    found: list[Mapping[str, str]] = [{}] * len(have_some)
-    for at, document in enumerate(corpus.documents):
-        if have_some[at]:
-            with suppress(UnknownHandleError):
-                found[at] = corpus.load_text_map(document).properties
-    return found
 
 
 def _build_origin_profile(table: TableInScope, column_index: int) -> ColumnProfile:
@@ -323,8 +346,12 @@ def get_origin_values(table: TableInScope, part: TablePart) -> tuple[str, ...]:
     return (part.document.title, part.table.name)[: len(table.origin)]
 
 
-def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]) -> list[TableInScope]:
+def _rank_tables(
+    tables: Sequence[TableInScope], question: str, passages: Sequence[Passage]
+) -> tuple[list[TableInScope], frozenset[str]]:
     """Rank tables by fusing four rankings: by the passages found, by the words of the question, by size, and by names.
+
+    Also return the names of the relevant tables: those that contain a passage or share words with the question.
 
     The method is reciprocal rank fusion (Cormack, Clarke & Buettcher, SIGIR 2009). Tied tables all get the rank of the
     last of them. The ranking by names puts tables with telling column names before the others. In a large scope it only
@@ -335,9 +362,11 @@ def _rank_tables(tables: Sequence[TableInScope], question: str, passages: Sequen
     named = [
         float(count_telling_names(table.columns[: len(table.columns) - len(table.origin)]) > 0) for table in tables
     ]
-    rankings = [_score_tables_by_passages(tables, passages), _score_tables_by_words(tables, question), sizes, named]
-    fused = map(sum, zip(*map(_compute_reciprocal_ranks, rankings), strict=True))
-    return [table for _, table in sorted(zip(fused, tables, strict=True), key=lambda each: -each[0])]
+    found, shared = _score_tables_by_passages(tables, passages), _score_tables_by_words(tables, question)
+    fused = map(sum, zip(*map(_compute_reciprocal_ranks, (found, shared, sizes, named)), strict=True))
+    ranked = [table for _, table in sorted(zip(fused, tables, strict=True), key=lambda each: -each[0])]
+    is_relevant = [score > len(passages) or words > 0 for score, words in zip(found, shared, strict=True)]
+    return ranked, frozenset(table.name for table, kept in zip(tables, is_relevant, strict=True) if kept)
 
 
 def _compute_reciprocal_ranks(scores: Sequence[float]) -> list[float]:
@@ -454,37 +483,24 @@ def _merge_columns(first: Column, second: Column) -> Column:
     return Column(first.name, ColumnType.TEXT)
 
 
-def _build_documents_table(corpus: Corpus) -> TableInScope:
-    columns = (*_DOCUMENT_COLUMNS, *_list_property_columns(corpus), *_iter_attribute_columns(corpus))
-    return TableInScope(DOCUMENTS, TableKind.DOCUMENTS, columns, len(corpus.documents))
-
-
-def _iter_sections_tables(corpus: Corpus) -> Iterator[TableInScope]:
-    if any(_has_headings(document, corpus) for document in corpus.sample_documents(_SAMPLED_DOCUMENTS)):
-        yield TableInScope(SECTIONS, TableKind.SECTIONS, _SECTION_COLUMNS, None)
-
-
-def _has_headings(document: CorpusDocument, corpus: Corpus) -> bool:
-    try:
-        return any(chunk.heading_path for chunk in corpus.load_text_map(document).chunks)
-    except DocumentUnreadableError:  # The answer reports that this document was skipped.
-        return False
-
-
-def _list_property_columns(corpus: Corpus) -> tuple[Column, ...]:
-    """Return the columns for the properties that exist for the file types of the documents."""
-    types = dict.fromkeys(document.media_type for document in corpus.documents)
-    return tuple(dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ())))
-
-
-def _iter_attribute_columns(corpus: Corpus) -> Iterator[Column]:
+def _build_documents_table(snapshot: ScopeSnapshot) -> TableInScope:
+    types = dict.fromkeys(document.media_type for document in snapshot.documents)
+    properties = dict.fromkeys(column for kind in types for column in PROPERTY_COLUMNS.get(kind, ()))
     values: dict[str, list[Any]] = defaultdict(list)
-    corpus.record_use(document for document in corpus.documents if document.attributes)
-    for document in corpus.documents:
+    for document in snapshot.documents:
         for name, value in document.attributes.items():
             values[_build_attribute_column_name(name)].append(value)
-    for name in islice(values, _MAX_ATTRIBUTES):
-        yield Column(name, _infer_type([value for value in values[name] if value is not None]))
+    attributes = (
+        Column(name, _infer_type([value for value in values[name] if value is not None]))
+        for name in islice(values, _MAX_ATTRIBUTES)
+    )
+    columns = (*_DOCUMENT_COLUMNS, *properties, *attributes)
+    return TableInScope(DOCUMENTS, TableKind.DOCUMENTS, columns, len(snapshot.documents))
+
+
+def _iter_sections_tables(snapshot: ScopeSnapshot) -> Iterator[TableInScope]:
+    if snapshot.has_headings:
+        yield TableInScope(SECTIONS, TableKind.SECTIONS, _SECTION_COLUMNS, None)
 
 
 def _build_attribute_column_name(name: str) -> str:
@@ -513,6 +529,6 @@ def _describe_source(table: TableInScope) -> str:
         return ": one row for each document, with its metadata"
     if table.kind is TableKind.SECTIONS:
         return ": one row for each section of a document, in reading order"
-    first = to_one_line(table.parts[0].document.title, _TITLE_CHARS)
+    first = table.parts[0].document.line
     others = len({part.document.handle.version_id for part in table.parts}) - 1
     return f', from "{first}"' + (f" and {others:,} other document{'s' if others > 1 else ''}" if others else "")

@@ -6,7 +6,7 @@ Except for the frame, the description consists of text from the documents. Each 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, islice, zip_longest
+from itertools import accumulate, zip_longest
 
 from ingest.storage.counts import format_count
 from ingest.storage.tables.parquet import quote_literal
@@ -14,12 +14,13 @@ from ingest.storage.tables.profiles import ELLIPSIS, MAX_VALUE_CHARS, truncate_t
 from ingest.storage.tables.types import Column, ColumnProfile, ColumnType
 from rlm.untrusted import to_one_line
 
-# Maximum number of characters for tables in a prompt. Models with a large context window get more. If there are many
-# tables, the first fraction limits the share of the columns, and the second fraction limits the share of the values and
-# rows of one table.
-DESCRIBED_CHARS = 12_000
-_SHARE_OF_COLUMNS, _SHARE_OF_ONE = 1 / 2, 1 / 3
-_NAMED_CHARS = 2_000
+# Maximum number of characters for tables in a prompt: in general, if there are many tables, and for the choice of a
+# strategy. Models with a large context window get more.
+DESCRIBED_CHARS, MANY_TABLES_CHARS, _OUTLINE_CHARS = 12_000, 6_000, 2_500
+# Maximum fractions of these characters if there are many tables: for the columns, for the values and rows of one table,
+# and for each of the tables of documents and sections. A table gets at least this many characters for its columns.
+_SHARE_OF_COLUMNS, _SHARE_OF_ONE, _SHARE_OF_OTHERS = 1 / 2, 1 / 3, 1 / 4
+_FEWEST_BRIEF_CHARS = 240
 _MAX_COLUMNS = 60
 _NAME_CHARS = 80
 _UNIT_CHARS = 8
@@ -73,15 +74,12 @@ class DescribedTable:
 
 @dataclass(frozen=True)
 class Description:
-    """The text about tables, and the names of tables by how they are shown: in full, by columns, or at most by name.
-
-    If a `listed` table appears in the text at all, only its name is shown.
-    """
+    """The text about tables, and the names of tables by how they are shown: in full, by columns, or not at all."""
 
     text: str
     whole: frozenset[str]
     brief: frozenset[str]
-    listed: frozenset[str]
+    omitted: frozenset[str]
 
 
 def describe_tables(
@@ -90,12 +88,16 @@ def describe_tables(
     """Describe tables for a prompt: all `other_tables`, and as many `record_tables` as fit, starting with the first.
 
     As many tables as fit are shown with at least their columns. The first of these are also shown with values and rows.
-    Of the remaining tables, only the names are shown.
+    The remaining tables are only counted.
     """
     always = ["\n".join(_render_full_table(table, max_chars)) for table in other_tables]
+    if sum(map(len, always)) + len(record_tables) * _FEWEST_BRIEF_CHARS > max_chars:
+        share = int(max_chars * _SHARE_OF_OTHERS)
+        always = [_render_share(table, share) or _render_brief_table(table, share) for table in other_tables]
     room = max(0, max_chars - sum(map(len, always)))
     most = int(max(max_chars * _SHARE_OF_ONE, max_chars / max(1, len(record_tables))))
-    in_brief = ["\n".join(_render_brief_table(table, most)) for table in record_tables]
+    most_brief = max(_FEWEST_BRIEF_CHARS, room // max(1, len(record_tables)))
+    in_brief = [_render_brief_table(table, most_brief) for table in record_tables]
     brief = _select_fitting_strings(in_brief, 0, int(room * _SHARE_OF_COLUMNS))
     room -= sum(map(len, brief.values()))
     whole: dict[int, str] = {}
@@ -108,21 +110,37 @@ def describe_tables(
             room -= added
     brief |= _select_fitting_strings(in_brief, max(1, len(brief)), room)
     only_brief = {at: text for at, text in brief.items() if at not in whole}
-    rest = [table for at, table in enumerate(record_tables) if at not in whole and at not in brief]
+    names = [table.name for table in record_tables]
+    omitted = [name for at, name in enumerate(names) if at not in whole and at not in brief]
     lines = [
         *whole.values(),
         *always,
         *_render_omission_note(len(only_brief)),
         *only_brief.values(),
-        *_render_table_names(rest),
+        *_render_table_count(len(omitted)),
     ]
-    names = [table.name for table in record_tables]
     return Description(
         "\n".join(lines),
         frozenset(names[at] for at in whole),
         frozenset(names[at] for at in only_brief),
-        frozenset(table.name for table in rest),
+        frozenset(omitted),
     )
+
+
+def outline_tables(
+    relevant_tables: Sequence[DescribedTable], other_tables: Sequence[DescribedTable], omitted_tables: int
+) -> str:
+    """Describe tables for the choice of a strategy, which needs no values and few rows.
+
+    The columns of `other_tables` are shown, and the columns and a row of as many `relevant_tables` as fit. The rest and
+    `omitted_tables` are only counted.
+    """
+    most = int(_OUTLINE_CHARS * _SHARE_OF_ONE)
+    always = [_render_brief_table(table, most) for table in other_tables]
+    texts = ["\n".join((_render_brief_table(table, most), *_render_rows(table, most))) for table in relevant_tables]
+    shown = _select_fitting_strings(texts, 0, _OUTLINE_CHARS - sum(map(len, always)))
+    omitted_tables += len(texts) - len(shown)
+    return "\n".join((*always, *shown.values(), *_render_table_count(omitted_tables)))
 
 
 def _select_fitting_strings(strings: Sequence[str], start: int, max_chars: int) -> dict[int, str]:
@@ -144,17 +162,13 @@ def _render_omission_note(table_count: int) -> Iterator[str]:
 def _render_share(table: DescribedTable, most_chars: int) -> str:
     """Render a table with as much of its contents as fit in its share of the characters.
 
-    If its lines do not fit, the captions of merged tables after the first are left out, then all rows but the first,
-    then the values of the columns. The result is empty if even that is too long.
+    If its lines do not fit, the captions of merged tables after the first are left out, then as many rows as necessary
+    except the first, then the values of the columns. The result is empty if even that is too long.
     """
     contents = table.contents or TableContents()
-    around, first = contents.around[:1], dict(islice(contents.rows.items(), 1))
-    for shown in (
-        contents,
-        replace(contents, around=around),
-        replace(contents, around=around, rows=first),
-        replace(contents, around=around, rows=first, columns=()),
-    ):
+    rows = list(contents.rows.items())
+    fewer = [replace(contents, around=contents.around[:1], rows=dict(rows[:n])) for n in range(len(rows), 0, -1)]
+    for shown in (contents, *fewer, *(replace(each, columns=()) for each in fewer[-1:])):
         text = "\n".join(_render_full_table(replace(table, contents=shown), most_chars))
         # guard: table-prompt-share
         if len(text) <= most_chars:
@@ -186,6 +200,11 @@ def _render_full_table(table: DescribedTable, max_chars: int = DESCRIBED_CHARS) 
             yield f"    {_render_column(column)}{_render_profile(profile, rows, room) if profile else ''}"
         if len(table.columns) > len(shown):
             yield f"    and {len(table.columns) - len(shown):,} more columns, which are left out"
+    yield from _render_rows(table, max_chars)
+
+
+def _render_rows(table: DescribedTable, max_chars: int) -> Iterator[str]:
+    contents = table.contents or TableContents()
     of_one = min(_ROW_CHARS, max_chars // (2 * max(1, len(contents.rows))))
     for number, row in contents.rows.items():
         cells = [_EMPTY if cell is None else to_one_line(cell) for cell in row[:_MAX_COLUMNS]]
@@ -220,23 +239,20 @@ def _render_columns(table: DescribedTable, most_chars: int = DESCRIBED_CHARS) ->
     return f"  columns: {', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}"
 
 
-def _render_brief_table(table: DescribedTable, most_chars: int) -> Iterator[str]:
-    lines = [_render_table_heading(table)]
-    if table.contents and table.contents.around and (above := to_one_line(table.contents.around[0].above)):
-        lines.append(f"  above: {above if len(above) <= _BRIEF_CHARS else ELLIPSIS + above[-_BRIEF_CHARS:]}")
-    yield from lines
-    yield _render_columns(table, most_chars - sum(map(len, lines)) - _FRAME_CHARS)
+def _render_brief_table(table: DescribedTable, most_chars: int) -> str:
+    """Render a table with its columns and, if there is room, the end of its caption, in `most_chars` characters."""
+    heading = _render_table_heading(table)
+    columns = _render_columns(table, most_chars - len(heading) - _FRAME_CHARS)
+    above = to_one_line(table.contents.around[0].above) if table.contents and table.contents.around else ""
+    room = min(_BRIEF_CHARS, most_chars - len(heading) - len(columns) - len("  above: "))
+    if not above or room < min(len(above), _FEWEST_VALUES_CHARS):
+        return f"{heading}\n{columns}"
+    return f"{heading}\n  above: {above if len(above) <= room else ELLIPSIS + above[-room:]}\n{columns}"
 
 
-def _render_table_names(tables: Sequence[DescribedTable]) -> Iterator[str]:
-    """Yield a line with the names of tables that are not described, as far as they fit."""
-    if not tables:
-        return
-    lengths = accumulate(len(table.name) + 4 for table in tables)
-    shown = max(1, sum(length <= _NAMED_CHARS for length in lengths))
-    named = ", ".join(f'"{table.name}"' for table in tables[:shown])
-    more = f" and {len(tables) - shown:,} more" if len(tables) > shown else ""
-    yield f"There are also: {named}{more}. There was no room for their columns."
+def _render_table_count(table_count: int) -> Iterator[str]:
+    if table_count:
+        yield f"{format_count(table_count, 'more table')} {'is' if table_count == 1 else 'are'} not shown here."
 
 
 def _render_table_heading(table: DescribedTable) -> str:
@@ -263,29 +279,30 @@ def _render_profile(profile: ColumnProfile, row_count: int, max_chars: int) -> s
     if profile.smallest is not None and not (profile.has_all_values and repeats):
         found += [f"{profile.smallest} to {profile.largest}", different]
     elif profile.values and (repeats or profile.longest <= MAX_VALUE_CHARS):
-        found.append(f"{different}{_render_values(profile, max_chars)}".removeprefix(", "))
+        found.append(f"{different}{_render_values(profile, max_chars, repeats=repeats)}".removeprefix(", "))
     else:
         found += [different, f"up to {format_count(profile.longest, 'character')}" if profile.longest else ""]
     said = "; ".join(filter(None, found))
     return f": {said}" if said else ""
 
 
-def _render_values(profile: ColumnProfile, max_chars: int) -> str:
+def _render_values(profile: ColumnProfile, max_chars: int, *, repeats: bool) -> str:
     """Return values with their counts, written as in SQL.
 
-    These are all values, or the most and least common ones, or examples if most values do not repeat.
+    These are all values, or the most and least common ones. They are examples if no value repeats, or if they do not
+    all fit and most do not repeat.
     """
     is_bare = profile.type in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN)
-    is_example = max(profile.values.values()) == 1 and not (
-        profile.has_all_values and len(profile.values) <= _MOST_NAMES
-    )
     shown = [
         f"{to_one_line(value) if is_bare else quote_literal(to_one_line(value))}{f' ({count:,})' if count > 1 else ''}"
-        for value, count in islice(profile.values.items(), _EXAMPLES if is_example else None)
+        for value, count in profile.values.items()
     ]
     is_whole = len(", ".join(shown)) <= max_chars
-    if is_example or (is_whole and profile.has_all_values):
-        return f"{', such as ' if is_example else ': '}{', '.join(shown)}"
+    few = profile.has_all_values and len(shown) <= _MOST_NAMES
+    if not few and (max(profile.values.values()) == 1 or not (repeats or is_whole)):
+        return f", such as {', '.join(shown[:_EXAMPLES])}"
+    if is_whole and profile.has_all_values:
+        return f": {', '.join(shown)}"
     often = _take_fitting_strings(shown, int(max_chars * _SHARE_OF_COMMON)) or shown[:1]
     rare = _take_fitting_strings(shown[: len(often) - 1 : -1], max_chars - int(max_chars * _SHARE_OF_COMMON))[::-1]
     return f", most often {', '.join(often)}" + (f"; also {', '.join(rare)}" if rare else "")

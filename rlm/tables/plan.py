@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from itertools import chain, zip_longest
 from typing import Any
 
 from rlm.llm.port import SubCall
@@ -94,9 +95,9 @@ END tables {nonce}
 {look}
 Reply with the plan as JSON."""
 _LOOK = f"""
-For some of these tables no columns, or no values and rows, are shown. If the plan may need them, name up to
-{MAX_SHOWN_TABLES} such tables in "show", with "sql" and "answer" empty: you will see them and be asked again, once.
-Otherwise leave "show" empty.
+Some tables are not shown, or without values and rows. If the plan may need them, name up to {MAX_SHOWN_TABLES} in
+"show", with "sql" and "answer" empty: you will see them and be asked again, once. For a table whose name is not shown,
+give words that its name, its columns or the name of its document may contain. Otherwise leave "show" empty.
 """
 _REPAIR = """
 
@@ -202,18 +203,20 @@ def build_planning_call(
 
 
 def list_requested_tables(reply: str, tables: TablesInScope, description: Description) -> list[TableInScope]:
-    """Return the tables that the planner requests to see and that are not already shown in full.
+    """Return the tables that the planner requests to see, by name or by words, and that are not shown in full yet.
 
     This includes tables used in its query whose columns were not shown.
     """
     try:
         value = json.loads(reply)
-        found = [tables.find_table(str(name).strip().strip('"')) for name in value["show"]]
-        read = [table for table in tables.list_mentioned_tables(str(value["sql"])) if table.name in description.listed]
+        wanted = [str(words) for words in value["show"][:MAX_SHOWN_TABLES]]
+        found = zip_longest(*(tables.find_tables(words)[:MAX_SHOWN_TABLES] for words in wanted))
+        read = [table for table in tables.list_mentioned_tables(str(value["sql"])) if table.name in description.omitted]
     except (ValueError, KeyError, TypeError, RecursionError):
         return []
-    wanted = [table for table in found if table is not None and table.name in description.brief | description.listed]
-    return list({table.name: table for table in (*wanted, *read)}.values())[:MAX_SHOWN_TABLES]
+    hidden = description.brief | description.omitted
+    requested = [table for table in chain.from_iterable(found) if table is not None and table.name in hidden]
+    return list({table.name: table for table in (*requested, *read)}.values())[:MAX_SHOWN_TABLES]
 
 
 def build_repair_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:

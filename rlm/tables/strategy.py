@@ -128,7 +128,7 @@ class TableStrategy:
         nonce, profile = context.nonce(), context.profile
         # If there are many tables, most of them do not matter to a question, so their first description is short.
         shown = tables.build_description(0 if tables.are_many and not profile.small else profile.reading_tokens)
-        may_look = bool(shown.brief | shown.listed) and not profile.small
+        may_look = bool(shown.brief | shown.omitted) and not profile.small
         call = build_planning_call(context.question, context.today, shown, nonce, profile, may_request_tables=may_look)
         reply = _request_plan(context, call)
         if may_look and (wanted := list_requested_tables(reply, tables, shown)):

@@ -1,5 +1,6 @@
 """Which tables a question may be about, and how they are described."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import UnknownHandleError
 from rlm.tables.catalog import MAX_DESCRIBED, TableCatalog, TableKind
-from rlm.tables.description import DESCRIBED_CHARS
+from rlm.tables.description import DESCRIBED_CHARS, MANY_TABLES_CHARS
 from rlm.tables.opened import open_table
 from tests.support.containers import message
 from tests.support.ingested_tables import ingested
 
 PROSE = "# The voyage\n\nShe left on Monday.\n\n## The storm\n\nThe mast broke.\n"
 ORDERS = "id,product,price\n1,lamp,3.50\n2,chair,8\n3,desk,20\n"
+SIZES = ("characters", "tokens", "pages")
 MENU = "# Menu\n\n| dish | price |\n|---|---|\n| soup | 4 |\n| pie | 6 |\n"
 
 
@@ -237,7 +239,7 @@ def test_documents_that_go_while_they_are_described_have_no_row(
     assert [line.split(":")[0] for line in lines if line.startswith("row ")] == [f"row {at}" for at in range(1, 12)]
 
 
-def test_tables_without_room_are_shown_by_columns_and_the_rest_by_name(tmp_path: Path) -> None:
+def test_tables_without_room_are_shown_by_columns_and_the_rest_is_counted(tmp_path: Path) -> None:
     def table(at: int) -> str:
         names = [f"t{at} column {number} {'x' * 20}" for number in range(8)]
         rows = "".join(f"| {' | '.join('y' * 30 + str(row) for _ in names)} |\n" for row in range(20))
@@ -247,11 +249,12 @@ def test_tables_without_room_are_shown_by_columns_and_the_rest_by_name(tmp_path:
     description = TableCatalog(records).list_tables(corpus).render_description()
     whole, brief = description.split("There was no room for the values and rows of ")
     assert 0 < whole.count("  above: ") < 10
-    assert brief.count(" / in tons") == brief.count('Table "t')
     assert brief.startswith("these {} tables:".format(brief.count('Table "t')))
-    named = brief[brief.index("There are also: ") :]
-    assert whole.count('Table "t') + brief.count('Table "t') + named.count('"t') == 40
-    assert len(description) < DESCRIBED_CHARS + 3_000
+    shown = whole.count('Table "t') + brief.count('Table "t')
+    assert brief.endswith(f"\n{40 - shown} more tables are not shown here.")
+    assert 10 < shown < 40
+    assert brief.count('columns: "t') == brief.count('Table "t')
+    assert len(description) < MANY_TABLES_CHARS + 1_000
 
 
 def test_a_corpus_without_headings_has_no_sections(tmp_path: Path) -> None:
@@ -426,9 +429,10 @@ def test_many_tables_and_long_cells_make_no_long_description(tmp_path: Path) -> 
     tables = (f"## T{at}\n\n| a{at} | b |\n|---|---|\n| {'x' * 900} | 2 |\n" for at in range(MAX_DESCRIBED + 5))
     corpus, records = ingested(tmp_path, {"many.md": "# Many\n\n" + "\n".join(tables)})
     description = TableCatalog(records).list_tables(corpus).render_description()
-    assert description.count("columns:") == MAX_DESCRIBED + 5 + 2  # documents and sections are two more
-    assert description.count("… | 2") == MAX_DESCRIBED
-    assert len(description) < 12_000
+    shown = description.count("columns:") - 2  # documents and sections are two more
+    assert description.endswith(f"\n{MAX_DESCRIBED + 5 - shown} more tables are not shown here.")
+    assert 10 < description.count("… | 2") < shown
+    assert len(description) < MANY_TABLES_CHARS + 1_000
 
 
 def test_of_many_tables_those_are_described_first_that_a_search_finds(tmp_path: Path) -> None:
@@ -449,6 +453,9 @@ def test_of_many_tables_those_are_described_first_that_a_search_finds(tmp_path: 
     tables = catalog.list_tables(corpus, "How much is a207?", search)
     assert asked == ["How much is a207?"]
     assert [each.name for each in tables.tables[:2]] == ["t207", "t200"]
+    outline = tables.render_outline()
+    assert re.findall('Table "(t.*)", 1 row', outline) == ["t207"]
+    assert outline.endswith("\n59 more tables are not shown here.")
     description = tables.render_description()
     assert description.startswith('Table "t207"')
     assert 'Table "documents"' in description
@@ -458,6 +465,56 @@ def test_of_many_tables_those_are_described_first_that_a_search_finds(tmp_path: 
     few, few_records = ingested(tmp_path / "few", {"menu.md": MENU})
     TableCatalog(few_records).list_tables(few, "How much is pie?", search)
     assert len(asked) == 1
+
+
+def test_a_strategy_is_chosen_by_columns_and_a_row_of_the_relevant_tables(tmp_path: Path) -> None:
+    names = ["gross sales", "sales by day", "plovers", "tides", "ropes"]
+    rows = "".join(f"{at},{at % 3}\n" for at in range(30))
+    files = {f"{name}.csv": f"{name} no,amount\n{rows}" for name in names}
+    corpus, records = ingested(tmp_path, files)
+    outline = TableCatalog(records).outline_tables(corpus, "Sales of the plover?", lambda *_: ()).render_outline()
+    columns = ('"title" text', '"name" text', '"collection" text', *(f'"{each}" integer' for each in SIZES))
+    assert _lines(outline) == [
+        'Table "documents", 5 rows: one row for each document, with its metadata',
+        f"columns: {', '.join(columns)}",
+        'Table "plovers", 30 rows, from "plovers.csv"',
+        'columns: "plovers no" integer, "amount" integer',
+        "row 1: 0 | 0",
+        'Table "gross_sales", 30 rows, from "gross sales.csv"',
+        'columns: "gross sales no" integer, "amount" integer',
+        "row 1: 0 | 0",
+        'Table "sales_by_day", 30 rows, from "sales by day.csv"',
+        'columns: "sales by day no" integer, "amount" integer',
+        "row 1: 0 | 0",
+        "2 more tables are not shown here.",
+    ]
+
+
+def test_tables_are_found_by_name_or_by_words(tmp_path: Path) -> None:
+    files = {f"{name}.csv": f"{name} no,amount\n1,2\n3,4\n" for name in ["gross sales", "plovers", "tides", "ropes"]}
+    corpus, records = ingested(tmp_path, files)
+    scope = TableCatalog(records).outline_tables(corpus)
+    found = [[table.name for table in scope.find_tables(words)] for words in (' "Tides"', "the sale of a rope", "x")]
+    assert found == [["tides"], ["gross_sales", "ropes"], []]
+
+
+def test_what_a_snapshot_shows_counts_as_used_each_time_and_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {f"{at:02}.txt": "Some words." for at in range(11)}  # one more than the sample
+    corpus, records = ingested(tmp_path, {**texts, "orders.csv": ORDERS}, {"10.txt": {"year": 2024}})
+    monkeypatch.setattr("rlm.corpus.corpus._SAMPLED_DOCUMENTS", 1)
+    catalog = TableCatalog(records)
+    with corpus.used.record_routing():
+        catalog.outline_tables(corpus)
+        routing = corpus.used.work.versions
+    assert routing == {corpus.documents[at].handle.version_id for at in (0, 10, 11)}
+    assert not corpus.used.work.versions
+    monkeypatch.setattr(records, "load_tables", None)
+    monkeypatch.setattr(corpus, "load_text_map", None)
+    snapshot = corpus.load_snapshot(records)
+    assert corpus.used.work.versions == routing
+    assert [document.name for document, _ in snapshot.iter_tables()] == ["orders.csv"]
 
 
 def _filing(tables: int) -> str:
@@ -498,9 +555,9 @@ def test_columns_of_more_tables_are_shown_to_a_model_that_reads_more(tmp_path: P
     small, large = scope.build_description(2_500), scope.build_description(32_000)
     assert len(small.text) < DESCRIBED_CHARS + 3_000 < len(large.text) < 32_000 + 3_000
     assert small.whole <= large.whole
-    assert len(small.listed) > len(large.listed)
+    assert len(small.omitted) > len(large.omitted)
     for each in (small, large):
-        assert len(each.whole | each.brief | each.listed) == 200
+        assert len(each.whole | each.brief | each.omitted) == 200
 
 
 def test_a_wide_table_leaves_room_for_the_values_of_the_next(tmp_path: Path) -> None:
@@ -520,7 +577,8 @@ def test_wide_tables_leave_room_for_the_question(tmp_path: Path) -> None:
     corpus, records = ingested(tmp_path, {"wide.md": "\n".join(map(table, range(12)))})
     description = TableCatalog(records).list_tables(corpus).render_description()
     assert len(description) < DESCRIBED_CHARS + 3_000
-    assert "There are also: " in description
+    assert description.count('Table "t') == 12
+    assert len(re.findall(r'column \d+ 0" text', description)) == 12
 
 
 def test_a_cited_row_has_one_number_that_of_its_place_or_else_its_own_in_the_table(tmp_path: Path) -> None:

@@ -539,7 +539,9 @@ LOOK = {**plan("", ""), "show": ["moths", "no such table"]}
 COUNT = plan("SELECT sum(wings) AS n FROM moths", "They have {n} wings.")
 
 
-@pytest.mark.parametrize("first", [LOOK, {**COUNT, "show": []}, {**COUNT, "show": ['"MOTHS"']}])
+@pytest.mark.parametrize(
+    "first", [LOOK, {**LOOK, "show": ["wings of a moth"]}, {**COUNT, "show": []}, {**COUNT, "show": ['"MOTHS"']}]
+)
 def test_a_planner_may_look_once_at_tables_that_were_not_shown(
     shelves: tuple[Corpus, RecordTables], first: object
 ) -> None:
