@@ -21,7 +21,14 @@ from rlm.llm.budgets import Usage
 from rlm.llm.port import BatchedSubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, CascadeResult, Matrix, run_cascade
-from rlm.operators.judged import Classification, CountUncertainty, Extraction, JudgementSource, PairJudgement, compute_coverage
+from rlm.operators.judged import (
+    Classification,
+    CountUncertainty,
+    Extraction,
+    JudgementSource,
+    PairJudgement,
+    compute_coverage,
+)
 from rlm.operators.packing import OperatorProgress, PackLimits, RecordReader, RecordResults, Texts
 from rlm.operators.tasks import (
     YES,
