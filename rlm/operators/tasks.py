@@ -320,7 +320,7 @@ class PassagesTask:
 
     @property
     def absent(self) -> str:
-        """What the model says of a record whose passages do not contain the answer."""
+        """The reply for a record whose passages do not contain the answer, as the prompt words it."""
         return f'"{NOT_FOUND}"' if "enum" in self.task.result_schema else "null"
 
     def parse_result(self, value: object) -> object | None:

@@ -46,7 +46,7 @@ SEARCH_STEP = "search"
 
 @dataclass(frozen=True)
 class ReadingSize:
-    """How much is read of each document for columns that are read together.
+    """The amount of text that is read of each document, for columns that are read together.
 
     With a `scale` below 1, the start is shorter and there are fewer passages, at least one in each reading.
     """
@@ -172,6 +172,7 @@ class DocumentPassages:
         self._used[number] = set(filter(start.contains, best))
         others = [each for each in best if each not in self._used[number]]
         room = self._max_chars - len(start) - DOCUMENT_LINE_CHARS - _CONTEXT_CHARS
+        # guard: document-start-read
         return [start, *self._select_fitting(number, others, room)]
 
     def _select_more(self, number: int, queries: Sequence[str]) -> list[Handle]:
