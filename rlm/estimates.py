@@ -15,7 +15,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
 from rlm.requests import AnswerOptions
-from rlm.tables.searched import FIRST_PASSAGES, MAX_WHOLE_TOKENS, MORE_PASSAGES, estimate_reading_tokens
+from rlm.tables.searched import ReadingSize
 
 # Limits on work without confirmation. The limits are about the time that users are willing to wait, and an amount of
 # money that hardly matters. Work that exceeds one of the limits requires confirmation.
@@ -31,6 +31,8 @@ _CASCADE_MODEL_SHARE = 0.4
 # The assumed fraction of searched documents that need a second reading. With two readings of 3 and 6 passages, the
 # estimate is within a factor of two of the cost both if all documents need the second reading and if none do.
 _REREAD_SHARE = 0.4
+# The time of a search of one document without a reranker, measured on two cores.
+_SECONDS_PER_SEARCH = 0.05
 
 
 def build_unconfirmed_limits(*, is_confirmed: bool, has_model_price: bool) -> Limits:
@@ -99,12 +101,14 @@ def estimate_judging_cost(
     cascade_limits: CascadeLimits | None,
     with_values: bool = False,
     with_quotes: bool = False,
+    columns: int = 1,
 ) -> CostEstimate:
     """Estimate the cost of judging records.
 
     `record_count` is their number, with identical records counted separately, and `token_count` is their total length.
     If `with_values` is true, values are extracted from the records instead of judging them. If `with_quotes` is true,
     the model is also asked for the words that support each result. `cascade_limits` is None if no classifier is used.
+    `columns` is the number of results for each record.
     """
     if not record_count:
         return CostEstimate()
@@ -117,32 +121,45 @@ def estimate_judging_cost(
         else ceil(read / max(1, min(pack_limits.records, int(pack_limits.tokens / max(1.0, each)))))
     )
     prompt = int(calls * _PROMPT_TOKENS + read * each)
-    completion = int(read * parts * _TOKENS_PER_RESULT * (2 if with_values else 1))
+    completion = int(read * parts * _TOKENS_PER_RESULT * (2 if with_values else 1) * columns)
     if with_quotes:
-        completion += int(read * _TOKENS_PER_QUOTE)
+        completion += int(read * _TOKENS_PER_QUOTE * columns)
     seconds = prompt / profile.read_speed + completion / profile.write_speed
     dollars = None if profile.price is None else profile.price.compute_cost(prompt, completion)
     return CostEstimate(record_count, calls, prompt, completion, seconds, dollars)
 
 
 def estimate_searched_judging(
-    tokens: Sequence[int], profile: ModelProfile, *, pack: PackLimits, values: bool = False, quoting: bool = False
+    tokens: Sequence[int],
+    profile: ModelProfile,
+    size: ReadingSize,
+    *,
+    pack: PackLimits,
+    values: bool = False,
+    quoting: bool = False,
 ) -> CostEstimate:
     """Estimate the cost of judging documents, with these numbers of tokens, by passages found in each of them.
 
-    Every document's best passages are read. It is assumed that `_REREAD_SHARE` of the documents need the second
-    reading, and that the same share of those that are short enough are then read whole.
+    Every document is searched once for each column, and its start and best passages are read. It is assumed that
+    `_REREAD_SHARE` of the documents need the second reading, and that the same share of those that are short enough are
+    then read whole.
     """
-    first, more = estimate_reading_tokens(FIRST_PASSAGES), estimate_reading_tokens(MORE_PASSAGES)
     again = ceil(_REREAD_SHARE * len(tokens))
-    short = [each for each in tokens if each < MAX_WHOLE_TOKENS]
+    short = [each for each in tokens if each < size.max_whole_tokens]
     whole = round(_REREAD_SHARE**2 * len(short))
-    readings = [(len(tokens), len(tokens) * first), (again, again * more)]
+    readings = [(len(tokens), len(tokens) * size.first_tokens), (again, again * size.more_tokens)]
     readings.append((whole, whole * sum(short) // max(1, len(short))))
-    total = CostEstimate()
-    for records, size in readings:
+    total = CostEstimate(seconds=len(tokens) * size.columns * _SECONDS_PER_SEARCH)
+    for records, length in readings:
         total += estimate_judging_cost(
-            records, size, profile, pack_limits=pack, cascade_limits=None, with_values=values, with_quotes=quoting
+            records,
+            length,
+            profile,
+            pack_limits=pack,
+            cascade_limits=None,
+            with_values=values,
+            with_quotes=quoting,
+            columns=size.columns,
         )
     return replace(total, records=len(tokens), reread=again)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
 from rlm.errors import not_cancelled
 from rlm.events import Event
 from rlm.llm.port import SubCalls
@@ -19,6 +20,16 @@ class Search(Protocol):
     """A function that returns at most `top_k` passages within the caller's scope, best first."""
 
     def __call__(self, query: str, top_k: int) -> Sequence[Passage]: ...
+
+
+class SpanSearch(Protocol):
+    """A function that returns the spans of at most `top_k` passages, best first."""
+
+    def __call__(self, query: str, top_k: int) -> Sequence[Handle]: ...
+
+
+# Binds the search to one document, which is named by its id.
+DocumentSearch = Callable[[str], SpanSearch]
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class Context:
     cancelled: Callable[[], bool] = not_cancelled
     queries: tuple[str, ...] = ()
     reader: Callable[[], BoundModel] | None = None
-    search_document: Callable[[str], Search] | None = None
+    search_document: DocumentSearch | None = None
     may_be_absent: bool = False
 
     def get_reader(self) -> BoundModel:

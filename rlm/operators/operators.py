@@ -7,6 +7,7 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,10 +17,18 @@ from retrieval.encoders.port import Embedder
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import iter_unless_cancelled, not_cancelled, require_not_cancelled
+from rlm.llm.budgets import Usage
 from rlm.llm.port import BatchedSubCalls
 from rlm.llm.profiles import ModelProfile
-from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, run_cascade
-from rlm.operators.judged import Classification, Extraction, JudgementSource, PairJudgement, compute_coverage
+from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, CascadeResult, Matrix, run_cascade
+from rlm.operators.judged import (
+    Classification,
+    CountUncertainty,
+    Extraction,
+    JudgementSource,
+    PairJudgement,
+    compute_coverage,
+)
 from rlm.operators.packing import OperatorProgress, PackLimits, RecordReader, RecordResults, Texts
 from rlm.operators.tasks import (
     YES,
@@ -27,11 +36,10 @@ from rlm.operators.tasks import (
     ClassifyTask,
     ExtractTask,
     FilterTask,
-    PassagesTask,
+    JointTask,
     QuotedResult,
-    QuotingTask,
-    Task,
     build_label_set,
+    wrap_task,
 )
 from rlm.requests import AnswerOptions
 
@@ -40,6 +48,7 @@ from rlm.requests import AnswerOptions
 _EMBED_BATCH = 128
 Result = TypeVar("Result")
 Working = Generator[OperatorProgress, None, Result]
+RecordTask = ClassifyTask | FilterTask | ExtractTask
 
 
 class DistinctTexts:
@@ -143,9 +152,8 @@ class Operators:
         `labels` are names, or names with definitions. Raises `ValueError` for fewer than two labels or a duplicate
         name.
         """
-        chosen = build_label_set(labels)
-        task = ClassifyTask(chosen, instruction)
-        return (yield from self._classify_texts(records, chosen, task, texts, with_quotes=with_quotes, partial=partial))
+        task = ClassifyTask(build_label_set(labels), instruction)
+        return (yield from self._classify_texts(records, task, texts, with_quotes=with_quotes, partial=partial))
 
     def filter(
         self,
@@ -158,9 +166,7 @@ class Operators:
     ) -> Working[Classification]:
         """Answer a yes/no question about each record. The labels are "yes" and "no"."""
         task = FilterTask(criterion)
-        return (
-            yield from self._classify_texts(records, YES_OR_NO, task, texts, with_quotes=with_quotes, partial=partial)
-        )
+        return (yield from self._classify_texts(records, task, texts, with_quotes=with_quotes, partial=partial))
 
     def extract(
         self,
@@ -176,17 +182,54 @@ class Operators:
 
         Raises the same errors as `ExtractTask`.
         """
-        task = _wrap_task(ExtractTask(instruction, properties), quoting=with_quotes, partial=partial)
+        task = ExtractTask(instruction, properties)
+        return (yield from self._extract_values(records, task, texts, with_quotes=with_quotes, partial=partial))
+
+    def judge(
+        self,
+        records: Sequence[Handle],
+        task: RecordTask,
+        *,
+        texts: Texts | None = None,
+        with_quotes: bool = False,
+        partial: bool = False,
+    ) -> Working[Classification | Extraction]:
+        """Do a task for each record, as `classify`, `filter` and `extract` do."""
+        if isinstance(task, ExtractTask):
+            return (yield from self._extract_values(records, task, texts, with_quotes=with_quotes, partial=partial))
+        return (yield from self._classify_texts(records, task, texts, with_quotes=with_quotes, partial=partial))
+
+    def judge_together(
+        self,
+        records: Sequence[Handle],
+        tasks: Mapping[str, RecordTask],
+        *,
+        texts: Texts | None = None,
+        with_quotes: bool = False,
+        partial: bool = False,
+    ) -> Working[dict[str, Classification | Extraction]]:
+        """Do several tasks for each record in the same calls: the model reads each record once.
+
+        Returns the report of each task. The first report has the usage of all. No classifier is used.
+        """
+        task = JointTask(tasks, partial=partial, quoting=with_quotes)
         distinct = self._build_distinct_texts(records, texts)
-        asked = yield from self._asker.ask_about_records(task, range(len(distinct)), distinct.iter_texts)
-        words = _extract_supporting_words(asked)
-        found = [asked.results.get(number) for number in distinct.number_of]
-        values = [each if isinstance(each, dict) else None for each in found]
-        judged_by = [JudgementSource.NOBODY if each is None else JudgementSource.MODEL for each in values]
-        quotes = [words.get(number, "") for number in distinct.number_of] if with_quotes else ()
-        return Extraction(
-            values=values, quotes=quotes, **self._build_report_fields(records, judged_by, asked, distinct)
-        )
+        fitting = max(1, self.limits.output_tokens // task.result_tokens)
+        limits = replace(self.limits, records=min(self.limits.records, fitting))
+        reader = replace(self._asker, limits=limits)
+        asked = yield from reader.ask_about_records(task, range(len(distinct)), distinct.iter_texts)
+        reports: dict[str, Classification | Extraction] = {}
+        for name, each in tasks.items():
+            own = RecordResults(refused=asked.refused, usage=Usage() if reports else asked.usage)
+            own.results = {at: found[name] for at, found in asked.results.items() if isinstance(found, dict)}
+            words = _extract_supporting_words(own)
+            quoted = words if with_quotes else None
+            if isinstance(each, ExtractTask):
+                reports[name] = self._build_extraction(records, own, quoted, distinct)
+            else:
+                found = CascadeResult(own, {}, CountUncertainty())
+                reports[name] = self._build_classification(records, found, quoted, distinct)
+        return reports
 
     def judge_pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
@@ -227,18 +270,32 @@ class Operators:
             failure=asked.failure,
         )
 
+    def _extract_values(
+        self,
+        records: Sequence[Handle],
+        task: ExtractTask,
+        texts: Texts | None,
+        *,
+        with_quotes: bool,
+        partial: bool,
+    ) -> Working[Extraction]:
+        wrapped = wrap_task(task, quoting=with_quotes, partial=partial)
+        distinct = self._build_distinct_texts(records, texts)
+        asked = yield from self._asker.ask_about_records(wrapped, range(len(distinct)), distinct.iter_texts)
+        words = _extract_supporting_words(asked)
+        return self._build_extraction(records, asked, words if with_quotes else None, distinct)
+
     def _classify_texts(
         self,
         records: Sequence[Handle],
-        labels: Mapping[str, str],
-        task: Task,
+        task: ClassifyTask | FilterTask,
         texts: Texts | None,
         *,
         with_quotes: bool,
         partial: bool,
     ) -> Working[Classification]:
         distinct = self._build_distinct_texts(records, texts)
-        wrapped = _wrap_task(task, quoting=with_quotes, partial=partial)
+        wrapped = wrap_task(task, quoting=with_quotes, partial=partial)
         words: dict[int, str] = {}
 
         def read(numbers: Sequence[int]) -> Working[RecordResults]:
@@ -251,20 +308,45 @@ class Operators:
 
         found = yield from run_cascade(
             read,
-            list(labels),
+            list(YES_OR_NO if isinstance(task, FilterTask) else task.labels),
             distinct.copies,
             embed if self._embedder is not None else None,
             EVERY_RECORD if partial else self.cascade_limits,
             cancelled=self._cancelled,
         )
+        return self._build_classification(records, found, words if with_quotes else None, distinct)
+
+    def _build_classification(
+        self,
+        records: Sequence[Handle],
+        cascade_result: CascadeResult,
+        words: Mapping[int, str] | None,
+        distinct_texts: DistinctTexts,
+    ) -> Classification:
+        """Return the report on labels. `words` support the labels of texts, or are None if they were not requested."""
+        found, numbers = cascade_result, distinct_texts.number_of
         said = {number: str(label) for number, label in found.asked.results.items()}
         authors = dict.fromkeys(found.inferred, JudgementSource.CLASSIFIER) | dict.fromkeys(said, JudgementSource.MODEL)
-        judged_by = [authors.get(number, JudgementSource.NOBODY) for number in distinct.number_of]
+        judged_by = [authors.get(number, JudgementSource.NOBODY) for number in numbers]
         by_number = found.inferred | said
-        given = [by_number.get(number) for number in distinct.number_of]
-        quotes = [words.get(number, "") for number in distinct.number_of] if with_quotes else ()
-        report = self._build_report_fields(records, judged_by, found.asked, distinct)
-        return Classification(labels=given, doubt=found.doubt, quotes=quotes, **report)
+        given = [by_number.get(number) for number in numbers]
+        report = self._build_report_fields(records, judged_by, found.asked, distinct_texts)
+        return Classification(labels=given, doubt=found.doubt, quotes=_list_quotes(words, numbers), **report)
+
+    def _build_extraction(
+        self,
+        records: Sequence[Handle],
+        record_results: RecordResults,
+        words: Mapping[int, str] | None,
+        distinct_texts: DistinctTexts,
+    ) -> Extraction:
+        """Return the report on values. `words` are as in `_build_classification`."""
+        numbers = distinct_texts.number_of
+        found = [record_results.results.get(number) for number in numbers]
+        values = [each if isinstance(each, dict) else None for each in found]
+        judged_by = [JudgementSource.NOBODY if each is None else JudgementSource.MODEL for each in values]
+        report = self._build_report_fields(records, judged_by, record_results, distinct_texts)
+        return Extraction(values=values, quotes=_list_quotes(words, numbers), **report)
 
     def _build_report_fields(
         self,
@@ -309,9 +391,8 @@ class Operators:
         return np.concatenate(portions) if portions else np.zeros((0, self._embedder.dimension), np.float32)
 
 
-def _wrap_task(task: Task, *, quoting: bool, partial: bool) -> Task:
-    task = PassagesTask(task) if partial else task
-    return QuotingTask(task) if quoting else task
+def _list_quotes(words: Mapping[int, str] | None, numbers: Sequence[int]) -> Sequence[str]:
+    return () if words is None else [words.get(number, "") for number in numbers]
 
 
 def _extract_supporting_words(record_results: RecordResults) -> dict[int, str]:

@@ -13,7 +13,7 @@ from rlm.errors import not_cancelled
 from rlm.llm.budgets import Usage
 from rlm.llm.port import BatchedSubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile, estimate_tokens
-from rlm.operators.tasks import NotesTask, Task
+from rlm.operators.tasks import NotesTask, Task, build_records_call
 from rlm.untrusted import to_one_line
 
 # Maximum number of calls in a batch. Progress is reported after each batch.
@@ -188,7 +188,7 @@ class RecordReader:
         asked, done = RecordResults(), 0
         packs = _iter_record_packs(zip(numbers, texts(numbers), strict=True), limits)
         while together := list(islice(packs, _MAX_CALLS)):
-            calls = [task.build_call([line for _, line in pack]) for pack in together]
+            calls = [build_records_call(task, [line for _, line in pack]) for pack in together]
             calls = [
                 replace(each, max_tokens=max(each.max_tokens, compute_max_tokens(each.max_tokens))) for each in calls
             ]

@@ -5,11 +5,15 @@ same text, so that prefix caches work; the records come last. Records are number
 within a record are removed, so that no record can pose as another. The marks around the records contain a digest of the
 records themselves, which no record can contain. Unlike a random nonce, the digest is the same when the same call is
 made again, so that the reply can be found in a cache. The schema forces a reply to give a value for each number.
+
+Several tasks can share a call: the model then answers all of them for each record.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from string import ascii_uppercase
 from typing import Any, Protocol
 
 from retrieval.model_text import neutralize_tokens
@@ -44,6 +48,14 @@ _EXTRACT = """Do this for each record below: {instruction}
 
 Reply in JSON with the number of each record and its values. Take values from the record, never from general
 knowledge, and give null for anything that it does not say."""
+_JOINT = """Do each of these tasks for each record below:
+{tasks}
+
+{records}
+
+Reply in JSON with the number of each record and the result of each task under its letter. Take results from the record
+alone, never from general knowledge. For a task that takes something from the record, give null if it does not say so;
+say "yes" only if the record itself gives a reason to."""
 _NOTES = """The numbered texts below are consecutive parts of longer documents. Somebody who cannot see the documents
 has this task: {aim}
 
@@ -59,9 +71,9 @@ not shown, so what the passages leave out may still be in it. If they do not giv
 conclude from what is missing."""
 _QUOTING = """
 
-Give two things for each number. "words" are the words of the record that support the answer: the one sentence or
-clause that says it, copied exactly, with its heading only if it says nothing without it; null if the answer depends
-on what the record does not say. "answer" is what was asked for above."""
+Give two things for each {unit}. "words" are the words of the record that support the answer: the one sentence, clause
+or table row that says it, copied exactly, with its heading only if it says nothing without it; null if the answer is,
+or depends on what the record does not say. "answer" is what was asked for above."""
 # Token limits of replies. If a reply exceeds its limit, it is requested again with a larger limit.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
@@ -104,9 +116,14 @@ def _format_labels(labels: Mapping[str, str]) -> str:
 def build_numbered_schema(count: int, item_schema: Mapping[str, object]) -> dict[str, object]:
     """Return the schema of an object that has a value for every number from 1 to `count`.
 
-    Values follow `item_schema`.
+    Values follow `item_schema`, which the schema contains once. Servers support references to "$defs", because the
+    schemas of nested pydantic models have them. An array would be no shorter, and no schema of an array can demand that
+    each number occurs in it.
     """
-    return build_closed_object({str(number): item_schema for number in range(1, count + 1)})
+    if count < 2:
+        return build_closed_object({str(number): item_schema for number in range(1, count + 1)})
+    numbered = build_closed_object({str(number): {"$ref": "#/$defs/record"} for number in range(1, count + 1)})
+    return {**numbered, "$defs": {"record": item_schema}}
 
 
 def _format_records(records: Sequence[str]) -> str:
@@ -118,7 +135,8 @@ def _format_records(records: Sequence[str]) -> str:
 class Task(Protocol):
     """One question to ask about each record.
 
-    `aim` describes the question to a model that reads a long record in parts.
+    `aim` describes the question to a model that reads a long record in parts, or that is asked several questions.
+    `result_schema` is the JSON schema of the value for one record, and `result_tokens` is its maximum length.
     """
 
     @property
@@ -127,10 +145,24 @@ class Task(Protocol):
     @property
     def aim(self) -> str: ...
 
-    def build_call(self, records: Sequence[str]) -> SubCall: ...
+    @property
+    def result_schema(self) -> Mapping[str, object]: ...
+
+    @property
+    def result_tokens(self) -> int: ...
+
+    def format_prompt(self, records: str) -> str:
+        """Return the prompt for records that are numbered and marked as data."""
 
     def parse_result(self, value: object) -> object | None:
         """Parse the value for one record in the reply. Returns None if the value is unusable."""
+
+
+def build_records_call(task: Task, records: Sequence[str]) -> SubCall:
+    """Return the call that asks about these records, which are numbered from 1."""
+    schema = build_numbered_schema(len(records), task.result_schema)
+    room = task.result_tokens * len(records) + _TOKENS_AROUND
+    return SubCall(SYSTEM, task.format_prompt(_format_records(records)), room, schema, task.purpose)
 
 
 @dataclass(frozen=True)
@@ -145,10 +177,17 @@ class ClassifyTask:
     def aim(self) -> str:
         return f"{self.instruction} Decide which of these classes fits the document best: {_format_labels(self.labels)}"
 
-    def build_call(self, records: Sequence[str]) -> SubCall:
+    @property
+    def result_schema(self) -> Mapping[str, object]:
+        return {"type": "string", "enum": list(self.labels)}
+
+    @property
+    def result_tokens(self) -> int:
+        return _TOKENS_PER_LABEL
+
+    def format_prompt(self, records: str) -> str:
         task = f" {to_one_line(self.instruction, 2000)}" if self.instruction else ""
-        prompt = _CLASSIFY.format(task=task, classes=_format_labels(self.labels), records=_format_records(records))
-        return _build_choice_call(prompt, len(records), self.labels, self.purpose)
+        return _CLASSIFY.format(task=task, classes=_format_labels(self.labels), records=records)
 
     def parse_result(self, value: object) -> object | None:
         if value in self.labels:
@@ -168,9 +207,16 @@ class FilterTask:
     def aim(self) -> str:
         return f"answer yes or no to this question about the whole document: {self.question}"
 
-    def build_call(self, records: Sequence[str]) -> SubCall:
-        prompt = _FILTER.format(question=to_one_line(self.question, 1000), records=_format_records(records))
-        return _build_choice_call(prompt, len(records), YES_OR_NO, self.purpose)
+    @property
+    def result_schema(self) -> Mapping[str, object]:
+        return {"type": "string", "enum": list(YES_OR_NO)}
+
+    @property
+    def result_tokens(self) -> int:
+        return _TOKENS_PER_LABEL
+
+    def format_prompt(self, records: str) -> str:
+        return _FILTER.format(question=to_one_line(self.question, 1000), records=records)
 
     def parse_result(self, value: object) -> object | None:
         return value if value in YES_OR_NO else None
@@ -194,29 +240,30 @@ class ExtractTask:
         unknown = {str(each.get("type")) for each in self.properties.values()} - _TYPES.keys()
         if unknown:
             raise ValueError(f"a property's type must be one of {', '.join(_TYPES)}, not {', '.join(sorted(unknown))}")
-        require_valid_schema(build_numbered_schema(1, self._schema))
+        require_valid_schema(build_numbered_schema(1, self.result_schema))
 
     @property
     def aim(self) -> str:
         return f"{self.instruction} (the values asked for: {', '.join(self.properties)})"
 
-    def build_call(self, records: Sequence[str]) -> SubCall:
-        room = _TOKENS_PER_VALUE * len(records) * len(self.properties) + _TOKENS_AROUND
-        schema = build_numbered_schema(len(records), self._schema)
-        prompt = _EXTRACT.format(instruction=to_one_line(self.instruction, 2000), records=_format_records(records))
-        return SubCall(SYSTEM, prompt, room, schema, self.purpose)
+    @property
+    def result_schema(self) -> Mapping[str, object]:
+        return build_closed_object(
+            {name: {"anyOf": [dict(schema), {"type": "null"}]} for name, schema in self.properties.items()}
+        )
+
+    @property
+    def result_tokens(self) -> int:
+        return _TOKENS_PER_VALUE * len(self.properties)
+
+    def format_prompt(self, records: str) -> str:
+        return _EXTRACT.format(instruction=to_one_line(self.instruction, 2000), records=records)
 
     def parse_result(self, value: object) -> object | None:
         if not isinstance(value, dict) or not self.properties.keys() <= value.keys():
             return None
         found = {name: value[name] for name in self.properties}
         return found if all(_is_valid_value(found[name], schema) for name, schema in self.properties.items()) else None
-
-    @property
-    def _schema(self) -> dict[str, object]:
-        return build_closed_object(
-            {name: {"anyOf": [dict(schema), {"type": "null"}]} for name, schema in self.properties.items()}
-        )
 
 
 @dataclass(frozen=True)
@@ -226,11 +273,16 @@ class NotesTask:
     aim: str
     purpose: str
 
-    def build_call(self, records: Sequence[str]) -> SubCall:
-        room = _TOKENS_PER_NOTE * len(records) + _TOKENS_AROUND
-        schema = build_numbered_schema(len(records), {"type": "string"})
-        prompt = _NOTES.format(aim=to_one_line(self.aim, 3000), records=_format_records(records))
-        return SubCall(SYSTEM, prompt, room, schema, self.purpose)
+    @property
+    def result_schema(self) -> Mapping[str, object]:
+        return {"type": "string"}
+
+    @property
+    def result_tokens(self) -> int:
+        return _TOKENS_PER_NOTE
+
+    def format_prompt(self, records: str) -> str:
+        return _NOTES.format(aim=to_one_line(self.aim, 3000), records=records)
 
     def parse_result(self, value: object) -> object | None:
         return value if isinstance(value, str) else None
@@ -253,17 +305,26 @@ class PassagesTask:
     def aim(self) -> str:
         return self.task.aim
 
-    def build_call(self, records: Sequence[str]) -> SubCall:
-        call = self.task.build_call(records)
-        properties: Any = (call.schema or {})["properties"]
-        each = properties["1"]
-        if "enum" not in each:
-            return replace(call, prompt=call.prompt + _PASSAGES.format(absent="null"))
-        schema = build_numbered_schema(len(records), {**each, "enum": [*each["enum"], NOT_FOUND]})
-        return replace(call, prompt=call.prompt + _PASSAGES.format(absent=f'"{NOT_FOUND}"'), schema=schema)
+    @property
+    def result_schema(self) -> Mapping[str, object]:
+        schema = self.task.result_schema
+        choices = schema.get("enum")
+        return {**schema, "enum": [*choices, NOT_FOUND]} if isinstance(choices, list) else schema
+
+    @property
+    def result_tokens(self) -> int:
+        return self.task.result_tokens
+
+    def format_prompt(self, records: str) -> str:
+        return self.task.format_prompt(records) + _PASSAGES.format(absent=self.absent)
+
+    @property
+    def absent(self) -> str:
+        """The reply for a record whose passages do not contain the answer, as the prompt words it."""
+        return f'"{NOT_FOUND}"' if "enum" in self.task.result_schema else "null"
 
     def parse_result(self, value: object) -> object | None:
-        return value if value == NOT_FOUND else self.task.parse_result(value)
+        return value if value == NOT_FOUND and "enum" in self.result_schema else self.task.parse_result(value)
 
 
 @dataclass(frozen=True)
@@ -291,13 +352,17 @@ class QuotingTask:
     def aim(self) -> str:
         return f"{self.task.aim} Copy exactly the sentence that supports the answer."
 
-    def build_call(self, records: Sequence[str]) -> SubCall:
-        call = self.task.build_call(records)
-        properties: Any = (call.schema or {})["properties"]
+    @property
+    def result_schema(self) -> Mapping[str, object]:
         words = {"anyOf": [{"type": "string"}, {"type": "null"}]}
-        schema = build_numbered_schema(len(records), build_closed_object({"words": words, "answer": properties["1"]}))
-        room = call.max_tokens + _TOKENS_PER_QUOTE * len(records)
-        return SubCall(call.system, call.prompt + _QUOTING, room, schema, call.purpose)
+        return build_closed_object({"words": words, "answer": self.task.result_schema})
+
+    @property
+    def result_tokens(self) -> int:
+        return self.task.result_tokens + _TOKENS_PER_QUOTE
+
+    def format_prompt(self, records: str) -> str:
+        return self.task.format_prompt(records) + _QUOTING.format(unit="number")
 
     def parse_result(self, value: object) -> object | None:
         """Parse a result with its supporting words.
@@ -314,9 +379,60 @@ class QuotingTask:
         )
 
 
-def _build_choice_call(prompt: str, count: int, labels: Iterable[str], purpose: str) -> SubCall:
-    schema = build_numbered_schema(count, {"type": "string", "enum": list(labels)})
-    return SubCall(SYSTEM, prompt, _TOKENS_PER_LABEL * count + _TOKENS_AROUND, schema, purpose)
+@dataclass(frozen=True)
+class JointTask:
+    """Several tasks for the same records. The result for a record is a mapping with the result of each task.
+
+    With `partial`, records are passages as in `PassagesTask`, and with `quoting`, results have supporting words.
+    """
+
+    tasks: Mapping[str, Task]
+    partial: bool = False
+    quoting: bool = False
+    purpose: str = "extract"
+
+    @property
+    def aim(self) -> str:
+        return "; ".join(task.aim for task in self.tasks.values())
+
+    @property
+    def result_schema(self) -> Mapping[str, object]:
+        return build_closed_object({letter: each.result_schema for letter, each in self._wrapped.items()})
+
+    @property
+    def result_tokens(self) -> int:
+        return sum(each.result_tokens for each in self._wrapped.values())
+
+    def format_prompt(self, records: str) -> str:
+        tasks = "\n".join(f"{letter}: {to_one_line(task.aim, 2000)}" for letter, task in self._by_letter.items())
+        prompt = _JOINT.format(tasks=tasks, records=records)
+        if self.partial:
+            absent = dict.fromkeys(PassagesTask(task).absent for task in self.tasks.values())
+            prompt += _PASSAGES.format(absent=", or for a choice ".join(sorted(absent, reverse=True)))
+        return prompt + _QUOTING.format(unit="letter of each number") if self.quoting else prompt
+
+    def parse_result(self, value: object) -> object | None:
+        if not isinstance(value, dict):
+            return None
+        found = {letter: each.parse_result(value.get(letter)) for letter, each in self._wrapped.items()}
+        return None if None in found.values() else dict(zip(self.tasks, found.values(), strict=True))
+
+    @cached_property
+    def _by_letter(self) -> dict[str, Task]:
+        return dict(zip(ascii_uppercase, self.tasks.values(), strict=False))
+
+    @cached_property
+    def _wrapped(self) -> dict[str, Task]:
+        return {
+            letter: wrap_task(task, quoting=self.quoting, partial=self.partial)
+            for letter, task in self._by_letter.items()
+        }
+
+
+def wrap_task(task: Task, *, quoting: bool, partial: bool) -> Task:
+    """Return a task for passages of records if `partial`, and with supporting words if `quoting`."""
+    task = PassagesTask(task) if partial else task
+    return QuotingTask(task) if quoting else task
 
 
 def _is_valid_value(value: object, schema: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,8 @@ from ingest.storage.answers.run_records import RunLogEntry, RunSpending, RunStat
 from ingest.storage.quotas.records import to_nanodollars
 from retrieval.search.requests import Passage
 from rlm.answers import Answer
+from rlm.corpus.corpus import build_handle
+from rlm.corpus.handles import Handle
 from rlm.errors import RunCancelledError
 from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Turn, Working
 from rlm.llm.budgets import Limits, Price, Usage
@@ -111,13 +113,23 @@ def build_passages_entry(key: str, passages: Sequence[Passage]) -> RunLogEntry:
 
     The hits are stored in full, because a later search might differ.
     """
+    return _build_retrieved_entry(key, passages, [asdict(passage) for passage in passages])
+
+
+def build_spans_entry(key: str, passages: Sequence[Passage]) -> RunLogEntry:
+    """Return the log entry for the hits of a search of one document, of which only the spans are stored."""
+    return _build_retrieved_entry(key, passages, [astuple(build_handle(passage)) for passage in passages])
+
+
+def _build_retrieved_entry(key: str, passages: Sequence[Passage], found: Sequence[object]) -> RunLogEntry:
     titles = list(dict.fromkeys(passage.title for passage in passages))
-    body = {
-        "passages": len(passages),
-        "titles": _shorten_titles(titles),
-        "found": [asdict(passage) for passage in passages],
-    }
+    body = {"passages": len(passages), "titles": _shorten_titles(titles), "found": found}
     return RunLogEntry(key, "retrieved", body)
+
+
+def parse_spans(body: Mapping[str, Any]) -> list[Handle]:
+    """Parse spans logged by `build_spans_entry`."""
+    return [Handle(*each) for each in body["found"]]
 
 
 def parse_passages(body: Mapping[str, Any]) -> list[Passage]:
@@ -143,7 +155,9 @@ def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
             return RunLogEntry("checking", "checking", {"sentences": sentences}, progress=True)
         case Working(step, done, total):
             body = {"step": step, "done": done, "total": total}
-            return RunLogEntry(f"working:{compute_content_hash(step)}:{done}", "working", body, progress=True)
+            # The readings of a column have the same step and differ in the total.
+            key = f"working:{compute_content_hash(step, total)}:{done}"
+            return RunLogEntry(key, "working", body, progress=True)
         case _:
             return None
 

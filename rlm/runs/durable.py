@@ -19,7 +19,8 @@ from ingest.storage.answers.run_records import Run, RunLogEntry
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.instrumentation import reach_fault_point
 from retrieval.search.requests import Passage
-from rlm.corpus.corpus import ActiveDocuments
+from rlm.corpus.corpus import ActiveDocuments, build_handle
+from rlm.corpus.handles import Handle
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -38,14 +39,16 @@ from rlm.runs.bodies import (
     build_event_entry,
     build_interrupted_usage_entry,
     build_passages_entry,
+    build_spans_entry,
     compute_call_hash,
     compute_content_hash,
     parse_call_result,
     parse_passages,
+    parse_spans,
 )
 from rlm.runs.port import Durability, Log
 from rlm.runs.raises import BudgetRaises, is_budget_reached
-from rlm.strategy import Search
+from rlm.strategy import Search, SpanSearch
 
 # Interval at which pieces of a reply are logged. Pieces arrive many times a second, so each log entry combines the
 # pieces of one interval.
@@ -115,12 +118,26 @@ class DurableRun(Durability):
         digest = compute_content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
         self._writer.add_entries(RunLogEntry(self.build_log_key("cell", digest), "cell", build_cell_body(turn)))
 
-    def wrap_search(self, base_search: Search, *, document_id: str = "") -> Search:
-        # guard: document-search-key
-        within = (document_id,) if document_id else ()
+    def wrap_document_search(self, base_search: Search, document_id: str) -> SpanSearch:
+        def search(query: str, top_k: int) -> Sequence[Handle]:
+            # guard: document-search-key
+            key = self.build_log_key("retrieved", compute_content_hash(query, top_k, document_id))
+            logged = self.load_bodies([key]).get(key)
+            if logged is None:
+                found = base_search(query, top_k)
+                # The entry is committed with those of the calls that read the passages, because a column may need
+                # thousands of searches. A search whose entry was lost is repeated.
+                self._writer.add_entries(build_spans_entry(key, found))
+                return list(map(build_handle, found))
+            spans = parse_spans(logged)
+            gone = self._log.list_hidden_versions({span.version_id for span in spans})
+            return [span for span in spans if span.version_id not in gone]
 
+        return search
+
+    def wrap_search(self, base_search: Search) -> Search:
         def search(query: str, top_k: int) -> Sequence[Passage]:
-            key = self.build_log_key("retrieved", compute_content_hash(query, top_k, *within))
+            key = self.build_log_key("retrieved", compute_content_hash(query, top_k))
             logged = self.load_bodies([key]).get(key)
             if logged is None:
                 found = list(base_search(query, top_k))

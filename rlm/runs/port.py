@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from ingest.storage.answers.run_records import RunLogEntry
 from ingest.storage.documents.rows import ActiveDocument
-from rlm.corpus.corpus import ActiveDocuments
+from rlm.corpus.corpus import ActiveDocuments, build_handle
 from rlm.events import Turn
 from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import ReportedSubCalls, SubCalls
-from rlm.strategy import Search
+from rlm.strategy import Search, SpanSearch
 from rlm.untrusted import create_nonce
 
 
@@ -61,9 +61,13 @@ class Durability:
         """
         return sub_calls
 
-    def wrap_search(self, base_search: Search, *, document_id: str = "") -> Search:
-        """Wrap a search. If it searches a single document, `document_id` names the document."""
+    def wrap_search(self, base_search: Search) -> Search:
+        """Wrap a search."""
         return base_search
+
+    def wrap_document_search(self, base_search: Search, document_id: str) -> SpanSearch:
+        """Wrap a search of a single document, of which only the spans of passages are needed."""
+        return lambda query, top_k: list(map(build_handle, base_search(query, top_k)))
 
     def record_turn(self, turn: Turn) -> None:
         """Log the result of a root model's cell, in the top-level run or a sub-run."""

@@ -1,6 +1,9 @@
-"""Judged columns: a model gives each row of a table a value, by the row's text or by passages of its document."""
+"""Judged columns: a model gives each row of a table a value, by the row's text or by passages of its document.
 
-from collections import Counter
+Columns that are judged together share each reading of a row.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -12,19 +15,12 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.budgets import Usage
 from rlm.operators.judged import Classification, CountUncertainty, Extraction, JudgementSource, compute_coverage
-from rlm.operators.operators import Operators, Working
+from rlm.operators.operators import Operators, RecordTask, Working
 from rlm.operators.packing import Texts
-from rlm.operators.tasks import NOT_FOUND, YES
+from rlm.operators.tasks import NOT_FOUND, YES, ClassifyTask, ExtractTask, FilterTask, build_label_set
 from rlm.tables.opened import OpenedTable
 from rlm.tables.plan import SemanticColumn, SemanticType
-from rlm.tables.searched import (
-    FIRST_PASSAGES,
-    MAX_WHOLE_TOKENS,
-    MORE_PASSAGES,
-    DocumentPassages,
-    Reading,
-    is_read_whole,
-)
+from rlm.tables.searched import DocumentPassages, Reading
 
 _VALUE = "value"
 COLUMN_TYPES = {
@@ -83,77 +79,105 @@ class JudgedColumn:
         return found and Interval(found.low + others, found.high + others)
 
 
-def judge_column(
-    column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators, *, quoting: bool = False
-) -> Working[JudgedColumn]:
-    """Judge rows for a column. With `quoting`, the model also copies the words that support each value."""
+def judge_columns(
+    columns: Sequence[SemanticColumn],
+    opened: OpenedTable,
+    numbers: Sequence[int],
+    operators: Operators,
+    *,
+    quoting: bool = False,
+) -> Working[list[JudgedColumn]]:
+    """Judge rows for columns. With `quoting`, the model also copies the words that support each value."""
 
     def iter_row_texts(places: Sequence[int]) -> Iterator[str]:
         return opened.iter_texts([numbers[place] for place in places])
 
     handles = opened.list_handles(numbers)
-    return (yield from _judge_texts(column, numbers, handles, iter_row_texts, operators, quoting=quoting))
+    return (yield from _judge_texts(columns, numbers, handles, iter_row_texts, operators, quoting=quoting))
 
 
-def judge_document_column(
-    column: SemanticColumn,
+def judge_document_columns(
+    columns: Sequence[SemanticColumn],
     opened: OpenedTable,
     numbers: Sequence[int],
     operators: Operators,
     corpus: Corpus,
     passages: DocumentPassages,
+    question: str,
     *,
     quoting: bool = False,
-) -> Working[JudgedColumn]:
-    """Judge documents for a column. Of long documents, the model reads the passages that match the column.
+) -> Working[list[JudgedColumn]]:
+    """Judge documents for columns. Of long documents, the model reads the start and passages that match the columns.
 
-    If the value is not in the best passages, the model reads further ones, and then the whole document unless it is
-    long. Otherwise, the value is missing and the row is in `not_found`: passages alone never prove that a document does
-    not say something.
+    If a value is not in the best passages, the model reads further ones for it, and then the whole document unless it
+    is long. Otherwise, the value is missing and the row is in `not_found`: passages alone never prove that a document
+    does not say something.
     """
+    size, queries = passages.size, {column: f"{column.instruction} {question}" for column in columns}
     tokens = {number: corpus.documents[number - 1].tokens for number in numbers}
-    left = [number for number in numbers if not is_read_whole(tokens[number], FIRST_PASSAGES)]
-    whole = set(numbers).difference(left)
-    readings: list[JudgedColumn] = []
-    for select, count in ((passages.read_first, FIRST_PASSAGES), (passages.read_more, MORE_PASSAGES)):
-        reading = select([number for number in left if not is_read_whole(tokens[number], count)])
-        if reading.numbers:
-            read = yield from _judge_reading(column, opened, reading, operators, passages, quoting=quoting)
-            readings.append(read)
-            left = sorted(read.not_found.union(set(left).difference(reading.numbers)))
-    whole |= {number for number in left if tokens[number] < MAX_WHOLE_TOKENS}
-    if whole or not readings:
-        readings.append((yield from judge_column(column, opened, sorted(whole), operators, quoting=quoting)))
-    return _merge_readings(column, opened.list_handles(numbers), numbers, readings, corpus)
+    long = [number for number in numbers if tokens[number] > size.first_tokens]
+    readings: dict[SemanticColumn, list[JudgedColumn]] = {column: [] for column in columns}
+    if long:
+        yield from passages.search(long, list(queries.values()))
+    # The columns for which each document is still to be read.
+    left = dict.fromkeys(long, tuple(columns))
+    for select in (passages.read_first, passages.read_more):
+        for own, group in _group_by_columns(left):
+            reading = select(group, [queries[column] for column in own])
+            if reading.numbers:
+                found = yield from _judge_reading(own, opened, reading, operators, passages, quoting=quoting)
+                for column, each in zip(own, found, strict=True):
+                    readings[column].append(each)
+                for number in reading.numbers:
+                    missing = zip(own, found, strict=True)
+                    left[number] = tuple(column for column, each in missing if number in each.not_found)
+    left = {number: own for number, own in left.items() if tokens[number] < size.max_whole_tokens}
+    left |= dict.fromkeys([number for number in numbers if tokens[number] <= size.first_tokens], tuple(columns))
+    for own, group in _group_by_columns(left):
+        found = yield from judge_columns(own, opened, sorted(group), operators, quoting=quoting)
+        for column, each in zip(own, found, strict=True):
+            readings[column].append(each)
+    handles = opened.list_handles(numbers)
+    return [_merge_readings(column, handles, numbers, own, corpus) for column, own in readings.items()]
+
+
+def _group_by_columns(
+    left: Mapping[int, tuple[SemanticColumn, ...]],
+) -> list[tuple[tuple[SemanticColumn, ...], list[int]]]:
+    """Group documents by the columns for which they are to be read. Documents without such columns are omitted."""
+    groups: dict[tuple[SemanticColumn, ...], list[int]] = defaultdict(list)
+    for number, own in left.items():
+        groups[own].append(number)
+    return [(own, numbers) for own, numbers in groups.items() if own]
 
 
 def _judge_reading(
-    column: SemanticColumn,
+    columns: Sequence[SemanticColumn],
     opened: OpenedTable,
     reading: Reading,
     operators: Operators,
     passages: DocumentPassages,
     *,
     quoting: bool,
-) -> Working[JudgedColumn]:
+) -> Working[list[JudgedColumn]]:
     def iter_passages(places: Sequence[int]) -> Iterator[str]:
         return passages.iter_texts(reading, places)
 
     handles = opened.list_handles(reading.numbers)
-    read = yield from _judge_texts(
-        column, reading.numbers, handles, iter_passages, operators, quoting=quoting, partial=True
+    judged = yield from _judge_texts(
+        columns, reading.numbers, handles, iter_passages, operators, quoting=quoting, partial=True
     )
-    answered = zip(reading.numbers, read.values, read.found.judged_by, strict=True)
-    not_found = frozenset(
-        number for number, value, by in answered if by is JudgementSource.MODEL and value in (None, "")
-    )
-    values = [None if number in not_found else value for number, value in zip(read.numbers, read.values, strict=True)]
     spans = dict(zip(reading.numbers, reading.spans, strict=True))
-    return replace(read, values=values, passages=spans, not_found=not_found)
+    return [replace(each, passages=spans, not_found=_list_not_found(each)) for each in judged]
+
+
+def _list_not_found(judged: JudgedColumn) -> frozenset[int]:
+    answered = zip(judged.numbers, judged.values, judged.found.judged_by, strict=True)
+    return frozenset(number for number, value, by in answered if by is JudgementSource.MODEL and value is None)
 
 
 def _judge_texts(
-    column: SemanticColumn,
+    columns: Sequence[SemanticColumn],
     numbers: Sequence[int],
     handles: Sequence[Handle],
     texts: Texts,
@@ -161,27 +185,44 @@ def _judge_texts(
     *,
     quoting: bool,
     partial: bool = False,
-) -> Working[JudgedColumn]:
+) -> Working[list[JudgedColumn]]:
     asking: dict[str, Any] = {"texts": texts, "with_quotes": quoting, "partial": partial}
+    reports: dict[str, Classification | Extraction]
+    if len(columns) == 1:
+        (column,) = columns
+        reports = {column.name: (yield from operators.judge(handles, _build_task(column), **asking))}
+    else:
+        tasks = {column.name: _build_task(column) for column in columns}
+        reports = yield from operators.judge_together(handles, tasks, **asking)
+    return [
+        JudgedColumn(column, numbers, _list_values(column, reports[column.name]), reports[column.name])
+        for column in columns
+    ]
+
+
+def _build_task(column: SemanticColumn) -> RecordTask:
     match column.type:
         case SemanticType.BOOLEAN:
-            said = yield from operators.filter(handles, column.instruction, **asking)
-            # guard: not-found-is-not-no
-            held = [None if label in (None, NOT_FOUND) else label == YES for label in said.labels]
-            return JudgedColumn(column, numbers, held, said)
+            return FilterTask(column.instruction)
         case SemanticType.LABEL:
-            said = yield from operators.classify(handles, column.labels, instruction=column.instruction, **asking)
-            labels = [None if partial and label == NOT_FOUND else label for label in said.labels]
-            return JudgedColumn(column, numbers, labels, said)
-    wanted = {"type": "number" if column.type is SemanticType.NUMBER else "string"}
-    instruction = column.instruction
-    if column.type is SemanticType.DATE:
-        instruction = f"{instruction} Write the date as YYYY-MM-DD."
-    taken = yield from operators.extract(handles, instruction, {_VALUE: wanted}, **asking)
-    values = [None if each is None else each[_VALUE] for each in taken.values]
-    if column.type is SemanticType.DATE:
-        values = list(map(_parse_date, values))
-    return JudgedColumn(column, numbers, values, taken)
+            return ClassifyTask(build_label_set(column.labels), column.instruction)
+        case SemanticType.DATE:
+            return ExtractTask(f"{column.instruction} Write the date as YYYY-MM-DD.", {_VALUE: {"type": "string"}})
+        case SemanticType.NUMBER:
+            return ExtractTask(column.instruction, {_VALUE: {"type": "number"}})
+        case SemanticType.TEXT:
+            return ExtractTask(column.instruction, {_VALUE: {"type": "string"}})
+
+
+def _list_values(column: SemanticColumn, found: Classification | Extraction) -> list[object]:
+    """Return the values of a column. Labels that say that nothing was found, and empty texts, are None."""
+    if isinstance(found, Classification):
+        # guard: not-found-is-not-no
+        labels = [None if label == NOT_FOUND else label for label in found.labels]
+        is_boolean = column.type is SemanticType.BOOLEAN
+        return [label == YES if is_boolean and label is not None else label for label in labels]
+    values = [None if each is None or each[_VALUE] == "" else each[_VALUE] for each in found.values]
+    return list(map(_parse_date, values)) if column.type is SemanticType.DATE else values
 
 
 def _parse_date(value: object) -> date | None:

@@ -35,15 +35,16 @@ applies to the cells: name it with every such figure in "answer", and let "sql" 
 unless another is asked for. If they qualify figures that are used, for example as provisional, say so in "answer". Rows
 with totals are among the others; never add a total to the rows that it sums up.
 
-A plan has five parts.
+A plan has these parts.
 
 "sql" is one SELECT statement in the dialect of DuckDB, WITH and subqueries included. Put names of tables and columns in
 double quotes, exactly as they are shown. Every table also has a column "_row", the number of the row. Empty cells are
 NULL. Columns of a type other than text are already typed and carry no units; figures in a text column must first be
 extracted from the text.
 Where empty cells, or texts that are not figures, leave something out of a sum, an average or a comparison, let "sql"
-count that in a column of its own, and say in "answer" how much is left out; in arithmetic, coalesce() them. Records
-without a group form a group whose name says so.
+count that in a column of its own, and say in "answer" how much is left out; in arithmetic, coalesce() them. A column
+that has the same value in all rows, such as count(*) OVER (), is shown only in the sentence if "answer" names it as
+{{column}}. Records without a group form a group whose name says so.
 Where not all values of a column are shown, match texts the way people write them: spelling, capitals and spaces may
 differ, so compare with lower(), trim() or ILIKE. The keys by which two tables are joined may be spelled differently as
 well: join on lower(trim()) of both, and count rows that find no partner, if the answer would lack them.
@@ -56,18 +57,21 @@ count(*) AS "Late orders".
 "semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
 somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a
 note names. Each is judged row by row by a language model, which costs a call for every batch of rows, so add one only
-where it is needed. Its "instruction" must make sense to somebody who sees only that row: a question to be answered
-with yes or no if "type" is "boolean", what to sort by if it is "label" (with the "labels" to choose from; add
-one for rows that fit none), what to extract from the row if it is "text", "number" or "date"; it says what applies to
-rows that do not say. "where" may hold an SQL condition over the existing columns of the table, to leave out rows
-that need not be judged; it is empty for all rows. In "sql" you use the column by its name like any other; it is NULL
-where a row was not judged, or does not contain the value to extract. In "sections", and in "documents" if they are
-short, a row is judged by the whole text, however long, and by that alone: let "where" leave out those that cannot
-matter. Long documents are searched for the instruction, and each is judged by some passages found in it, which costs
-about a thousand tokens a document. So let the instruction name what to look for in words that the documents are likely
-to use. If the passages do not give the value, it is NULL, for "boolean" and "label" too; NULL never means no. If a
-question asks what documents lack, ask in the instruction for the thing itself, select the rows that are not true, and
-say in "answer" that it was not found in them.
+where it is needed. Its "instruction" must make sense to somebody who sees only that row: a question to be answered with
+yes or no if "type" is "boolean", what to sort by if it is "label" (with the "labels" to choose from; add one for rows
+that fit none), what to extract from the row if it is "text", "number" or "date". Rows without a value to extract get
+NULL, so the instruction need not mention them. In SQL, the column is a BOOLEAN, a VARCHAR ("label" and "text"), a
+DOUBLE or a DATE. "where" may hold an SQL condition over the existing columns of the table, to leave out rows that need
+not be judged; it is empty for all rows. In "sql" you use the column by its name like any other; it is NULL where a row
+was not judged, or does not contain the value to extract. In "sections", and in "documents" if they are short, a row is
+judged by the whole text, however long, and by that alone: let "where" leave out those that cannot matter. Of a long
+document, the start and some passages found by a search for the instruction are read, which costs about two thousand
+tokens a document. So let the instruction name what to look for in words that the documents are likely to use. Columns
+over "documents" with the same "where" are read at the same time, so two cost little more than one: give each thing a
+column of its own. If the passages do not give the value, it is NULL, for "boolean" and "label" too; NULL never means
+no. If a question asks what documents lack, ask in the instruction for the thing itself, select the rows that are not
+true, and say in "answer" that it was not found in them. Several rows of "documents" may have the same "title"; "name"
+tells them apart: list, count and join documents by "name".
 
 "rows_sql" selects "_row" of the records behind the answer, so that the reader can look at them: the rows that
 are counted, summed or named. They come from one table; other tables occur only in its conditions. Leave it empty if

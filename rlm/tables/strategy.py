@@ -38,7 +38,8 @@ from rlm.tables.render import (
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
-_MAX_RESULT_TABLE_ROWS = 100
+# A list of documents may have a few hundred rows, which people read, sort and download.
+_MAX_RESULT_TABLE_ROWS = 500
 _MAX_DOCUMENTS = 50
 
 

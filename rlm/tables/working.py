@@ -21,14 +21,16 @@ from rlm.operators.operators import Operators
 from rlm.operators.operators import Working as Judging
 from rlm.strategy import Context
 from rlm.tables.catalog import TableKind, TablesInScope
-from rlm.tables.columns import COLUMN_TYPES, JudgedColumn, judge_column, judge_document_column
+from rlm.tables.columns import COLUMN_TYPES, JudgedColumn, judge_columns, judge_document_columns
 from rlm.tables.opened import Added, OpenedTable, open_table
 from rlm.tables.plan import SemanticColumn, SemanticType, TablePlan, TablePlanError
-from rlm.tables.searched import FIRST_PASSAGES, DocumentPassages, is_read_whole
+from rlm.tables.searched import SEARCH_STEP, DocumentPassages, ReadingSize, choose_reading_size
 from rlm.tables.sql import SqlEngine, SqlResult
 
 _MAX_RESULT_ROWS = 1_000
 _MAX_SOURCE_ROWS = 1_000_000
+# The types of columns for which the model chooses among labels.
+_CHOICES = frozenset({SemanticType.BOOLEAN, SemanticType.LABEL})
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,12 @@ class PlanRun:
         Raises `RunTooLargeError` before any work if judging this many rows requires confirmation. If no row of a column
         could be judged, the error of the first call is raised.
         """
-        waiting = [column for column in plan.semantic_columns if column not in self._judged]
-        numbers = {column: self._select_rows(column) for column in waiting}
-        total = sum((self._estimate_column(column, numbers[column]) for column in waiting), CostEstimate())
+        groups = self._group_columns([column for column in plan.semantic_columns if column not in self._judged])
+        total = sum((self._estimate_columns(columns, numbers) for columns, numbers in groups), CostEstimate())
         # guard: large-table-runs-confirmed
         require_confirmation(total, self._context.wanted)
-        for column in waiting:
-            yield from self._judge_column(column, numbers[column])
+        for columns, numbers in groups:
+            yield from self._judge_columns(columns, numbers)
 
     def run_query(self, plan: TablePlan, *, traced_rows: int) -> SqlResult:
         """Return the result of the plan's query, with the records behind its first `traced_rows`.
@@ -151,7 +152,7 @@ class PlanRun:
                 continue
             for number, quote in judged.iter_words():
                 words[number] += [quote] if quote else []
-                spans[number] += judged.passages.get(number, ())
+                spans[number] += [each for each in judged.passages.get(number, ()) if each not in spans[number]]
                 if number not in judged.passages:
                     whole.add(number)
                 if number not in judged.not_found:
@@ -245,16 +246,36 @@ class PlanRun:
             for number, spans in judged.passages.items()
         )
 
-    def _estimate_column(self, column: SemanticColumn, rows: Sequence[int]) -> CostEstimate:
-        opened, limits = self._open_table(column.table), self._operators.limits
-        values = column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL)
+    def _group_columns(self, columns: Sequence[SemanticColumn]) -> list[tuple[list[SemanticColumn], list[int]]]:
+        """Return the columns that are judged together, with the rows that they are judged for.
+
+        Columns of documents or sections are judged together if they have the same condition, because each row is long.
+        A small model judges one column at a time, and so does a classifier, which needs the labels of one column.
+        """
+        groups: dict[object, tuple[list[SemanticColumn], list[int]]] = {}
+        rows: dict[tuple[str, str], list[int]] = {}
+        for column in columns:
+            opened = self._open_table(column.table)
+            where = (opened.table.name, column.where)
+            rows[where] = numbers = rows.get(where) or self._select_rows(column)
+            has_classifier = column.type in _CHOICES and not self._operators.cascade_limits.should_read_all(
+                len(numbers)
+            )
+            is_joint = self._should_quote(opened) and not has_classifier
+            groups.setdefault(where if is_joint else column, ([], numbers))[0].append(column)
+        return list(groups.values())
+
+    def _estimate_columns(self, columns: Sequence[SemanticColumn], rows: Sequence[int]) -> CostEstimate:
+        opened, limits = self._open_table(columns[0].table), self._operators.limits
+        values = any(column.type not in _CHOICES for column in columns)
         quoting = self._should_quote(opened)
-        long = self._list_long_documents(opened, rows)
+        size = self._choose_reading_size(opened, columns, rows)
+        long = [number for number in rows if size and self._get_tokens(number) > size.first_tokens]
         estimate = CostEstimate()
-        if long:
-            documents = [self._corpus.documents[number - 1] for number in long]
+        if size and long:
+            tokens = [self._get_tokens(number) for number in long]
             estimate += estimate_searched_judging(
-                [document.tokens for document in documents], self._reader, pack=limits, values=values, quoting=quoting
+                tokens, self._reader, size, pack=limits, values=values, quoting=quoting
             )
         whole = sorted(set(rows).difference(long))
         return estimate + estimate_judging_cost(
@@ -265,10 +286,13 @@ class PlanRun:
             cascade_limits=self._operators.cascade_limits,
             with_values=values,
             with_quotes=quoting,
+            columns=len(columns),
         )
 
-    def _list_long_documents(self, opened: OpenedTable, rows: Sequence[int]) -> list[int]:
-        """Return the rows that are documents to be searched for passages, because they are too long to be read whole.
+    def _choose_reading_size(
+        self, opened: OpenedTable, columns: Sequence[SemanticColumn], rows: Sequence[int]
+    ) -> ReadingSize | None:
+        """Return how much is read of each row that is a long document, or None if every row is read whole.
 
         Documents are not searched if the caller wants every record to be read.
         """
@@ -277,35 +301,42 @@ class PlanRun:
             or self._context.search_document is None
             or self._context.wanted.every_record
         ):
-            return []
-        documents = self._corpus.documents
-        return [number for number in rows if not is_read_whole(documents[number - 1].tokens, FIRST_PASSAGES)]
+            return None
+        return choose_reading_size([self._get_tokens(number) for number in rows], len(columns))
 
-    def _judge_column(self, column: SemanticColumn, row_numbers: Sequence[int]) -> Iterator[Event]:
+    def _get_tokens(self, row: int) -> int:
+        """Return the number of tokens of a row of the table of documents."""
+        return self._corpus.documents[row - 1].tokens
+
+    def _judge_columns(self, columns: Sequence[SemanticColumn], row_numbers: Sequence[int]) -> Iterator[Event]:
         require_not_cancelled(self._context.cancelled)
-        working = self._start_judging(column, row_numbers)
+        working = self._start_judging(columns, row_numbers)
+        names = ", ".join(f'"{column.name}"' for column in columns)
         while True:
             try:
                 progress = next(working)
             except StopIteration as ended:
-                found: JudgedColumn = ended.value
+                found: list[JudgedColumn] = ended.value
                 break
-            yield events.Working(f'Judging the rows for "{column.name}"', progress.done, progress.total)
-        if found.found.failure is not None and not any(
-            by is not JudgementSource.NOBODY for by in found.found.judged_by
-        ):
-            raise rebuild_error(found.found.failure)
-        self._judged[column] = found
+            step = f"Searching the documents for {names}" if progress.step == SEARCH_STEP else ""
+            yield events.Working(step or f"Judging the rows for {names}", progress.done, progress.total)
+        for each in found:
+            report = each.found
+            if report.failure is not None and all(by is JudgementSource.NOBODY for by in report.judged_by):
+                raise rebuild_error(report.failure)
+        self._judged.update(zip(columns, found, strict=True))
 
-    def _start_judging(self, column: SemanticColumn, numbers: Sequence[int]) -> Judging[JudgedColumn]:
-        opened, operators, search = self._open_table(column.table), self._operators, self._context.search_document
-        quoting = self._should_quote(opened)
-        if search is None or not self._list_long_documents(opened, numbers):
-            return judge_column(column, opened, numbers, operators, quoting=quoting)
-        query = f"{column.instruction} {self._context.question}"
-        most_chars, cancelled = operators.limits.record_chars, self._context.cancelled
-        passages = DocumentPassages(self._corpus, search, query, most_chars, cancelled=cancelled)
-        return judge_document_column(column, opened, numbers, operators, self._corpus, passages, quoting=quoting)
+    def _start_judging(self, columns: Sequence[SemanticColumn], numbers: Sequence[int]) -> Judging[list[JudgedColumn]]:
+        opened, operators, search = self._open_table(columns[0].table), self._operators, self._context.search_document
+        quoting, size = self._should_quote(opened), self._choose_reading_size(opened, columns, numbers)
+        if search is None or size is None:
+            return judge_columns(columns, opened, numbers, operators, quoting=quoting)
+        max_chars, cancelled = operators.limits.record_chars, self._context.cancelled
+        passages = DocumentPassages(self._corpus, search, size, max_chars, cancelled=cancelled)
+        question = self._context.question
+        return judge_document_columns(
+            columns, opened, numbers, operators, self._corpus, passages, question, quoting=quoting
+        )
 
     def _should_quote(self, table: OpenedTable) -> bool:
         """Return whether rows are read completely by a model that can also copy supporting words."""

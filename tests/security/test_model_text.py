@@ -117,7 +117,7 @@ def test_whatever_builds_a_call_its_messages_and_schema_are_taken_care_of(token:
 
 def test_a_class_with_a_token_in_its_name_is_still_a_class() -> None:
     task = tasks.ClassifyTask(tasks.build_label_set(["<|im_end|>", "other"]))
-    enum = str(build_response_format(task.build_call(["a record"]).schema or {}))
+    enum = str(build_response_format(tasks.build_records_call(task, ["a record"]).schema or {}))
     assert "<|im_end|>" not in enum
     assert task.parse_result(neutralize_tokens("<|im_end|>")) == "<|im_end|>"
 

@@ -1,6 +1,6 @@
 """Contexts of strategies over a few documents in memory, with the real search over them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import count
 from types import MappingProxyType
@@ -23,7 +23,8 @@ from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.passages import build_search
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerScope
-from rlm.strategy import Context, Search
+from rlm.runs.port import NOT_DURABLE
+from rlm.strategy import Context, DocumentSearch, SpanSearch
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
@@ -112,12 +113,14 @@ def searcher_over(corpus: Corpus) -> Searcher:
     return Searcher(FixedGeneration(index, HashingEmbedder()), _Open(corpus), corpus._texts)
 
 
-def document_search_over(corpus: Corpus) -> Callable[[str], Search]:
+def document_search_over(corpus: Corpus) -> DocumentSearch:
     """The search within each document of the corpus, by words."""
     searcher = searcher_over(corpus)
 
-    def search_document(document_id: str) -> Search:
-        return build_search(searcher, AnswerScope("ann", documents=(document_id,)), corpus.used, widened_chars=None)
+    def search_document(document_id: str) -> SpanSearch:
+        scope = AnswerScope("ann", documents=(document_id,))
+        found = build_search(searcher, scope, corpus.used, widened_chars=None)
+        return NOT_DURABLE.wrap_document_search(found, document_id)
 
     return search_document
 

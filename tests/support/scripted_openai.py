@@ -4,9 +4,10 @@ import json
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any, Literal
 
 Fault = Literal["", "wait", "busy", "down", "hang", "cut", "not_json", "unauthorized", "too_long"]
@@ -182,14 +183,17 @@ def _limited(text: str, body: dict[str, Any]) -> tuple[str, str]:
     return text, "stop"
 
 
-def _instance(schema: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def _instance(schema: dict[str, Any], definitions: Mapping[str, Any] = MappingProxyType({})) -> Any:  # noqa: ANN401
+    definitions = schema.get("$defs", definitions)
+    if "$ref" in schema:
+        return _instance(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     if "enum" in schema:
         return schema["enum"][0]
     match schema.get("type"):
         case "object":
-            return {name: _instance(member) for name, member in schema.get("properties", {}).items()}
+            return {name: _instance(member, definitions) for name, member in schema.get("properties", {}).items()}
         case "array":
-            return [_instance(schema["items"])]
+            return [_instance(schema["items"], definitions)]
         case "integer" | "number":
             return schema.get("minimum", 1)
         case "boolean":

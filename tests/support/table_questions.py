@@ -14,7 +14,7 @@ from rlm.events import Drafted, Event
 from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerScope
-from rlm.strategy import Context, Search
+from rlm.strategy import Context, DocumentSearch
 from rlm.tables.catalog import TableCatalog
 from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import HandOver, TableStrategy
@@ -50,7 +50,7 @@ class TableQuestion:
     cancelled: Callable[[], bool] = not_cancelled
     sql: SqlEngine = field(default_factory=sql_engine_here)
     fault: Callable[[SubCall], SubFailure | str | None] = lambda call: None
-    search_document: Callable[[str], Search] | None = None
+    search_document: DocumentSearch | None = None
     beyond: HandOver | None = None
     planned: list[SubCall] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)

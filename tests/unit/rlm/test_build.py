@@ -51,3 +51,4 @@ def test_a_search_within_a_document_is_bound_to_the_rest_of_the_callers_scope() 
     assert (request.tenant_id, request.query, request.top_k) == ("ann", "auditor", 9)
     assert (request.documents, request.collections, request.filters) == (("d7",), ("c",), {"year": 2024})
     assert request.readers == frozenset({"user:eve"})
+    assert request.rerank is False, "a column needs a search of every document"

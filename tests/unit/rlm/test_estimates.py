@@ -21,10 +21,10 @@ from rlm.operators.operators import Operators, run_operator
 from rlm.operators.packing import PackLimits
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions
 from rlm.tables.catalog import TableInScope, TableKind
-from rlm.tables.columns import judge_document_column
+from rlm.tables.columns import judge_document_columns
 from rlm.tables.opened import open_table
 from rlm.tables.plan import SemanticColumn, SemanticType
-from rlm.tables.searched import DocumentPassages
+from rlm.tables.searched import DocumentPassages, ReadingSize
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.contexts import corpus_of, document_search_over
@@ -65,7 +65,9 @@ def test_copying_the_words_that_results_rest_on_is_estimated_within_a_factor_of_
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_column_over_documents_by_search_is_estimated_within_a_factor_of_two(share: float) -> None:
     facts = "".join(f"\n\nThe auditor of unit {at} is a firm. {'It stays in office. ' * 46}" for at in range(40))
-    corpus = corpus_of({f"Report {at}": f"Firm {at}.{facts}" for at in range(20)})
+    corpus = corpus_of(
+        {f"Report {at}": f"Firm {at}. {'It was a year like any other. ' * 120}{facts}" for at in range(20)}
+    )
     capable = ModelProfile("capable", 131_072, 8_192)
     pack = PackLimits.from_profile(capable)
     missing = {f"Report {at}" for at in range(round(share * 20))}
@@ -74,15 +76,16 @@ def test_a_column_over_documents_by_search_is_estimated_within_a_factor_of_two(s
         return {"value": None if text.partition(".md")[0] in missing else "a firm"}
 
     calls = RuleSubCalls(rule)
-    passages = DocumentPassages(corpus, document_search_over(corpus), "Which firm is the auditor?", pack.record_chars)
+    size = ReadingSize()
+    passages = DocumentPassages(corpus, document_search_over(corpus), size, pack.record_chars)
     column = SemanticColumn("documents", "auditor", "Which firm is the auditor?", SemanticType.TEXT)
     table = open_table(TableInScope("documents", TableKind.DOCUMENTS, (), 20), corpus, RecordTables(MemoryBlobs()))
     operators = Operators(corpus, calls, limits=pack)
-    found = run_operator(judge_document_column(column, table, range(1, 21), operators, corpus, passages))
+    (found,) = run_operator(judge_document_columns([column], table, range(1, 21), operators, corpus, passages, "Who?"))
     assert len(found.not_found) == len(missing)
     tokens = [each.tokens for each in corpus.documents]
     assert min(tokens) > 4_000
-    estimate = estimate_searched_judging(tokens, capable, pack=pack, values=True)
+    estimate = estimate_searched_judging(tokens, capable, size, pack=pack, values=True)
     assert found.found.usage.calls / 2 <= estimate.calls <= 2 * found.found.usage.calls
     assert found.found.usage.prompt_tokens / 2 <= estimate.prompt_tokens <= 2 * found.found.usage.prompt_tokens
     assert estimate.records == 20
@@ -91,11 +94,23 @@ def test_a_column_over_documents_by_search_is_estimated_within_a_factor_of_two(s
 def test_twenty_long_filings_are_estimated_at_less_than_sixty_thousand_tokens_and_two_readings_are_said() -> None:
     profile = ModelProfile("capable", 131_072, 8_192)
     pack = PackLimits.from_profile(profile)
-    estimate = estimate_searched_judging([100_000] * 20, profile, pack=pack, values=True, quoting=True)
+    estimate = estimate_searched_judging([100_000] * 20, profile, ReadingSize(), pack=pack, values=True, quoting=True)
     assert estimate.prompt_tokens < 60_000
+    assert estimate.seconds > 20 * 0.05, "searching takes time, too"
     assert "over 20 records (8 of them read twice)" in estimate.to_sentence()
     together = estimate + estimate_judging_cost(5, 500, profile, pack_limits=pack, cascade_limits=None)
     assert (together.records, together.reread) == (25, 8)
+
+
+def test_two_columns_of_documents_that_are_read_together_cost_little_more_than_one() -> None:
+    profile = ModelProfile("capable", 131_072, 8_192)
+    pack = PackLimits.from_profile(profile)
+    one, two = (
+        estimate_searched_judging([100_000] * 20, profile, ReadingSize(columns), pack=pack, values=True, quoting=True)
+        for columns in (1, 2)
+    )
+    assert two.prompt_tokens < 1.2 * one.prompt_tokens
+    assert two.completion_tokens == 2 * one.completion_tokens
 
 
 def test_a_classifier_makes_a_large_table_cheaper() -> None:

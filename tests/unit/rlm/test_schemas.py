@@ -7,7 +7,16 @@ import pytest
 from rlm.checking.judging import build_verdict_schema
 from rlm.conversation import build_condensed_schema
 from rlm.llm.structured_output import build_response_format
-from rlm.operators.tasks import ClassifyTask, ExtractTask, FilterTask, NotesTask, build_label_set
+from rlm.operators.tasks import (
+    ClassifyTask,
+    ExtractTask,
+    FilterTask,
+    JointTask,
+    NotesTask,
+    build_label_set,
+    build_records_call,
+    wrap_task,
+)
 from rlm.requests import StrategyName
 from rlm.rewriting import _FORMS, _build_call
 from rlm.routing import build_route_schema
@@ -19,6 +28,7 @@ _VALUES: dict[str, dict[str, object]] = {
     "age": {"type": "integer"},
     "tags": {"type": "array"},
 }
+_FILTER, _EXTRACT = FilterTask("Is it?"), ExtractTask("Take it out.", _VALUES)
 
 
 SCHEMAS: dict[str, Mapping[str, object] | None] = {
@@ -26,11 +36,13 @@ SCHEMAS: dict[str, Mapping[str, object] | None] = {
     "route, one choice": build_route_schema([StrategyName.DIRECT]),
     "condense": build_condensed_schema(),
     "judge": build_verdict_schema(),
-    "classify": ClassifyTask(build_label_set(["a", "b"])).build_call(_RECORDS).schema,
-    "filter": FilterTask("Is it?").build_call(_RECORDS).schema,
-    "extract": ExtractTask("Take it out.", _VALUES).build_call(_RECORDS).schema,
-    "notes": NotesTask("Find it.", "notes").build_call(_RECORDS).schema,
-    "filter, nothing": FilterTask("Is it?").build_call([]).schema,
+    "classify": build_records_call(ClassifyTask(build_label_set(["a", "b"])), _RECORDS).schema,
+    "filter": build_records_call(_FILTER, _RECORDS).schema,
+    "extract": build_records_call(_EXTRACT, _RECORDS).schema,
+    "notes": build_records_call(NotesTask("Find it.", "notes"), _RECORDS).schema,
+    "passages, with quotes": build_records_call(wrap_task(_FILTER, quoting=True, partial=True), _RECORDS).schema,
+    "joint": build_records_call(JointTask({"a": _FILTER, "b": _EXTRACT}, True, True), _RECORDS).schema,
+    "filter, nothing": build_records_call(_FILTER, []).schema,
     "plan": PLAN_SCHEMA,
     "plan, or look first": LOOKING_SCHEMA,
     **{f"rewrite, {how}": _build_call("What is it?", form).schema for how, form in _FORMS.items()},

@@ -23,7 +23,7 @@ class NoteTaking(RuleSubCalls):
         self.parts: list[str] = []
 
     def _result(self, call: SubCall) -> SubReply | SubFailure:
-        if (call.schema or {})["properties"]["1"] != {"type": "string"}:  # type: ignore[index]
+        if "consecutive parts" not in call.prompt:
             return super()._result(call)
         lines = call.prompt.split("BEGIN records", 1)[1].split("\n")[1:]
         parts = [line.partition(". ")[2] for line in lines[: lines.index("")] if line[0].isdigit()]

@@ -165,7 +165,8 @@ def test_replies_are_json_that_a_schema_forces() -> None:
     run_operator(Operators(corpus, calls).classify(records, ["animal", "plant"]))
     schema = json.loads(json.dumps(calls.calls[0].schema))
     assert schema["required"] == ["1", "2"]
-    assert schema["properties"]["1"]["enum"] == ["animal", "plant"]
+    assert schema["properties"]["1"] == schema["properties"]["2"] == {"$ref": "#/$defs/record"}
+    assert schema["$defs"]["record"]["enum"] == ["animal", "plant"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from ingest.storage.answers.run_records import RunState
 from rlm.answers import Answer, AnswerStatus, SearchSummary
-from rlm.events import Routed, Turn
+from rlm.events import Routed, Turn, Working
 from rlm.llm.budgets import Usage
 from rlm.llm.port import SubCall, SubReply
 from rlm.runs.bodies import build_call_entry, build_cell_body, build_event_entry, get_run_state, parse_call_result
@@ -49,3 +49,10 @@ def test_a_run_that_is_handed_over_logs_both_of_its_strategies() -> None:
     entries = [build_event_entry(Routed(strategy, "why"), occurrence) for occurrence, strategy in chosen]
     logged = [(each.key, each.body["strategy"]) for each in entries if each is not None]
     assert logged == [("routed", "table"), ("routed:2", "recursive")]
+
+
+def test_progress_of_two_readings_of_one_column_is_logged_though_they_are_as_far() -> None:
+    first, second = (build_event_entry(Working("Judging the rows", 10, total), 1) for total in (20, 15))
+    assert first is not None
+    assert second is not None
+    assert first.key != second.key

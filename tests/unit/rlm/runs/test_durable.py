@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from ingest.storage.answers.run_records import Run, RunSpending
 from ingest.storage.errors import LeaseLostError
 from retrieval.search.requests import Passage
+from rlm.corpus.corpus import build_handle
+from rlm.corpus.handles import Handle
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError, not_cancelled
 from rlm.events import Reading, Turn
 from rlm.llm.budgets import Budget, Limits, Usage
@@ -429,18 +431,23 @@ def test_a_search_finds_again_what_it_found_but_nothing_that_was_deleted_since()
 def test_searches_of_single_documents_are_told_apart_though_their_query_is_the_same() -> None:
     log = MemoryLog()
 
-    def find(found: Sequence[Passage], document: str) -> Sequence[Passage]:
+    def find(found: Sequence[Passage], document: str) -> Sequence[Handle]:
         run = DurableRun(RUN, log)
         try:
-            return run.wrap_search(lambda query, top_k: found, document_id=document)("Why?", 10)
+            return run.wrap_document_search(lambda query, top_k: found, document)("Why?", 10)
         finally:
             run.close()
 
     first, second = [passage("One.")], [passage("Two.", document="doc-2")]
-    assert find(first, "doc-1") == first
-    assert find(second, "doc-2") == second
-    assert find([], "doc-2") == second, "though the search of the other document was not repeated first"
-    assert find([], "doc-1") == first
+    spans = [list(map(build_handle, each)) for each in (first, second)]
+    assert [find(first, "doc-1"), find(second, "doc-2")] == spans
+    assert find([], "doc-2") == spans[1], "though the search of the other document was not repeated first"
+    assert find([], "doc-1") == spans[0]
+    logged = json.dumps([entry.body for entry in log.entries])
+    assert "One." not in logged, "the spans are enough to read the passages again"
+    assert "Handbook" in logged
+    log.gone = {"doc-2-v1"}
+    assert find([], "doc-2") == []
 
 
 def test_nonces_are_the_same_in_each_attempt_and_differ_between_runs_and_prompts() -> None:

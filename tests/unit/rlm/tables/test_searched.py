@@ -1,6 +1,7 @@
 """Columns over documents by search: what is read of long documents, what is cited, and what an empty cell says."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -10,18 +11,18 @@ import pytest
 
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.store import RecordTables
-from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft
 from rlm.checking.checker import locate_citations
 from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
 from rlm.errors import DocumentGoneError, RunTooLargeError
-from rlm.events import Delta, Drafted, Event, Routed
+from rlm.events import Delta, Drafted, Event, Routed, Working
 from rlm.llm.budgets import Price
 from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.requests import AnswerOptions
-from rlm.strategy import Context, Search
-from rlm.tables.searched import DocumentPassages
+from rlm.strategy import Context, SpanSearch
+from rlm.tables.searched import DocumentPassages, ReadingSize, choose_reading_size
 from rlm.tables.strategy import HandOver
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.contexts import corpus_of, document_search_over
@@ -30,6 +31,8 @@ from tests.support.table_questions import TableQuestion, plan
 FILLER = "The quarterly figures of the plant were discussed at length, and the board took note of them. "
 AUDITOR = {"table": "documents", "name": "auditor", "instruction": "Which firm is the auditor?", "type": "text"}
 ABSENT = {"table": "documents", "name": "endless", "instruction": "Has it no end date?", "type": "boolean"}
+CHAIR = {"table": "documents", "name": "chair", "instruction": "Who is the chair?", "type": "text"}
+BOTH = "SELECT title, auditor, chair FROM documents"
 CAPABLE = ModelProfile("capable", 131_072, 8_192)
 LIST = "SELECT title, auditor FROM documents"
 
@@ -46,6 +49,12 @@ def audits(text: str) -> object:
     _, found, rest = text.partition("The auditor is ")
     name = rest.partition(".")[0] if found else None
     return {"words": f"The auditor is {name}." if name else None, "answer": {"value": name}}
+
+
+def chairs(text: str) -> object:
+    """Name the chair if the text does, and copy the sentence."""
+    found = "The chair is Mia Berg." in text
+    return {"words": "The chair is Mia Berg." if found else None, "answer": {"value": "Mia" if found else None}}
 
 
 def question(
@@ -77,7 +86,7 @@ def test_a_long_document_is_read_by_its_best_passages_and_a_short_one_whole(repo
     assert cells(draft) == {**{f"Report {at}": f"Firm {at}" for at in range(12)}, "Memo": "Firm M"}
     judged = [call for call in asked.calls.calls if call.purpose == "extract"]
     assert len(judged) < 7, "many documents share a call"
-    assert sum(len(call.prompt) for call in judged) < reports.size.characters / 10
+    assert sum(len(call.prompt) for call in judged) < reports.size.characters / 3
     shown = asked.calls.records()
     assert sum(text.startswith("Report 3.md ◆ ") for text in shown) == 1
     assert [text for text in shown if text.startswith("Memo")] == [
@@ -86,7 +95,7 @@ def test_a_long_document_is_read_by_its_best_passages_and_a_short_one_whole(repo
     assert draft.coverage is not None
     assert draft.status is AnswerStatus.ANSWERED
     assert draft.coverage.units_read == 13
-    assert draft.coverage.tokens_read < draft.coverage.tokens_in_scope / 10
+    assert draft.coverage.tokens_read < draft.coverage.tokens_in_scope / 3
     assert draft.coverage.tokens_unopened < 100, "code searched what no model read"
     assert draft.notes[0] == (
         'The model read 13 documents for "auditor", passages that a search found in 12 of them: '
@@ -108,28 +117,12 @@ def test_quotes_are_located_in_the_passages_that_were_read(reports: Corpus) -> N
 
 def test_each_column_of_a_row_has_its_citation() -> None:
     corpus = corpus_of({"A": long("The auditor is Firm A. It stays.", "The chair is Mia Berg. She was elected.")})
-    chair = {"table": "documents", "name": "chair", "instruction": "Who is the chair?", "type": "text"}
-
-    def rule(text: str) -> object:
-        found = "The chair is Mia Berg." in text
-        return {"words": "The chair is Mia Berg." if found else None, "answer": {"value": "Mia" if found else None}}
-
-    asked = question(corpus, AUDITOR, LIST, audits)
-    asked.replies[:] = [plan("SELECT title, auditor, chair FROM documents", "See:", columns=[AUDITOR, chair])]
-    asked.calls.fault = lambda call: (
-        json.dumps(asked.replies[0])
-        if call.purpose == "plan"
-        else _answer_with(rule if "chair" in call.prompt else audits, call)
-    )
+    asked = question(corpus, AUDITOR, LIST, lambda text: {"A": audits(text), "B": chairs(text)})
+    asked.replies[:] = [plan("SELECT title, auditor, chair FROM documents", "See:", columns=[AUDITOR, CHAIR])]
     draft = asked.ask()
     assert [each.text for each in draft.evidence.values()] == ["The auditor is Firm A.", "The chair is Mia Berg."]
     assert "[1][2]" in draft.text
     assert not any("are cited" in note for note in draft.notes)
-
-
-def _answer_with(rule: Callable[[str], object], call: SubCall) -> str:
-    body = call.prompt[call.prompt.index("BEGIN records") : call.prompt.index("END records")]
-    return json.dumps({"1": rule(body)})
 
 
 def test_six_more_passages_are_read_where_the_first_do_not_have_the_value() -> None:
@@ -189,7 +182,7 @@ def test_documents_in_which_something_was_not_found_give_a_count_no_range() -> N
 
 
 def test_a_document_under_four_thousand_tokens_is_read_whole_where_its_passages_do_not_help() -> None:
-    corpus = corpus_of({"A": long("It goes on.", words=1_800), "B": long("It goes on.")})
+    corpus = corpus_of({"A": long("It goes on.", words=2_400), "B": long("It goes on.")})
     assert [each.tokens < 4_000 for each in corpus.documents] == [True, False]
 
     def rule(text: str) -> object:
@@ -201,16 +194,16 @@ def test_a_document_under_four_thousand_tokens_is_read_whole_where_its_passages_
     assert draft.evidence[1].place == "the whole document, which the model read"
 
 
-def test_a_document_that_is_no_longer_than_its_second_reading_is_read_whole_instead() -> None:
-    corpus = corpus_of({"A": long("It goes on.", words=800)})
-    assert 790 < corpus.documents[0].tokens < 1_540
+def test_a_document_that_is_no_longer_than_its_first_reading_is_read_whole_instead() -> None:
+    corpus = corpus_of({"A": long("It goes on.", words=1_000)})
+    assert 1_000 < corpus.documents[0].tokens < ReadingSize().first_tokens
 
     def rule(text: str) -> object:
         return {"words": None, "answer": "not found in the passages" if "◆" in text else "yes"}
 
     asked = question(corpus, ABSENT, "SELECT title, endless FROM documents", rule)
     assert cells(asked.ask()) == {"A": True}
-    assert ["◆" in text for text in asked.calls.records()] == [True, False]
+    assert ["◆" in text for text in asked.calls.records()] == [False]
 
 
 def test_a_caller_who_wants_every_record_read_gets_documents_read_whole(reports: Corpus) -> None:
@@ -226,10 +219,20 @@ def test_a_caller_who_wants_every_record_read_gets_documents_read_whole(reports:
     assert not any("◆" in call.prompt for call in asked.calls.calls)
 
 
-def test_a_document_without_passages_is_read_from_its_beginning() -> None:
-    corpus = corpus_of({"A": "The auditor is Firm A. " + long()})
-    asked = question(corpus, AUDITOR, LIST, audits, search_document=lambda document: lambda query, top_k: ())
-    assert cells(asked.ask()) == {"A": "Firm A"}
+@pytest.mark.parametrize("is_searched", [True, False])
+def test_the_start_of_a_document_is_always_read(is_searched: bool) -> None:
+    others = [f"The audit, the auditor and the firm, case {at}." for at in range(9)]
+    corpus = corpus_of({"A": "This is about Firm A. " + long(*others)})
+
+    def rule(text: str) -> object:
+        found = "This is about Firm A." if "This is about Firm A." in text else None
+        return {"words": found, "answer": {"value": "Firm A" if found else None}}
+
+    found = document_search_over(corpus) if is_searched else lambda document: lambda query, top_k: ()
+    asked = question(corpus, AUDITOR, LIST, rule, search_document=found)
+    assert cells(asked.ask("Which firm?")) == {"A": "Firm A"}
+    (record,) = asked.calls.records()
+    assert record.count("◆") == (4 if is_searched else 1)
 
 
 def test_passages_of_other_documents_are_not_read_for_a_document() -> None:
@@ -246,8 +249,8 @@ def test_nothing_is_read_of_a_document_that_was_closed_after_it_was_searched() -
     guarded = Corpus(corpus.documents, corpus._texts, "ann", withheld_source=lambda *, at_once=False: closed)
     search = document_search_over(corpus)
 
-    def closing(document: str) -> Search:
-        def found(query: str, top_k: int) -> Sequence[Passage]:
+    def closing(document: str) -> SpanSearch:
+        def found(query: str, top_k: int) -> Sequence[Handle]:
             passages = search(document)(query, top_k)
             closed.add("d1")
             return passages
@@ -305,24 +308,112 @@ def test_a_table_that_was_asked_for_is_refused_instead(reports: Corpus) -> None:
     assert not any(isinstance(each, Drafted) for each in asked.events)
 
 
+QUERY = ["Which firm is the auditor?"]
+
+
 def passages_of_a_report(max_chars: int) -> tuple[Corpus, DocumentPassages]:
     """The passages of a document in which each of three sections has words of the query."""
     said = [f"The auditor of part {part} is Firm {part}. " + FILLER * 10 for part in range(3)]
     corpus = corpus_of({"Report": long(*said)})
-    return corpus, DocumentPassages(corpus, document_search_over(corpus), "Which firm is the auditor?", max_chars)
+    return corpus, DocumentPassages(corpus, document_search_over(corpus), ReadingSize(), max_chars)
 
 
 def test_passages_without_space_in_the_first_reading_are_the_first_of_the_next() -> None:
-    best = passages_of_a_report(100_000)[1].read_first([1]).spans[0]
+    _, *best = passages_of_a_report(100_000)[1].read_first([1], QUERY).spans[0]
+    narrow = passages_of_a_report(3_000)[1]
+    first = narrow.read_first([1], QUERY).spans[0]
+    assert len(best) == 3
+    assert 1 < len(first) < 4
+    assert [*first[1:], *narrow.read_more([1], QUERY).spans[0]][:3] == list(best)
+
+
+def test_at_least_one_passage_is_read_in_the_second_reading() -> None:
     narrow = passages_of_a_report(10)[1]
-    assert len(best) > 1
-    assert [*narrow.read_first([1]).spans[0], *narrow.read_more([1]).spans[0]] == list(best[:2])
+    (start,) = narrow.read_first([1], QUERY).spans[0]
+    assert start.end <= 10
+    assert len(narrow.read_more([1], QUERY).spans[0]) == 1
 
 
 def test_a_long_table_header_leaves_space_for_every_passage_of_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, passages = passages_of_a_report(4_500)
-    reading, load = passages.read_first([1]), corpus.load_passage
+    load = corpus.load_passage
     monkeypatch.setattr(corpus, "load_passage", lambda span: replace(load(span), table_header="| figure " * 200))
+    reading = passages.read_first([1], QUERY)
     (text,) = passages.iter_texts(reading, [0])
-    assert len(reading.spans[0]) > 1
+    assert len(reading.spans[0]) > 2
     assert all(load(span).text in text for span in reading.spans[0])
+
+
+def _answer_both(call: SubCall) -> str:
+    """A reply about the auditor, the chair or both, whichever the call is about."""
+    tasks, body = call.prompt.split("BEGIN records")
+    rule = chairs if "chair" in tasks else audits
+    records = re.findall(r"^(\d+)\. (.*)$", body.partition("END records")[0], re.MULTILINE)
+    is_joint = "\nB: " in tasks
+    return json.dumps({at: {"A": audits(text), "B": chairs(text)} if is_joint else rule(text) for at, text in records})
+
+
+def test_columns_of_documents_are_read_together_and_again_only_where_one_lacks_a_value() -> None:
+    decoys = [f"The auditor, the auditor firm: which firm is the auditor, case {at}?" for at in range(4)]
+    corpus = corpus_of(
+        {
+            "A": long("The auditor is Firm A. It stays.", "The chair is Mia Berg. She was elected."),
+            "B": long(*decoys, "The auditor is Firm B. It stays.", "The chair is Mia Berg. She was elected."),
+        }
+    )
+    asked = question(corpus, AUDITOR, LIST, audits, fault=_answer_both)
+    asked.replies[:] = [plan(BOTH, "See:", columns=[AUDITOR, CHAIR])]
+    draft = asked.ask("And?")
+    assert draft.table is not None
+    assert list(draft.table.rows) == [("A", "Firm A", "Mia"), ("B", "Firm B", "Mia")]
+    first, second = [call for call in asked.calls.calls if call.purpose == "extract"]
+    assert "A: Which firm is the auditor?" in first.prompt
+    assert "B: Who is the chair?" in first.prompt
+    assert "A.md" in first.prompt
+    assert "A.md" not in second.prompt
+    assert "chair" not in second.prompt, "only the auditor was missing"
+    assert draft.coverage is not None
+    assert (draft.coverage.units_read, draft.coverage.units_not_found) == (2, 0)
+    steps = {each.step for each in asked.events if isinstance(each, Working)}
+    assert steps == {'Searching the documents for "auditor", "chair"', 'Judging the rows for "auditor", "chair"'}
+
+
+def test_each_column_says_in_which_documents_it_was_not_found() -> None:
+    corpus = corpus_of({"A": long("The auditor is Firm A. It stays."), "B": long("The chair is Mia Berg. Yes.")})
+
+    asked = question(corpus, AUDITOR, LIST, audits, fault=_answer_both)
+    asked.replies[:] = [plan(BOTH, "See:", columns=[AUDITOR, CHAIR])]
+    draft = asked.ask()
+    assert draft.table is not None
+    assert list(draft.table.rows) == [("A", "Firm A", None), ("B", None, "Mia")]
+    assert [note for note in draft.notes if "not found" in note] == [
+        f'"{name}" is empty for 1 document: not found in what was read.' for name in ("auditor", "chair")
+    ]
+
+
+def test_a_small_model_and_columns_with_other_conditions_are_asked_about_one_column_at_a_time() -> None:
+    corpus = corpus_of({"A": "The auditor is Firm A.", "B": "The chair is Mia Berg."})
+    for profile, where in ((CAPABLE, "title = 'A'"), (replace(CAPABLE, small=True), "")):
+        asked = question(corpus, AUDITOR, LIST, lambda text: {"value": None}, profile=profile)
+        asked.replies[:] = [plan(BOTH, "See:", columns=[AUDITOR, {**CHAIR, "where": where}])]
+        asked.ask()
+        assert [call.purpose for call in asked.calls.calls if call.purpose != "plan"] == ["extract"] * 2
+
+
+def test_less_is_read_of_each_of_many_long_documents_and_short_ones_leave_more_for_the_others() -> None:
+    few, many = choose_reading_size([40_000] * 20), choose_reading_size([40_000] * 200)
+    assert few.scale == 1
+    assert many.first_passages < few.first_passages
+    assert 200 * many.first_tokens < 120_000
+    assert choose_reading_size([300] * 200).scale == 1, "all are read whole"
+    assert choose_reading_size([300] * 100 + [40_000] * 100).scale > many.scale
+    assert choose_reading_size([40_000] * 1_000_000).more_passages >= 1
+
+
+def test_a_list_of_a_few_hundred_documents_keeps_all_of_its_rows() -> None:
+    corpus = corpus_of({f"Mail {at:03}": f"The auditor is Firm {at}." for at in range(210)})
+    draft = question(corpus, AUDITOR, f"{LIST} ORDER BY title", audits).ask()
+    assert draft.table is not None
+    assert len(draft.table.rows) == draft.table.total_rows == 210
+    assert "… and 190 more rows" in draft.text
+    assert len(draft.evidence) == 50
