@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ READERS = (EVE, BOB, EVERYBODY)
 
 
 def add(catalog: Catalog, jobs: Jobs, name: str) -> Document:
-    document = catalog.accept_upload(replace(arrival(name), name=f"{name}.pdf")).document
+    document = catalog.accept_upload(replace(arrival(name[::-1]), name=f"{name}.pdf")).document
     searchable(jobs)
     embedded(jobs)
     return catalog.load_document("ann", document.id)
@@ -147,6 +148,9 @@ def test_deleting_a_document_that_was_only_named_masks_its_name_and_leaves_the_a
     (entry,) = feedback.list_latest("ann")
     assert entry.verdict == Verdict(Rating.DOWN, f"Read {DELETED_NAME}!", (1,), (1,))
     assert "brandt" not in everything(engine).lower()
+    if engine.url.database and engine.dialect.name == "sqlite":
+        folder = Path(engine.url.database).parent
+        assert b"brandt" not in b"".join(each.read_bytes() for each in folder.glob("catalog.sqlite*")).lower()
 
 
 def test_deleting_a_used_document_still_withholds_what_only_named_others(
