@@ -82,12 +82,12 @@ class DocumentOut(Wire):
     chunks_reused: int
     metadata: dict[str, Any] = Field(validation_alias="attributes")
     readers: InOrder[str] | None
-    card: CardOut | None
     container: str | None = Field(validation_alias="container_id")
     entry_path: str | None
     created_at: Instant
     searchable_at: Instant | None
     ready_at: Instant | None
+    card: CardOut | None = None
 
     @classmethod
     def from_document(

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from ingest.storage.accounts.records import Role
+from ingest.storage.documents.cards.records import CardField
 from tests.support.cluster import wait_until
 from tests.support.people import People, asked_by_people
 from tests.support.service import running
@@ -58,9 +59,7 @@ def test_a_persons_fields_are_shown_with_their_origin_and_null_removes_them(serv
     client = service[1]
     [document] = upload(client, "whale")
     before = client.get(f"/v1/documents/{document}")["card"]
-    assert before["fields"].keys() == set(
-        ["title", "kind", "subjects", "periods", "dates", "version", "language", "outline"]
-    )
+    assert before["fields"].keys() == {each.value for each in CardField}
     assert "person" not in before["origins"].values()
     card = set_card(client, document, kind="logbook", subjects=["Ahab", "Pequod"], title="The Whale")
     assert card["fields"]["kind"] == "logbook"
@@ -181,3 +180,16 @@ def test_facets_count_the_documents_of_the_listing_that_a_person_may_see(
     assert refused.status_code == 400
     assert "author" in refused.json()["detail"]
     assert "subjects" in refused.json()["hint"]
+
+
+def test_the_client_changes_cards_and_takes_filters_as_mappings(service: tuple[Services, Client]) -> None:
+    client = service[1]
+    whale, _ = upload(client, "whale", "shark")
+    assert client.change_card(whale, kind="contract", periods=["2022"]).fields.kind == "contract"
+    late = {"$card": {"periods": {"gte": 2022}}}
+    assert [each.id for each in client.documents(filters=late)] == [whale]
+    found = client.facets("kind,periods", filters=late).facets
+    assert {name: [(each.value, each.documents) for each in values] for name, values in found.items()} == {
+        "kind": [("contract", 1)],
+        "periods": [("2022", 1)],
+    }
