@@ -17,7 +17,7 @@ FilterOption = Annotated[
     typer.Option(
         "--filter",
         help="Only documents with this metadata, such as year=1815 or year='{\"gte\": 1800}', or this card, such as"
-        " '$card={\"kind\": \"contract\"}'; may be repeated.",
+        ' \'$card={"kind": "contract"}\'; may be repeated.',
     ),
 ]
 
