@@ -63,11 +63,24 @@ def detect_language(text: str) -> Language:
     Returns English if the text is too short or its language has no stemmer. The result is deterministic, because a
     rebuilt index must match the previous index.
     """
+    return get_language(detect_language_code(text))
+
+
+def detect_language_code(text: str) -> str | None:
+    """Detect the ISO 639-1 code of a text's language from its first 8,000 characters.
+
+    Returns None if the text is too short.
+    """
     sample = text[:SAMPLE_CHARS]
     if sum(map(str.isalpha, sample)) < _MIN_LETTERS:
-        return Language.ENGLISH
-    code, _ = _load_identifier().classify(sample)
-    return _LANGUAGES_BY_CODE.get(code, Language.ENGLISH)
+        return None
+    code: str = _load_identifier().classify(sample)[0]
+    return code
+
+
+def get_language(code: str | None) -> Language:
+    """Return the language with this ISO 639-1 code, or English if there is no stemmer for it."""
+    return _LANGUAGES_BY_CODE.get(code or "", Language.ENGLISH)
 
 
 def preload_language_model() -> None:

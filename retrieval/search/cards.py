@@ -15,10 +15,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ingest.storage.documents.cards.records import CardDraft, StoredCard
+from ingest.storage.documents.cards.records import RULES_RELEASE, CardDraft, CardFields, StoredCard
 from ingest.storage.documents.rows import VisibleVersion
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.index.languages import Language, detect_language
+from retrieval.index.languages import Language, detect_language_code, get_language
 
 # The part of a document's text that belongs to its card, in words. Measured on filings: 100 to 300 words are equally
 # good, and with 500 words the right filing is first less often. The limit in characters is for scripts without spaces.
@@ -41,15 +41,19 @@ class CardSource(Protocol):
 
 def get_card_maker(encoder: SparseEncoder) -> str:
     """Return the identifier of the rules that make cards with this encoder."""
-    return f"card-{_RELEASE}/{encoder.fingerprint}"
+    return f"card-{_RELEASE}.{RULES_RELEASE}/{encoder.fingerprint}"
 
 
 def draft_card(text: str, encoder: SparseEncoder) -> CardDraft:
-    """Make the card of a version from its text, of which only the start is used."""
+    """Make the card of a version from its text, of which only the start is used.
+
+    Of the fields, only the language is set, if it is certain.
+    """
     cover = " ".join(text[:COVER_CHARS].split()[:_COVER_WORDS])
-    language = detect_language(cover)
+    code = detect_language_code(cover)
+    language = get_language(code)
     terms = encoder.count_text_terms(cover, language=language)
-    return CardDraft(get_card_maker(encoder), language.value, pack_terms(terms))
+    return CardDraft(get_card_maker(encoder), language.value, pack_terms(terms), rules=CardFields(language=code))
 
 
 def pack_terms(terms: Mapping[int, float]) -> bytes:

@@ -39,7 +39,10 @@ _MAX_NAMED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CorpusDocument:
-    """A document in scope. `handle` covers its whole text. `tokens` is the count from ingestion, or an estimate."""
+    """A document in scope. `handle` covers its whole text. `tokens` is the count from ingestion, or an estimate.
+
+    `periods` and `dates` are those of its card, such as `2022-Q3` and `2022-09-30`.
+    """
 
     handle: Handle
     title: str
@@ -48,6 +51,8 @@ class CorpusDocument:
     tokens: int
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
     media_type: str = ""
+    periods: tuple[str, ...] = field(default=(), compare=False)
+    dates: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def characters(self) -> int:
@@ -55,8 +60,8 @@ class CorpusDocument:
 
     @property
     def line(self) -> str:
-        """The line that names the document in prompts: its title and the name of its file."""
-        return format_document_line(self.title, self.name)
+        """The line that names the document in prompts: its title, the name of its file, its periods and dates."""
+        return format_document_line(self.title, self.name, periods=self.periods, dates=self.dates)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ class Corpus:
         return "" if document is None else document.name
 
     def find_document_by_name(self, name: str) -> CorpusDocument | None:
-        """Return the first document with this id, name, title or line, or None."""
+        """Return the first document with this id, name, title or line, or None. The line may lack periods and dates."""
         return self._documents_by_name.get(name) or self._by_line.get(name)
 
     @cached_property
@@ -157,7 +162,11 @@ class Corpus:
 
     @cached_property
     def _by_line(self) -> dict[str, CorpusDocument]:
-        return {each.line: each for each in reversed(self.documents)}
+        return {
+            line: each
+            for each in reversed(self.documents)
+            for line in (format_document_line(each.title, each.name), each.line)
+        }
 
     def load_text(self, handle: Handle) -> str:
         """Load the text of a handle's span.
@@ -346,6 +355,8 @@ def _build_document(active_document: ActiveDocument) -> CorpusDocument:
         tokens=active_document.tokens or estimate_tokens_from_length(active_document.characters),
         attributes=active_document.attributes,
         media_type=active_document.media_type,
+        periods=active_document.periods,
+        dates=active_document.dates,
     )
 
 

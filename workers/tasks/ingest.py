@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import BinaryIO
 
 from ingest.chunking import build_row_omissions, chunk_text, find_second_headers
+from ingest.describing.fields import DescribedText
 from ingest.parsing.registry import is_container
 from ingest.parsing.types import (
     DEFAULT_ENTRY_LIMITS,
@@ -37,9 +38,9 @@ from retrieval.index.bm25 import SparseEncoder
 from retrieval.index.generations import OpenGeneration
 from retrieval.index.languages import Language, detect_language
 from retrieval.index.port import IndexedChunk, IndexWriter, SparseVector
-from retrieval.search.cards import draft_card
 from workers.deps import WorkerDeps, WorkerStopping
 from workers.tasks.access import write_permissions_of_new_points
+from workers.tasks.cards import make_card
 from workers.tasks.entries import EntryStore
 from workers.tasks.turns import FIRST_TRY_SECONDS, SHARED_TRY_SECONDS, WorkerTurn
 from workers.tasks.vectors import build_indexed_text, compute_word_weights, iter_indexed_chunks
@@ -104,6 +105,14 @@ class _ParsedVersion:
             parsed.layout,
             parsed.positions,
             parsed.properties,
+        )
+
+    @property
+    def described(self) -> DescribedText:
+        """The start of the text and what is stated about it, from which the card is made."""
+        parsed, version = self.parsed, self.version
+        return DescribedText(
+            parsed.text, version.name, version.media_type, parsed.title, parsed.layout, parsed.properties
         )
 
     def iter_points(self) -> Iterator["_Point"]:
@@ -207,7 +216,7 @@ class IngestTask:
                 replace(
                     version.report,
                     digests=digests[version.version.id],
-                    card=draft_card(version.parsed.text, deps.sparse),
+                    card=make_card(version.described, deps.sparse),
                 )
                 for version in parsed
             ]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from ingest.describing.fields import HEAD_CHARS, DescribedText
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import DigestRecords
 from ingest.storage.documents.cards.records import CardDraft, LackingVersion
@@ -12,7 +13,8 @@ from ingest.storage.documents.cards.store import Cards
 from ingest.storage.errors import ContentChangedError
 from ingest.storage.texts.texts import Texts
 from retrieval.index.bm25 import SparseEncoder
-from retrieval.search.cards import COVER_CHARS, draft_card, get_card_maker
+from retrieval.search.cards import get_card_maker
+from workers.tasks.cards import make_card
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,7 @@ class CardFiller:
             drafts: dict[LackingVersion, CardDraft] = {}
             last = self._after
             for each in lacking:
-                if (draft := self._draft_card(each)) is not None:
+                if (draft := self._make_card(each)) is not None:
                     drafts[each] = draft
                 last = each.version_id
                 if self._clock() >= end:
@@ -72,9 +74,11 @@ class CardFiller:
             log.info("document cards made", versions=filled)
         return filled
 
-    def _draft_card(self, lacking: LackingVersion) -> CardDraft | None:
+    def _make_card(self, lacking: LackingVersion) -> CardDraft | None:
         try:
-            return draft_card(self._texts.read(lacking.version_id, 0, COVER_CHARS), self._encoder)
+            text, read = self._texts.read(lacking.version_id, 0, HEAD_CHARS), self._texts.load_map(lacking.version_id)
+            described = DescribedText(text, lacking.name, lacking.media_type, read.title, read.layout, read.properties)
+            return make_card(described, self._encoder)
         except (KeyError, ContentChangedError, ValueError) as error:
             # Only the type is logged, because the message of a decoding error contains the text.
             log.warning(

@@ -27,7 +27,7 @@ from ingest.storage.documents import deletions
 from ingest.storage.documents.attributes import build_metadata_conditions
 from ingest.storage.documents.batch_records import Batch
 from ingest.storage.documents.batches import add_accepted_file, lock_batch, require_open_batch
-from ingest.storage.documents.cards.rows import delete_cards
+from ingest.storage.documents.cards.rows import add_times, delete_cards, read_times
 from ingest.storage.documents.digests import delete_digests, record_digests, select_digested_versions
 from ingest.storage.documents.document_progress import load_document_progress
 from ingest.storage.documents.entries import count_nesting, delete_staged_entries, list_failed_entries, list_staged_keys
@@ -306,8 +306,9 @@ class Catalog:
                     row[7] or None,
                     row[8],
                     row[9],
+                    *read_times(row),
                 )
-                for row in connection.execute(query).all()
+                for row in connection.execute(add_times(query)).all()
             ]
 
     def measure_scope(

@@ -98,7 +98,10 @@ class VisibleVersion:
 
 @dataclass(frozen=True)
 class ActiveDocument:
-    """A live document with its active version. `tokens` is None until all chunks have vectors."""
+    """A live document with its active version. `tokens` is None until all chunks have vectors.
+
+    `periods` and `dates` are those of its card.
+    """
 
     sequence: int
     document_id: str
@@ -110,6 +113,8 @@ class ActiveDocument:
     tokens: int | None
     attributes: Mapping[str, Any]
     media_type: str = ""
+    periods: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,14 @@ def test_a_title_that_is_the_name_of_the_file_appears_once() -> None:
     assert format_document_line("Minutes", "") == "Minutes"
 
 
-@given(st.text(max_size=400), st.text(max_size=400))
-def test_the_line_of_a_document_is_one_line_of_limited_length(title: str, name: str) -> None:
-    line = format_document_line(title, name)
+def test_the_periods_and_dates_of_a_document_follow_its_names() -> None:
+    line = format_document_line("Report", "2023 Q1.pdf", periods=("2023-Q1",), dates=("2022-12-31", "2023-01-24"))
+    assert line == "Report (2023 Q1.pdf), periods 2023-Q1, dates 2022-12-31, 2023-01-24"
+
+
+@given(st.text(max_size=400), st.text(max_size=400), st.lists(st.text(max_size=200), max_size=12))
+def test_the_line_of_a_document_is_one_line_of_limited_length(title: str, name: str, values: list[str]) -> None:
+    line = format_document_line(title, name, periods=values, dates=values)
     assert len(line) <= DOCUMENT_LINE_CHARS
     assert line == to_one_line(line)
 
@@ -54,7 +59,7 @@ def test_the_line_of_a_document_is_one_line_of_limited_length(title: str, name: 
 def test_a_long_title_gives_way_to_the_name_of_the_file_which_keeps_its_end() -> None:
     line = format_document_line("word " * 100, f"{'a' * 60}_2022.pdf")
     assert line.endswith(f"… ({'a' * 60}_2022.pdf)") or line.endswith("_2022.pdf)")
-    assert len(line) == DOCUMENT_LINE_CHARS
+    assert len(line) == DOCUMENT_LINE_CHARS // 2  # the other half is for periods and dates
     assert format_document_line("word " * 100, f"{'a' * 300}_2022.pdf").endswith("_2022.pdf)")
 
 
