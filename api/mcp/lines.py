@@ -1,4 +1,4 @@
-"""The lines that name documents: title, file name, and what else tells a document apart."""
+"""The lines that name documents, as in prompts: title, file name, periods and dates."""
 
 from collections.abc import Collection
 
@@ -8,15 +8,7 @@ from ingest.storage.documents.cards.records import CardFields
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import Document
 from ingest.storage.texts.normalize import remove_invisible_characters
-from rlm.untrusted import format_document_line, to_one_line
-
-
-def format_card_line(document: Document, fields: CardFields) -> str:
-    """Return the line of a document: "Annual report (Brandt_2022.pdf) · report · 2022-Q3 · 2022-11-03"."""
-    lists = (fields.periods or (), fields.dates or ())
-    parts = [fields.kind or "", fields.version or "", *(", ".join(values) for values in lists)]
-    line = format_document_line(document.title or "", document.name)
-    return remove_invisible_characters(" · ".join([line, *filter(None, map(to_one_line, parts))]))
+from rlm.untrusted import format_document_line
 
 
 def load_card_lines(services: Services, caller: Principal, document_ids: Collection[str]) -> dict[str, str]:
@@ -35,5 +27,13 @@ def format_card_lines(services: Services, caller: Principal, documents: Collecti
     cards = services.contents.cards.load_document_cards(
         caller.tenant_id, [document.id for document in documents], readers=caller.readers
     )
-    fields = {identifier: card.fields for identifier, card in cards.items()}
-    return {each.id: format_card_line(each, fields.get(each.id, CardFields())) for each in documents}
+    return {
+        each.id: _format_line(each, cards[each.id].fields if each.id in cards else CardFields()) for each in documents
+    }
+
+
+def _format_line(document: Document, fields: CardFields) -> str:
+    line = format_document_line(
+        document.title or "", document.name, periods=fields.periods or (), dates=fields.dates or ()
+    )
+    return remove_invisible_characters(line)

@@ -60,7 +60,7 @@ class SearchArguments(Wire):
 class PassageOut(Wire):
     """A passage: `start` to `end` are code points of the document's text; `place` is its position in the file.
 
-    `line` names the document: title, file name, kind, version, periods and dates, as far as they are known.
+    `line` names the document: title, file name, periods and dates, as far as they are known.
     `table_header` is the header of the table in whose rows it starts.
     """
 
@@ -167,7 +167,7 @@ class ListArguments(Wire):
 class ListedDocumentOut(Wire):
     """A document. It can be searched and read once its state is `searchable` or `ready`.
 
-    `line` names it: title, file name, kind, version, periods and dates, as far as they are known.
+    `line` names it: title, file name, periods and dates, as far as they are known.
     """
 
     document: str = Field(validation_alias="id")

@@ -116,7 +116,7 @@ def test_tools_name_documents_with_their_periods_and_dates(service: Harbour, dat
     changed = service.client.http.patch(f"/v1/documents/{document}/card", json=card, headers={"If-Match": "*"})
     assert changed.status_code == 200
     read = given(service, date, "read", document=document, limit=1)
-    assert read["line"].endswith(" · logbook · 1880-Q2 · 1880-05-01")
+    assert read["line"].endswith(", periods 1880-Q2, dates 1880-05-01")
     passages = given(service, date, "search", query="keeper of the lighthouse", limit=3)["passages"]
     assert {each["line"] for each in passages if each["document"] == document} == {read["line"]}
     filters = {"$card": {"periods": {"gte": 1880}, "dates": "1880-05-01"}}

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.intake import Replacement, UploadRequest
+from ingest.storage.documents.cards.records import FACETED_FIELDS, CardField
 from ingest.storage.documents.cards.store import Cards
+from ingest.storage.documents.filters import parse_conditions
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import DocumentChange
 from retrieval import build
 from retrieval.search.cards import CardRanker
@@ -26,16 +29,25 @@ NAMES = (*OPEN, "Egret", "Acme Borealis Cedar Dunlin Egret")
 SEGMENTS = ("boats", "cranes", "docks", "engines", "ferries", "gears")
 EVE = frozenset({"user:eve"})
 OTHERS = (frozenset({"user:bob"}), frozenset({"group:hr", "user:bob"}), frozenset[str]())
+REPORTS = {"$card": {"kind": "report"}}
+FILTERS: tuple[dict[str, Any], ...] = (
+    {},
+    REPORTS,
+    {"$card": {"kind": {"not": "letter"}, "periods": {"gte": 2023}}},
+    {"$any": [{"$card": {"subjects": list(NAMES)}}, {"$card": {"dates": {"lt": "2023-06-01"}}}]},
+)
 QUERIES: tuple[dict[str, Any], ...] = (
     {"query": "By how much did revenue of Dunlin grow in boats?"},
     {"query": "revenue of Egret in docks", "feedback": True},
     {"query": "Borealis gears", "grouped": True},
+    {"query": "revenue of Acme", "filters": REPORTS},
     {"query": "revenue of Cedar", "also": (ExtraQuery("revenue of Acme", Mode.HYBRID),)},
 )
 STEPS = st.one_of(
     st.tuples(st.just("add"), st.sampled_from(NAMES), st.sampled_from(OTHERS)),
     st.tuples(st.just("rename"), st.sampled_from(NAMES), st.integers(0, 9)),
     st.tuples(st.just("edit"), st.sampled_from(NAMES), st.integers(0, 9)),
+    st.tuples(st.just("set card"), st.sampled_from(NAMES), st.integers(0, 9)),
     st.tuples(st.just("close"), st.sampled_from(OTHERS), st.integers(0, 9)),
     st.tuples(st.just("open and close"), st.sampled_from(OTHERS), st.integers(0, 9)),
     st.tuples(st.just("delete"), st.just(""), st.integers(0, 9)),
@@ -48,12 +60,13 @@ class World:
     def __init__(self, home: Path) -> None:
         self.at = GenerationsFixture(home, build.build_embedded_store(home, OURS))
         at = self.at
-        ranker = CardRanker(Cards(at.engine), at.sparse, at.catalog.load_corpus_version)
+        self.cards = Cards(at.engine)
+        ranker = CardRanker(self.cards, at.sparse, at.catalog.load_corpus_version)
         self.searcher = Searcher(at.open, CachedVisibility(at.catalog), at.texts, cards=ranker)
         self.closed: list[str] = []
         self.added = 0
         for name in OPEN:
-            self.write(name, None)
+            self.set_card(self.write(name, None), name)
         # While a tenant has no access list, the words of a deleted document count in BM25 until the index is compacted.
         self.write("Fulmar", OTHERS[0])
         self.shown = self.list_shown()
@@ -73,6 +86,10 @@ class World:
         self.at.catalog.change_document("ann", document, DocumentChange(**values, changed=frozenset(values)), None)
         ReaderSync(self.at.catalog, self.at.open).sync_all_documents()
 
+    def set_card(self, document: str, name: str) -> None:
+        fields = {"kind": "report", "subjects": [name], "periods": ["2023-Q2"], "dates": ["2023-04-01"]}
+        self.cards.change_card("ann", document, fields)
+
     def step(self, kind: str, value: Any, last: Any) -> None:  # noqa: ANN401 - of `STEPS`
         if kind == "add":
             self.closed.append(self.write(value, last))
@@ -82,6 +99,8 @@ class World:
         document = self.closed[last % len(self.closed)]
         if kind == "rename":
             self.change(document, title=value)
+        elif kind == "set card":
+            self.set_card(document, value)
         elif kind == "edit":
             self.write(value, None, Replacement(document, None))
         elif kind == "delete":
@@ -93,7 +112,16 @@ class World:
             self.change(document, readers=value)
 
     def list_shown(self) -> list[Any]:
-        """All that a reader is shown by some searches, with every score and reason."""
+        """All that a reader is shown: hits with every score and reason, listings, cards and facets."""
+        filters = [DocumentFilter(conditions=parse_conditions(each)) for each in FILTERS]
+        listed = [self.at.catalog.list_documents("ann", each, readers=EVE) for each in filters]
+        facets = [self.cards.count_facets("ann", each, EVE, FACETED_FIELDS) for each in filters]
+        everything = [each.id for each in self.at.catalog.list_documents("ann", limit=500)]
+        cards = self.cards.load_document_cards("ann", everything, readers=EVE)
+        totals = [self.at.catalog.listing.count_documents("ann", each, EVE) for each in filters]
+        return [*self.list_hits(), listed, facets, cards, totals]
+
+    def list_hits(self) -> list[Any]:
         requests = [SearchRequest("ann", top_k=30, readers=EVE, **each) for each in QUERIES]
         return [[(hit, dict(hit.why)) for hit in self.searcher.search(request).hits] for request in requests]
 
@@ -111,8 +139,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_documents_are_lifted_in_this_world(world: World) -> None:
-    assert all("document" in hits[0][1] for hits in world.shown)
-    assert len({hit.passage.document_id for hits in world.shown for hit, _ in hits}) == len(OPEN)
+    assert all("document" in hits[0][1] for hits in world.list_hits())
+    assert len({hit.passage.document_id for hits in world.list_hits() for hit, _ in hits}) == len(OPEN)
+    listed, facets, cards, totals = world.shown[-4:]
+    assert (len(cards), totals) == (len(OPEN), [len(OPEN)] * len(FILTERS)) == (len(listed[0]), totals)
+    assert [each.documents for each in facets[0][CardField.KIND]] == [len(OPEN)]
+    assert {each.value for each in facets[2][CardField.SUBJECTS]} == set(OPEN)
     mine = world.write("Egret", EVE)
     assert world.list_shown() != world.shown
     world.at.deleter.delete_document("ann", mine)
@@ -121,7 +153,7 @@ def test_documents_are_lifted_in_this_world(world: World) -> None:
 
 @given(st.lists(STEPS, min_size=1, max_size=6))
 @settings(max_examples=30, deadline=None)
-def test_documents_that_a_reader_may_not_see_change_no_hit_score_or_reason(
+def test_documents_that_a_reader_may_not_see_change_no_hit_score_listing_or_facet(
     world: World, steps: list[tuple[str, Any, Any]]
 ) -> None:
     try:

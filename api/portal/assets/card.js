@@ -39,7 +39,7 @@ export async function editCard(id) {
     return made
   })
   return asked('What tells this document apart', [
-    el('p', { text: 'It holds at once, for searches, filters and answers, and for later versions too. What is left empty, the document does not have.' }), ...fields,
+    el('p', { text: 'Changes apply at once to searches, filters and answers, and are kept for later versions. An empty field says that the document has none.' }), ...fields,
   ], 'Change', async (values) => {
     const changes = changesOf(card, values)
     if (Object.keys(changes).length) await send('PATCH', `/v1/documents/${id}/card`, { json: changes, more: { 'If-Match': response.headers.get('ETag') } })
