@@ -20,6 +20,7 @@ from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.schema import metadata, tenants
 from ingest.storage.documents.batches import Batches
+from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.collections import Collections
@@ -51,6 +52,7 @@ def filled(engine: Engine, tenant: str) -> str:
     catalog, jobs = Catalog(engine), Jobs(engine)
     batch, _ = Batches(engine).create(tenant, name="a batch")
     document = accept(catalog, "a", tenant=tenant, batch_id=batch.id, blob=f"blob-of-{tenant}").document
+    Cards(engine).change_card(tenant, document.id, {"kind": f"letter of {tenant}"})
     Files(engine).add(stored(f"file-{tenant}", tenant))
     Collections(engine).create(tenant, "gone", CollectionSettings("Gone"))
     Collections(engine).delete(tenant, "gone", owner="key:x")
@@ -166,6 +168,8 @@ def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(en
     assert [found[name][0]["id"] for name in ("documents", "answers")] == [version["document_id"], "answer of ann"]
     assert {entry["tenant_id"] for entry in found["audit"]} == {"ann"}
     assert [found[name][0]["tenant_id"] for name in ("files", "collections", "collection_deletions")] == ["ann"] * 3
+    assert [row["fields"] for row in found["card_edits"]] == [{"kind": "letter of ann"}]
+    assert "card_values" in found
     assert other not in whole
     assert key.split("_", 2)[2] not in whole
     assert "secret_sha256" not in whole
