@@ -69,8 +69,10 @@ def test_facets_are_closed_on_a_narrow_screen_and_open_by_keyboard(filled: Clien
     page.set_viewport_size({"width": 375, "height": 800})
     page.reload()
     expect_rows(page, "Meeting")
+    expect(page.locator("#facets summary")).to_be_visible()
     expect(page.get_by_label("contract")).to_be_hidden()
     page.locator("#facets summary").press("Enter")
+    expect(page.get_by_label("contract")).to_be_visible()
     page.get_by_label("contract").press("Space")
     expect_rows(page, "Lease", "Loan", "Meeting")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
@@ -98,6 +100,7 @@ def test_a_card_is_changed_and_taken_back_on_the_page_of_its_document(filled: Cl
     assert changed.fields.subjects == ["Acme"]
     assert serious(page) == []
     card.get_by_role("button", name="Edit").click()
+    expect(dialog.get_by_label("Version")).to_be_visible()
     filled.change_card(document.id, version="2")
     dialog.get_by_label("Version").fill("3")
     dialog.get_by_role("button", name="Change").click()
