@@ -41,7 +41,7 @@ _SEPARATORS = re.compile(r"[_\s]+")
 _LINE = re.compile(r"[^\n]+")
 _MARK = re.compile(r"^[#>|\s*☐☒-]+")
 _VERSION = re.compile(
-    r"(?<![\w.,-])[vV]?(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w,]|\.\d|-\d)|(?<![^\W_])[vV](\d{1,4}(?:\.\d{1,4}){0,3})(?![\w,]|\.\d)"
+    r"(?<![\w.,])[vV]?(\d{1,4}(?:\.\d{1,4}){1,3})(?![\w,]|\.\d|-\d)|(?<![^\W_])[vV](\d{1,4}(?:\.\d{1,4}){0,3})(?![\w,]|\.\d)"
 )
 _COUNTED = re.compile(r"\w+\s+\d+[.:]?")
 _NUMBER_ONLY = re.compile(r"[\d.,/#§-]+")

@@ -1,9 +1,9 @@
 """Finds the names that a document is about: runs of capitalized words, by the way in which the document writes them."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from ingest.describing.dates import capitalizes_nouns, is_month_name
 
@@ -22,17 +22,18 @@ class WordUse:
         self.inside_sentences = frozenset(_NEXT_WORD.findall(text))
         self.common = frozenset(word for word in words if word[0].islower())
         self._joined = f" {' '.join(words)} "
+        self._folded = self._joined.casefold()
+        self._counts = Counter(self._folded.split())
 
-    @cached_property
-    def _folded(self) -> str:
-        return self._joined.casefold()
+    def count_run(self, words: Sequence[str]) -> int:
+        """Count how often these words follow each other, in upper or lower case."""
+        folded = [word.casefold() for word in words]
+        fewest = min((self._counts[word] for word in folded), default=0)
+        return fewest if fewest < 2 or len(words) == 1 else self._folded.count(f" {' '.join(folded)} ")
 
-    def count_run(self, words: Iterable[str], *, in_any_case: bool = True) -> int:
-        """Count how often these words follow each other."""
-        joined = " ".join(words)
-        if in_any_case:
-            return self._folded.count(f" {joined.casefold()} ")
-        return self._joined.count(f" {joined} ")
+    def has_repeated_run(self, words: Sequence[str]) -> bool:
+        """Return whether these words follow each other twice, as they are written."""
+        return self._joined.count(f" {' '.join(words)} ") > 1
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _split_run(matches: Sequence[re.Match[str]], page: str, use: WordUse) -> Ite
     end = next((at for at, word in enumerate(words) if word.casefold() in use.common), len(words))
     if end < len(words):
         is_mixed = not page[matches[0].start() : matches[-1].end()].isupper()
-        if is_mixed and (end > 1 or use.count_run(words, in_any_case=False) > 1):
+        if is_mixed and (end > 1 or use.has_repeated_run(words)):
             end = len(words)
         else:
             yield from _split_run(matches[end:], page, use)

@@ -3,18 +3,38 @@
 import io
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 
+from ingest.storage.accounts.records import Principal
+from ingest.storage.audit.records import Action
+from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.db.database import build_sqlite_url, open_database
+from ingest.storage.db.schema import card_edits, card_values
 from ingest.storage.db.schema import cards as card_table
-from ingest.storage.documents.cards.records import CardDraft, LackingVersion, StoredCard
+from ingest.storage.db.schema import documents as document_table
+from ingest.storage.documents.cards.records import (
+    CardDraft,
+    CardField,
+    CardFields,
+    CardLayer,
+    FacetCount,
+    LackingVersion,
+    StoredCard,
+)
 from ingest.storage.documents.cards.store import Cards
+from ingest.storage.documents.cards.values import build_card_conditions, count_facets
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.records import EmbedReport, IngestReport
+from ingest.storage.documents.filters import parse_conditions
+from ingest.storage.documents.listing import DocumentFilter
+from ingest.storage.documents.records import DocumentChange, EmbedReport, IngestReport
+from ingest.storage.errors import DocumentNotFoundError, MetadataError, PreconditionFailedError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.copying import copy_catalog
 from ingest.storage.operations.tenant_data import TenantData, TenantRemoval, remove_tenant_rows
@@ -270,3 +290,199 @@ def test_a_backup_of_the_catalog_has_the_cards(engine: Engine, catalog: Catalog,
             connection.execute(delete(card_table))
         copy_catalog(copy, engine)
     assert Cards(engine).load_cards([version], MAKER) == {version: StoredCard("english", FIRST.terms)}
+
+
+REPORT = CardDraft(
+    MAKER,
+    "english",
+    b"",
+    CardFields(periods=("2023",), version="2"),
+    CardFields(kind="report", subjects=("Acme", "Borealis"), periods=("2023-Q1",), dates=("2022-12-31",)),
+)
+LETTER = CardDraft(MAKER, "english", b"", CardFields(), CardFields(kind="letter", subjects=("Acme",)))
+
+
+def finish_embedding(jobs: Jobs) -> None:
+    for job in jobs.claim(JobKind.EMBED, limit=5):
+        jobs.finish_embed([EmbedReport(job, 12, chunks_indexed=2)])
+
+
+def count(
+    engine: Engine, *names: CardField, readers: frozenset[str] | None = None, identifiers: Sequence[str] = ()
+) -> dict[str, dict[str, int]]:
+    found = count_facets(engine, "ann", DocumentFilter(identifiers=identifiers), readers, names)
+    return {name: {each.value: each.documents for each in counts} for name, counts in found.items()}
+
+
+def match(engine: Engine, filters: dict[str, Any], *, by_document: bool = False) -> set[str]:
+    conditions = build_card_conditions("ann", parse_conditions(filters), by_document=by_document)
+    with engine.connect() as connection:
+        return set(connection.execute(select(document_table.c.id).where(*conditions)).scalars())
+
+
+def list_times(catalog: Catalog) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    return [(each.periods, each.dates) for each in catalog.list_active_documents("ann")]
+
+
+def test_a_card_has_the_fields_of_its_layers_and_the_title_of_its_document(
+    engine: Engine, catalog: Catalog, jobs: Jobs
+) -> None:
+    version = ingested(catalog, jobs, "a", REPORT)
+    document, cards = find_document(catalog, version), Cards(engine)
+    card = cards.load_document_cards("ann", [document, "unknown"])[document]
+    assert (card.document_id, card.version_id, card.revision, card.tag) == (document, version, 0, version)
+    assert card.fields == replace(REPORT.rules, version="2")
+    assert (card.origins[CardField.PERIODS], card.origins[CardField.VERSION]) == (CardLayer.RULES, CardLayer.SOURCE)
+    assert card.layers[CardLayer.SOURCE].periods == ("2023",)
+    assert cards.load_document_cards("bob", [document]) == {}
+    catalog.change_document("ann", document, DocumentChange(title="Mine", changed=frozenset({"title"})), None)
+    card = cards.load_document_cards("ann", [document])[document]
+    assert (card.fields.title, card.origins[CardField.TITLE], card.revision) == ("Mine", CardLayer.PERSON, 1)
+
+
+def test_a_card_is_loaded_and_changed_only_for_readers_of_its_document(
+    engine: Engine, catalog: Catalog, jobs: Jobs
+) -> None:
+    cards = Cards(engine)
+    catalog.ensure_tenant("ann")
+    closed = catalog.accept_upload(replace(arrival("a"), readers=frozenset({"user:bob"}))).document.id
+    finish(jobs, REPORT)
+    eve = Principal("ann", "k", "eve", user="eve")
+    assert cards.load_document_cards("ann", [closed], readers=eve.readers) == {}
+    assert cards.load_document_cards("ann", [closed], readers=frozenset({"user:bob"})).keys() == {closed}
+    with pytest.raises(DocumentNotFoundError):
+        cards.change_card("ann", closed, {"kind": "open"}, caller=eve)
+    assert count(engine, CardField.KIND, readers=eve.readers) == {"kind": {}}
+    assert count(engine, CardField.KIND) == {"kind": {"report": 1}}
+
+
+def test_what_a_person_edits_survives_a_new_version_and_comes_before_its_fields(
+    engine: Engine, catalog: Catalog, jobs: Jobs
+) -> None:
+    document, cards = find_document(catalog, ingested(catalog, jobs, "a", REPORT)), Cards(engine)
+    finish_embedding(jobs)
+    before = catalog.load_corpus_version("ann")
+    ann = Principal("ann", "k", "ann", user="ann")
+    changed = cards.change_card("ann", document, {"kind": "annual report", "periods": ["2022"]}, caller=ann)
+    assert catalog.load_corpus_version("ann") > before
+    assert (changed.fields.kind, changed.fields.periods, changed.revision) == ("annual report", ("2022",), 1)
+    catalog.replace_document(arrival("new"), document, None)
+    finish(jobs, LETTER)
+    assert list_times(catalog) == [(("2022",), ("2022-12-31",))]  # the new version is not active yet
+    assert match(engine, {"subjects": "Borealis"}) == {document}
+    finish_embedding(jobs)
+    card = cards.load_document_cards("ann", [document])[document]
+    assert card.fields == CardFields(kind="annual report", subjects=("Acme",), periods=("2022",))
+    assert card.origins[CardField.SUBJECTS] is CardLayer.RULES
+    assert list_times(catalog) == [(("2022",), ())]
+    assert match(engine, {"subjects": "Borealis"}) == set()
+    entry = Audit(engine).list_latest(AuditFilter("ann", action=Action.DOCUMENT_CHANGED))[0]
+    assert entry.details == {"card": ["kind", "periods"]}
+
+
+def test_a_change_needs_the_current_tag_and_a_valid_value(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
+    document, cards = find_document(catalog, ingested(catalog, jobs, "a", REPORT)), Cards(engine)
+    first = cards.change_card("ann", document, {"title": "Mine", "subjects": []})
+    assert first.tag == catalog.load_document("ann", document).tag
+    assert (catalog.load_document("ann", document).title, first.fields.subjects) == ("Mine", ())
+    with pytest.raises(PreconditionFailedError):
+        cards.change_card("ann", document, {"kind": "x"}, if_match=[f"{first.version_id}"])
+    with pytest.raises(MetadataError):
+        cards.change_card("ann", document, {"dates": ["soon"]}, if_match=[first.tag])
+    assert cards.load_document_cards("ann", [document])[document] == first
+    second = cards.change_card("ann", document, {"title": None, "subjects": None}, if_match=[first.tag])
+    assert (second.fields.title, second.fields.subjects) == (None, ("Acme", "Borealis"))
+    with engine.connect() as connection:
+        assert connection.execute(select(card_edits)).first() is None
+
+
+@pytest.mark.parametrize("by_document", [False, True])
+def test_filters_select_documents_by_the_values_on_their_cards(
+    engine: Engine, catalog: Catalog, jobs: Jobs, by_document: bool
+) -> None:
+    report = find_document(catalog, ingested(catalog, jobs, "a", REPORT))
+    letter = find_document(catalog, ingested(catalog, jobs, "b", LETTER))
+    ingested(catalog, jobs, "a", REPORT, tenant="bob")
+
+    def select_documents(filters: dict[str, Any]) -> set[str]:
+        return match(engine, filters, by_document=by_document) & {report, letter}
+
+    assert select_documents({"subjects": "Acme"}) == {report, letter}
+    assert select_documents({"subjects": "Acme", "kind": {"not": "letter"}}) == {report}
+    assert select_documents({"periods": {"gte": 2023}}) == {report}
+    assert select_documents({"periods": {"gte": 2024}}) == set()
+    assert select_documents({"dates": {"gte": "2022-12-01", "lt": "2023-01-01"}}) == {report}
+    assert select_documents({"$any": [{"kind": "letter"}, {"version": "2"}]}) == {report, letter}
+
+
+def test_facets_count_the_listed_documents_by_value(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
+    report, _ = (ingested(catalog, jobs, content, card) for content, card in (("a", REPORT), ("b", LETTER)))
+    assert count(engine, CardField.SUBJECTS, CardField.KIND) == {
+        "subjects": {"Acme": 2, "Borealis": 1},
+        "kind": {"letter": 1, "report": 1},
+    }
+    assert count(engine, CardField.KIND, identifiers=[find_document(catalog, report)]) == {"kind": {"report": 1}}
+    found = count_facets(engine, "ann", DocumentFilter(), None, [CardField.SUBJECTS], limit=1)
+    assert found == {CardField.SUBJECTS: [FacetCount("Acme", 2)]}
+
+
+def test_a_cancelled_document_has_no_values_and_a_deleted_one_no_edits(
+    engine: Engine, catalog: Catalog, jobs: Jobs
+) -> None:
+    cancelled, deleted = (find_document(catalog, ingested(catalog, jobs, each, REPORT)) for each in "ab")
+    for document in (cancelled, deleted):
+        Cards(engine).change_card("ann", document, {"kind": "mine"})
+    catalog.cancel_latest_version("ann", cancelled)
+    assert match(engine, {"kind": "mine"}) == {deleted}
+    catalog.delete_document("ann", deleted)
+    with engine.connect() as connection:
+        assert connection.execute(select(card_values)).all() == []
+        assert connection.execute(select(card_edits.c.document_id)).scalars().all() == [cancelled]
+
+
+def test_edits_and_values_that_the_previous_release_left_behind_are_deleted(
+    engine: Engine, catalog: Catalog, jobs: Jobs
+) -> None:
+    document = find_document(catalog, ingested(catalog, jobs, "a", REPORT))
+    Cards(engine).change_card("ann", document, {"kind": "mine"})
+    tables = (card_edits, card_values)
+    with engine.begin() as connection:
+        left = {table: connection.execute(select(table)).mappings().all() for table in tables}
+    catalog.delete_document("ann", document)
+    with engine.begin() as connection:
+        for table in tables:
+            connection.execute(insert(table), [dict(row) for row in left[table]])
+    assert count(engine, CardField.KIND) == {"kind": {}}
+    Cards(engine).delete_orphans()
+    with engine.connect() as connection:
+        assert [connection.execute(select(table)).all() for table in tables] == [[], []]
+
+
+def test_a_card_of_the_previous_release_has_no_fields_until_it_is_made_again(
+    engine: Engine, catalog: Catalog, jobs: Jobs
+) -> None:
+    document = accept(catalog, "a").document
+    (job,) = jobs.claim(JobKind.INGEST)
+    jobs.finish_ingest([IngestReport(job, "A title", None, 4, 2)])
+    with engine.begin() as connection:  # the columns that the previous release knows
+        values = {"version_id": document.version.id, "tenant_id": "ann", "maker": "card-1/words", "language": "english"}
+        connection.execute(insert(card_table).values(**values, terms=b""))
+    cards = Cards(engine)
+    assert cards.load_document_cards("ann", [document.id])[document.id].fields == CardFields(title="A title")
+    assert list_times(catalog) == [((), ())]
+    (lacking,) = cards.list_lacking("card-1.1/words", "", 10)
+    assert (lacking.name, lacking.media_type) == (document.name, document.media_type)
+    assert cards.add_missing("card-1.1/words", {lacking: replace(REPORT, maker="card-1.1/words")}) == 1
+    assert list_times(catalog) == [(("2023-Q1",), ("2022-12-31",))]
+    assert count(engine, CardField.KIND) == {"kind": {"report": 1}}
+
+
+def test_a_tenants_export_has_what_people_edited(engine: Engine, catalog: Catalog, jobs: Jobs, tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    blobs.put("blob-a", b"the original")
+    document = find_document(catalog, ingested(catalog, jobs, "a", REPORT))
+    Cards(engine).change_card("ann", document, {"kind": "my own kind"})
+    file = io.BytesIO()
+    assert TenantData(engine).export("ann", file, blobs.iter_blocks)["card_edits"] == 1
+    with zipfile.ZipFile(file) as archive:
+        assert "my own kind" in archive.read("card_edits.jsonl").decode()

@@ -1,5 +1,7 @@
 """Ingest makes the card of each version, and upkeep those of earlier releases, a few at a time and without parsing."""
 
+from typing import Any
+
 from sqlalchemy import delete, select
 
 from ingest.storage.blobs.store import DirectoryBlobs
@@ -34,10 +36,11 @@ def of_earlier_release(worker: WorkerFixture, *texts: str) -> list[str]:
     return made
 
 
-def rows(worker: WorkerFixture) -> dict[str, bytes]:
+def rows(worker: WorkerFixture) -> dict[str, tuple[Any, ...]]:
+    """The terms and the fields of each card."""
     with worker.engine.connect() as connection:
-        query = select(card_table.c.version_id, card_table.c.terms)
-        return {row[0]: bytes(row[1]) for row in connection.execute(query)}
+        columns = card_table.c.version_id, card_table.c.terms, card_table.c.source, card_table.c.rules
+        return {row[0]: (bytes(row[1]), *row[2:]) for row in connection.execute(select(*columns))}
 
 
 def score(worker: WorkerFixture, query: str, *versions: str) -> dict[str, float] | None:
@@ -88,6 +91,7 @@ def test_missing_cards_are_as_the_ingest_makes_them_and_no_document_is_parsed(wo
     worker.work_off()
     before = rows(worker)
     assert len(before) == 4
+    assert any(rules.get("subjects") and rules.get("language") == "en" for _, _, rules in before.values())
     with worker.engine.begin() as connection:
         connection.execute(delete(card_table))
     for key in list(worker.blobs.iter_keys("original")):
