@@ -159,9 +159,10 @@ def test_listings_and_facets_are_restricted_by_metadata_and_cards(engine: Engine
         assert catalog.listing.count_documents("ann", wanted, None) == len(found)
         counts = cards.count_facets("ann", wanted, None, [CardField.KIND])[CardField.KIND]
         assert sum(each.documents for each in counts) == len(found)
-        assert sorted(catalog.list_matching_documents("ann", wanted.conditions)) == sorted(
-            each.id for each in catalog.list_documents("ann", wanted)
-        )
+        identifiers = [each.id for each in catalog.list_documents("ann", wanted)]
+        assert sorted(catalog.list_matching_documents("ann", wanted.conditions)) == sorted(identifiers)
+        active = catalog.list_active_documents("ann", conditions=wanted.conditions)
+        assert [each.document_id for each in active] == identifiers
         return found
 
     assert find({"$card": {"kind": "contract"}}) == ["lease", "loan"]
