@@ -1,4 +1,4 @@
-// The card of a document: what tells it apart from similar documents, where that comes from, and its form.
+// The card of a document, which tells it apart from similar documents: its fields, their origins, and a form.
 import { asked, labelled } from './dialog.js'
 import { el, foreign } from './dom.js'
 import { languageName } from './facets.js'
@@ -15,7 +15,7 @@ const FIELDS = [
 const LISTS = new Set(['subjects', 'periods', 'dates'])
 const ORIGINS = { person: 'set by a person', model: 'written by the language model', rules: 'found in the text', source: 'found in the file' }
 
-// The rows of the card, as terms and descriptions; none if nothing is known.
+// Returns the known fields as terms and descriptions.
 export function cardRows(card) {
   return FIELDS.filter(([name]) => textOf(card, name)).flatMap(([name, title]) => [
     el('dt', { text: title }),
@@ -23,10 +23,10 @@ export function cardRows(card) {
   ])
 }
 
-// The line below a document's name in the library.
+// Returns the line below a document's name in the library.
 export const cardLine = (card) => ['kind', 'version', 'periods', 'dates'].map((name) => textOf(card, name, ', ')).filter(Boolean).join(' · ')
 
-// Asks for changes and sends them. Returns whether something was changed.
+// Shows a form for the card and sends the changes. Returns true if the form was sent, and null if it was closed.
 export async function editCard(id) {
   const response = await send('GET', `/v1/documents/${id}`)
   const { card } = await response.json()
@@ -39,7 +39,7 @@ export async function editCard(id) {
     return made
   })
   return asked('What tells this document apart', [
-    el('p', { text: 'Changes apply at once to searches, filters and answers, and are kept for later versions. An empty field says that the document has none.' }), ...fields,
+    el('p', { text: 'Changes apply immediately to searches, filters and answers, and are kept for later versions. An empty field means that the document has none.' }), ...fields,
   ], 'Change', async (values) => {
     const changes = changesOf(card, values)
     if (Object.keys(changes).length) await send('PATCH', `/v1/documents/${id}/card`, { json: changes, more: { 'If-Match': response.headers.get('ETag') } })
@@ -47,7 +47,7 @@ export async function editCard(id) {
   })
 }
 
-// Only what differs is sent: the rest stays what was found, also in later versions.
+// Returns only the fields that differ: the others keep the values found in the document, also in later versions.
 function changesOf(card, values) {
   const changes = {}
   for (const [name] of FIELDS) {

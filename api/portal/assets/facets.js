@@ -1,4 +1,4 @@
-// The facets of the library: the documents of the list by kind, subject, period and more, counted, to choose from.
+// The facets of the library: counts of the listed documents by kind, subject, period and more, to choose from.
 import { byId, el, foreign, number, readable } from './dom.js'
 import { get } from './rest.js'
 
@@ -13,7 +13,7 @@ export class Facets {
   constructor(changed) {
     this.changed = changed
     this.chosen = new Map(NAMES.map((name) => [name, new Set()]))
-    this.opened = new Set() // the fields of which all values are shown
+    this.opened = new Set() // fields that show all their values
     this.asked = 0
     byId('facets').open = matchMedia('(min-width: 64rem)').matches
     byId('facets').addEventListener('change', (event) => this.choose(event.target))
@@ -28,7 +28,7 @@ export class Facets {
     for (const values of this.chosen.values()) values.clear()
   }
 
-  // What is chosen, as a filter of the API, without one field if it is named.
+  // Returns the chosen values as a filter of the API, without those of the field `without`.
   filter(without) {
     const card = Object.fromEntries([...this.chosen].filter(([name, values]) => name !== without && values.size).map(([name, values]) => [name, [...values]]))
     return Object.keys(card).length ? { $card: card } : {}
@@ -57,7 +57,7 @@ export class Facets {
     this.changed()
   }
 
-  // Counts the documents of a listing. The counts of a field ignore what is chosen in it, so that more can be chosen.
+  // Counts the documents of a listing. The counts of a field ignore its own chosen values, so that others can be added.
   async load(listing) {
     this.asked += 1
     const mine = this.asked
@@ -81,7 +81,7 @@ export class Facets {
 
   group(field, title, counts) {
     const chosen = this.chosen.get(field)
-    // What is chosen stays in sight, even where no document of the list has it any more.
+    // A chosen value stays visible even if no listed document has it any more: else nobody could remove it.
     const gone = [...chosen].filter((value) => !counts.some((each) => each.value === value)).map((value) => ({ value, documents: 0 }))
     const all = [...gone, ...counts]
     if (!all.length || (!chosen.size && all.length === 1 && field === 'language')) return null
@@ -105,6 +105,6 @@ export function languageName(code) {
   try {
     return languages.of(code)
   } catch {
-    return readable(code) // a person may have written anything
+    return readable(code) // a person may have set a text that is no language code
   }
 }

@@ -24,7 +24,7 @@ const picked = new Set()
 let allPicked = false
 const facets = new Facets(() => again())
 
-// What is chosen on the page and has its name in the address, as `restore` reads it.
+// Returns the parameters of the listing, which are also those of the page's address.
 function listing() {
   return {
     named: byId('named').value.trim(),
@@ -38,7 +38,7 @@ function listing() {
 const filters = () => ({ ...listing(), filters: facets.text() })
 const filtered = () => Object.values(filters()).some((value) => value.length)
 
-// The address keeps what is chosen, for a link, a reload, and the way back from a document.
+// Keeps the filters in the page's address, so that they outlast a reload and the way back from a document.
 function remember() {
   const params = new URLSearchParams(location.search)
   for (const [name, value] of Object.entries({ ...listing(), order: byId('order').value === 'newest' ? '' : byId('order').value })) {
@@ -49,6 +49,7 @@ function remember() {
   history.replaceState(null, '', params.size ? `?${params}` : location.pathname)
 }
 
+// Sets the filters from the page's address.
 function restore() {
   const params = new URLSearchParams(location.search)
   byId('named').value = params.get('named') ?? ''
