@@ -50,7 +50,7 @@ _BREAK = re.compile(r"\s[-–—]\s|[–—:;,()|/\[\]\"“”]+|\.\s")
 
 @dataclass(frozen=True)
 class DescribedText:
-    """What a card is made from. `text` is the beginning of the document's text, at least `HEAD_CHARS` if it is longer.
+    """The input of the rules. `text` is the beginning of the document's text, at least `HEAD_CHARS` if it is longer.
 
     `properties` are the file's metadata, and `language` is an ISO 639 code, or None if it is uncertain.
     """
@@ -98,7 +98,8 @@ def describe_document(described: DescribedText) -> tuple[CardFields, CardFields]
     on_page = list(_rank_times(page, lines, language))
     if not stated and not on_page:
         on_page = find_times(title, language, is_name=True)
-    short = "\n".join(each.text for each in lines if each.is_short)
+    # A line that ends with a comma greets someone or says goodbye.
+    short = "\n".join(each.text for each in lines if each.is_short and not each.text.endswith(","))
     people = _find_people(described.properties)
     subjects = find_subjects(
         page, WordUse(text), short_lines=short, name=name, people=people, language=language, limit=_MAX_SUBJECTS

@@ -14,7 +14,7 @@ _MIN_CHARS = 3
 
 
 class WordUse:
-    """How a text writes its words: which it also writes in lower case, and how often words follow each other."""
+    """The words of a text: those that it also writes in lower case, and how often words follow each other."""
 
     def __init__(self, text: str) -> None:
         words = _WORD.findall(text)
