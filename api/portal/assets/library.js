@@ -19,6 +19,7 @@ list.bind(uploads)
 let shown = []
 let total = null
 let counted = ''
+let faceted = ''
 let pending
 const picked = new Set()
 let allPicked = false
@@ -75,7 +76,10 @@ const pager = new Pager(async (cursor) => {
     if (total !== null && total !== page.total) totals()
     total = page.total
     counted = page.counted
-    facets.load(listing())
+    // While documents are processed, the page is loaded every few seconds. Counting the values each time costs too much.
+    const counting = `${total} ${counted}`
+    if (counting !== faceted || !shown.some((each) => UNDER_WAY.has(each.state))) facets.load(listing())
+    faceted = counting
   }
   whenReleased(draw)
 }, { describe: (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`, retry: load })
