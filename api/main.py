@@ -26,6 +26,7 @@ from api.answers import routes as answers
 from api.audit import routes as audit
 from api.collections import routes as collections
 from api.documents import batch_routes as batches
+from api.documents import card_routes as cards
 from api.documents import content_routes as contents
 from api.documents import listing_routes as listing
 from api.documents import routes as documents
@@ -118,7 +119,7 @@ def create_app(services: Services) -> FastAPI:
     problems = ProblemHandlers(get_alternative_hint, is_openai_path)
     identify = _add_middleware(app, services, problems)
     problems.install(app)
-    for route in (listing, documents, contents, batches, search, audit, health, metrics):
+    for route in (listing, cards, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
     for route in (uploads, answers, feedback, conversations, shares, runs, usage):
         app.include_router(route.router, responses=PROBLEMS)

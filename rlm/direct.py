@@ -219,8 +219,8 @@ class _AnswerRounds:
         """
         self._queries += queries
         small = self._context.profile.small
-        rankings = [self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries]
-        self._found |= dict.fromkeys(hit.document_id for hit in interleave_rankings(rankings))
+        rankings = {query: self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries}
+        self._found |= dict.fromkeys(hit.document_id for hit in interleave_rankings(list(rankings.values())))
         if small:
             return Retrieved(
                 tuple(self._reader.read_hits(rankings, max_tokens, with_context=False)), "; ".join(queries)

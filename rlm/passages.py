@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -12,6 +12,7 @@ from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
 from retrieval.search.expansion import widen_chunk
 from retrieval.search.requests import MAX_QUERY_CHARS, MAX_TOP_K, Passage, SearchRequest
 from retrieval.search.search import SearchPort
+from rlm.checking.nearest import extract_stems
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.errors import DocumentUnreadableError, UnknownHandleError
 from rlm.llm.profiles import estimate_tokens
@@ -150,9 +151,11 @@ class PassageReader:
         self.shown = dict(self._passages)
 
     def read_hits(
-        self, rankings: Sequence[Sequence[Passage]], max_tokens: int, *, with_context: bool, max_listed: int = 0
+        self, rankings: Mapping[str, Sequence[Passage]], max_tokens: int, *, with_context: bool, max_listed: int = 0
     ) -> list[Passage]:
         """Read search results, up to about `max_tokens`, and return the new passages, most relevant first.
+
+        `rankings` are the hits of each query, best first.
 
         The best hits of each search are read first, and the very first hit is always read. If `with_context`, two
         thirds of the tokens are used for hits. The rest is used for the text around every hit, a little at a time, and
@@ -162,7 +165,7 @@ class PassageReader:
         """
         return self._skip_unreadable(
             lambda lost: self._read_hits_once(
-                [[hit for hit in ranking if hit.document_id not in lost] for ranking in rankings],
+                {query: [hit for hit in ranking if hit.document_id not in lost] for query, ranking in rankings.items()},
                 max_tokens,
                 with_context=with_context,
                 max_listed=max_listed,
@@ -195,15 +198,18 @@ class PassageReader:
                 lost.add(error.document_id)
 
     def _read_hits_once(
-        self, rankings: Sequence[Sequence[Passage]], max_tokens: int, *, with_context: bool, max_listed: int
+        self, rankings: Mapping[str, Sequence[Passage]], max_tokens: int, *, with_context: bool, max_listed: int
     ) -> list[Passage]:
-        found = [[(place, hit) for hit in ranking if (place := self._find_chunk_position(hit))] for ranking in rankings]
+        found = [
+            [(place, hit) for hit in ranking if (place := self._find_chunk_position(hit))]
+            for ranking in rankings.values()
+        ]
         before, hits, room = len(self._read), list(interleave_rankings(found)), max(max_tokens, self.remaining_tokens)
         # guard: hits-before-context
         spent = self._read_chunks(hits, max_tokens * 2 // 3 if with_context else max_tokens)
         max_tokens, room = max_tokens - spent, room - spent
         if with_context:
-            for rest in self._iter_requested_sections(found):
+            for rest in self._iter_requested_sections(list(rankings), found):
                 size = sum(self._estimate_chunk_tokens(*each) for each in rest)
                 if size <= room:
                     room -= self._read_chunks(rest, size)
@@ -318,16 +324,17 @@ class PassageReader:
         return spent
 
     def _iter_requested_sections(
-        self, rankings: Sequence[Sequence[tuple[_ChunkPosition, Passage]]]
+        self, queries: Sequence[str], rankings: Sequence[Sequence[tuple[_ChunkPosition, Passage]]]
     ) -> Iterator[list[tuple[_ChunkPosition, Passage]]]:
         """Yield the unread chunks of each section that a search asks for.
 
         A search asks for a section if its R-precision for the section is over one half: of the R best hits, where R is
         the number of the section's chunks, more than R / 2 are in the section. Searches for a section's name find its
-        chunks, because chunks are indexed with their headings. A section that is most of its document has most of the
-        hits of any search that finds the document, so it is not read whole.
+        chunks, because chunks are indexed with their headings. The query must also have most words of the heading: if a
+        search names a document, all of its hits are in the document, and half of them may be in a long section.
         """
-        for ranking in rankings:
+        for query, ranking in zip(queries, rankings, strict=True):
+            words = extract_stems(query)
             seen: set[_ChunkPosition] = set()
             for place, hit in ranking:
                 if place not in seen:
@@ -336,12 +343,8 @@ class PassageReader:
                     seen.update(section)
                     best = {each for each, _ in ranking[: len(section)]}
                     # guard: requested-section-whole
-                    if 2 * len(best.intersection(section)) > len(section) and self._is_minor(section):
+                    if 2 * len(best.intersection(section)) > len(section) and _is_heading_in(words, hit):
                         yield [(each, hit) for each in section if each not in self._read]
-
-    def _is_minor(self, section: Sequence[_ChunkPosition]) -> bool:
-        """Return whether a section has at most half of the chunks of its document."""
-        return 2 * len(section) <= len(self._corpus.load_text_map(section[0].document).chunks)
 
     def _find_chunk_position(self, hit: Passage) -> _ChunkPosition | None:
         """Return the position of a hit's chunk, or None if its version is not in the corpus or has become hidden."""
@@ -390,6 +393,12 @@ class PassageReader:
         if chunk.start == hit.start:
             return estimate_passage_tokens(hit)
         return estimate_tokens(self._corpus.load_text(position.document.handle[chunk.start : chunk.end]))
+
+
+def _is_heading_in(words: frozenset[str], hit: Passage) -> bool:
+    """Return whether most of the words in a hit's heading are among `words`."""
+    heading = extract_stems(hit.heading_path[-1]) if hit.heading_path else frozenset()
+    return 2 * len(heading & words) > len(heading)
 
 
 def interleave_rankings(rankings: Sequence[Sequence[_Found]]) -> Iterator[_Found]:

@@ -32,6 +32,7 @@ from api.http.bounds import has_file_body
 from api.http.middleware import CALLER
 from api.http.problems import BadRequestError, PreconditionRequiredError
 from api.http.threads import Threads
+from ingest.storage.documents.cards.records import DocumentCard
 from ingest.storage.documents.collection_records import Collection
 from ingest.storage.documents.records import Document
 from ingest.storage.errors import IdempotencyKeyReusedError, InputError, LeadlineError
@@ -320,8 +321,8 @@ def _compute_request_digest(scope: Scope, body: _RequestBody) -> str:
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
-def build_etag_headers(resource: Document | Collection) -> dict[str, str]:
-    """Return the `ETag` header of a document or a collection."""
+def build_etag_headers(resource: Document | DocumentCard | Collection) -> dict[str, str]:
+    """Return the `ETag` header of a document, its card or a collection."""
     return {"ETag": f'"{resource.tag}"'}
 
 

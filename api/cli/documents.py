@@ -1,4 +1,4 @@
-"""`leadline documents`: list and show documents, and change their metadata, title and readers."""
+"""`leadline documents`: list and show documents, and change their metadata, title, readers and cards."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,14 @@ from rich.table import Column, Table
 from api.cli.answer_view import remove_control_chars
 from api.cli.client import open_client
 from api.cli.environment import read_settings
-from api.cli.filters import MetadataOption, parse_attributes
+from api.cli.filters import FilterOption, MetadataOption, parse_attributes
 
-app = typer.Typer(help="List and show documents, and change their metadata, title and readers.", no_args_is_help=True)
+app = typer.Typer(
+    help="List and show documents, and change their metadata, title, readers and cards.", no_args_is_help=True
+)
 
 Identifier = Annotated[str, typer.Argument(help="The document id, from `leadline documents list`.")]
+_LIST_FIELDS = frozenset({"subjects", "periods", "dates", "outline"})
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 
 
@@ -24,21 +27,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 def list_documents(
     collection: Annotated[str | None, typer.Option(help="Only documents in this collection.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number of documents.", min=1, max=500)] = 50,
+    filters: FilterOption = None,
     as_json: AsJson = False,
 ) -> None:
     """List documents, oldest first."""
+    wanted = json.dumps(parse_attributes(filters)) if filters else None
     with open_client(read_settings()) as client:
-        documents = client.get("/v1/documents", limit=limit, collection=collection)["documents"]
+        documents = client.get("/v1/documents", limit=limit, collection=collection, filters=wanted)["documents"]
     if as_json:
         print(json.dumps(documents, ensure_ascii=False))
         return
-    table = Table(Column("id", no_wrap=True), "name", "collection", "state", "readers")
+    table = Table(Column("id", no_wrap=True), "name", "collection", "state", "kind", "periods", "readers")
     for each in documents:
         table.add_row(
             each["id"],
             escape(remove_control_chars(each["name"])),
             each["collection"],
             each["state"],
+            _format_field(each, "kind"),
+            _format_field(each, "periods"),
             _format_readers(each),
         )
     Console().print(table)
@@ -46,7 +53,7 @@ def list_documents(
 
 @app.command()
 def show(document_id: Identifier, as_json: AsJson = False) -> None:
-    """Show a document's state, metadata and readers."""
+    """Show a document's state, metadata, readers and card."""
     with open_client(read_settings()) as client:
         _print_document(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
 
@@ -81,6 +88,49 @@ def change(
         _print_document(client.patch(f"/v1/documents/{document_id}", body), as_json=as_json)
 
 
+@app.command()
+def card(
+    document_id: Identifier,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Set a field of the card, such as kind=contract or periods=2023-Q2; may be repeated, also for several"
+            " values of a list. A field without a value, such as subjects=, says that the document has none.",
+        ),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(help="Use the value found in the document for this field again; may be repeated."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what tells a document apart: its title, kind, subjects, periods, dates, version, language and outline.
+
+    The change applies to searches, filters and facets immediately, and outlasts new versions of the document.
+    """
+    change: dict[str, Any] = {**_parse_card_values(values or ()), **dict.fromkeys(remove or ())}
+    if not change:
+        raise typer.BadParameter("Name a field with --set or --remove, such as --set kind=contract.")
+    with open_client(read_settings()) as client:
+        client.change_card(document_id, **change)
+        _print_document(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
+
+
+def _parse_card_values(assignments: Sequence[str]) -> dict[str, Any]:
+    """Parse `FIELD=VALUE` assignments. Repeated fields that are lists get all values."""
+    found: dict[str, Any] = {}
+    for each in assignments:
+        name, equals, value = each.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"{each!r} is not in the format FIELD=VALUE")
+        if name in _LIST_FIELDS:
+            found[name] = [*found.get(name, ()), *([value] if value else ())]
+        else:
+            found[name] = value
+    return found
+
+
 def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(document, ensure_ascii=False))
@@ -92,6 +142,9 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
     metadata = json.dumps(document["metadata"], ensure_ascii=False)
     console.print(f"metadata: {escape(remove_control_chars(metadata))}", highlight=False)
     console.print(f"readers: {_format_readers(document)}", highlight=False)
+    known = document["card"]["origins"] if document["card"] else {}
+    for name in (each for each in known if each != "title" and _format_field(document, each)):
+        console.print(f"{name}: {_format_field(document, name)} [dim]({known[name]})[/dim]", highlight=False)
     if document["omissions"]:
         console.print(f"left out: {escape(format_omissions(document['omissions']))}", highlight=False)
 
@@ -102,6 +155,11 @@ def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
     For example: `3 images (pages 2, 7); 1 page without text (page 4)`.
     """
     return remove_control_chars("; ".join(each["words"] for each in omissions))
+
+
+def _format_field(document: dict[str, Any], name: str) -> str:
+    value = (document["card"] or {"fields": {}})["fields"].get(name) or ""
+    return escape(remove_control_chars(value if isinstance(value, str) else ", ".join(value)))
 
 
 def _format_readers(document: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ FilterOption = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        help="Only documents with this metadata, such as year=1815 or year='{\"gte\": 1800}'; may be repeated.",
+        help="Only documents with this metadata, such as year=1815 or year='{\"gte\": 1800}', or this card, such as"
+        ' \'$card={"kind": "contract"}\'; may be repeated.',
     ),
 ]
 

@@ -54,7 +54,9 @@ COMMANDS = {
         "api.cli.runs:app", "List, show, watch, continue, finish, cancel and delete background runs.", _DOCUMENTS
     ),
     "documents": CommandTarget(
-        "api.cli.documents:app", "List and show documents, and change their metadata, title and readers.", _DOCUMENTS
+        "api.cli.documents:app",
+        "List and show documents, and change their metadata, title, readers and cards.",
+        _DOCUMENTS,
     ),
     "batch": CommandTarget("api.cli.batch:app", "Show, list and cancel batches of uploads.", _DOCUMENTS),
     "eval": CommandTarget("api.cli.evaluate:app", "Measure search quality on judged questions.", _DOCUMENTS),

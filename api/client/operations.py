@@ -360,7 +360,8 @@ class Operations:
 
         Args:
             **filters: Parameters of `GET /v1/documents`: `collection`, `state`, `type`, `batch`, `container`,
-                `with_omissions`, `named` (part of the name or title), and `order`, such as `newest` or `-size`.
+                `with_omissions`, `named` (part of the name or title), `filters` (conditions on metadata and
+                cards, as in a search), and `order`, such as `newest` or `-size`.
 
         Returns:
             An iterator of documents, oldest first by default. Pages are fetched as needed.
@@ -368,7 +369,7 @@ class Operations:
         Raises:
             RefusedError: If a filter is invalid.
         """
-        return _build_paged_call("/v1/documents", schemas.DocumentPage, "documents", **filters)
+        return _build_paged_call("/v1/documents", schemas.DocumentPage, "documents", **_encode_filters(filters))
 
     @following
     def follow_document(self, document: str) -> FollowCall[schemas.DocumentOut | schemas.DocumentGoneOut]:
@@ -415,6 +416,58 @@ class Operations:
         return Call(
             "PATCH", f"/v1/documents/{document}", ModelReader(schemas.DocumentOut), body=changes, headers=headers
         )
+
+    @operation
+    def change_card(
+        self,
+        /,
+        document: str,
+        *,
+        if_match: str = "*",
+        **fields: Any,  # noqa: ANN401 - fields of a card
+    ) -> Call[schemas.CardOut]:
+        """Change the fields of a document's card, which tell it apart from similar documents.
+
+        Args:
+            document: The document's id.
+            if_match: The `ETag` that the document must still have. By default, any `ETag` is accepted.
+            **fields: `title`, `kind`, `version` and `language`, as strings; `subjects`, `periods`, `dates` and
+                `outline`, as lists of strings. None restores the value found in the document. Omitted fields are not
+                changed.
+
+        Returns:
+            The changed card.
+
+        Raises:
+            NotFoundError: If the document does not exist.
+            RefusedError: If a field is invalid.
+            StateError: If the document no longer matches `if_match`.
+        """
+        headers = {"If-Match": if_match}
+        path = f"/v1/documents/{document}/card"
+        return Call("PATCH", path, ModelReader(schemas.CardOut), body=fields, headers=headers)
+
+    @operation
+    def facets(
+        self,
+        /,
+        names: str = "kind,subjects,periods,language",
+        **filters: Any,  # noqa: ANN401 - parameters of the route
+    ) -> Call[schemas.FacetsOut]:
+        """Count the documents of a listing by the values on their cards.
+
+        Args:
+            names: Fields of cards, separated by commas. `dates` and `version` are also possible.
+            **filters: Parameters of `documents` that filter, and `limit`, the maximum number of values of each field.
+
+        Returns:
+            The values of each field with their numbers of documents, the most frequent ones first.
+
+        Raises:
+            RefusedError: If a name or filter is invalid.
+        """
+        params = {"names": names, **_encode_filters(filters)}
+        return Call("GET", "/v1/documents/facets", ModelReader(schemas.FacetsOut), params=params)
 
     @operation
     def replace_document(
@@ -875,6 +928,12 @@ def _build_upload(
         "readers": list(readers) if readers else None,
     }
     return {"params": params, "content": UploadContent(source)}
+
+
+def _encode_filters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a listing, with `filters` as JSON text."""
+    filters = parameters.get("filters")
+    return {**parameters, **({"filters": json_module.dumps(filters)} if isinstance(filters, Mapping) else {})}
 
 
 def _build_paged_call(path: str, page_model: type[Model], entries_field: str, **params: Any) -> PagedCall[Any]:  # noqa: ANN401

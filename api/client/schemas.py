@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from api.collections.schemas import CollectionOut, CollectionPage
     from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
+    from api.documents.card_schemas import CardOut, FacetsOut
     from api.documents.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
     from api.documents.schemas import (
         DeletionOut,
@@ -69,6 +70,7 @@ __all__ = [
     "BatchOut",
     "BatchPage",
     "BudgetIn",
+    "CardOut",
     "CellOut",
     "CheckingOut",
     "CitationOut",
@@ -84,6 +86,7 @@ __all__ = [
     "DocumentGoneOut",
     "DocumentOut",
     "DocumentPage",
+    "FacetsOut",
     "HitOut",
     "MessageIn",
     "OmissionOut",
@@ -128,6 +131,7 @@ _NAMES_BY_MODULE = {
         "AnswerOut BudgetIn CitationOut CoverageOut MessageIn QuestionIn QuoteOut ResultOut ResultTableOut "
         "SearchedOut SentenceOut UsageOut"
     ),
+    "api.documents.card_schemas": "CardOut FacetsOut",
     "api.documents.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
     "api.collections.schemas": "CollectionOut CollectionPage",
     "api.documents.content_schemas": "OutlineEntryOut OutlinePage PositionsOut TableOut TablePage",

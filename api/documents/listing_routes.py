@@ -51,17 +51,21 @@ def listing(
 
     Filter by `batch`, by `container` (entries of that archive, mailbox or message), by `with_omissions` (documents
     whose text omits part of their file), by `type` (media types such as `application/pdf`), and by `named` (a string
-    that the name or title contains, ignoring case). A cursor is only valid for the order it was created for.
+    that the name or title contains, ignoring case). `filters` are conditions on metadata and cards, as in a search: a
+    JSON object such as `{"$card": {"kind": "contract", "periods": {"gte": 2022}}}`. A cursor is only valid for the
+    order it was created for.
     `with_total` adds the total number of documents.
     """
-    if wanted.batch is not None:
-        services.documents.batches.load_progress(caller.tenant_id, wanted.batch, caller.visible_owner)
+    require_visible_batch(services, caller, wanted)
     found = services.documents.catalog.listing.list_page(
         caller.tenant_id, wanted, caller.readers, order=order, after=_decode_position(cursor, order), limit=limit + 1
     )
     page, place = [document for document, _ in found[:limit]], found[limit - 1][1] if len(found) > limit else None
+    shown = services.contents.cards.load_document_cards(
+        caller.tenant_id, [document.id for document in page], readers=caller.readers
+    )
     return DocumentPage(
-        documents=[DocumentOut.from_document(document) for document in page],
+        documents=[DocumentOut.from_document(document, card=shown.get(document.id)) for document in page],
         next_cursor=None if place is None else _encode_position(place, order),
         total=services.documents.catalog.listing.count_documents(caller.tenant_id, wanted, caller.readers)
         if with_total
@@ -157,6 +161,12 @@ def _notify_workers(body: BulkIn, services: Services) -> None:
         services.work.doorbell.notify(JobKind.INGEST)
     elif body.action in ("delete", "cancel"):
         services.work.doorbell.notify(JobKind.COLLECT)
+
+
+def require_visible_batch(services: Services, caller: Principal, filters: DocumentFilter) -> None:
+    """Raise `BatchNotFoundError` if the filter has a batch that the caller may not see."""
+    if filters.batch is not None:
+        services.documents.batches.load_progress(caller.tenant_id, filters.batch, caller.visible_owner)
 
 
 def require_writable_document(services: Services, caller: Principal, document_id: str) -> None:

@@ -1,5 +1,6 @@
 """Wire models for document listings: filters, versions and bulk actions."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import Query
@@ -7,11 +8,16 @@ from pydantic import Field, StringConstraints, model_validator
 
 from api.documents.schemas import Reason
 from api.http.wire import Instant, Wire
+from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.listing import DocumentFilter, ListingTotal
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
+from ingest.storage.errors import FilterError
+from ingest.storage.inbound import parse_json
 
 MAX_CHOSEN = 500
+_MAX_FILTERS_CHARS = 8_000
+_FILTERS_EXAMPLE = '{"year": {"gte": 2020}, "$card": {"kind": "contract"}}'
 COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -30,9 +36,11 @@ class MatchingIn(Wire):
     container: Id | None = None
     with_omissions: bool = False
     named: str = Field("", max_length=200)
+    filters: dict[str, Any] = Field(default_factory=dict, examples=[{"$card": {"kind": "contract"}}])
 
     def to_filter(self) -> DocumentFilter:
-        return parse_document_filter(**vars(self))
+        values = {name: value for name, value in vars(self).items() if name != "filters"}
+        return replace(parse_document_filter(**values), conditions=parse_conditions(self.filters))
 
 
 class BulkIn(Wire):
@@ -141,8 +149,9 @@ def parse_document_filter(
     container: Annotated[str | None, Query(max_length=64)] = None,
     with_omissions: bool = False,
     named: Annotated[str, Query(max_length=200)] = "",
+    filters: Annotated[str, Query(max_length=_MAX_FILTERS_CHARS)] = "{}",
 ) -> DocumentFilter:
-    """Parse the query parameters of a listing."""
+    """Parse the query parameters of a listing. Raises `FilterError` if `filters` is not a JSON object of filters."""
     return DocumentFilter(
         collection=collection,
         states=state or (),
@@ -151,4 +160,12 @@ def parse_document_filter(
         batch=batch,
         with_omissions=with_omissions,
         named=named,
+        conditions=parse_conditions(_parse_filters(filters)),
     )
+
+
+def _parse_filters(filters: str) -> dict[str, Any]:
+    value = parse_json(filters.encode(), "query.filters")
+    if not isinstance(value, dict):
+        raise FilterError("`filters` is not a JSON object.", hint=f"Write filters={_FILTERS_EXAMPLE}, URL-encoded.")
+    return value

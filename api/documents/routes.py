@@ -31,7 +31,7 @@ from ingest.intake import Replacement, UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.catalog import AcceptedUpload
 from ingest.storage.documents.metadata import MAX_READERS
-from ingest.storage.documents.records import IN_PROGRESS
+from ingest.storage.documents.records import IN_PROGRESS, Document
 from ingest.storage.documents.versions import require_matching_tag
 from ingest.storage.errors import DocumentNotFoundError, UploadError
 from ingest.storage.instrumentation import reach_fault_point
@@ -108,7 +108,7 @@ def one(document_id: str, caller: Caller, services: ServicesDep, response: Respo
     """
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     response.headers.update(build_etag_headers(document))
-    return DocumentOut.from_document(document, services.documents.catalog.load_progress(document))
+    return _show(services, caller, document)
 
 
 @router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
@@ -201,7 +201,7 @@ def change(
     )
     services.work.settle(document_id)
     response.headers.update(build_etag_headers(document))
-    return DocumentOut.from_document(document, services.documents.catalog.load_progress(document))
+    return _show(services, caller, document)
 
 
 @router.delete("/{document_id}")
@@ -235,7 +235,7 @@ def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Re
     document = services.documents.catalog.cancel_latest_version(caller.tenant_id, document_id, readers=caller.readers)
     services.work.doorbell.notify(JobKind.COLLECT)
     response.headers.update(build_etag_headers(document))
-    return DocumentOut.from_document(document)
+    return _show(services, caller, document)
 
 
 @router.post("/{document_id}/retry", status_code=202)
@@ -250,7 +250,7 @@ def retry(document_id: str, caller: Writer, services: ServicesDep, response: Res
     )
     services.work.doorbell.notify(JobKind.INGEST)
     response.headers.update(build_etag_headers(accepted.document))
-    return DocumentOut.from_document(accepted.document)
+    return _show(services, caller, accepted.document)
 
 
 @router.get("/{document_id}/versions")
@@ -259,6 +259,12 @@ def versions(document_id: str, caller: Caller, services: ServicesDep) -> Version
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     found = services.documents.catalog.list_versions(caller.tenant_id, document_id, readers=caller.readers)
     return VersionList(versions=[VersionOut.from_version(version, document) for version in found])
+
+
+def _show(services: Services, caller: Principal, document: Document) -> DocumentOut:
+    cards = services.contents.cards.load_document_cards(caller.tenant_id, [document.id], readers=caller.readers)
+    progress = services.documents.catalog.load_progress(document)
+    return DocumentOut.from_document(document, progress, card=cards.get(document.id))
 
 
 async def _add_storage_quota_headers(request: Request, caller: Principal, services: Services) -> None:
@@ -281,9 +287,7 @@ def _build_stream_source(
                 raise
             return sse.StreamState(DocumentGoneOut(id=document_id).model_dump(mode="json"), ended=True)
         seen = True
-        body = DocumentOut.from_document(document, services.documents.catalog.load_progress(document)).model_dump(
-            mode="json"
-        )
+        body = _show(services, caller, document).model_dump(mode="json")
         return sse.StreamState(body, document.version.state not in IN_PROGRESS)
 
     return sse.StreamSource(

@@ -4,7 +4,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from api.documents.card_schemas import CardOut
 from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
+from ingest.storage.documents.cards.records import DocumentCard
 from ingest.storage.documents.metadata import MAX_READERS, validate_readers
 from ingest.storage.documents.progress import DocumentProgress, compute_progress
 from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
@@ -58,7 +60,8 @@ class DocumentOut(Wire):
     tenant. `chunks_reused` counts the chunks of `version` whose vectors were copied from identical chunks in the
     tenant, mostly from the previous version. `omissions` lists the content of the file that is missing from the text of
     `version`, such as images and pages without text. For an entry of an archive, mailbox or message, `container` is the
-    id of the container's document, and `entry_path` is the path of the entry in the container.
+    id of the container's document, and `entry_path` is the path of the entry in the container. `card` is null in
+    responses to uploads.
     """
 
     id: str
@@ -84,9 +87,12 @@ class DocumentOut(Wire):
     created_at: Instant
     searchable_at: Instant | None
     ready_at: Instant | None
+    card: CardOut | None = None
 
     @classmethod
-    def from_document(cls, document: Document, progress: DocumentProgress | None = None) -> Self:
+    def from_document(
+        cls, document: Document, progress: DocumentProgress | None = None, *, card: DocumentCard | None = None
+    ) -> Self:
         """Build the model from a document.
 
         `progress` comes from the catalog; without it, progress is computed from the document alone.
@@ -98,6 +104,7 @@ class DocumentOut(Wire):
             version=version.id,
             progress=progress or compute_progress(version),
             tokens=version.tokens or None,
+            card=card,
         )
 
 

@@ -10,6 +10,7 @@ from api.documents.content_routes import require_active_version_id
 from api.documents.content_schemas import OutlineEntryOut, build_outline
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
+from api.mcp.lines import format_card_lines, load_card_lines
 from api.mcp.schemas import (
     DocumentsOut,
     ListArguments,
@@ -27,6 +28,7 @@ from api.mcp.schemas import (
 )
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.listing import DocumentFilter, ListingCursor
 from ingest.storage.documents.metadata import validate_metadata
 from ingest.storage.documents.records import ListOrder
@@ -50,9 +52,13 @@ def search_passages(services: Services, caller: Principal, arguments: SearchArgu
     found = services.asking.searcher.search(request)
     is_reranked = found.reranked is not None and not found.reranked.failure
     unreadable = [remove_invisible_characters(each.title) for each in found.unreadable]
-    return PassagesOut(
-        passages=[PassageOut.from_hit(hit) for hit in found.hits], reranked=is_reranked, unreadable=unreadable
-    )
+    lines = load_card_lines(services, caller, [hit.passage.document_id for hit in found.hits])
+    passages = [
+        # A document that was closed or deleted after the search has no line.
+        PassageOut.from_hit(hit, lines.get(hit.passage.document_id, remove_invisible_characters(hit.passage.title)))
+        for hit in found.hits
+    ]
+    return PassagesOut(passages=passages, reranked=is_reranked, unreadable=unreadable)
 
 
 def read_text(services: Services, caller: Principal, arguments: ReadArguments) -> TextOut:
@@ -72,6 +78,7 @@ def read_text(services: Services, caller: Principal, arguments: ReadArguments) -
         document=document.id,
         version=version,
         title=remove_invisible_characters(document.title or document.name),
+        line=format_card_lines(services, caller, [document])[document.id],
         place=services.asking.searcher.locate(version, begin, stop).words if begin < stop else "",
         start=begin,
         end=max(begin, stop),
@@ -113,15 +120,17 @@ def read_outline(services: Services, caller: Principal, arguments: OutlineArgume
 
 def list_documents(services: Services, caller: Principal, arguments: ListArguments) -> DocumentsOut:
     require_collections(services, caller, [arguments.collection] if arguments.collection else [])
-    wanted = DocumentFilter(collection=arguments.collection, named=arguments.named)
+    conditions = parse_conditions(arguments.filters)
+    wanted = DocumentFilter(collection=arguments.collection, named=arguments.named, conditions=conditions)
     after, limit = ListingCursor(decode_cursor(arguments.cursor)), arguments.limit + 1
     found = services.documents.catalog.listing.list_page(
         caller.tenant_id, wanted, caller.readers, order=ListOrder.NEWEST, after=after, limit=limit
     )
     page = [document for document, _ in found[: arguments.limit]]
     totals = [] if arguments.cursor else services.accounts.grants.list_collections(caller.tenant_id)
+    lines = format_card_lines(services, caller, page)
     return DocumentsOut(
-        documents=[ListedDocumentOut.from_document(document) for document in page],
+        documents=[ListedDocumentOut.from_document(document, lines[document.id]) for document in page],
         collections=[
             ListedCollectionOut(
                 collection=each.name,
@@ -156,7 +165,8 @@ def upload_file(services: Services, caller: Principal, arguments: UploadArgument
         receiving.write(_decode_content(arguments))
         accepted = receiving.accept()
     services.work.doorbell.notify(JobKind.INGEST)
-    listed = ListedDocumentOut.from_document(accepted.document)
+    lines = format_card_lines(services, caller, [accepted.document])
+    listed = ListedDocumentOut.from_document(accepted.document, lines[accepted.document.id])
     kept = (
         f"These bytes were already uploaded with different {' and '.join(accepted.kept)}, which were kept."
         if accepted.kept

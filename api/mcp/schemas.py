@@ -35,7 +35,9 @@ Filters = Annotated[
     Field(
         default_factory=dict,
         description="Conditions on document metadata, by name: a value, a list of values, or an object with gt, "
-        'gte, lt, lte (numbers or dates), in and not. Example: {"year": {"gte": 2020}}.',
+        "gte, lt, lte (numbers or dates), in and not. `$card` has conditions on what tells documents apart: kind, "
+        "subjects, periods, dates, version and language. "
+        'Example: {"year": {"gte": 2020}, "$card": {"kind": "contract", "periods": {"gte": 2022}}}.',
     ),
 ]
 DocumentId = Annotated[str, Field(max_length=64, description="A document's id, as returned by `search` and `list`.")]
@@ -58,12 +60,14 @@ class SearchArguments(Wire):
 class PassageOut(Wire):
     """A passage: `start` to `end` are code points of the document's text; `place` is its position in the file.
 
+    `line` names the document: title, file name, periods and dates, as far as they are known.
     `table_header` is the header of the table in whose rows it starts.
     """
 
     document: str = Field(validation_alias="document_id")
     version: str = Field(validation_alias="version_id")
     title: Visible
+    line: str
     collection: str
     headings: list[Visible] = Field(validation_alias="heading_path")
     place: str
@@ -75,8 +79,8 @@ class PassageOut(Wire):
     score: float
 
     @classmethod
-    def from_hit(cls, hit: Hit) -> Self:
-        return cls.from_records(hit.passage, hit)
+    def from_hit(cls, hit: Hit, line: str) -> Self:
+        return cls.from_records(hit.passage, hit, line=line)
 
 
 class PassagesOut(Wire):
@@ -117,12 +121,13 @@ class ReadArguments(Wire):
 class TextOut(Wire):
     """A part of a document's text. `next_start` is where to continue reading, or null at the end of the requested part.
 
-    `characters` is the length of the whole text.
+    `line` names the document, and `characters` is the length of the whole text.
     """
 
     document: str
     version: str
     title: str
+    line: str
     place: str
     start: int
     end: int
@@ -154,16 +159,21 @@ class ListArguments(Wire):
     named: str = Field(
         "", max_length=200, description="List only documents with these characters in their name or title."
     )
+    filters: Filters
     limit: int = Field(50, ge=1, le=200, description="Number of documents to return.")
     cursor: Cursor
 
 
 class ListedDocumentOut(Wire):
-    """A document. It can be searched and read once its state is `searchable` or `ready`."""
+    """A document. It can be searched and read once its state is `searchable` or `ready`.
+
+    `line` names it: title, file name, periods and dates, as far as they are known.
+    """
 
     document: str = Field(validation_alias="id")
     name: str
     title: str | None
+    line: str
     collection: str
     state: VersionState
     pages: int | None
@@ -173,8 +183,8 @@ class ListedDocumentOut(Wire):
     created_at: datetime
 
     @classmethod
-    def from_document(cls, document: Document) -> Self:
-        return cls.from_records(DocumentOut.from_document(document))
+    def from_document(cls, document: Document, line: str) -> Self:
+        return cls.from_records(DocumentOut.from_document(document), line=line)
 
 
 class ListedCollectionOut(Wire):

@@ -117,7 +117,8 @@ TOOLS = (
         "list",
         "List documents and collections",
         """List documents, newest first, of one collection or of all, or those with certain characters in their
-        name; also lists the collections. Use it to find a document by name, or to check whether one is ready.""",
+        name, certain metadata, kind, period or date; also lists the collections. Use it to find a document by name,
+        or to check whether one is ready.""",
         Scope.READ,
         ListArguments,
         DocumentsOut,

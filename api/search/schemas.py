@@ -20,8 +20,8 @@ class SearchIn(Wire):
     `fusion` determines how the two rankings of a hybrid search are fused. `feedback` uses the best passage to rank the
     others, which improves searches for topics but worsens searches for facts. `filters` are conditions on document
     metadata, keyed by name: a value, a list of values, or an object with `gt`, `gte`, `lt`, `lte` (numbers or dates),
-    `in` and `not`. `diversity`, from 0 to 1, trades relevance for variety among the hits. `grouped` groups hits by
-    document, and `top_k` then counts documents.
+    `in` and `not`. `$card` has such conditions on the fields of documents' cards. `diversity`, from 0 to 1, trades
+    relevance for variety among the hits. `grouped` groups hits by document, and `top_k` then counts documents.
 
     `expand_chars` extends each hit within its section, up to that many characters, and merges adjacent hits. `explain`
     lists the query words that each hit contains. `rerank` turns the service's reranker off, or requires it.

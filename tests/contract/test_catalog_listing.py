@@ -1,14 +1,18 @@
 """Listings of documents: what names are found by, every order in pages, filters, and who sees what."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.records import Role
+from ingest.storage.documents.cards.records import CardField, FacetCount
+from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.documents.listing import LISTING_START, DocumentFilter
+from ingest.storage.documents.filters import parse_conditions
+from ingest.storage.documents.listing import EVERYTHING, LISTING_START, DocumentFilter
 from ingest.storage.documents.records import DocumentChange, ListOrder, VersionState
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Failure, JobKind
@@ -133,3 +137,48 @@ def test_readers_see_in_every_listing_what_they_see_elsewhere(catalog: Catalog, 
     catalog.change_document("ann", closed.id, DocumentChange(readers=None, changed=frozenset({"readers"})), None)
     assert names(catalog, "closed", frozenset({"user:cy"})) == ["closed.txt"]
     assert plan.id in {each.id for each in catalog.list_documents("ann")}
+
+
+def test_listings_and_facets_are_restricted_by_metadata_and_cards(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
+    cards = Cards(engine)
+    fields = {
+        "lease": {"kind": "contract", "subjects": ["Acme"], "periods": ["2022-Q4"]},
+        "loan": {"kind": "contract", "subjects": ["Acme", "Borealis"], "dates": ["2023-04-01"]},
+        "minutes": {"kind": "minutes", "periods": ["2023"]},
+    }
+    for name, card in fields.items():
+        document = arrive(catalog, name)
+        searchable(jobs)
+        metadata = DocumentChange({"name": name}, changed=frozenset({"metadata"}))
+        catalog.change_document("ann", document.id, metadata, None)
+        cards.change_card("ann", document.id, card)
+
+    def find(filters: dict[str, Any]) -> list[str]:
+        wanted = DocumentFilter(conditions=parse_conditions(filters))
+        found = [each.name.removesuffix(".txt") for each in catalog.list_documents("ann", wanted)]
+        assert catalog.listing.count_documents("ann", wanted, None) == len(found)
+        counts = cards.count_facets("ann", wanted, None, [CardField.KIND])[CardField.KIND]
+        assert sum(each.documents for each in counts) == len(found)
+        identifiers = [each.id for each in catalog.list_documents("ann", wanted)]
+        assert sorted(catalog.list_matching_documents("ann", wanted.conditions)) == sorted(identifiers)
+        active = catalog.list_active_documents("ann", conditions=wanted.conditions)
+        assert [each.document_id for each in active] == identifiers
+        return found
+
+    assert find({"$card": {"kind": "contract"}}) == ["lease", "loan"]
+    assert find({"$card": {"kind": {"not": "contract"}}}) == ["minutes"]
+    assert find({"$card": {"periods": {"gte": 2023}}}) == ["minutes"]
+    assert find({"$card": {"periods": {"gte": "2022-Q4", "lt": "2023"}}}) == ["lease"]
+    assert find({"$card": {"dates": {"lt": "2023-05-01"}, "subjects": "Borealis"}}) == ["loan"]
+    assert find({"$any": [{"$card": {"kind": "minutes"}}, {"name": "lease"}]}) == ["lease", "minutes"]
+    assert find({"kind": "contract"}) == [], "metadata is not a card"
+    assert find({"$card": {"kind": "letter"}}) == []
+    facets = cards.count_facets("ann", EVERYTHING, None, [CardField.KIND, CardField.SUBJECTS])
+    assert facets == {
+        CardField.KIND: [FacetCount("contract", 2), FacetCount("minutes", 1)],
+        CardField.SUBJECTS: [FacetCount("Acme", 2), FacetCount("Borealis", 1)],
+    }
+    assert cards.count_facets("ann", EVERYTHING, None, [CardField.KIND], limit=1)[CardField.KIND] == [
+        FacetCount("contract", 2)
+    ]
+    assert cards.count_facets("bob", EVERYTHING, None, [CardField.KIND]) == {CardField.KIND: []}

@@ -170,6 +170,8 @@ def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(en
     assert [found[name][0]["id"] for name in ("documents", "answers")] == [version["document_id"], "answer of ann"]
     assert {entry["tenant_id"] for entry in found["audit"]} == {"ann"}
     assert [found[name][0]["tenant_id"] for name in ("files", "collections", "collection_deletions")] == ["ann"] * 3
+    assert [row["fields"] for row in found["card_edits"]] == [{"kind": "a kind"}]
+    assert "card_values" in found
     assert other not in whole
     assert key.split("_", 2)[2] not in whole
     assert "secret_sha256" not in whole

@@ -110,6 +110,21 @@ def test_a_passage_that_is_found_can_be_read_with_what_stands_around_it(service:
     assert told == "The document has no page 7. Call `outline` to list the document's parts. (bad_request)"
 
 
+def test_tools_name_documents_with_their_periods_and_dates(service: Harbour, date: str) -> None:
+    document = given(service, date, "search", query="keeper of the lighthouse", limit=1)["passages"][0]["document"]
+    card = {"kind": "logbook", "periods": ["1880-Q2"], "dates": ["1880-05-01"]}
+    changed = service.client.http.patch(f"/v1/documents/{document}/card", json=card, headers={"If-Match": "*"})
+    assert changed.status_code == 200
+    read = given(service, date, "read", document=document, limit=1)
+    assert read["line"].endswith(", periods 1880-Q2, dates 1880-05-01")
+    passages = given(service, date, "search", query="keeper of the lighthouse", limit=3)["passages"]
+    assert {each["line"] for each in passages if each["document"] == document} == {read["line"]}
+    filters = {"$card": {"periods": {"gte": 1880}, "dates": "1880-05-01"}}
+    listed = given(service, date, "list", filters=filters)["documents"]
+    assert [(each["document"], each["line"]) for each in listed] == [(document, read["line"])]
+    service.client.http.patch(f"/v1/documents/{document}/card", json=dict.fromkeys(card), headers={"If-Match": "*"})
+
+
 def test_a_short_question_is_answered_with_the_citations_of_rest(service: Harbour, date: str) -> None:
     told: list[str] = []
 

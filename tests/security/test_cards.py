@@ -12,6 +12,7 @@ from ingest.intake import Replacement, UploadRequest
 from ingest.storage.documents.cards.records import FACETED_FIELDS, CardField, FacetCount
 from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.cards.values import count_facets
+from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import DocumentChange
 from retrieval import build
@@ -31,10 +32,16 @@ NAMES = (*OPEN, "Egret", "Acme Borealis Cedar Dunlin Egret")
 SEGMENTS = ("boats", "cranes", "docks", "engines", "ferries", "gears")
 EVE = frozenset({"user:eve"})
 OTHERS = (frozenset({"user:bob"}), frozenset({"group:hr", "user:bob"}), frozenset[str]())
+FILTERS: tuple[dict[str, Any], ...] = (
+    {"$card": {"kind": "annual report"}},
+    {"$card": {"kind": {"not": "letter"}, "dates": {"gte": "2023-05-02"}}},
+    {"$any": [{"$card": {"subjects": ["Acme", "Egret"]}}, {"$card": {"dates": {"lt": "2023-05-02"}}}]},
+)
 QUERIES: tuple[dict[str, Any], ...] = (
     {"query": "By how much did revenue of Dunlin grow in boats?"},
     {"query": "revenue of Egret in docks", "feedback": True},
     {"query": "Borealis gears", "grouped": True},
+    {"query": "revenue of Acme", "filters": FILTERS[0]},
     {"query": "revenue of Cedar", "also": (ExtraQuery("revenue of Acme", Mode.HYBRID),)},
 )
 STEPS = st.one_of(
@@ -111,13 +118,17 @@ class World:
         return [[(hit, dict(hit.why)) for hit in self.searcher.search(request).hits] for request in requests]
 
     def list_described(self) -> dict[str, Any]:
-        """All that a reader is shown of cards: their values, the facets, and the lines of documents in prompts."""
+        """All that a reader is shown of cards: their values, facets, filtered listings, and the lines in prompts."""
+        filters = [DocumentFilter(conditions=parse_conditions(each)) for each in FILTERS]
         corpus = open_corpus(self.at.catalog, self.at.texts, AnswerScope("ann", readers=EVE))
         return {
             "cards": self.cards.load_document_cards("ann", self.identifiers, readers=EVE),
             "facets": count_facets(self.at.engine, "ann", DocumentFilter(), EVE, FACETED_FIELDS),
             "named": count_facets(self.at.engine, "ann", DocumentFilter(named="scan"), EVE, FACETED_FIELDS, limit=2),
             "lines": [document.line for document in corpus.documents],
+            "filtered": [self.cards.count_facets("ann", each, EVE, FACETED_FIELDS) for each in filters],
+            "listed": [self.at.catalog.list_documents("ann", each, readers=EVE) for each in filters],
+            "totals": [self.at.catalog.listing.count_documents("ann", each, EVE) for each in filters],
         }
 
     def reset(self) -> None:
@@ -148,6 +159,12 @@ def test_documents_are_described_in_this_world(world: World) -> None:
     assert described["lines"][1] == "scan2.md, dates 2023-05-02"
     assert [each.value for each in described["facets"][CardField.DATES]] == [f"2023-05-0{day}" for day in range(1, 5)]
     assert described["facets"][CardField.KIND] == [FacetCount("annual report", 4)]
+    assert described["totals"] == [len(listed) for listed in described["listed"]] == [4, 3, 1]
+    assert [each[CardField.DATES][0] for each in described["filtered"]] == [
+        FacetCount("2023-05-01", 1),
+        FacetCount("2023-05-02", 1),
+        FacetCount("2023-05-01", 1),
+    ]
 
 
 @given(st.lists(STEPS, min_size=1, max_size=6))

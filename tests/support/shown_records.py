@@ -17,6 +17,7 @@ import api.answers.run_schemas as runs
 import api.audit.schemas as audit
 import api.collections.schemas as collections
 import api.documents.batch_schemas as batches
+import api.documents.card_schemas as cards
 import api.documents.content_schemas as content
 import api.documents.listing_schemas as listings
 import api.documents.schemas as documents
@@ -40,6 +41,7 @@ from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.answers.usage import CollectionUsage
 from ingest.storage.audit.records import AuditEntry, ChainVerification
 from ingest.storage.documents.batch_records import BatchFailure, BatchProgress
+from ingest.storage.documents.cards.records import CardField, DocumentCard, FacetCount
 from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
 from ingest.storage.documents.listing import ListingTotal
 from ingest.storage.documents.progress import DocumentProgress
@@ -125,8 +127,10 @@ def _documents(chance: Random) -> list[BaseModel]:
         listings.BulkPlanOut.from_totals(awkward(ListingTotal, chance), 9, TEXT),
         listings.VersionOut.from_version(awkward(Version, chance), document),
         documents.DocumentOut.from_document(document, chance.choice([None, awkward(DocumentProgress, chance)])),
+        cards.CardOut.from_card(awkward(DocumentCard, chance)),
+        cards.FacetsOut.from_counts({CardField.KIND: [awkward(FacetCount, chance)]}),
         documents.DeletionOut.from_deletion(awkward(Deletion, chance)),
-        mcp.ListedDocumentOut.from_document(document),
+        mcp.ListedDocumentOut.from_document(document, TEXT),
     ]
 
 
@@ -138,7 +142,7 @@ def _searches(chance: Random) -> list[BaseModel]:
         searches.SearchOut.from_result(TEXT, awkward(SearchResult, chance), chance.choice([None, rewritten])),
         searches.UnreadableOut.from_records(awkward(UnreadableDocument, chance)),
         searches.RerankedOut.from_reranked(awkward(RerankOutcome, chance)),
-        mcp.PassageOut.from_hit(hit),
+        mcp.PassageOut.from_hit(hit, TEXT),
     ]
 
 

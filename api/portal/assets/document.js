@@ -1,4 +1,5 @@
 // A document: its state, what can be done with it, its outline and its text, some pages of it at a time.
+import { cardRows, editCard } from './card.js'
 import { byId, bytes, confirmed, el, foreign, number, plural, readable, say, time, trouble } from './dom.js'
 import { asked as askedIn } from './dialog.js'
 import { follow as followed } from './follow.js'
@@ -55,6 +56,10 @@ function show() {
   if (byId('versions-part').open) versions()
   byId('notices').replaceChildren(...notices())
   byId('facts').replaceChildren(...facts())
+  const card = cardRows(found.card)
+  byId('card-part').hidden = !card.length && !may('write')
+  byId('card').replaceChildren(...card)
+  byId('card-empty').hidden = Boolean(card.length)
   const readableNow = Boolean(found.active_version)
   if (readableNow && byId('reading').dataset.version !== found.active_version) {
     byId('reading').dataset.version = found.active_version
@@ -126,6 +131,12 @@ async function openTo() {
     say('Changed')
     await load()
   }
+}
+
+async function edit() {
+  if (!await editCard(id)) return
+  say('Changed')
+  await load()
 }
 
 async function read() {
@@ -250,6 +261,7 @@ byId('later').addEventListener('click', () => later().catch(fail))
 byId('outline-more').addEventListener('click', () => outline().catch(fail))
 byId('versions-part').addEventListener('toggle', (event) => { if (event.target.open) versions() })
 byId('open-to')?.addEventListener('click', () => openTo().catch(fail))
+byId('edit-card')?.addEventListener('click', () => edit().catch(fail))
 byId('retry')?.addEventListener('click', async () => {
   try {
     await post(`/v1/documents/${id}/retry`)

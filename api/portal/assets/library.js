@@ -1,7 +1,9 @@
 // The library: uploads, and the documents a page at a time.
 import { openTo, remove as removeMany, retry } from './bulk.js'
+import { cardLine } from './card.js'
 import { byId, bytes, confirmed, el, foreign, number, plural, readable, say, time, trouble } from './dom.js'
 import { whenReleased } from './drawing.js'
+import { Facets } from './facets.js'
 import { Pager } from './pager.js'
 import { get, may, post } from './rest.js'
 import { leftOut, removes, status, typeName, UNDER_WAY } from './status.js'
@@ -17,11 +19,14 @@ list.bind(uploads)
 let shown = []
 let total = null
 let counted = ''
+let faceted = ''
 let pending
 const picked = new Set()
 let allPicked = false
+const facets = new Facets(() => again())
 
-function filters() {
+// Returns the parameters of the listing, which are also those of the page's address.
+function listing() {
   return {
     named: byId('named').value.trim(),
     collection: byId('in-collection').value,
@@ -31,7 +36,33 @@ function filters() {
   }
 }
 
+const filters = () => ({ ...listing(), filters: facets.text() })
 const filtered = () => Object.values(filters()).some((value) => value.length)
+
+// Keeps the filters in the page's address, so that they outlast a reload and the way back from a document.
+function remember() {
+  const params = new URLSearchParams(location.search)
+  for (const [name, value] of Object.entries({ ...listing(), order: byId('order').value === 'newest' ? '' : byId('order').value })) {
+    params.delete(name)
+    for (const each of [value].flat().filter(Boolean)) params.append(name, each)
+  }
+  facets.write(params)
+  history.replaceState(null, '', params.size ? `?${params}` : location.pathname)
+}
+
+// Sets the filters from the page's address.
+function restore() {
+  const params = new URLSearchParams(location.search)
+  byId('named').value = params.get('named') ?? ''
+  for (const [id, name] of [['in-collection', 'collection'], ['of-type', 'type']]) {
+    if (params.has(name)) byId(id).append(el('option', { value: params.get(name), text: params.get(name), selected: true }))
+  }
+  const choose = (id, value) => { if ([...byId(id).options].some((each) => each.value === value)) byId(id).value = value }
+  choose('in-state', params.getAll('state').join(' '))
+  choose('order', params.get('order'))
+  byId('with-omissions').checked = params.has('with_omissions')
+  facets.read(params)
+}
 
 const pager = new Pager(async (cursor) => {
   const wanted = filters()
@@ -45,6 +76,10 @@ const pager = new Pager(async (cursor) => {
     if (total !== null && total !== page.total) totals()
     total = page.total
     counted = page.counted
+    // While documents are processed, the page is loaded every few seconds. Counting the values each time costs too much.
+    const counting = `${total} ${counted}`
+    if (counting !== faceted || !shown.some((each) => UNDER_WAY.has(each.state))) facets.load(listing())
+    faceted = counting
   }
   whenReleased(draw)
 }, { describe: (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`, retry: load })
@@ -54,7 +89,7 @@ async function load() {
   // The last page may have been deleted.
   if (!shown.length && pager.page > 1) await again()
 }
-const again = () => { pickNone(); pager.cursors = [null]; return load() }
+const again = () => { remember(); pickNone(); pager.cursors = [null]; return load() }
 
 // Loads again in a moment, while something is under way and the page is looked at.
 function soon() {
@@ -94,7 +129,7 @@ function empty() {
   if (filtered()) {
     place.replaceChildren(el('h2', { text: 'Nothing matches' }),
       el('p', { text: 'No document has all of this. Take a filter away, or look for fewer characters of the name.' }),
-      el('button', { type: 'button', text: 'Show all documents', onclick: () => { byId('filters').reset(); again() } }))
+      el('button', { type: 'button', text: 'Show all documents', onclick: () => { byId('filters').reset(); facets.clear(); again() } }))
   } else if (may('write')) {
     place.replaceChildren(el('h2', { text: 'No documents yet' }),
       el('p', { text: 'Drop a few files here to begin. When the first is searchable, ask about it.' }))
@@ -111,6 +146,7 @@ function row(each) {
     el('td', { class: 'main-cell' },
       el('a', { class: 'title', href: `/library/${each.id}` }, foreign(title)),
       each.title && each.title !== each.name ? el('span', { class: 'soft small' }, foreign(each.name)) : null,
+      cardLine(each.card) ? el('div', { class: 'soft small' }, foreign(cardLine(each.card))) : null,
       each.failure ? el('div', { class: 'small bad-ink', text: `${each.failure.detail} ${each.failure.hint}` }) : null,
       each.omissions.length ? el('div', { class: 'small warn-ink', text: `Not in the text: ${leftOut(each.omissions)}` }) : null),
     el('td', {}, status(each)),
@@ -181,8 +217,8 @@ function chosen() {
 // What is chosen, as the API names it.
 function choice() {
   if (!allPicked) return { documents: [...picked] }
-  const { collection, type, with_omissions: omissions, ...rest } = filters()
-  return { matching: { ...rest, collection: collection || null, type: type ? [type] : [], with_omissions: Boolean(omissions) } }
+  const { collection, type, with_omissions: omissions, ...rest } = listing()
+  return { matching: { ...rest, collection: collection || null, type: type ? [type] : [], with_omissions: Boolean(omissions), filters: facets.filter() } }
 }
 
 async function many(act) {
@@ -285,5 +321,6 @@ byId('delete-chosen')?.addEventListener('click', () => many(removeMany))
 byId('retry-chosen')?.addEventListener('click', () => many(retry))
 byId('open-chosen')?.addEventListener('click', () => many(openTo))
 
+restore()
 totals()
 load()

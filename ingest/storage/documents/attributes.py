@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, insert, or_, select
 
 from ingest.storage.db.database import iter_slices
-from ingest.storage.db.schema import document_attributes, documents
+from ingest.storage.db.schema import card_values, document_attributes, documents
 from ingest.storage.documents.filters import AnyOf, Condition, Conditions, build_attribute_name, iter_attribute_values
 
 _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
@@ -41,7 +41,7 @@ def build_metadata_conditions(
 def _build_conditions(
     tenant_id: str, condition: Condition, by_document: bool, table: Table
 ) -> Iterator[ColumnElement[bool]]:
-    column = table.c
+    column = (card_values if condition.of_card else table).c
 
     def build_subquery_condition(values: Select[tuple[str]]) -> ColumnElement[bool]:
         return (

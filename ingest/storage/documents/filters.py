@@ -9,16 +9,22 @@ list of such objects, at least one of which must match. `$all` is a list of such
 
     {"language": "en", "$any": [{"year": {"lt": 1900}}, {"author": "Woolf"}]}
 
+`$card` has conditions on the fields of the document's card. Periods and dates can be compared with a year, a period or
+a date, by their first day:
+
+    {"$card": {"kind": "contract", "periods": {"gte": 2022}, "dates": {"lt": "2023-01-01"}}}
+
 The catalog evaluates conditions in SQL, using the rows yielded by `iter_attribute_values` for a document's metadata.
 """
 
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
 from typing import Any
 
+from ingest.storage.documents.cards.records import FACETED_FIELDS, CardField, parse_period_start
 from ingest.storage.errors import FilterError
 
 MAX_CONDITIONS = 20
@@ -29,7 +35,8 @@ _CONDITION_HINT = (
     'A condition is a value, a list of values, or an object such as {"gte": 1800, "lt": 1900} or {"not": "draft"}.'
 )
 _COMPARISONS = ("gt", "gte", "lt", "lte")
-_ANY, _ALL = "$any", "$all"
+_ANY, _ALL, _CARD = "$any", "$all", "$card"
+_COMPARED_FIELDS = frozenset({CardField.PERIODS, CardField.DATES})
 _MAX_DEPTH = 5
 # Maximum length of a key. Longer keys are replaced by a digest, because database indexes limit the size of a key.
 _KEY_CHARS = 60
@@ -41,13 +48,15 @@ class Condition:
 
     The value of the attribute must equal one of `one_of`, if set, and none of `none_of`, and must lie within all
     `bounds`. The values in `one_of` and `none_of` are keys from `build_value_key`. A bound consists of a comparison, a
-    number, and a flag that is true if the number is a time in seconds since the epoch.
+    number, and a flag that is true if the number is a time in seconds since the epoch. If `of_card` is true, the
+    attribute is a field of the document's card.
     """
 
     attribute: str
     one_of: tuple[str, ...] | None = None
     none_of: tuple[str, ...] = ()
     bounds: tuple[tuple[str, float, bool], ...] = ()
+    of_card: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,9 @@ def parse_conditions(filters: Mapping[str, Any]) -> Conditions:
 def _parse_conditions(filters: Mapping[str, Any], depth: int) -> Conditions:
     found: list[Condition | AnyOf] = []
     for attribute, wanted in filters.items():
+        if attribute == _CARD:
+            found += _parse_card_conditions(wanted)
+            continue
         if attribute not in (_ANY, _ALL):
             found.append(_parse_condition(attribute, wanted))
             continue
@@ -167,6 +179,33 @@ def _parse_condition(attribute: str, value: object) -> Condition:
         none_of=_parse_keys(attribute, value["not"]) if "not" in value else (),
         bounds=tuple(_parse_bound(attribute, name, value[name]) for name in _COMPARISONS if name in value),
     )
+
+
+def _parse_card_conditions(fields: object) -> Iterator[Condition]:
+    """Parse conditions on the fields of a card. Only periods and dates can be compared."""
+    names = ", ".join(sorted(FACETED_FIELDS))
+    if not isinstance(fields, Mapping) or not fields:
+        raise FilterError(
+            f"{_CARD!r} must be an object of filters on the fields of a card.",
+            hint='Write {"$card": {"kind": "contract", "periods": {"gte": 2022}}}.',
+        )
+    for name, wanted in fields.items():
+        if name not in FACETED_FIELDS:
+            raise FilterError(f"Cards cannot be filtered by {str(name)[:100]!r}.", hint=f"Fields: {names}.")
+        if isinstance(wanted, Mapping) and name in _COMPARED_FIELDS:
+            wanted = {key: _convert_period(value) if key in _COMPARISONS else value for key, value in wanted.items()}
+        condition = _parse_condition(name, wanted)
+        if condition.bounds and name not in _COMPARED_FIELDS:
+            raise FilterError(
+                f"The filter on {name!r} cannot be a range.", hint="Only the periods and dates of a card have ranges."
+            )
+        yield replace(condition, of_card=True)
+
+
+def _convert_period(bound: object) -> object:
+    """Return the first day of a period such as `2023-Q2`. Other bounds are returned unchanged."""
+    day = parse_period_start(bound) if isinstance(bound, str) else None
+    return bound if day is None else datetime.combine(day, time(), UTC).isoformat()
 
 
 def _parse_keys(attribute: str, filter_value: object) -> tuple[str, ...]:

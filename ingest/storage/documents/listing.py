@@ -29,6 +29,8 @@ from sqlalchemy import (
 from ingest.storage.accounts.access import Readers, build_listing_condition
 from ingest.storage.db.database import build_upsert, iter_slices, read_transaction
 from ingest.storage.db.schema import batch_entries, document_listing, documents, versions
+from ingest.storage.documents.attributes import build_metadata_conditions
+from ingest.storage.documents.filters import Conditions
 from ingest.storage.documents.records import Document, ListOrder, VersionState
 from ingest.storage.documents.rows import build_document, build_document_query
 
@@ -145,7 +147,8 @@ class DocumentFilter:
 
     `batch` selects documents whose bytes were sent in that batch, and `container` selects the entries of that
     container. `with_omissions` selects documents whose text omits content of the file. `named` is a substring of the
-    name or title, ignoring case. `identifiers` restricts the listing to these ids.
+    name or title, ignoring case. `identifiers` restricts the listing to these ids. `conditions` are on the metadata and
+    the cards of documents.
     """
 
     collection: str | None = None
@@ -156,6 +159,7 @@ class DocumentFilter:
     with_omissions: bool = False
     named: str = ""
     identifiers: Collection[str] = ()
+    conditions: Conditions = ()
 
 
 EVERYTHING = DocumentFilter()
@@ -274,7 +278,7 @@ def build_listed_query(
     """Select columns of the listed documents that match a filter and that these readers may see."""
     # guard: listing-readers
     mine = _row.tenant_id == tenant_id, build_listing_condition(tenant_id, readers)
-    return select(*columns).select_from(document_listing).where(*mine, *_build_conditions(filters))
+    return select(*columns).select_from(document_listing).where(*mine, *_build_conditions(tenant_id, filters))
 
 
 def _get_sort_column(order: ListOrder) -> tuple[ColumnElement[Any], bool]:
@@ -301,7 +305,7 @@ def _build_cursor_condition(
     return or_(further, and_(value == after.value, _row.sequence > after.sequence))
 
 
-def _build_conditions(filters: DocumentFilter) -> list[ColumnElement[bool]]:
+def _build_conditions(tenant_id: str, filters: DocumentFilter) -> list[ColumnElement[bool]]:
     """Build the conditions on `document_listing`."""
     found: list[ColumnElement[bool]] = []
     if filters.collection is not None:
@@ -322,4 +326,7 @@ def _build_conditions(filters: DocumentFilter) -> list[ColumnElement[bool]]:
         found.append(_row.searched.contains(named, autoescape=True))
     if filters.identifiers:
         found.append(_row.document_id.in_(list(filters.identifiers)))
+    if filters.conditions:
+        matching = build_metadata_conditions(tenant_id, filters.conditions)
+        found.append(_row.document_id.in_(select(documents.c.id).where(documents.c.tenant_id == tenant_id, *matching)))
     return found

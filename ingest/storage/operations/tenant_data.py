@@ -208,6 +208,7 @@ _EXPORTED_TABLES = (
     "documents",
     "versions",
     "card_edits",
+    "card_values",
     "batches",
     "conversations",
     "answers",

@@ -55,7 +55,7 @@ def test_somebody_signs_in_with_a_key_and_out_everywhere_and_goes_on_where_they_
     other.get_by_role("dialog").get_by_label("API key").fill(key)
     other.keyboard.press("Enter")
     expect(other.get_by_role("dialog")).to_have_count(0)
-    assert other.url == f"{opened.url}/library"
+    assert other.url == f"{opened.url}/library?order=oldest"
     opened.context.clear_cookies()
     page.goto(f"{opened.url}/sign-in?to=//evil.example/")
     page.get_by_label("API key").fill(key)

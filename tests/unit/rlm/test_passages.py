@@ -43,10 +43,15 @@ def found(corpus: Corpus, document: int, *ordinals: int) -> list[Passage]:
     return [replace(corpus.load_passage(span), rank=rank, score=1 / rank) for rank, span in enumerate(spans, 1)]
 
 
+def ranked(*rankings: list[Passage]) -> dict[str, list[Passage]]:
+    """Rankings of queries whose words are in no heading."""
+    return {f"query {number}": ranking for number, ranking in enumerate(rankings, 1)}
+
+
 def test_hits_are_read_best_first_until_the_budget_is_full() -> None:
     corpus = corpus_of({"Book": LONG})
     hits = found(corpus, 0, 5, 40, 20, 60, 30)
-    read = PassageReader(corpus, 1_000).read_hits([hits], 1_000, with_context=False)
+    read = PassageReader(corpus, 1_000).read_hits(ranked(hits), 1_000, with_context=False)
     assert 2 <= len(read) < len(hits)
     assert {each.start for each in read} == {each.start for each in hits[: len(read)]}
     assert sum(map(estimate_passage_tokens, read)) <= 1_000
@@ -55,14 +60,16 @@ def test_hits_are_read_best_first_until_the_budget_is_full() -> None:
 def test_the_first_hit_is_read_whatever_the_budget() -> None:
     corpus = corpus_of({"Book": LONG})
     hits = found(corpus, 0, 5, 40)
-    assert [each.text for each in PassageReader(corpus, 1).read_hits([hits], 1, with_context=True)] == [hits[0].text]
+    assert [each.text for each in PassageReader(corpus, 1).read_hits(ranked(hits), 1, with_context=True)] == [
+        hits[0].text
+    ]
 
 
 def test_every_hit_gets_its_part_of_the_text_around_hits() -> None:
     corpus = corpus_of({"Book": LONG})
     hits = found(corpus, 0, 10, 40, 70)
     reader = PassageReader(corpus, 4_000)
-    read = reader.read_hits([hits], 4_000, with_context=True)
+    read = reader.read_hits(ranked(hits), 4_000, with_context=True)
     assert [each.rank for each in read] == [1, 2, 3]
     assert all(one.start < hit.start and hit.end < one.end for one, hit in zip(read, hits, strict=True))
     assert 0 <= reader.remaining_tokens == 4_000 - sum(map(estimate_passage_tokens, read))
@@ -72,7 +79,7 @@ def test_a_short_document_is_read_whole_across_its_headings() -> None:
     deed = "\n\n".join(f"## Clause {number}\n\nClause {number} says what is to be done." for number in range(9))
     corpus = corpus_of({"Deed": deed, "Book": "\n\n".join(f"## Day {day}\n\n{LONG[:600]}" for day in range(99))})
     reader = PassageReader(corpus, 4_000)
-    read = reader.read_hits([[*found(corpus, 0, 4), *found(corpus, 1, 50)]], 4_000, with_context=True)
+    read = reader.read_hits(ranked([*found(corpus, 0, 4), *found(corpus, 1, 50)]), 4_000, with_context=True)
     assert [each.heading_path for each in read] == [*((f"Clause {number}",) for number in range(9)), ("Day 50",)]
     assert [each.title for each in reader.extent.whole] == ["Deed"]
     assert [each.title for each in reader.extent.part] == ["Book"]
@@ -81,13 +88,13 @@ def test_a_short_document_is_read_whole_across_its_headings() -> None:
 def test_room_that_no_neighbour_needs_is_for_more_hits() -> None:
     corpus = corpus_of({f"Note {number}": f"The wind rose on day {number}. " * 20 for number in range(8)})
     hits = [hit for document in range(8) for hit in found(corpus, document, 0)]
-    assert len(PassageReader(corpus, 2_500).read_hits([hits], 2_500, with_context=True)) == 8
+    assert len(PassageReader(corpus, 2_500).read_hits(ranked(hits), 2_500, with_context=True)) == 8
 
 
 def test_passages_are_ordered_by_their_best_hit_and_adjacent_chunks_by_their_place() -> None:
     corpus = corpus_of({"One": LONG, "Two": LONG})
     read = PassageReader(corpus, 8_000).read_hits(
-        [found(corpus, 1, 40, 2), found(corpus, 0, 9), found(corpus, 1, 3)], 3_000, with_context=False
+        ranked(found(corpus, 1, 40, 2), found(corpus, 0, 9), found(corpus, 1, 3)), 3_000, with_context=False
     )
     assert [(each.title, each.rank) for each in read] == [("Two", 1), ("One", 1), ("Two", 1)]
     assert read[2].start == found(corpus, 1, 2)[0].start < read[0].start
@@ -98,7 +105,7 @@ def test_further_hits_are_listed_and_read_on_request_under_the_same_number() -> 
     corpus = corpus_of({"Book": LONG})
     reader = PassageReader(corpus, 8_000)
     hits = found(corpus, 0, 5, 40, 20, 60, 30, 80)
-    assert len(reader.read_hits([hits], 400, with_context=False, max_listed=3)) == 1
+    assert len(reader.read_hits(ranked(hits), 400, with_context=False, max_listed=3)) == 1
     assert list(reader.shown) == [1]
     assert {number: each.start for number, each in reader.listed.items()} == {
         number: hit.start for number, hit in zip((2, 3, 4), hits[1:4], strict=True)
@@ -108,7 +115,7 @@ def test_further_hits_are_listed_and_read_on_request_under_the_same_number() -> 
     assert opened.start < hits[2].start
     assert hits[2].end < opened.end
     assert list(reader.listed) == [2, 4]
-    reader.read_hits([found(corpus, 0, 60, 90)], 700, with_context=False, max_listed=3)
+    reader.read_hits(ranked(found(corpus, 0, 60, 90)), 700, with_context=False, max_listed=3)
     assert [reader.shown[number].start for number in (4, 5)] == [each.start for each in found(corpus, 0, 60, 90)]
     assert len(reader.passages) == len(reader.shown) == 4
 
@@ -117,7 +124,7 @@ def test_the_text_around_a_passage_is_read_on_request_across_headings() -> None:
     days = "\n\n".join(f"## Day {day}\n\n{LONG[:700]}" for day in range(30))
     corpus = corpus_of({"Log": days})
     reader = PassageReader(corpus, 8_000)
-    reader.read_hits([found(corpus, 0, 10)], 100, with_context=False)
+    reader.read_hits(ranked(found(corpus, 0, 10)), 100, with_context=False)
     opened = reader.open_passages([1], 2_000)
     assert sorted(each.heading_path[-1] for each in opened) == ["Day 11", "Day 12", "Day 8", "Day 9"]
     assert list(reader.shown) == [1, 2, 3, 4, 5]
@@ -126,12 +133,12 @@ def test_the_text_around_a_passage_is_read_on_request_across_headings() -> None:
 def test_dropped_passages_make_room_and_their_numbers_are_not_used_again() -> None:
     corpus = corpus_of({"Book": LONG})
     reader = PassageReader(corpus, 2_000)
-    reader.read_hits([found(corpus, 0, 5, 20, 40)], 1_500, with_context=False)
+    reader.read_hits(ranked(found(corpus, 0, 5, 20, 40)), 1_500, with_context=False)
     assert list(reader.shown) == [1, 2, 3]
     before = reader.remaining_tokens
     reader.keep_passages([2])
     assert reader.remaining_tokens > before
-    reader.read_hits([found(corpus, 0, 60, 5, 70)], 400, with_context=False, max_listed=2)
+    reader.read_hits(ranked(found(corpus, 0, 60, 5, 70)), 400, with_context=False, max_listed=2)
     assert list(reader.shown) == [2, 4]
     assert list(reader.listed) == [1, 5], "a dropped passage is listed again if a search finds it"
     assert reader.open_passages([1], 0) == []
@@ -142,37 +149,35 @@ def test_dropped_passages_make_room_and_their_numbers_are_not_used_again() -> No
 def test_what_was_read_before_is_not_read_again() -> None:
     corpus = corpus_of({"Book": LONG})
     reader = PassageReader(corpus, 8_000)
-    reader.read_hits([found(corpus, 0, 10)], 1_500, with_context=True)
-    reader.read_hits([found(corpus, 0, 10, 12, 14)], 2_000, with_context=True)
+    reader.read_hits(ranked(found(corpus, 0, 10)), 1_500, with_context=True)
+    reader.read_hits(ranked(found(corpus, 0, 10, 12, 14)), 2_000, with_context=True)
     spans = sorted((each.start, each.end) for each in reader.passages)
     assert all(one[1] <= other[0] for one, other in pairwise(spans))
     assert any(each.start <= found(corpus, 0, 14)[0].start < each.end for each in reader.passages)
 
 
-def test_a_section_that_has_most_of_a_searchs_best_hits_is_read_whole_if_there_is_room() -> None:
-    one, rest = BOOK.split("# Two", maxsplit=1)
-    book = f"{one}# Two{rest}\n\n# Three\n\n{'They sailed on the next day. ' * 400}"
-    corpus = corpus_of({"Book": book, "Long": LONG})
-    count = sum(each.heading_path == ("One",) for each in corpus.load_text_map(corpus.documents[0]).chunks)
+def test_a_section_that_a_search_asks_for_is_read_whole_if_there_is_room() -> None:
+    corpus = corpus_of({"Book": BOOK.replace("# One", "# The storms of May"), "Long": LONG})
+    count = len(corpus.load_text_map(corpus.documents[0]).chunks) - 1  # the last one is the second section
     most, half = found(corpus, 0, *range(0, count, 2), 1), found(corpus, 0, *range(1, count, 2))
 
-    def words_read(hits: list[Passage], room: int) -> int:
-        read = PassageReader(corpus, room).read_hits([hits, found(corpus, 1, 9)], 800, with_context=True)
+    def words_read(query: str, hits: list[Passage], room: int) -> int:
+        rankings = {query: hits, "wind": found(corpus, 1, 9)}
+        read = PassageReader(corpus, room).read_hits(rankings, 800, with_context=True)
         return sum(len(each.text.split()) for each in read if each.title == "Book")
 
-    section = len(one.split())
-    assert words_read(most, 8_000) == section
-    assert words_read(most, 1_000) < section, "there is no room"
-    assert words_read(half[: count // 2], 8_000) < section, "the search was not for this section"
-    corpus = corpus_of({"Book": BOOK, "Long": LONG})
-    assert words_read(found(corpus, 0, *range(0, count, 2), 1), 8_000) < section, "the section is most of the document"
+    section = len(BOOK.split("# Two", maxsplit=1)[0].split()) + 3
+    assert words_read("Summarise the stormy May.", most, 8_000) == section
+    assert words_read("Summarise the stormy May.", most, 1_000) < section, "there is no room"
+    assert words_read("Summarise the stormy May.", half[: count // 2], 8_000) < section, "most hits are elsewhere"
+    assert words_read("Was there a storm?", most, 8_000) < section, "the search does not name the section"
 
 
 def test_hits_outside_the_corpus_are_left_out() -> None:
     corpus = corpus_of({"Book": BOOK})
     (hit,) = found(corpus, 0, 1)
     others = [replace(hit, document_id="d9", version_id="v9"), replace(hit, version_id="v9")]
-    assert PassageReader(corpus, 8_000).read_hits([others], 1_000, with_context=True) == []
+    assert PassageReader(corpus, 8_000).read_hits(ranked(others), 1_000, with_context=True) == []
 
 
 def test_no_query_takes_the_room_of_another() -> None:

@@ -25,11 +25,14 @@ from ingest.storage.documents.cards.records import (
     CardField,
     CardFields,
     DocumentCard,
+    FacetCount,
     LackingVersion,
     StoredCard,
     merge_change,
 )
 from ingest.storage.documents.cards.rows import build_card, build_card_query, refresh_card_values, store_card
+from ingest.storage.documents.cards.values import count_facets
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import SEARCHABLE_STATES, DocumentChange, VersionState
 from ingest.storage.documents.versions import change_document
 from ingest.storage.feed.feed import Announce, announce_to_nobody
@@ -59,6 +62,18 @@ class Cards:
                 query = build_card_query().where(*mine, documents.c.id.in_(some))
                 found |= {row.id: build_card(row) for row in connection.execute(query).all()}
         return found
+
+    def count_facets(
+        self,
+        tenant_id: str,
+        filters: DocumentFilter,
+        readers: Readers,
+        names: Collection[CardField],
+        *,
+        limit: int = 50,
+    ) -> dict[CardField, list[FacetCount]]:
+        """Count the listed documents that have each value of the given fields. See `values.count_facets`."""
+        return count_facets(self._engine, tenant_id, filters, readers, names, limit=limit)
 
     def change_card(
         self,

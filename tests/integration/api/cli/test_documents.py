@@ -84,6 +84,28 @@ def test_metadata_and_readers_are_given_changed_and_filtered_by(leadline: Run, t
     assert "user:ann" in leadline(*change, "--reader", "user:ann", "--json")
 
 
+def test_a_card_is_changed_shown_and_filtered_by(leadline: Run, tmp_path: Path) -> None:
+    (tmp_path / "brine.md").write_text("# Brine\n\nTobias Brine mends nets, sails, and ropes.\n")
+    leadline("ingest", str(tmp_path / "brine.md"), "--json")
+    (document,) = json.loads(leadline("documents", "list", "--json"))
+    card = ("documents", "card", document["id"])
+    shown = leadline(*card, "--set", "kind=logbook", "--set", "periods=1815-Q2", "--set", "periods=1816")
+    assert "kind: logbook (person)" in shown
+    assert "periods: 1815-Q2, 1816 (person)" in shown
+
+    def count(filters: str) -> int:
+        return len(json.loads(leadline("documents", "list", "--filter", filters, "--json")))
+
+    assert count('$card={"kind": "logbook", "periods": {"gte": 1816}}') == 1
+    assert count('$card={"periods": {"gte": 1817}}') == 0
+    after = json.loads(leadline(*card, "--set", "subjects=", "--remove", "kind", "--remove", "periods", "--json"))[
+        "card"
+    ]
+    assert after["fields"]["subjects"] == []
+    assert after["fields"]["kind"] == document["card"]["fields"]["kind"]
+    assert "logbook" not in leadline("documents", "show", document["id"])
+
+
 def test_values_are_json_or_else_texts() -> None:
     given = ["year=1815", 'tags=["a"]', "by=Ines Calloway", "is=a=b", 'range={"gte": 3}']
     assert parse_attributes(given) == {

@@ -91,3 +91,21 @@ def test_alternatives_and_conjunctions_are_parsed_and_bounded() -> None:
     for wrong in [*refused, {"$any": [{"a": 1}] * 21}]:
         with pytest.raises(FilterError):
             parse_conditions(wrong)
+
+
+def test_conditions_on_cards_are_told_apart_from_metadata_and_compare_first_days() -> None:
+    found = parse_conditions({"kind": "a", "$card": {"kind": ["a", "b"], "periods": {"gte": "2023-Q2", "lt": 2024}}})
+    assert found == (
+        Condition("kind", one_of=("s:a",)),
+        Condition("kind", one_of=("s:a", "s:b"), of_card=True),
+        Condition("periods", bounds=(("gte", 1680307200.0, True), ("lt", 2024.0, False)), of_card=True),
+    )
+
+
+@pytest.mark.parametrize(
+    "card", [{}, [], "contract", {"title": "a"}, {"outline": "a"}, {"kind": {"gt": 1}}, {"dates": {"gt": "soon"}}]
+)
+def test_conditions_that_cards_cannot_have_are_refused_with_the_next_step(card: object) -> None:
+    with pytest.raises(FilterError) as refused:
+        parse_conditions({"$card": card})
+    assert refused.value.hint
