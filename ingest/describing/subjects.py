@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ingest.describing.dates import capitalizes_nouns, is_month_name
 
 _WORD = re.compile(r"[^\W\d_](?:[\w’'-]*\w)?")
-_NEXT_WORD = re.compile(rf"(?:(?<=[^\W\d_])|(?<=[^\W\d_][,;)])) ({_WORD.pattern})")
 _MAX_WORDS = 6
 _MIN_CHARS = 3
 
@@ -17,9 +16,8 @@ class WordUse:
     """The words of a text: those that it also writes in lower case, and how often words follow each other."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         words = _WORD.findall(text)
-        # The words that stand somewhere after another word of the same sentence.
-        self.inside_sentences = frozenset(_NEXT_WORD.findall(text))
         self.common = frozenset(word for word in words if word[0].islower())
         self._joined = f" {' '.join(words)} "
         self._folded = self._joined.casefold()
@@ -30,6 +28,17 @@ class WordUse:
         folded = [word.casefold() for word in words]
         fewest = min((self._counts[word] for word in folded), default=0)
         return fewest if fewest < 2 or len(words) == 1 else self._folded.count(f" {' '.join(folded)} ")
+
+    def is_inside_sentence(self, word: str) -> bool:
+        """Return whether the word stands somewhere after another word of the same sentence."""
+        at = self._text.find(f" {word}", 1)
+        while at > 0:
+            before = self._text[max(0, at - 2) if self._text[at - 1] in ",;)" else at - 1]
+            after = self._text[at + 1 + len(word) : at + 2 + len(word)]
+            if before.isalpha() and not (after.isalnum() or after == "_"):
+                return True
+            at = self._text.find(f" {word}", at + 1)
+        return False
 
     def has_repeated_run(self, words: Sequence[str]) -> bool:
         """Return whether these words follow each other twice, as they are written."""
@@ -70,7 +79,7 @@ def find_subjects(
             continue
         is_named = all(word.casefold() in named for word in run.words)
         count, is_single = use.count_run(run.words), len(run.words) == 1
-        if is_single and (capitalizes_nouns(language) or not (is_named or run.text in use.inside_sentences)):
+        if is_single and (capitalizes_nouns(language) or not (is_named or use.is_inside_sentence(run.text))):
             continue
         if is_named or count > 1 or (not is_single and run.text in short_lines):
             ranked[key] = (not is_named, is_single, -count, run.start, run.text)
