@@ -7,7 +7,7 @@ import pytest
 
 from rlm.llm.port import SubCall, SubFailure
 from rlm.operators.judged import Classification, Extraction, JudgementSource
-from rlm.operators.operators import Operators, run_operator
+from rlm.operators.operators import Operators, RecordTask, run_operator
 from rlm.operators.packing import OperatorProgress, PackLimits
 from rlm.operators.tasks import NOT_FOUND, ExtractTask, FilterTask, QuotedResult, QuotingTask, wrap_task
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -185,7 +185,10 @@ def test_a_model_that_is_asked_for_words_may_give_a_result_without_any(
     assert quoted == (None if label is None else QuotedResult(label, words))
 
 
-TASKS = {"late": FilterTask("Was it late?"), "name": ExtractTask("Who wrote it?", {"value": {"type": "string"}})}
+TASKS: dict[str, RecordTask] = {
+    "late": FilterTask("Was it late?"),
+    "name": ExtractTask("Who wrote it?", {"value": {"type": "string"}}),
+}
 
 
 def test_tasks_that_share_calls_give_each_record_a_result_and_words_for_each_task() -> None:
