@@ -13,7 +13,7 @@ from itertools import accumulate, chain, zip_longest
 
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
-from rlm.errors import iter_unless_cancelled, not_cancelled
+from rlm.errors import not_cancelled, require_not_cancelled
 from rlm.operators.packing import OperatorProgress
 from rlm.strategy import DocumentSearch
 from rlm.untrusted import DOCUMENT_LINE_CHARS, to_one_line
@@ -139,7 +139,8 @@ class DocumentPassages:
 
         Raises `RunCancelledError` if the run was cancelled.
         """
-        for done, number in enumerate(iter_unless_cancelled(numbers, self._cancelled)):
+        for done, number in enumerate(numbers):
+            require_not_cancelled(self._cancelled)
             if done % _SEARCHES_AT_ONCE == 0:
                 yield OperatorProgress(SEARCH_STEP, done, len(numbers))
             for query in queries:

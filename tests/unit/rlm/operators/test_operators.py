@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from rlm.llm.port import SubCall, SubFailure
-from rlm.operators.judged import JudgementSource
-from rlm.operators.operators import Operators, run_operator
+from rlm.operators.judged import Classification, Extraction, JudgementSource
+from rlm.operators.operators import Operators, RecordTask, run_operator
 from rlm.operators.packing import OperatorProgress, PackLimits
-from rlm.operators.tasks import FilterTask, QuotedResult, QuotingTask
+from rlm.operators.tasks import NOT_FOUND, ExtractTask, FilterTask, QuotedResult, QuotingTask, wrap_task
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.kinds_of_lines import (
     LABELS,
@@ -183,3 +183,59 @@ def test_a_model_that_is_asked_for_words_may_give_a_result_without_any(
 ) -> None:
     quoted = QuotingTask(FilterTask("Was it late?")).parse_result(reply)
     assert quoted == (None if label is None else QuotedResult(label, words))
+
+
+TASKS: dict[str, RecordTask] = {
+    "late": FilterTask("Was it late?"),
+    "name": ExtractTask("Who wrote it?", {"value": {"type": "string"}}),
+}
+
+
+def test_tasks_that_share_calls_give_each_record_a_result_and_words_for_each_task() -> None:
+    corpus, records = corpus_and_records(["Ann: It came late.", "Bob: It was blue."])
+
+    def rule(text: str) -> object:
+        late = {"words": "It came late.", "answer": "yes"} if "late" in text else {"words": None, "answer": "no"}
+        return {"A": late, "B": {"words": text[:3], "answer": {"value": text[:3]}}}
+
+    calls = RuleSubCalls(rule)
+    found = run_operator(Operators(corpus, calls).judge_together(records, TASKS, with_quotes=True))
+    late, name = found["late"], found["name"]
+    assert isinstance(late, Classification)
+    assert isinstance(name, Extraction)
+    assert (late.labels, late.quotes) == (["yes", "no"], ["It came late.", ""])
+    assert (name.values, name.quotes) == ([{"value": "Ann"}, {"value": "Bob"}], ["Ann", "Bob"])
+    (call,) = calls.calls
+    assert (late.usage.calls, name.usage.calls) == (1, 0), "the calls are counted once"
+    assert "A: answer yes or no" in call.prompt
+    assert "B: Who wrote it?" in call.prompt
+
+
+def test_a_record_without_a_result_for_one_of_the_tasks_is_asked_about_again() -> None:
+    corpus, records = corpus_and_records([f"line {at}" for at in range(4)])
+
+    def rule(text: str) -> object:
+        is_first = text == "line 2" and len(calls.calls) == 1
+        return {"A": "no", **({} if is_first else {"B": {"value": text}})}
+
+    calls = RuleSubCalls(rule)
+    found = run_operator(Operators(corpus, calls).judge_together(records, TASKS))["name"]
+    assert isinstance(found, Extraction)
+    assert [each and each["value"] for each in found.values] == [f"line {at}" for at in range(4)]
+    assert calls.records() == ["line 0", "line 1", "line 2", "line 3", "line 2"]
+
+
+def test_so_many_records_share_a_call_that_the_results_of_all_tasks_fit_in_the_reply() -> None:
+    corpus, records = corpus_and_records([f"line {at}" for at in range(40)])
+    calls = RuleSubCalls(lambda text: {"A": "no", "B": {"value": None}})
+    limits = PackLimits(40, tokens=100_000, output_tokens=600)
+    run_operator(Operators(corpus, calls, limits=limits).judge_together(records, TASKS))
+    assert len(calls.calls) > 1
+    assert all(call.max_tokens <= 700 for call in calls.calls)
+
+
+def test_only_a_choice_can_be_not_found_by_name() -> None:
+    choice, value = (wrap_task(task, quoting=False, partial=True) for task in TASKS.values())
+    assert choice.parse_result(NOT_FOUND) == NOT_FOUND
+    assert value.parse_result(NOT_FOUND) is None
+    assert value.parse_result({"value": None}) == {"value": None}

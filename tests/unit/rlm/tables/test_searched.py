@@ -15,7 +15,7 @@ from rlm.answers import AnswerStatus, Draft
 from rlm.checking.checker import locate_citations
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.errors import DocumentGoneError, RunTooLargeError
+from rlm.errors import DocumentGoneError, RunCancelledError, RunTooLargeError
 from rlm.events import Delta, Drafted, Event, Routed, Working
 from rlm.llm.budgets import Price
 from rlm.llm.port import SubCall, SubFailure
@@ -417,3 +417,16 @@ def test_a_list_of_a_few_hundred_documents_keeps_all_of_its_rows() -> None:
     assert len(draft.table.rows) == draft.table.total_rows == 210
     assert "… and 190 more rows" in draft.text
     assert len(draft.evidence) == 50
+
+
+def test_a_cancelled_run_searches_no_further_documents(reports: Corpus) -> None:
+    searched: list[str] = []
+
+    def find_nothing(document: str) -> SpanSearch:
+        searched.append(document)
+        return lambda query, top_k: ()
+
+    asked = question(reports, AUDITOR, LIST, audits, search_document=find_nothing, cancelled=lambda: len(searched) >= 3)
+    with pytest.raises(RunCancelledError):
+        asked.ask()
+    assert len(searched) == 3
