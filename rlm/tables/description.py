@@ -19,7 +19,7 @@ from rlm.untrusted import to_one_line
 DESCRIBED_CHARS, MANY_TABLES_CHARS, _OUTLINE_CHARS = 12_000, 6_000, 2_500
 # Maximum fractions of these characters if there are many tables: for the columns, for the values and rows of one table,
 # and for each of the tables of documents and sections. A table gets at least this many characters for its columns.
-_SHARE_OF_COLUMNS, _SHARE_OF_ONE, _SHARE_OF_OTHERS = 1 / 2, 1 / 3, 1 / 4
+_SHARE_OF_COLUMNS, _SHARE_OF_ONE, _SHARE_OF_OTHERS = 3 / 4, 1 / 3, 1 / 4
 _FEWEST_BRIEF_CHARS = 240
 _MAX_COLUMNS = 60
 _NAME_CHARS = 80
