@@ -12,7 +12,7 @@ from datetime import date
 
 from ingest.storage.tables.types import PROPERTY_COLUMNS, ColumnType
 from rlm.corpus.corpus import Corpus, CorpusDocument
-from rlm.corpus.names import list_nearest
+from rlm.corpus.names import list_nearest, list_own_subjects
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -128,14 +128,18 @@ def _build_prompt(
 ) -> str:
     size = corpus.size
     named = list_nearest(corpus, (), question, shown=(), limit=_NAMED)
-    corpus.record_seen(named)
+    subjects = list_own_subjects(named)
+    corpus.record_seen(named, subjects)
     corpus.record_use(each for each in named if each.attributes)  # their dates are shown too
     others = size.documents - len(named)
     return "\n".join(
         [
             f"BEGIN scope {nonce}",
             f"{size.documents:,} documents, about {size.tokens:,} tokens.",
-            *(f"- {sanitize_text(f'{each.line}{_format_dates(each, corpus)}', nonce)}" for each in named),
+            *(
+                f"- {sanitize_text(f'{each.line}{_format_known(each, corpus, subjects.get(each, ()))}', nonce)}"
+                for each in named
+            ),
             *([f"- and {others:,} more documents"] if named and others else []),
             sanitize_text(table_description, nonce),
             f"END scope {nonce}",
@@ -147,12 +151,14 @@ def _build_prompt(
     )
 
 
-def _format_dates(document: CorpusDocument, corpus: Corpus) -> str:
-    """Return the dates of a document for its line: those in its metadata, and those in the properties of its file."""
+def _format_known(document: CorpusDocument, corpus: Corpus, subjects: Sequence[str]) -> str:
+    """Return what tells a document apart: its subjects, and dates in its metadata and in the properties of its file."""
     known: dict[str, object] = dict(document.attributes)
     if columns := PROPERTY_COLUMNS.get(document.media_type, ()):
         with suppress(UnknownHandleError, DocumentUnreadableError):
             properties = corpus.load_text_map(document).properties
             known |= {each.name: properties.get(each.name) for each in columns if each.type is ColumnType.TIMESTAMP}
     dates = [f"{name} {value}" for name, value in known.items() if isinstance(value, str) and _DATE.match(value)]
-    return f", {to_one_line('; '.join(dates), _DATES_CHARS)}" if dates else ""
+    known_parts = [f"about {', '.join(subjects)}"] if subjects else []
+    known_parts += [to_one_line("; ".join(dates), _DATES_CHARS)] if dates else []
+    return "".join(f", {each}" for each in known_parts)

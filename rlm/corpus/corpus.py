@@ -44,7 +44,7 @@ _SAMPLED_DOCUMENTS, _MOST_PROPERTIES = 10, 200
 class CorpusDocument:
     """A document in scope. `handle` covers its whole text. `tokens` is the count from ingestion, or an estimate.
 
-    `periods` and `dates` are those of its card, such as `2022-Q3` and `2022-09-30`.
+    `periods`, `dates` and `subjects` are those of its card, such as `2022-Q3`, `2022-09-30` and `Brandt & Sons`.
     """
 
     handle: Handle
@@ -56,6 +56,7 @@ class CorpusDocument:
     media_type: str = ""
     periods: tuple[str, ...] = field(default=(), compare=False)
     dates: tuple[str, ...] = field(default=(), compare=False)
+    subjects: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def characters(self) -> int:
@@ -153,9 +154,17 @@ class Corpus:
         """Record that the answer used content of these documents."""
         self.used.add_versions(document.handle.version_id for document in documents)
 
-    def record_seen(self, documents: Iterable[CorpusDocument]) -> None:
-        """Record that a prompt showed the names of these documents, and nothing else of them."""
-        self.used.add_seen({each.handle.version_id: list_document_names(each.title, each.name) for each in documents})
+    def record_seen(
+        self, documents: Iterable[CorpusDocument], subjects: Mapping[CorpusDocument, Sequence[str]] | None = None
+    ) -> None:
+        """Record that a prompt showed the names of these documents and some of their subjects, and nothing else."""
+        shown = subjects or {}
+        self.used.add_seen(
+            {
+                each.handle.version_id: (*list_document_names(each.title, each.name), *shown.get(each, ()))
+                for each in documents
+            }
+        )
 
     def get_document(self, handle: Handle) -> CorpusDocument:
         """Return the document that a handle belongs to. Raises `UnknownHandleError`."""
@@ -417,6 +426,7 @@ def _build_document(active_document: ActiveDocument) -> CorpusDocument:
         attributes=active_document.attributes,
         media_type=active_document.media_type,
         periods=active_document.periods,
+        subjects=active_document.subjects,
         dates=active_document.dates,
     )
 

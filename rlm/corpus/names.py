@@ -2,11 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import log
 
 from rlm.corpus.corpus import Corpus, CorpusDocument
+from rlm.untrusted import to_one_line
 
+# Maximum number of subjects that are listed after the name of a document.
+_SUBJECTS = 2
 # Names join words with underscores and digits: "Brandt_2022Q3.pdf". Letters and digits are therefore separate words.
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
@@ -35,6 +38,23 @@ def list_nearest(
     if len(rest) > limit:
         ranked = [each for each in ranked if each.handle.document_id in weights]
     return (searched + ranked)[:limit]
+
+
+def list_own_subjects(documents: Sequence[CorpusDocument]) -> dict[CorpusDocument, list[str]]:
+    """Return the first subjects of each document that no other of these documents has, for lists that name documents.
+
+    Subjects in a document's title or file name are left out. Documents without such a subject are omitted.
+    """
+    subjects = {each: [to_one_line(subject) for subject in each.subjects] for each in documents}
+    counts = Counter(subject.casefold() for own in subjects.values() for subject in set(own))
+    found: dict[CorpusDocument, list[str]] = {}
+    for document, own in subjects.items():
+        names = f"{document.title} {document.name}".casefold()
+        # guard: own-subjects-only
+        some = [each for each in own if counts[each.casefold()] == 1 and each.casefold() not in names]
+        if some:
+            found[document] = some[:_SUBJECTS]
+    return found
 
 
 def _compute_weights(documents: Collection[CorpusDocument], wanted: frozenset[str]) -> dict[str, float]:

@@ -40,7 +40,7 @@ from ingest.storage.db.database import (
 )
 from ingest.storage.db.schema import documents, jobs, run_documents, run_events, runs, slack_workspaces, versions
 from ingest.storage.documents.attributes import build_metadata_conditions
-from ingest.storage.documents.cards.rows import add_times, read_times
+from ingest.storage.documents.cards.rows import add_shown_fields, read_shown_fields
 from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.records import Work
 from ingest.storage.documents.rows import COUNTED_TOKENS, ActiveDocument, parse_readers
@@ -244,8 +244,8 @@ class RunLog:
             .limit(limit)
         )
         with read_transaction(self._engine) as connection:
-            rows = connection.execute(add_times(query)).all()
-        return [ActiveDocument(*[*row[:10], *read_times(row)]) for row in rows]
+            rows = connection.execute(add_shown_fields(query)).all()
+        return [ActiveDocument(*[*row[:10], *read_shown_fields(row)]) for row in rows]
 
     def list_hidden_versions(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
         """List the versions whose document was deleted or is not accessible to these readers.

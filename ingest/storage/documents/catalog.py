@@ -27,7 +27,7 @@ from ingest.storage.documents import deletions
 from ingest.storage.documents.attributes import build_metadata_conditions
 from ingest.storage.documents.batch_records import Batch
 from ingest.storage.documents.batches import add_accepted_file, lock_batch, require_open_batch
-from ingest.storage.documents.cards.rows import add_times, delete_cards, read_times
+from ingest.storage.documents.cards.rows import add_shown_fields, delete_cards, read_shown_fields
 from ingest.storage.documents.digests import delete_digests, record_digests, select_digested_versions
 from ingest.storage.documents.document_progress import load_document_progress
 from ingest.storage.documents.entries import count_nesting, delete_staged_entries, list_failed_entries, list_staged_keys
@@ -306,9 +306,9 @@ class Catalog:
                     row[7] or None,
                     row[8],
                     row[9],
-                    *read_times(row),
+                    *read_shown_fields(row),
                 )
-                for row in connection.execute(add_times(query)).all()
+                for row in connection.execute(add_shown_fields(query)).all()
             ]
 
     def measure_scope(

@@ -100,7 +100,7 @@ class VisibleVersion:
 class ActiveDocument:
     """A live document with its active version. `tokens` is None until all chunks have vectors.
 
-    `periods` and `dates` are those of its card.
+    `periods`, `dates` and `subjects` are those of its card.
     """
 
     sequence: int
@@ -115,6 +115,7 @@ class ActiveDocument:
     media_type: str = ""
     periods: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

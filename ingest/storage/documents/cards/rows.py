@@ -95,28 +95,25 @@ def build_card(row: Row[Any]) -> DocumentCard:
     return DocumentCard(row.id, version, fields, origins, layers, row.revision, tag)
 
 
-# The periods and the dates in each layer of a card, with the most trusted layer first.
-_PERIODS, _DATES = (
-    [column[name] for column in (card_edits.c.fields, cards.c.model, cards.c.rules, cards.c.source)]
-    for name in (CardField.PERIODS.value, CardField.DATES.value)
-)
+# The fields that prompts show, in each layer of a card, with the most trusted layer first.
+_SHOWN_FIELDS = (CardField.PERIODS, CardField.DATES, CardField.SUBJECTS)
+_LAYERS = (card_edits.c.fields, cards.c.model, cards.c.rules, cards.c.source)
 
 
-def add_times(query: Select[Any]) -> Select[Any]:
-    """Add the periods and dates of the cards to a query of documents and versions, for `read_times`."""
+def add_shown_fields(query: Select[Any]) -> Select[Any]:
+    """Add the periods, dates and subjects of the cards to a query of documents and versions."""
     return (
-        query.add_columns(*_PERIODS, *_DATES)
+        query.add_columns(*(layer[field.value] for field in _SHOWN_FIELDS for layer in _LAYERS))
         .outerjoin(cards, cards.c.version_id == versions.c.id)
         .outerjoin(card_edits, card_edits.c.document_id == documents.c.id)
     )
 
 
-def read_times(row: Row[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the effective periods and dates in a row of `add_times`."""
-    columns = row[-len(_PERIODS) - len(_DATES) :]
-    layers = columns[: len(_PERIODS)], columns[len(_PERIODS) :]
-    periods, dates = (next((tuple(each) for each in values if each is not None), ()) for values in layers)
-    return periods, dates
+def read_shown_fields(row: Row[Any]) -> list[tuple[str, ...]]:
+    """Return the effective periods, dates and subjects in a row of `add_shown_fields`."""
+    columns = row[-len(_SHOWN_FIELDS) * len(_LAYERS) :]
+    layers = (columns[at : at + len(_LAYERS)] for at in range(0, len(columns), len(_LAYERS)))
+    return [next((tuple(each) for each in values if each is not None), ()) for values in layers]
 
 
 def refresh_card_values(connection: Connection, document_ids: Sequence[str]) -> None:

@@ -1,12 +1,14 @@
 """The documents that are named although nothing of them is shown."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
-from rlm.corpus.names import list_nearest
+from rlm.corpus.names import list_nearest, list_own_subjects
 from tests.fakes.memory_blobs import MemoryBlobs
 
 WORDS = ["ledger", "minutes", "Merle", "Aurora", "2021", "2022", "Q3"]
@@ -50,3 +52,15 @@ def test_a_closed_document_changes_nothing_of_what_is_named(
     seen = [each for each in searched if each not in ids]
     nearest = list_nearest(corpus_over(documents, ids), searched, question, shown=(), limit=3)
     assert nearest == list_nearest(corpus_over(open_ones), seen, question, shown=(), limit=3)
+
+
+def test_only_subjects_that_tell_a_document_apart_are_listed() -> None:
+    subjects = [
+        ("Harbour Board", "Ada Brandt", "Merle", "Cape Sorrow"),
+        ("Harbour Board", "harbour board"),
+        ("Ann\nLee",),
+    ]
+    documents = [replace(document(number, "merle.pdf"), subjects=each) for number, each in enumerate(subjects)]
+    assert list_own_subjects(documents) == {documents[0]: ["Ada Brandt", "Cape Sorrow"], documents[2]: ["Ann Lee"]}
+    assert list_own_subjects(documents[:1]) == {documents[0]: ["Harbour Board", "Ada Brandt"]}
+    assert list_own_subjects([]) == {}
