@@ -209,13 +209,18 @@ def _join_continued_rows(lines: list[list[Words]], header_count: int) -> tuple[l
 
 
 def _is_continuation_row(previous_row: Sequence[Words], row: Sequence[Words]) -> bool:
-    """Return whether a row continues the previous row: its label is missing or starts in mid-sentence."""
+    """Return whether a row continues the previous row: its label is missing or starts in mid-sentence.
+
+    Words below a value do not continue it. They are the title of the rows below.
+    """
     label, rest = row[0], [cell for cell in row[1:] if cell]
     if label:
         begins = label[0].text[:1]
         if not (begins.islower() or begins in ")]") or not previous_row[0]:
             return False
         return not rest or not any(previous_row[1:])
-    return all(not is_value(join_cell_words(cell)) for cell in rest) and all(
-        previous_row[number] for number, cell in enumerate(row) if cell
+    return not any(is_value(join_cell_words(cell)) for cell in rest) and all(
+        previous and not is_value(join_cell_words(previous))
+        for previous, cell in zip(previous_row, row, strict=True)
+        if cell
     )

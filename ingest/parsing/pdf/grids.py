@@ -19,7 +19,8 @@ from ingest.parsing.pdf.constants import (
     RULE_TOUCH_POINTS,
 )
 from ingest.parsing.pdf.content import PageContent, Rule, Word, compute_median_font_size, merge_rules
-from ingest.parsing.pdf.rows import build_rows, is_right_to_left
+from ingest.parsing.pdf.grid_rows import split_bands_at_labels, split_columns_at_gaps, split_row_into_lines
+from ingest.parsing.pdf.rows import is_right_to_left
 from ingest.parsing.pdf.tables import (
     Table,
     Words,
@@ -27,7 +28,6 @@ from ingest.parsing.pdf.tables import (
     is_symbol,
     is_value,
     join_cell_words,
-    sort_cell_words,
 )
 
 Drawn = npt.NDArray[np.bool_]
@@ -122,6 +122,7 @@ def _merge_close_numbers(numbers: Iterable[float]) -> list[float]:
 
 
 def _build_grid_table(grid: _Grid, words: Sequence[Word], *, require_outer_edges: bool) -> Table | None:
+    _remove_empty_margins(grid, words)
     wide, high = len(grid.xs) - 1, len(grid.ys) - 1
     if wide < 2 or high < 1 or not words:
         return None
@@ -139,21 +140,34 @@ def _build_grid_table(grid: _Grid, words: Sequence[Word], *, require_outer_edges
         column = int(np.clip(np.searchsorted(grid.xs, word.middle) - 1, 0, wide - 1))
         row = int(np.clip(np.searchsorted(grid.ys, (word.top + word.bottom) / 2) - 1, 0, high - 1))
         held.setdefault(owner[row][column], []).append(word)
-    largest = max(map(len, held.values()))
-    if len(held) < 3 or (largest > FRAME_CELL_WORDS and largest > MAX_CELL_WORDS_SHARE * len(words)):
+    if len(held) < 3:
         return None
-    rows = []
-    for row in range(high):
-        cells = [held.get((row, column), []) if owner[row][column] == (row, column) else [] for column in range(wide)]
-        rows += _split_row_into_lines(cells)
+    bands = [
+        [held.get((row, column), []) if owner[row][column] == (row, column) else [] for column in range(wide)]
+        for row in range(high)
+    ]
+    bands = [cells for cells in bands if any(cells)]
+    rows = split_bands_at_labels(bands, grid.xs)
+    largest = max(map(len, held.values()))
+    if rows is None and largest > FRAME_CELL_WORDS and largest > MAX_CELL_WORDS_SHARE * len(words):
+        return None
+    rows = rows or [row for cells in bands for row in split_row_into_lines(cells)]
     rows = [row for row in rows if any(row)]
     used = [column for column in range(wide) if any(row[column] for row in rows)]
-    rows = [[row[column] for column in used] for row in rows]
-    if len(rows) < 2 or len(used) < 2:
+    rows = split_columns_at_gaps([[row[column] for column in used] for row in rows])
+    if len(rows) < 2 or len(rows[0]) < 2:
         return None
     if require_outer_edges and not _is_complete_table(rows):
         return None
     return _build_table_with_header(rows, grid)
+
+
+def _remove_empty_margins(grid: _Grid, words: Sequence[Word]) -> None:
+    """Remove outer columns without words. A longer rule that happens to touch the grid forms such a column."""
+    while len(grid.xs) > 3 and not any(word.middle < grid.xs[1] for word in words):
+        del grid.xs[0]
+    while len(grid.xs) > 3 and not any(word.middle > grid.xs[-2] for word in words):
+        del grid.xs[-1]
 
 
 def _is_part_of_larger_table(table: Table, words: Sequence[Word]) -> bool:
@@ -219,25 +233,3 @@ def _find_cell_origins(
             elif row and not bottom_edges[row][column]:
                 owner[row][column] = owner[row - 1][column]
     return owner
-
-
-def _split_row_into_lines(cells: list[Words]) -> list[list[Words]]:
-    """Split a grid row into several rows if the lines of its cells are level.
-
-    The lines are level if at least two cells have three or more lines, at the same heights.
-    """
-    lines = [build_rows(cell) for cell in cells]
-    several = [each for each in lines if len(each) > 2]
-    if len(several) < 2:
-        return [[sort_cell_words(cell) for cell in cells]]
-    tops = [row.top for row in max(several, key=len)]
-    beside = all(all(min(abs(row.top - top) for top in tops) <= RULE_TOUCH_POINTS for row in each) for each in several)
-    values = sum(len(each) > 1 and all(is_value(join_cell_words(row.words)) for row in each) for each in lines)
-    if not beside or not values or any(0 < len(each) < len(tops) / 2 for each in lines):
-        return [[sort_cell_words(cell) for cell in cells]]
-    split: list[list[Words]] = [[[] for _ in cells] for _ in tops]
-    for column, each in enumerate(lines):
-        for row in each:
-            at = min(range(len(tops)), key=lambda number: abs(tops[number] - row.top))
-            split[at][column] += sort_cell_words(row.words)
-    return split
