@@ -7,7 +7,6 @@ import pytest
 
 from ingest.storage.texts.texts import Texts
 from rlm.corpus.corpus import Corpus
-
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
 from rlm.llm.port import SubFailure
 from rlm.requests import StrategyName
