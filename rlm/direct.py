@@ -158,7 +158,8 @@ class _AnswerRounds:
             requests = 0 if profile.small else MAX_REQUESTS
             # Half of the tokens remain for later rounds.
             first = profile.reading_tokens if profile.small else profile.reading_tokens // 2
-            yield self._search_passages([context.question, *context.queries], first)
+            # The router's queries come first: a question's own words more often find passages about something else.
+            yield self._search_passages([*context.queries, context.question], first)
         if not self._reader.shown:
             yield Delta(NOTHING_FOUND)
             yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, summarize_search((), (), self._queries)))
@@ -363,7 +364,7 @@ class _Reply:
 
     @property
     def is_request(self) -> bool:
-        """Whether the reply requests anything."""
+        """True if the reply requests anything."""
         return bool(self.queries or self.find_numbers("open"))
 
     @property

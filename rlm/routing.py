@@ -54,15 +54,16 @@ judged by its own text alone, so do not use it where one document changes what a
 - "recursive": a model writes programs that go through all of the documents and ask other models about parts of them. \
 Slow and costly, so only for questions that neither of the others can answer: summaries of long works, comparisons of \
 whole works, complete lists drawn from more prose than direct can read.
-- "{_NOT_HERE}": the question names a person, organization, thing or time, and the names of the documents show that \
-none is about it. Choose it only if every document is named below; otherwise search.
+- "{_NOT_HERE}": the question names a person, organization or thing, and the names of the documents show that none is \
+about it. Choose it only if every document is named below; otherwise, and if only the time is missing, search.
 
 For "direct" and "table", also give one to four searches in words that the documents are likely to use, in their \
 language, each for one thing the answer needs; those for "table" are run if the tables turn out not to have the \
 answer. A search cannot tell which document is the latest, or the one before another: where the question depends on \
 that, work it out from the date of today and the names and dates of the documents, and name the document that you \
-mean in the search. For the other choices, leave the searches empty. Give the reason in one short sentence for the \
-person who asked.
+mean in the search. The periods beside a name may be those of the file's name, and a document may count them \
+otherwise. For the other choices, leave the searches empty. Give the reason in one short sentence for the person who \
+asked.
 
 {DATA_ONLY}"""
 

@@ -169,7 +169,7 @@ def test_a_large_scope_is_routed_by_the_model_which_gives_the_reason() -> None:
     with pipeline(large, by_stage(ANSWER, route=choice)) as (answering, _):
         _, answer = asked(answering)
     assert answer.reasons[0] == "Direct: A passage says it."
-    assert answer.searched.queries == ("Who kept the lighthouse?", "keeper")
+    assert answer.searched.queries == ("keeper", "Who kept the lighthouse?")
 
 
 def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answer() -> None:
@@ -182,7 +182,7 @@ def test_searches_that_come_with_the_choice_are_made_where_no_table_has_the_answ
         events, answer = asked(answering)
     assert [each.strategy for each in events if isinstance(each, Routed)] == ["table", "direct"]
     assert answer.reasons == ("Direct: the tables cannot answer this. No table has keepers.",)
-    assert answer.searched.queries == ("Who kept the lighthouse?", "keeper")
+    assert answer.searched.queries == ("keeper", "Who kept the lighthouse?")
 
 
 COLUMN = {
