@@ -19,6 +19,7 @@ from ingest.storage.db.database import build_sqlite_url, open_database
 from ingest.storage.db.schema import card_edits, card_values
 from ingest.storage.db.schema import cards as card_table
 from ingest.storage.db.schema import documents as document_table
+from ingest.storage.documents.attributes import build_metadata_conditions
 from ingest.storage.documents.cards.records import (
     CardDraft,
     CardField,
@@ -29,7 +30,7 @@ from ingest.storage.documents.cards.records import (
     StoredCard,
 )
 from ingest.storage.documents.cards.store import Cards
-from ingest.storage.documents.cards.values import build_card_conditions, count_facets
+from ingest.storage.documents.cards.values import count_facets
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.listing import DocumentFilter
@@ -315,7 +316,7 @@ def count(
 
 
 def match(engine: Engine, filters: dict[str, Any], *, by_document: bool = False) -> set[str]:
-    conditions = build_card_conditions("ann", parse_conditions(filters), by_document=by_document)
+    conditions = build_metadata_conditions("ann", parse_conditions(filters), by_document=by_document)
     with engine.connect() as connection:
         return set(connection.execute(select(document_table.c.id).where(*conditions)).scalars())
 
@@ -369,13 +370,13 @@ def test_what_a_person_edits_survives_a_new_version_and_comes_before_its_fields(
     catalog.replace_document(arrival("new"), document, None)
     finish(jobs, LETTER)
     assert list_times(catalog) == [(("2022",), ("2022-12-31",))]  # the new version is not active yet
-    assert match(engine, {"subjects": "Borealis"}) == {document}
+    assert match(engine, {"$card": {"subjects": "Borealis"}}) == {document}
     finish_embedding(jobs)
     card = cards.load_document_cards("ann", [document])[document]
     assert card.fields == CardFields(kind="annual report", subjects=("Acme",), periods=("2022",))
     assert card.origins[CardField.SUBJECTS] is CardLayer.RULES
     assert list_times(catalog) == [(("2022",), ())]
-    assert match(engine, {"subjects": "Borealis"}) == set()
+    assert match(engine, {"$card": {"subjects": "Borealis"}}) == set()
     entry = Audit(engine).list_latest(AuditFilter("ann", action=Action.DOCUMENT_CHANGED))[0]
     assert entry.details == {"card": ["kind", "periods"]}
 
@@ -407,12 +408,12 @@ def test_filters_select_documents_by_the_values_on_their_cards(
     def select_documents(filters: dict[str, Any]) -> set[str]:
         return match(engine, filters, by_document=by_document) & {report, letter}
 
-    assert select_documents({"subjects": "Acme"}) == {report, letter}
-    assert select_documents({"subjects": "Acme", "kind": {"not": "letter"}}) == {report}
-    assert select_documents({"periods": {"gte": 2023}}) == {report}
-    assert select_documents({"periods": {"gte": 2024}}) == set()
-    assert select_documents({"dates": {"gte": "2022-12-01", "lt": "2023-01-01"}}) == {report}
-    assert select_documents({"$any": [{"kind": "letter"}, {"version": "2"}]}) == {report, letter}
+    assert select_documents({"$card": {"subjects": "Acme"}}) == {report, letter}
+    assert select_documents({"$card": {"subjects": "Acme", "kind": {"not": "letter"}}}) == {report}
+    assert select_documents({"$card": {"periods": {"gte": 2023}}}) == {report}
+    assert select_documents({"$card": {"periods": {"gte": 2024}}}) == set()
+    assert select_documents({"$card": {"dates": {"gte": "2022-12-01", "lt": "2023-01-01"}}}) == {report}
+    assert select_documents({"$any": [{"$card": {"kind": "letter"}}, {"$card": {"version": "2"}}]}) == {report, letter}
 
 
 def test_facets_count_the_listed_documents_by_value(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
@@ -433,7 +434,7 @@ def test_a_cancelled_document_has_no_values_and_a_deleted_one_no_edits(
     for document in (cancelled, deleted):
         Cards(engine).change_card("ann", document, {"kind": "mine"})
     catalog.cancel_latest_version("ann", cancelled)
-    assert match(engine, {"kind": "mine"}) == {deleted}
+    assert match(engine, {"$card": {"kind": "mine"}}) == {deleted}
     catalog.delete_document("ann", deleted)
     with engine.connect() as connection:
         assert connection.execute(select(card_values)).all() == []

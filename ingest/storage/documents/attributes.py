@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select
 
 from ingest.storage.db.database import iter_slices
 from ingest.storage.db.schema import card_values, document_attributes, documents
@@ -19,29 +19,26 @@ _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
 
 
 def build_metadata_conditions(
-    tenant_id: str, conditions: Conditions, *, by_document: bool = False, table: Table = document_attributes
+    tenant_id: str, conditions: Conditions, *, by_document: bool = False
 ) -> Iterator[ColumnElement[bool]]:
-    """Yield SQL conditions that select the tenant's documents whose metadata meets all `conditions`.
+    """Yield SQL conditions that select the tenant's documents whose metadata and cards meet all `conditions`.
 
-    With the table `card_values`, the conditions are on the fields of documents' cards instead. Each condition is a
-    subquery that uses an index, and its cost grows with the number of matching values. If `by_document` is true, the
-    subquery runs once for each document instead, which is faster for a few documents.
+    Each condition is a subquery that uses an index, and its cost grows with the number of matching values. If
+    `by_document` is true, the subquery runs once for each document instead, which is faster for a few documents.
     """
     for condition in conditions:
         if isinstance(condition, AnyOf):
             some = (
-                and_(*build_metadata_conditions(tenant_id, each, by_document=by_document, table=table))
+                and_(*build_metadata_conditions(tenant_id, each, by_document=by_document))
                 for each in condition.alternatives
             )
             yield or_(*some)
         else:
-            yield from _build_conditions(tenant_id, condition, by_document, table)
+            yield from _build_conditions(tenant_id, condition, by_document)
 
 
-def _build_conditions(
-    tenant_id: str, condition: Condition, by_document: bool, table: Table
-) -> Iterator[ColumnElement[bool]]:
-    column = (card_values if condition.of_card else table).c
+def _build_conditions(tenant_id: str, condition: Condition, by_document: bool) -> Iterator[ColumnElement[bool]]:
+    column = (card_values if condition.of_card else document_attributes).c
 
     def build_subquery_condition(values: Select[tuple[str]]) -> ColumnElement[bool]:
         return (

@@ -226,7 +226,8 @@ def _validate_value(name: CardField, value: object) -> str | tuple[str, ...]:
                 f"The {name} of a card must be a string of at most {MAX_FIELD_CHARS} characters.",
                 hint="Send null to use the value that was found in the document.",
             )
-        return value
+        # Rules write kinds in lower case, and facets would otherwise count "Contract" apart.
+        return value.lower() if name in (CardField.KIND, CardField.LANGUAGE) else value
     if not isinstance(value, list | tuple) or len(value) > MAX_FIELD_VALUES or not all(map(_is_member, value)):
         raise MetadataError(
             f"The {name} of a card must be a list of at most {MAX_FIELD_VALUES} strings, each of 1 to"

@@ -1,15 +1,13 @@
-"""Facets and filters over the values on the cards of active versions."""
+"""Facets over the values on the cards of active versions."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Engine, func
+from sqlalchemy import Engine, func
 
 from ingest.storage.accounts.access import Readers
 from ingest.storage.db.database import read_transaction
 from ingest.storage.db.schema import card_values, document_listing
-from ingest.storage.documents.attributes import build_metadata_conditions
 from ingest.storage.documents.cards.records import CardField, FacetCount
-from ingest.storage.documents.filters import Conditions
 from ingest.storage.documents.listing import DocumentFilter, build_listed_query
 
 
@@ -37,13 +35,3 @@ def count_facets(
             query = query.group_by(value).order_by(count.desc(), value).limit(limit)
             found[name] = [FacetCount(row[0], row[1]) for row in connection.execute(query).all()]
     return found
-
-
-def build_card_conditions(
-    tenant_id: str, conditions: Conditions, *, by_document: bool = False
-) -> Iterator[ColumnElement[bool]]:
-    """Yield SQL conditions on `documents` that select the tenant's documents whose cards meet all `conditions`.
-
-    The attributes of the conditions are names of fields. See `build_metadata_conditions`.
-    """
-    return build_metadata_conditions(tenant_id, conditions, by_document=by_document, table=card_values)
