@@ -70,7 +70,7 @@ SCHEMA = build_closed_object(
 
 @dataclass(frozen=True)
 class DescribedDocument:
-    """What a prompt shows of a document. `fields` are those that rules found, `head` and `tail` parts of its text."""
+    """The parts of a document that a prompt shows: the fields that rules found, and the ends of its text."""
 
     name: str
     fields: CardFields
@@ -111,8 +111,8 @@ class ModelDescriber:
 
         The reply is cached, and removed with the version. Raises the errors of `request_reply`.
         """
-        # guard: description-replies-removed
         used = UsedVersions(generate_work_id())
+        # guard: description-replies-removed
         used.add_versions([version_id])
         bound = self._sub_calls.bind_sub_calls(
             model.chat,
@@ -134,7 +134,7 @@ def compute_describe_limits(call: SubCall, model: ChatModel) -> Limits:
     dollars: Decimal | None = None
     if profile.price is not None:
         dollars = _CALLS * profile.price.compute_cost(prompt, reply)
-    return Limits(calls=_CALLS, tokens=_CALLS * (prompt + reply), seconds=DEADLINE_SECONDS, dollars=dollars)
+    return Limits(tokens=_CALLS * (prompt + reply), seconds=DEADLINE_SECONDS, dollars=dollars)
 
 
 def read_excerpts(characters: int, read: Callable[[int, int], str]) -> tuple[str, str]:

@@ -121,8 +121,8 @@ class DescriptionFiller:
         finally:
             spent = budget.spending
             tokens = spent.prompt_tokens, spent.completion_tokens
-            # guard: descriptions-charged
             spending = Spending(spent.calls, *tokens, to_nanodollars(spent.dollars))
+            # guard: descriptions-charged
             self._quotas.charge(account, "describe", reservation, spending, reported_spending=Spending())
         stated = keep_stated_fields(found, document.text, version.name, version.fields.language)
         return self._descriptions.store_fields(version, stated)
@@ -139,7 +139,6 @@ class DescriptionFiller:
 
     def _reserve_budget(self, account: Account, reservation: str, limits: Limits) -> Budget:
         """Reserve the limits of a call. Raises `QuotaExceededError` if less than that remains."""
-        # guard: describe-quota
         grant = self._quotas.reserve(
             account,
             "describe",
@@ -148,6 +147,7 @@ class DescriptionFiller:
             nanodollars=to_nanodollars(limits.dollars or Decimal(0)),
             lease_seconds=_CLAIM_SECONDS,
         )
+        # guard: describe-quota
         if grant.lowered is not None:
             self._quotas.charge(account, "describe", reservation, Spending(), reported_spending=Spending())
             raise grant.lowered
