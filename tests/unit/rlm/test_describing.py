@@ -22,6 +22,7 @@ from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.budgets import Budget
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import estimate_tokens
+from rlm.llm.rate_limit import CallPriority
 from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.loaded_model import PROFILE, LoadedModel
 from tests.fakes.memory_reply_cache import MemoryReplyCache
@@ -117,5 +118,6 @@ def test_a_repaired_reply_stays_within_the_limits(scheduler: SubCallScheduler) -
     found = describer.describe_document(model, "ann", "v1", call, budget, lambda: False)
     assert found == CardFields(kind="minutes")
     assert budget.spending.calls == 2
+    assert chat.options[0]["extra_body"]["priority"] == max(CallPriority)
     again = describer.describe_document(model, "ann", "v1", call, budget, lambda: False)
     assert (again, len(chat.prompts)) == (found, 2)
