@@ -47,10 +47,15 @@ OpenParser = Callable[[Path, ParserSettings], ParserSandbox]
 # limit. The second limit, in seconds, ensures that other kinds of work get their turn in this process.
 _SLICE_SHARE = 0.25
 _MAX_SLICE_SECONDS = 15.0
+# Pause when no document is waiting to be described.
+_DESCRIBE_PAUSE_SECONDS = 2.0
 # The time spent on missing digests, and on missing cards, in each sweep. Sweeps run every few seconds.
 _FILL_SECONDS = 0.5
 
 
+# Describes one document, and returns whether to go on at once. Its argument returns whether the process is stopping.
+DescribeNext = Callable[[Callable[[], bool]], bool]
+OpenDescriber = Callable[[ServiceComponents], AbstractContextManager[DescribeNext]]
 OpenAnswers = Callable[[ServiceComponents], AbstractContextManager[RunAnswerer]]
 
 
@@ -126,8 +131,12 @@ class WorkerProcess:
         entry_capacity: EntryLimits = DEFAULT_ENTRY_LIMITS,
         first_try_seconds: float = FIRST_TRY_SECONDS,
         serves_embeddings: bool = False,
+        describe_next: DescribeNext | None = None,
     ) -> None:
-        """Start extending leases. `serves_embeddings` is true if this process also serves the embedding queue."""
+        """Start extending leases, and describing documents if `describe_next` is given.
+
+        `serves_embeddings` is true if this process also serves the embedding queue.
+        """
         stores = components.stores
         self._parts = components
         self._embeds = serves_embeddings
@@ -151,8 +160,12 @@ class WorkerProcess:
             run_task=RunTask(stores.jobs, stores.answers.run_log, run_answerer) if run_answerer else None,
         )
         self._closing = threading.Event()
-        self._heartbeat = threading.Thread(target=self._run_heartbeat, name="leases", daemon=True)
-        self._heartbeat.start()
+        self._threads = [threading.Thread(target=self._run_heartbeat, name="leases", daemon=True)]
+        if describe_next is not None:
+            describe = partial(self._run_descriptions, describe_next)
+            self._threads.append(threading.Thread(target=describe, name="descriptions", daemon=True))
+        for thread in self._threads:
+            thread.start()
 
     @property
     def jobs(self) -> Jobs:
@@ -211,7 +224,8 @@ class WorkerProcess:
 
     def close(self) -> None:
         self._closing.set()
-        self._heartbeat.join(timeout=2.0)
+        for thread in self._threads:
+            thread.join(timeout=2.0)
 
     def _run_heartbeat(self) -> None:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
@@ -220,6 +234,16 @@ class WorkerProcess:
             # The database may be unreachable for a moment, and the next heartbeat may succeed before the leases lapse.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                 log.warning("leases not extended", error=repr(error))
+
+    def _run_descriptions(self, describe_next: DescribeNext) -> None:
+        while not self._closing.is_set():
+            try:
+                goes_on = describe_next(self._closing.is_set)
+            except Exception as error:  # noqa: BLE001 - the database may be unreachable for a moment
+                log.warning("document not described", error=repr(error))
+                goes_on = False
+            if not goes_on:
+                self._closing.wait(_DESCRIBE_PAUSE_SECONDS)
 
 
 @contextmanager
@@ -231,9 +255,13 @@ def open_worker_process(
     open_encoders: OpenEncoders = open_configured_encoders,
     open_parser: OpenParser = open_sandboxed_parser,
     open_answers: OpenAnswers | None = None,
+    open_describer: OpenDescriber | None = None,
     embeds: bool = False,
 ) -> Iterator[WorkerProcess]:
-    """Open a worker process. Without `open_answers`, it does not process runs."""
+    """Open a worker process. Without `open_answers`, it does not process runs.
+
+    Without `open_describer`, it describes no documents.
+    """
     with ExitStack() as stack:
         parts = stack.enter_context(open_cluster_components(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
@@ -241,6 +269,7 @@ def open_worker_process(
         parser = open_parser(scratch, settings)
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
+        describe_next = stack.enter_context(open_describer(parts)) if open_describer else None
         process = WorkerProcess(
             parts,
             parser,
@@ -253,6 +282,7 @@ def open_worker_process(
             entry_capacity=settings.entry_limits,
             first_try_seconds=settings.first_try_seconds,
             serves_embeddings=embeds,
+            describe_next=describe_next,
         )
         stack.callback(process.close)
         yield process

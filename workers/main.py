@@ -23,6 +23,7 @@ from ingest.storage.queue.records import JobKind
 from retrieval.index import languages
 from workers.cluster import (
     OpenAnswers,
+    OpenDescriber,
     OpenEncoders,
     OpenParser,
     WorkerProcess,
@@ -34,6 +35,7 @@ from workers.enqueue.celery_app import (
     LOOK_TASK,
     QUEUES,
     SWEEP_TASK,
+    UPKEEP_QUEUE,
     UPKEEP_TASK,
     WEBHOOKS_TASK,
     count_waiting_messages,
@@ -63,16 +65,20 @@ def run_worker(
     open_encoders: OpenEncoders = open_configured_encoders,
     open_parser: OpenParser = open_sandboxed_parser,
     open_answers: OpenAnswers | None = None,
+    open_describer: OpenDescriber | None = None,
     on_child_start: Callable[[], None] = lambda: None,
     serve_metrics: Callable[[], object] = lambda: None,
 ) -> None:
     """Work until SIGTERM or Ctrl-C, then hand back held jobs and return. Celery handles the signals.
 
-    The components that answer questions are opened only if the worker serves the queue of runs.
+    The components that answer questions are opened only if the worker serves the queue of runs, and those that describe
+    documents only if it serves the queue of upkeep.
     """
     app = create_celery_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
+    if UPKEEP_QUEUE not in queues:
+        open_describer = None
     if QUEUES[JobKind.INGEST] in queues:
         languages.preload_language_model()  # preload the model once here rather than in each forked process
     open_one = partial(
@@ -80,6 +86,7 @@ def run_worker(
         open_encoders=open_encoders,
         open_parser=open_parser,
         open_answers=open_answers,
+        open_describer=open_describer,
         embeds=QUEUES[JobKind.EMBED] in queues,
     )
     _register_tasks(app, _Worker(app, settings, open_one, on_child_start, queues, serve_metrics))

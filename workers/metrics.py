@@ -21,6 +21,8 @@ JOB_SECONDS = Histogram(
     buckets=_DURATION_BUCKETS,
 )
 
+DESCRIPTIONS = Counter("leadline_descriptions", "Documents for which a model was asked, by outcome.", ["outcome"])
+
 
 def count_jobs(kind: JobKind, outcome: str, job_count: int) -> None:
     """Count jobs as `done`, `handed_back`, `put_back`, `postponed`, `retried` or `failed`."""

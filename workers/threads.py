@@ -67,6 +67,7 @@ class WorkerThreads:
         catch_up: Callable[[], object] = lambda: None,
         remove_tenants: Callable[[], bool] = lambda: False,
         send_webhooks: Callable[[], bool] = lambda: False,
+        describe_next: Callable[[Callable[[], bool]], bool] | None = None,
         step_seconds: float = 900.0,
         make_ingest_task: Callable[[], IngestTask] | None = None,
         should_build_first: Callable[[], bool] = lambda: False,
@@ -82,7 +83,8 @@ class WorkerThreads:
         `clean_up` is called at the start and every hour. `remove_tenants` is called a few times a minute and returns
         whether there is content to remove. `catch_up` is called equally often and completes overdue work, such as
         writing readers that are missing from the index. `send_webhooks` sends due messages and returns whether there
-        are more; it has its own thread.
+        are more; it has its own thread. So has `describe_next`, which describes one document and returns whether to
+        go on at once; its argument returns whether the process is stopping.
 
         A step of a job that takes longer than `step_seconds` is interrupted. If its thread does not end, another thread
         replaces it, with a task from `make_ingest_task`, because the hung thread still holds its parser.
@@ -119,7 +121,12 @@ class WorkerThreads:
         self._clean_up = clean_up
         self._catch_up = catch_up
         self._remove_tenants = remove_tenants
-        self._send_due_webhooks = send_webhooks
+        self._background: dict[str, Callable[[], object]] = {
+            "leases": self._run_heartbeat,
+            "webhooks": partial(self._repeat, send_webhooks),
+        }
+        if describe_next is not None:
+            self._background["descriptions"] = partial(self._repeat, partial(describe_next, self._stop.is_set))
         self._next_clean_up = time.monotonic()
         self._threads: list[threading.Thread] = []
 
@@ -132,7 +139,7 @@ class WorkerThreads:
             self._spawn_thread(f"run-{number}", JobKind.RUN, partial(self._run_answer_once, answerer))
         if self._builder is not None:
             self._spawn_thread("build", JobKind.REEMBED, partial(self._run_build_once, self._builder))
-        for name, loop in (("leases", self._run_heartbeat), ("webhooks", self._run_webhook_loop)):
+        for name, loop in self._background.items():
             thread = threading.Thread(target=loop, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -273,9 +280,10 @@ class WorkerThreads:
             self._doorbell.notify_all()
         return recovered
 
-    def _run_webhook_loop(self) -> None:
+    def _repeat(self, run_step: Callable[[], bool]) -> None:
+        """Repeat a step until the threads stop, with a pause after each one that returns false or fails."""
         while not self._stop.is_set():
-            if not self._run_logging_errors(self._send_due_webhooks):
+            if not self._run_logging_errors(run_step):
                 self._stop.wait(_POLL_SECONDS)
 
     def _interrupt_hung_steps(self) -> None:

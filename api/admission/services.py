@@ -32,6 +32,7 @@ from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.jobs.jobs import Jobs
 from retrieval.errors import IndexLostError
 from retrieval.search.query_cache import CachedSearcher
+from rlm.describing import ModelDescriber
 from rlm.events import Event
 from rlm.requests import AnswerRequest
 from rlm.rewriting import ModelRewriter
@@ -87,13 +88,14 @@ class Admission:
 class QueryServices:
     """The components that search, rewrite queries and answer questions.
 
-    `model_costs` is true if the language model has a price above 0.
+    `model_costs` is true if the language model has a price above 0. `describer` describes documents for their cards.
     """
 
     searcher: CachedSearcher
     rewriter: ModelRewriter
     answering: AnswerService
     model_costs: bool = False
+    describer: ModelDescriber | None = None
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,23 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from api.admission.services import DEFAULT_TENANT, AnswerService, QueryServices, Services
-from api.build.composition import build_services, open_query_services, parse_quota_defaults
+from api.build.composition import build_description_filler, build_services, open_query_services, parse_quota_defaults
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
 from api.settings.settings import Settings
+from ingest.storage.documents.cards.records import DescribeMode
 from retrieval.models.store import ModelStore
+from rlm.describing import ModelDescriber
 from rlm.llm.port import LanguageModel
-from workers.cluster import OpenAnswers, OpenEncoders, open_cluster_components, open_configured_encoders
+from rlm.llm.scheduler import SubCallScheduler
+from workers.cluster import (
+    DescribeNext,
+    OpenAnswers,
+    OpenDescriber,
+    OpenEncoders,
+    open_cluster_components,
+    open_configured_encoders,
+)
 from workers.enqueue.celery_app import create_celery_app
 from workers.enqueue.celery_doorbell import CeleryNotifier
 from workers.parts import ServiceComponents
@@ -68,6 +78,23 @@ def build_answer_service_opener(settings: Settings, *, language_model: LanguageM
             yield _open_query_services(settings, components, language_model, stack).answering
 
     return open_answer_service
+
+
+def build_describer_opener(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenDescriber | None:
+    """Return a function that opens the description of documents in a worker, or None if the settings permit none."""
+    if settings.describe is DescribeMode.OFF:
+        return None
+
+    @contextmanager
+    def open_describer(components: ServiceComponents) -> Iterator[DescribeNext]:
+        with ExitStack() as stack:
+            model = language_model or open_language_model(settings, ModelStore(settings.models))
+            stack.callback(model.close)
+            sub_calls = SubCallScheduler(components.stores.answers.replies)
+            stack.callback(sub_calls.close)
+            yield build_description_filler(settings, components, ModelDescriber(model, sub_calls)).run_step
+
+    return open_describer
 
 
 def _open_query_services(

@@ -31,6 +31,7 @@ from retrieval.search.visibility import CachedVisibility
 from rlm.answering import AnswerPipeline
 from rlm.build import PipelineComponents
 from rlm.checking.checker import CheckMode
+from rlm.describing import ModelDescriber
 from rlm.llm.port import LanguageModel
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
@@ -40,6 +41,7 @@ from workers.enqueue import WorkNotifier
 from workers.parts import ServiceComponents
 from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import Deleter
+from workers.upkeep.describing import DescriptionFiller
 
 
 class IdentityProviderSettingsError(LeadlineError):
@@ -63,6 +65,20 @@ def open_token_checker(settings: OidcSettings, identities: AccountStores) -> Tok
     from api.accounts.oidc import OidcTokenChecker
 
     return OidcTokenChecker(settings, identities)
+
+
+def build_description_filler(
+    settings: Settings, components: ServiceComponents, describer: ModelDescriber
+) -> DescriptionFiller:
+    """Build the filler that has a model describe the documents that `settings.describe` permits."""
+    contents = components.stores.contents
+    return DescriptionFiller(
+        contents.cards.build_descriptions(settings.describe),
+        describer,
+        contents.texts,
+        # A worker opens its stores without the default quotas.
+        components.stores.usage.quotas.with_defaults(**parse_quota_defaults(settings)),
+    )
 
 
 class QuotaDefaults(TypedDict):
@@ -130,7 +146,8 @@ def open_query_services(
         searcher, language_model, answer_parts, check_mode=CheckMode(settings.check), helpers=helpers
     )
     rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
-    return QueryServices(searcher, rewriter, answering, has_priced_model(settings))
+    describer = ModelDescriber(language_model, sub_calls)
+    return QueryServices(searcher, rewriter, answering, has_priced_model(settings), describer)
 
 
 def build_services(

@@ -14,7 +14,7 @@ from typing import IO
 import structlog
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.composition import build_services, open_query_services, parse_quota_defaults
+from api.build.composition import build_description_filler, build_services, open_query_services, parse_quota_defaults
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
 from api.settings.settings import Settings
@@ -28,7 +28,9 @@ from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.store import translate_disk_errors
 from ingest.storage.build import AccountStores
 from ingest.storage.db.database import build_sqlite_url, open_database
+from ingest.storage.documents.cards.records import DescribeMode
 from ingest.storage.documents.catalog import Catalog
+from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, StorageFullError
 from ingest.storage.feed.feed import LocalFeed
@@ -116,6 +118,7 @@ class OpenCatalog:
     slack: SlackStore
     installation: InstallationRecord
     digests: ContentDigests
+    collections: Collections
 
     @property
     def keys(self) -> ApiKeys:
@@ -153,6 +156,7 @@ def open_catalog(
             SlackStore(engine),
             InstallationRecord(engine),
             ContentDigests(engine),
+            Collections(engine),
         )
     finally:
         engine.dispose()
@@ -256,6 +260,7 @@ def _assemble_services(
     doorbell, contents = ThreadNotifier(), stores.contents
     cards = CardFiller(contents.cards, blobs, contents.digests, parts.index.sparse)
     asking = open_query_services(settings, parts, language_model, stack)
+    describer = None if settings.describe is DescribeMode.OFF else asking.describer
     workers = WorkerThreads(
         jobs,
         [build_ingest_task() for _ in range(settings.parsers)],
@@ -269,6 +274,7 @@ def _assemble_services(
         clean_up=partial(_delete_expired_data, settings, parts),
         remove_tenants=stores.operations.tenant_removal.run_removal_step,
         send_webhooks=WebhookSender(stores.events.outbox, settings).send_due_messages,
+        describe_next=build_description_filler(settings, parts, describer).run_step if describer else None,
         step_seconds=settings.task_seconds,
         make_ingest_task=build_ingest_task,
         catch_up=partial(_run_periodic_work, parts, DigestFiller(contents.digests, blobs), cards, ballast),

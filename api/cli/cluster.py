@@ -61,7 +61,7 @@ def worker(
     Run as many workers as you need. Each worker serves some or all queues.
     """
     settings = read_settings()
-    from api.build.cluster import build_answer_service_opener
+    from api.build.cluster import build_answer_service_opener, build_describer_opener
     from workers.enqueue.celery_app import QUEUE_NAMES
     from workers.main import run_worker
     from workers.settings import ClusterSettings
@@ -79,6 +79,7 @@ def worker(
         concurrency=concurrency,
         name=name,
         open_answers=build_answer_service_opener(settings),
+        open_describer=build_describer_opener(settings),
         serve_metrics=_build_metrics_server(settings),
         on_child_start=partial(start_tracing, "worker"),  # The exporter's thread would not survive the fork.
     )

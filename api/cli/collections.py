@@ -1,5 +1,6 @@
 """`leadline collections`: list collections and manage who can use them."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -8,8 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.environment import read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from ingest.storage.accounts.records import Role
+from ingest.storage.documents.cards.records import DescribeMode
 
 app = typer.Typer(help="List collections and manage who can use them.", no_args_is_help=True)
 
@@ -34,6 +37,26 @@ def list_collections(tenant: Tenant = IN_DEFAULT) -> None:
         subjects = ", ".join(f"{grant.subject} ({grant.role})" for grant in role_grants) or "everyone"
         table.add_row(each.name, f"{each.documents:,}", escape(subjects))
     Console().print(table)
+
+
+@app.command()
+def describe(
+    collection: Collection,
+    on: Annotated[bool, typer.Option("--on/--off", help="Whether a model describes the documents.")] = True,
+    tenant: Tenant = IN_DEFAULT,
+) -> None:
+    """Have a model fill in the cards of a collection's documents, as far as LEADLINE_DESCRIBE permits.
+
+    Cards that are already filled in stay as they are.
+    """
+    with open_configured_catalog() as opened:
+        owner, collections = load_tenant_id(opened, tenant), opened.collections
+        settings = replace(collections.load_collection(owner, collection).settings, describe=on)
+        collections.change(owner, collection, settings, None)
+        permission = read_settings().describe
+    Console().print(f"Descriptions of {escape(collection)}: {'on' if on else 'off'}.", highlight=False)
+    if on and permission is DescribeMode.OFF:
+        Console().print("LEADLINE_DESCRIBE is off, so no document is described.", highlight=False)
 
 
 @app.command()

@@ -248,6 +248,7 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
                 parts.record.load_notices(),
             )
             undigested, cardless = parts.digests.count_undigested_versions(), parts.count_lacking_cards()
+            undescribed = parts.cards.build_descriptions(settings.describe).count_waiting()
     except LeadlineError as error:
         yield Finding("installation", error.detail, error.hint)
         return
@@ -263,6 +264,10 @@ def _check_installation(settings: Settings) -> Iterator[Finding]:
         yield Finding("digests", f"{undigested:,} texts have none yet; the running service adds them")
     if cardless:
         yield Finding("cards", f"{cardless:,} documents have none yet; the running service adds them")
+    if undescribed:
+        failed = ", ".join(f"{count:,} after {reason}" for reason, count in undescribed.items() if reason)
+        found = f"{format_count(sum(undescribed.values()), 'document')} waiting{failed and f' ({failed})'}"
+        yield Finding("descriptions", found)
     if quarantined:
         yield Finding("quarantine", f"{quarantined:,} files that are not in the catalog, kept for a few days")
 

@@ -76,7 +76,7 @@ def change(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> CollectionOut:
-    """Change a collection's title, description, default strategy or metadata. Its name cannot be changed.
+    """Change a collection's title, description, default strategy, metadata or `describe`. Its name cannot be changed.
 
     Requires write access if the collection is open to the tenant, or the role `admin` on it if it has grants. Send the
     collection's `ETag` as `If-Match`. The response is `428` without `If-Match`, and `412` if the collection has changed

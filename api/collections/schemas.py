@@ -12,16 +12,18 @@ from ingest.storage.documents.records import VersionState
 from rlm.requests import StrategyName
 
 _METADATA_HELP = "Strings, numbers and booleans for programs, as in a document's metadata."
+_DESCRIBE_HELP = "Whether a model fills in the documents' cards, if the deployment permits it (`LEADLINE_DESCRIBE`)."
 _STRATEGY_HELP = "The default strategy for questions about this collection only."
 
 
 class SettingsIn(Wire):
-    """Settings of a collection: its title, description, default strategy and metadata."""
+    """Settings of a collection: its title, description, default strategy, metadata, and permission to describe it."""
 
     title: str | None = Field(None, min_length=1, max_length=256, examples=["Annual reports"])
     description: str | None = Field(None, min_length=1, max_length=2_000)
     default_strategy: StrategyName | None = Field(None, description=_STRATEGY_HELP, examples=["direct"])
     metadata: dict[str, Any] = Field(default_factory=dict, description=_METADATA_HELP, examples=[{"team": "finance"}])
+    describe: bool = Field(False, description=_DESCRIBE_HELP)
 
 
 class CollectionIn(SettingsIn):
@@ -33,7 +35,7 @@ class CollectionIn(SettingsIn):
     def to_settings(self) -> CollectionSettings:
         """Convert the request to settings. Raises `InputError` or `MetadataError` for invalid values."""
         metadata = validate_metadata(self.metadata)
-        return CollectionSettings(self.title, self.description, self.default_strategy, metadata)
+        return CollectionSettings(self.title, self.description, self.default_strategy, metadata, self.describe)
 
 
 class CollectionChangeIn(SettingsIn):
@@ -45,7 +47,9 @@ class CollectionChangeIn(SettingsIn):
     @model_validator(mode="after")
     def _require_change(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("send at least one of `title`, `description`, `default_strategy` and `metadata`")
+            raise ValueError(
+                "send at least one of `title`, `description`, `default_strategy`, `metadata` and `describe`"
+            )
         return self
 
     def apply_to(self, settings: CollectionSettings) -> CollectionSettings:
@@ -53,7 +57,7 @@ class CollectionChangeIn(SettingsIn):
 
         Raises `InputError` or `MetadataError` for invalid values.
         """
-        values = {name: getattr(settings, name) for name in ("title", "description", "default_strategy")}
+        values = {name: getattr(settings, name) for name in ("title", "description", "default_strategy", "describe")}
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}
         merged = {**settings.metadata, **self.metadata}
         kept = {name: value for name, value in merged.items() if value is not None}
@@ -73,6 +77,7 @@ class CollectionOut(Wire):
     description: str | None
     default_strategy: StrategyName | None
     metadata: dict[str, Any]
+    describe: bool
     documents: int
     states: dict[VersionState, int]
     bytes: int = Field(validation_alias="size_bytes")

@@ -14,6 +14,7 @@ from api.settings.slack import SlackSettings
 from ingest.parsing.isolation.settings import ParserSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
+from ingest.storage.documents.cards.records import DescribeMode
 from ingest.storage.operations.retention import RetentionSettings
 from ingest.storage.quotas.records import parse_quotas
 from ingest.storage.webhooks.records import WebhookSettings
@@ -148,6 +149,11 @@ class Settings(
         le=1,
         description="The weight of the reranker's score; the search's score has the remaining weight. By default 1, "
         "or 0.6 with late interaction.",
+    )
+    describe: DescribeMode = Field(
+        DescribeMode.OFF,
+        description="The documents that the answering model may describe for their cards, in collections that ask "
+        "for it: `off`, `open` (only documents that the whole tenant may read) or `all`.",
     )
     max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="Maximum size of an uploaded file in bytes.")
     max_backlog: int = Field(

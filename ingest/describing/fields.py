@@ -115,7 +115,7 @@ def describe_document(described: DescribedText) -> tuple[CardFields, CardFields]
         language=language,
         outline=tuple(_cut_all(_list_outline(described.layout.headings), MAX_FIELD_VALUES)) or None,
     )
-    return source, _limit_size(rules)
+    return source, limit_size(rules)
 
 
 def _select_first_lines(lines: Sequence[_Line]) -> list[_Line]:
@@ -285,7 +285,7 @@ def _cut_all(values: Iterable[str], limit: int) -> list[str]:
     return list(dict.fromkeys(filter(None, lines)))[:limit]
 
 
-def _limit_size(found: CardFields) -> CardFields:
+def limit_size(found: CardFields) -> CardFields:
     """Remove the last headings, and then the last subjects, until the fields are small enough."""
     while len(json.dumps(found.to_json(), ensure_ascii=False).encode()) > MAX_LAYER_BYTES:
         if found.outline:

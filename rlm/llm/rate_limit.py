@@ -32,6 +32,7 @@ class CallPriority(IntEnum):
     INTERACTIVE_BATCH = 1
     BACKGROUND = 2
     BACKGROUND_BATCH = 3
+    IDLE = 4  # Nobody has asked for the result of this call.
 
 
 class SlotHolder(NamedTuple):

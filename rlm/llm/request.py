@@ -76,8 +76,8 @@ class ModelClient:
 
     `under_way` counts the requests in progress of each run of the process, keyed by the run's root budget; unused parts
     of their reservations will be released. If an answer is produced in the `background`, its calls are served after
-    those of interactive answers. If the model has several servers, calls with the same `affinity` go to the same
-    server. `used` records the versions that the prompts contain.
+    those of interactive answers. `priority`, if given, replaces this order. If the model has several servers, calls
+    with the same `affinity` go to the same server. `used` records the versions that the prompts contain.
     """
 
     chat: "BaseChatModel"
@@ -87,6 +87,7 @@ class ModelClient:
     budget: Budget
     run: Hashable
     background: bool
+    priority: CallPriority | None
     affinity: str
     used: UsedVersions | None
     model: SharedModel

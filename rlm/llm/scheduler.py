@@ -79,15 +79,16 @@ class SubCallScheduler:
         audience: str = "",
         run: Hashable | None = None,
         background: bool = False,
+        priority: CallPriority | None = None,
         affinity: str = "",
         used_versions: UsedVersions | None = None,
     ) -> ReportedSubCalls:
         """Bind sub-calls to one run, for the `audience` that may see the documents in them.
 
         Bindings for sub-runs have different budgets but the same `run`. The model is shared fairly between runs. If a
-        run is in the `background`, its calls are served after those of interactive answers. If a model has several
-        servers, calls with the same `affinity` stay on one of them. `used_versions` records the versions that prompts
-        contain, and replies are removed together with these versions.
+        run is in the `background`, its calls are served after those of interactive answers. `priority`, if given,
+        replaces this order. If a model has several servers, calls with the same `affinity` stay on one of them.
+        `used_versions` records the versions that prompts contain, and replies are removed together with these versions.
         """
         with self._lock:
             if hasattr(chat, "aclose"):
@@ -105,6 +106,7 @@ class SubCallScheduler:
             budget=budget,
             run=object() if run is None else run,
             background=background,
+            priority=priority,
             affinity=affinity,
             used=used_versions,
             model=model,
@@ -382,6 +384,8 @@ class _CallBatch:
 
 
 def _select_priority(client: ModelClient, call_count: int) -> CallPriority:
+    if client.priority is not None:
+        return client.priority
     if client.background:
         return CallPriority.BACKGROUND if call_count == 1 else CallPriority.BACKGROUND_BATCH
     return CallPriority.INTERACTIVE if call_count == 1 else CallPriority.INTERACTIVE_BATCH

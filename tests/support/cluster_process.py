@@ -6,7 +6,7 @@ Where LEADLINE_ENCODER names one, that is used.
 import argparse
 import logging
 
-from api.build.cluster import build_answer_service_opener, open_cluster_services
+from api.build.cluster import build_answer_service_opener, build_describer_opener, open_cluster_services
 from api.build.index_access import open_index_access
 from api.cli.console_logging import configure_logging
 from api.cli.serving import serve_requests
@@ -43,6 +43,7 @@ def main() -> None:
             open_encoders=_encoders,
             open_parser=poisoned_parser,
             open_answers=build_answer_service_opener(Settings()),
+            open_describer=build_describer_opener(Settings()),
             on_child_start=_start_child,
         )
     elif arguments.part == "move":

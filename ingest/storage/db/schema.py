@@ -108,6 +108,10 @@ cards = Table(
     Column("source", JSON(none_as_null=True)),
     Column("rules", JSON(none_as_null=True)),
     Column("model", JSON(none_as_null=True)),
+    # When a model may be asked for the fields (again), the code of the last failure, and the number of failures.
+    Column("describe_after", Float),
+    Column("describe_failure", String(64)),
+    Column("describe_failures", Integer, nullable=False, server_default="0"),
 )
 
 # The fields that people set on a document's card. They apply to every version. A title is stored with the document.
@@ -226,6 +230,7 @@ collections = Table(
     # The number of changes made to the collection so far.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
+    Column("describe", Boolean, nullable=False, server_default=false()),
 )
 
 # Files uploaded without a collection. Documents created from a file refer to it.

@@ -11,13 +11,15 @@ from ingest.storage.documents.records import IN_PROGRESS, VersionState
 class CollectionSettings:
     """User-defined settings of a collection. `metadata` is for use by programs.
 
-    `default_strategy` is used for questions that search only this collection and name no strategy.
+    `default_strategy` is used for questions that search only this collection and name no strategy. If `describe` is
+    true, a model fills in the cards of the documents, if the deployment permits it.
     """
 
     title: str | None = None
     description: str | None = None
     default_strategy: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    describe: bool = False
 
 
 @dataclass(frozen=True)

@@ -289,7 +289,7 @@ def _add_document_counts(
 
 
 def _build_collection(row: Row[Any]) -> Collection:
-    settings = CollectionSettings(row.title, row.description, row.default_strategy, row.metadata)
+    settings = CollectionSettings(row.title, row.description, row.default_strategy, row.metadata, row.describe)
     return Collection(row.name, settings, row.revision, row.created_at)
 
 
@@ -299,6 +299,7 @@ def _build_columns(settings: CollectionSettings) -> dict[str, Any]:
         "description": settings.description,
         "default_strategy": settings.default_strategy,
         "metadata": dict(settings.metadata),
+        "describe": settings.describe,
     }
 
 

@@ -112,6 +112,16 @@ class Quotas:
         """The quota rules, for transactions that store documents or create runs."""
         return self._rules
 
+    def with_defaults(self, *, tenant_defaults: Mapping[Quota, int], key_defaults: Mapping[Quota, int]) -> "Quotas":
+        """Return the same quotas with other default limits."""
+        return Quotas(
+            self._engine,
+            tenant_defaults=tenant_defaults,
+            key_defaults=key_defaults,
+            lease_seconds=self.lease_seconds,
+            clock=self._rules.now,
+        )
+
     def load_limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
         """Return the effective limits of the tenant and, if the account has a key, of the key."""
         with read_transaction(self._engine) as connection:
@@ -149,11 +159,19 @@ class Quotas:
             return self._rules.load_statuses(connection, account, quotas)
 
     def reserve(
-        self, account: Account, kind: Kind, reservation_id: str, *, tokens: int | None, nanodollars: int | None
+        self,
+        account: Account,
+        kind: Kind,
+        reservation_id: str,
+        *,
+        tokens: int | None,
+        nanodollars: int | None,
+        lease_seconds: float | None = None,
     ) -> SpendingGrant:
         """Reserve the amounts that an answer or run may spend. None requests all that remains.
 
-        If concurrency is limited, this also takes one slot. Raises `QuotaExceededError` if nothing remains.
+        If concurrency is limited, this also takes one slot. By default, the lease lasts `self.lease_seconds`. Raises
+        `QuotaExceededError` if nothing remains.
         """
         with write_transaction(self._engine) as connection:
             # guard: quota-reservations-serial
@@ -165,7 +183,7 @@ class Quotas:
                 reservation_id,
                 tokens=tokens,
                 nanodollars=nanodollars,
-                lease_seconds=self.lease_seconds,
+                lease_seconds=self.lease_seconds if lease_seconds is None else lease_seconds,
             )
 
     def extend_reservations(self, spending: Mapping[str, Spending]) -> None:

@@ -137,6 +137,32 @@ class LackingVersion:
     media_type: str = ""
 
 
+class DescribeMode(StrEnum):
+    """The documents that a model may describe, in collections that ask for it.
+
+    `open` are those that the whole tenant may read: without an access list, in a collection without grants.
+    """
+
+    OFF = "off"
+    OPEN = "open"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class UndescribedVersion:
+    """An active version whose card has no fields by a model, with the fields of the layers below the model's.
+
+    `failures` counts the attempts that failed.
+    """
+
+    version_id: str
+    tenant_id: str
+    document_id: str
+    name: str
+    fields: CardFields
+    failures: int = 0
+
+
 @dataclass(frozen=True)
 class DocumentCard:
     """The card of a document, of its active version or else of its latest one.

@@ -20,10 +20,12 @@ from ingest.storage.db.database import (
     write_transaction,
 )
 from ingest.storage.db.schema import card_edits, card_values, cards, documents, versions
+from ingest.storage.documents.cards.descriptions import CardDescriptions
 from ingest.storage.documents.cards.records import (
     CardDraft,
     CardField,
     CardFields,
+    DescribeMode,
     DocumentCard,
     FacetCount,
     LackingVersion,
@@ -46,6 +48,10 @@ class Cards:
     def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
         self._engine = engine
         self._announce = announce
+
+    def build_descriptions(self, mode: DescribeMode) -> CardDescriptions:
+        """Return the cards that a model may fill in."""
+        return CardDescriptions(self._engine, mode, announce=self._announce)
 
     def load_document_cards(
         self, tenant_id: str, document_ids: Collection[str], *, readers: Readers = None
