@@ -1,7 +1,7 @@
 """Document cards in searches: the terms that tell documents apart, and how well each document matches a query.
 
-A card has two fields: the start of the document's text, weighted when the document is ingested, and the title and file
-name, read from the catalog by each search, because they can change.
+A card has two fields: the start of the document's text, weighted when the document is ingested, and the title, the file
+name and what people and models wrote on the card, read from the catalog by each search, because they can change.
 """
 
 import math
@@ -70,7 +70,7 @@ def unpack_terms(packed: bytes) -> tuple[TermIds, Frequencies]:
 
 @dataclass(frozen=True)
 class _Card:
-    """The terms of a card. A term that is in the text and in the title or name occurs twice."""
+    """The terms of a card. A term that is in the text and in the other field occurs twice."""
 
     title: str
     name: str
@@ -129,7 +129,8 @@ class CardRanker:
 
     def _build_card(self, version: VisibleVersion, stored: StoredCard) -> _Card:
         ids, frequencies = unpack_terms(stored.terms)
-        context = self._encoder.count_context_terms(_build_context(version), language=Language(stored.language))
+        words = "\n".join(filter(None, (_build_context(version), stored.written)))
+        context = self._encoder.count_context_terms(words, language=Language(stored.language))
         return _Card(
             version.title,
             version.name,

@@ -397,6 +397,24 @@ def test_a_change_needs_the_current_tag_and_a_valid_value(engine: Engine, catalo
         assert connection.execute(select(card_edits)).first() is None
 
 
+def test_searches_get_the_words_that_people_and_models_wrote(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
+    version = ingested(catalog, jobs, "a", REPORT)
+    document, cards = find_document(catalog, version), Cards(engine)
+    assert cards.load_cards([version], MAKER)[version].written == ""
+    with engine.begin() as connection:
+        model = {"title": "Annual report", "subjects": ["Zephyr"], "kind": "report", "language": "en"}
+        connection.execute(update(card_table).values(model=model))
+    assert cards.load_cards([version], MAKER)[version].written == "Annual report\nreport\nZephyr"
+    cards.change_card("ann", document, {"subjects": ["Merle", "Aurora"], "periods": ["2023-Q1"]})
+    assert cards.load_cards([version], MAKER)[version].written.split("\n") == [
+        "Annual report",
+        "report",
+        "Merle",
+        "Aurora",
+        "2023-Q1",
+    ]
+
+
 @pytest.mark.parametrize("by_document", [False, True])
 def test_filters_select_documents_by_the_values_on_their_cards(
     engine: Engine, catalog: Catalog, jobs: Jobs, by_document: bool

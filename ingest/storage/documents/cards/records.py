@@ -120,10 +120,11 @@ class CardDraft:
 
 @dataclass(frozen=True)
 class StoredCard:
-    """A stored card: the language and the packed terms."""
+    """A stored card: the language, the packed terms, and the words that people and models wrote on it."""
 
     language: str
     terms: bytes
+    written: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,17 @@ def merge_layers(layers: Mapping[CardLayer, CardFields]) -> tuple[CardFields, di
                 found[name], origins[name] = value, layer
                 break
     return CardFields(**found), origins
+
+
+def join_written_values(person: Mapping[str, Any] | None, model: Mapping[str, Any] | None) -> str:
+    """Return the values that a person or a model wrote on a card, one on each line, for searches.
+
+    A person's value of a field replaces the model's. The language and the outline do not tell documents apart.
+    """
+    layers = {CardLayer.PERSON: CardFields.from_json(person), CardLayer.MODEL: CardFields.from_json(model)}
+    fields, _ = merge_layers(layers)
+    told = (name for name in CardField if name not in (CardField.LANGUAGE, CardField.OUTLINE))
+    return "\n".join(value for name in told for value in fields.get_values(name))
 
 
 def merge_change(edited: CardFields, change: Mapping[str, Any]) -> CardFields:

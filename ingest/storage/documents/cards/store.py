@@ -30,6 +30,7 @@ from ingest.storage.documents.cards.records import (
     FacetCount,
     LackingVersion,
     StoredCard,
+    join_written_values,
     merge_change,
 )
 from ingest.storage.documents.cards.rows import build_card, build_card_query, refresh_card_values, store_card
@@ -123,10 +124,16 @@ class Cards:
         found: dict[str, StoredCard] = {}
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(version_ids)):
-                query = select(cards.c.version_id, cards.c.language, cards.c.terms).where(
-                    cards.c.version_id.in_(some), cards.c.maker == maker
+                query = (
+                    select(cards.c.version_id, cards.c.language, cards.c.terms, card_edits.c.fields, cards.c.model)
+                    .join(versions, versions.c.id == cards.c.version_id)
+                    .outerjoin(card_edits, card_edits.c.document_id == versions.c.document_id)
+                    .where(cards.c.version_id.in_(some), cards.c.maker == maker)
                 )
-                found |= {row[0]: StoredCard(row[1], bytes(row[2])) for row in connection.execute(query)}
+                found |= {
+                    row[0]: StoredCard(row[1], bytes(row[2]), join_written_values(row[3], row[4]))
+                    for row in connection.execute(query)
+                }
         return found
 
     def list_lacking(self, maker: str, after: str, limit: int) -> list[LackingVersion]:

@@ -153,6 +153,16 @@ def test_a_document_without_a_text_is_scored_by_its_name(ranked: Ranked) -> None
     assert ranked.score("acme")["v1"] > ranked.score("acme")["v2"] == 0
 
 
+def test_words_that_were_written_on_a_card_count_after_a_change_of_the_corpus(ranked: Ranked) -> None:
+    for version in ("a", "b"):
+        ranked.put(version, "Terms of the lease of a harbour office.")
+    assert len(set(ranked.score("lease of Brandt").values())) == 1
+    ranked.cards.written["b"] = "Ada Brandt\n2023-Q1"
+    ranked.corpus += 1
+    scores = ranked.score("lease of Brandt")
+    assert scores["b"] > scores["a"]
+
+
 def test_names_are_read_in_the_language_of_the_document(ranked: Ranked) -> None:
     ranked.put("v1", GERMAN, name="Verträge.pdf")
     ranked.put("v2", GERMAN, name="scan.pdf")
