@@ -93,7 +93,12 @@ def test_workers_of_a_cluster_describe_documents_with_the_default_quotas_of_the_
     with (
         scripted_openai(reply, window_tokens=32_000) as server,
         running_cluster(
-            tmp_path, postgres.catalog_database(), llm=f"{server.url} scripted", settings=settings
+            # A worker that is killed keeps its claim for ten minutes, so no slow start may reach the limit of a task.
+            tmp_path,
+            postgres.catalog_database(),
+            llm=f"{server.url} scripted",
+            task_seconds=120.0,
+            settings=settings,
         ) as cluster,
     ):
         document = cluster.upload(TEXT, "a.md")
