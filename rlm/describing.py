@@ -43,12 +43,15 @@ _LANGUAGE = re.compile("[a-z]{2,3}")
 
 SYSTEM = f"""You fill in a catalog card for a document, so that people can tell it apart from similar documents.
 
-- "title": its title, as it is printed.
-- "kind": the kind of document, in its language and in lower case: at most five words, without names, numbers and dates.
+- "title": its title, as it is printed, on one line.
+- "kind": the kind of document, in its language and in lower case: at most five words, without names, numbers and \
+dates, such as "annual report".
 - "subjects": the organizations, people, products and places that it is about, as they are written, the most important \
 first; at most eight. Not those that are only mentioned.
-- "periods": the periods that it covers: a year as 2023, a half as 2023-H1, a quarter as 2023-Q2, a month as 2023-04.
-- "dates": its own dates, such as those of issue, signature or effect, as 2023-04-01.
+- "periods": the periods that it covers, not those that it only compares them with: a year as 2023, a half as 2023-H1, \
+a quarter as 2023-Q2, a month as 2023-04. Count them as its text does, if the name of the file counts otherwise.
+- "dates": the end of the period that it covers, the day of the event that it records, and the days of its issue, \
+signature or effect, as 2023-04-01. Not the dates of single facts in it.
 - "version": the number or name of its version or revision, without a word for "version".
 - "language": the ISO 639-1 code of its language.
 
