@@ -49,7 +49,8 @@ _TOP_K, _SMALL_TOP_K = 60, 5
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _REQUEST = "<more"
 _REQUESTS = re.compile(r"<more\b([^>]*)>(.*?)(?:</more>|\Z)", re.DOTALL | re.IGNORECASE)
-_NUMBERS = re.compile(r"\b(keep|open)\s*=\s*[\"']?([\d\s,;\[\]]*)", re.IGNORECASE)
+_NUMBERS = re.compile(r"\b(keep|open)\s*=\s*(\"[^\"]*|'[^']*|.*?(?=\b(?:keep|open)\s*=|\Z))", re.IGNORECASE | re.DOTALL)
+_RANGE = re.compile(r"(\d{1,6})(?:\s*[-\u2013]\s*(\d{1,6}))?")
 _EMPTY_CELLS = re.compile(r"(?:\s*\|)+\s*")
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
@@ -193,7 +194,10 @@ class _AnswerRounds:
             share = self._context.profile.reading_tokens // (2 * MAX_REQUESTS)
             # guard: direct-search-share
             yield self._search_passages(queries, max(share, self._reader.remaining_tokens // left))
-        self._reader.shown = self._reader.shown or before  # Nothing new was found.
+        if not self._reader.shown:  # Nothing new was found.
+            self._reader.shown = before
+            listed = self._reader.listed.items()
+            self._reader.listed = {number: hit for number, hit in listed if number not in before}
 
     def _stream_quoted_answer(self) -> Iterator[Event]:
         """Yield a small model's answer, with the supporting passage and the words that the model quoted from it."""
@@ -279,7 +283,12 @@ class _AnswerRounds:
 
     def _render_list(self) -> Iterator[str]:
         """Yield the passages that are listed, by document, with the part of each that is nearest to the searches."""
-        listed, nonce, corpus = self._reader.listed, self._nonce, self._context.corpus()
+        nonce, corpus = self._nonce, self._context.corpus()
+        listed = {
+            number: hit
+            for number, hit in self._reader.listed.items()
+            if (found := corpus.find_document_by_id(hit.document_id)) and corpus.is_visible(found)
+        }
         if not listed:
             return
         stems = extract_stems(" ".join(self._queries))
@@ -305,6 +314,7 @@ class _AnswerRounds:
         is about the question.
         """
         extent, corpus = self._reader.extent, self._context.corpus()
+        yield f"BEGIN documents {self._nonce}"
         if extent.whole:
             yield f"Shown whole: {self._format_names(extent.whole)}."
         shown, hits = {*extent.whole, *extent.part}, self._reader.listed.values()
@@ -319,6 +329,7 @@ class _AnswerRounds:
             which = "The nearest" if unnamed > len(nearest) else "They"
             line = f"{line} {which} are: {self._format_names(nearest)}."
         yield line
+        yield f"END documents {self._nonce}"
 
     def _format_names(self, documents: Sequence[CorpusDocument]) -> str:
         named = "; ".join(sanitize_text(each.line, self._nonce) for each in documents[:_NAMED])
@@ -377,7 +388,10 @@ class _Reply:
         """Return the numbers in an attribute of a request, "keep" or "open", or None if it has no such attribute."""
         found = [pair for attributes, _ in _REQUESTS.findall(self._raw) for pair in _NUMBERS.findall(attributes)]
         values = [numbers for name, numbers in found if name.lower() == attribute]
-        return [int(each) for each in re.findall(r"\d{1,6}", " ".join(values))] if values else None
+        if not values or re.search(r"\ball\b", " ".join(values), re.IGNORECASE):
+            return None  # for "keep", all passages
+        pairs = ((int(first), int(last or first)) for first, last in _RANGE.findall(" ".join(values)))
+        return [each for first, last in pairs for each in range(first, min(last, first + _LISTED + _TOP_K) + 1)]
 
     def build_draft(self, queries: Sequence[str]) -> Draft:
         """Build the draft. Its status comes from the block in the reply."""

@@ -189,12 +189,14 @@ class PassageReader:
     def _skip_unreadable(self, read: Callable[[Collection[str]], list[Passage]]) -> list[Passage]:
         """Return what `read` reads. It gets the ids of the documents to skip, and is repeated after each failure."""
         lost: set[str] = set()
+        state = ("_read", "_passages", "_positions", "_numbers", "shown", "listed")
+        before = {name: dict(getattr(self, name)) for name in state}
         while True:
-            before = dict(self._read)
             try:
                 return read(lost)
             except DocumentUnreadableError as error:
-                self._read = before
+                for name, kept in before.items():
+                    setattr(self, name, dict(kept))
                 lost.add(error.document_id)
 
     def _read_hits_once(
@@ -214,14 +216,15 @@ class PassageReader:
                 if size <= room:
                     room -= self._read_chunks(rest, size)
             max_tokens = min(max_tokens, room)
-            max_tokens -= self._read_around([(place, hit) for place, hit in hits if place in self._read], max_tokens)
+            shown = [(place, hit) for place, hit in hits if place in self._read and not self._is_dropped(place)]
+            max_tokens -= self._read_around(shown, max_tokens)
         self._read_chunks(hits, max_tokens)
         new = self._show_chunks(list(self._read)[before:])
         self._list_chunks(hits, max_listed)
         return new
 
     def _open_once(self, numbers: Sequence[int], max_tokens: int, lost: Collection[str]) -> list[Passage]:
-        before, room = len(self._read), self.remaining_tokens
+        before = len(self._read)
         listed, around = list[tuple[_ChunkPosition, Passage]](), list[tuple[_ChunkPosition, Passage]]()
         for number in numbers:
             places = self._positions.get(number, ())
@@ -229,18 +232,31 @@ class PassageReader:
             if not readable or not self._corpus.is_visible(readable[0].document):
                 continue
             if number in self._passages and number in self.listed:
-                self.shown[number] = self._passages[number]
-                del self.listed[number]
+                self._show_again(number)
             elif number in self.listed:
                 listed.append((readable[0], self.listed[number]))
             else:
-                adjacent = self._list_adjacent_chunks(readable)
-                around += [(each, self.shown[number]) for each in adjacent if each not in self._read]
+                for each in self._list_adjacent_chunks(readable):
+                    if each not in self._read:
+                        around.append((each, self.shown[number]))
+                    elif self._numbers[each] not in self.shown:
+                        self._show_again(self._numbers[each])
+        room = self.remaining_tokens
         room -= self._read_chunks(listed, room)
         room = min(room, max_tokens)
         room -= self._read_chunks(around, room)
         self._read_around([(place, hit) for place, hit in listed if place in self._read], room)
         return self._show_chunks(list(self._read)[before:])
+
+    def _is_dropped(self, place: _ChunkPosition) -> bool:
+        number = self._numbers.get(place)
+        return number in self._passages and number not in self.shown
+
+    def _show_again(self, number: int) -> None:
+        """Show a passage that was dropped, if it fits in the remaining tokens."""
+        if estimate_passage_tokens(self._passages[number]) <= self.remaining_tokens:
+            self.shown[number] = self._passages[number]
+            self.listed.pop(number, None)
 
     def _show_chunks(self, positions: Sequence[_ChunkPosition]) -> list[Passage]:
         """Show newly read chunks as passages, and return these.

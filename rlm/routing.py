@@ -130,8 +130,9 @@ def _build_prompt(
     size = corpus.size
     named = list_nearest(corpus, (), question, shown=(), limit=_NAMED)
     subjects = list_own_subjects(named)
-    corpus.record_seen(named, subjects)
-    corpus.record_use(each for each in named if each.attributes)  # their dates are shown too
+    corpus.record_seen(named)
+    # More than their names is shown of these.
+    corpus.record_use(each for each in named if each.attributes or each.periods or each.dates or each in subjects)
     others = size.documents - len(named)
     return "\n".join(
         [

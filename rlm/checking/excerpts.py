@@ -36,7 +36,7 @@ def cut_to_quotes(
     citing = [sentences[place] for place in places if number in sentences[place].citations]
     quotes = [[quote for quote in each.quotes if quote.number == number] for each in citing]
     # guard: evidence-without-quotation
-    if not _have_offered_quotes(citing, quotes, said):
+    if not _have_offered_quotes(citing, quotes, said, extract_figures(passage.text)):
         return passage
     quoted = [(quote.start - passage.start, quote.end - passage.start) for found in quotes for quote in found]
     whole = list_quotable_spans(passage)
@@ -54,7 +54,9 @@ def cut_to_quotes(
     return replace(passage, text=f"{before}{text}{after}", start=passage.start + excerpts[0][0])
 
 
-def _have_offered_quotes(sentences: Sequence[Sentence], quotes: Sequence[Sequence[Quote]], said: Sequence[str]) -> bool:
+def _have_offered_quotes(
+    sentences: Sequence[Sentence], quotes: Sequence[Sequence[Quote]], said: Sequence[str], known: frozenset[str]
+) -> bool:
     """Return whether each sentence has a quotation that the model gave, and that no earlier sentence has.
 
     A sentence with figures may have that of an earlier one, because a quotation with its figures, or else one that the
@@ -64,7 +66,9 @@ def _have_offered_quotes(sentences: Sequence[Sentence], quotes: Sequence[Sequenc
     for sentence, of_sentence in zip(sentences, quotes, strict=True):
         shown = {fold_text(each.text) for each in of_sentence}
         offered = {text for text in shown if text and any(each and (each in text or text in each) for each in said)}
-        if not (offered if extract_figures(sentence.text) else offered - taken):
+        figures = extract_figures(sentence.text)
+        # A figure that the passage does not state is calculated from others, which the quotation may lack.
+        if not (offered if figures and figures <= known else offered - taken):
             return False
         taken |= offered
     return True
@@ -109,8 +113,11 @@ def _list_excerpt_spans(passage: Passage, quote: Span, whole: Sequence[Span]) ->
             first += 1
         while last > end and _is_cut(text, last):
             last -= 1
-    if text.startswith("|", text.rfind("\n", 0, start) + 1):
-        return [*list_row_context(passage, start, last, whole), (first, last)]
+    row = text.rfind("\n", 0, start) + 1
+    if text.startswith("|", row):
+        label = row, text.find("|", row + 1) + 1  # a long row is cut, and says nothing without its first cell
+        cut = [label] if row < first and 0 < label[1] - row <= EXCERPT_CHARS else []
+        return [*list_row_context(passage, start, last, whole), *cut, (first, last)]
     context = [] if has_only_table_rows(passage) else list(_iter_paragraph_context(text, first, last, whole))
     spans, room = [(first, last)], EXCERPT_CHARS - (last - first)
     for begin, close in dict.fromkeys(context):

@@ -154,16 +154,10 @@ class Corpus:
         """Record that the answer used content of these documents."""
         self.used.add_versions(document.handle.version_id for document in documents)
 
-    def record_seen(
-        self, documents: Iterable[CorpusDocument], subjects: Mapping[CorpusDocument, Sequence[str]] | None = None
-    ) -> None:
-        """Record that a prompt showed the names of these documents and some of their subjects, and nothing else."""
-        shown = subjects or {}
+    def record_seen(self, documents: Iterable[CorpusDocument]) -> None:
+        """Record that a prompt showed the lines that name these documents, and nothing else of them."""
         self.used.add_seen(
-            {
-                each.handle.version_id: (*list_document_names(each.title, each.name), *shown.get(each, ()))
-                for each in documents
-            }
+            {each.handle.version_id: (*list_document_names(each.title, each.name), each.line) for each in documents}
         )
 
     def get_document(self, handle: Handle) -> CorpusDocument:

@@ -128,7 +128,9 @@ def _build_retrieved_entry(key: str, passages: Sequence[Passage], found: Sequenc
 
 
 def parse_spans(body: Mapping[str, Any]) -> list[Handle]:
-    """Parse spans logged by `build_spans_entry`."""
+    """Parse spans logged by `build_spans_entry`. Earlier releases logged whole passages."""
+    if body["found"] and isinstance(body["found"][0], Mapping):
+        return list(map(build_handle, parse_passages(body)))
     return [Handle(*each) for each in body["found"]]
 
 
@@ -155,8 +157,8 @@ def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
             return RunLogEntry("checking", "checking", {"sentences": sentences}, progress=True)
         case Working(step, done, total):
             body = {"step": step, "done": done, "total": total}
-            # The readings of a column have the same step and differ in the total.
-            key = f"working:{compute_content_hash(step, total)}:{done}"
+            # The readings of a column have the same step.
+            key = f"working:{compute_content_hash(step, total)}:{done}:{occurrence}"
             return RunLogEntry(key, "working", body, progress=True)
         case _:
             return None

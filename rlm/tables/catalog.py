@@ -282,12 +282,13 @@ class TableCatalog:
 
 def _build_documents_contents(table: TableInScope, corpus: Corpus, snapshot: ScopeSnapshot) -> TableContents:
     columns: list[ColumnProfile | None] = [None] * len(_DOCUMENT_COLUMNS)
+    attributes = list(map(_get_attributes, snapshot.documents))
     for column in table.columns[len(_DOCUMENT_COLUMNS) :]:
         if column.name in _PROPERTIES:
             values = [snapshot.properties.get(each, {}).get(column.name) for each in snapshot.documents]
             columns.append(compute_column_profile(values, column.type) if snapshot.has_all_properties else None)
         else:
-            given = [_get_attributes(each).get(column.name) for each in snapshot.documents]
+            given = [each.get(column.name) for each in attributes]
             columns.append(
                 compute_column_profile((_convert_to_type(value, column.type) for value in given), column.type)
             )

@@ -113,6 +113,8 @@ def judge_document_columns(
     is long. Otherwise, the value is missing and the row is in `not_found`: passages alone never prove that a document
     does not say something.
     """
+    if not numbers:
+        return (yield from judge_columns(columns, opened, numbers, operators, quoting=quoting))
     size, queries = passages.size, {column: f"{column.instruction} {question}" for column in columns}
     tokens = {number: corpus.documents[number - 1].tokens for number in numbers}
     long = [number for number in numbers if tokens[number] > size.first_tokens]

@@ -37,6 +37,7 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("PATCH", "/v1/webhooks/{webhook_id}"): {"json": {"disabled": True}},
     ("PATCH", "/v1/users/{user_id}"): {"json": {"groups": ["mine"]}},
     ("PATCH", "/v1/documents/{document_id}"): {"json": {"metadata": {"mine": True}}, "headers": {"If-Match": "*"}},
+    ("PATCH", "/v1/documents/{document_id}/card"): {"json": {"kind": "mine"}, "headers": {"If-Match": "*"}},
     ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
     ("GET", "/v1/documents/{document_id}/positions"): {"params": {"start": 0, "end": 4}},
     ("PUT", "/v1/collections/{collection}/grants/{subject}"): {"json": {"role": "reader"}},

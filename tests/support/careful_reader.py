@@ -1,4 +1,7 @@
-"""A scripted model that answers known questions, and only where the passage that holds the answer was read."""
+"""A scripted model that answers known questions, and only where the passage that holds the answer was read.
+
+It requests the listed passages if those that are shown do not hold the answer.
+"""
 
 import json
 import re
@@ -9,6 +12,7 @@ from typing import Any
 from tests.support.scripted_openai import follow_schema, wanted_members
 
 _PASSAGE = re.compile(r"^BEGIN passage (\d+)", re.MULTILINE)
+_LISTED = re.compile(r"^\[(\d+)\]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class CarefulReader:
     def _written(self, prompt: str) -> str:
         fact = next((fact for question, fact in self.facts.items() if question in prompt), Fact("", "\0"))
         found = re.search(r"\s+".join(map(re.escape, fact.quote.split())), prompt)
+        if found is None and "<more" in prompt and (listed := _LISTED.findall(prompt)):
+            return f'<more open="{" ".join(listed)}"></more>'
         if found is None:
             return 'The documents do not say.\n<support answered="no">\n</support>'
         number = _PASSAGE.findall(prompt[: found.start()])[-1]

@@ -122,6 +122,46 @@ def test_the_model_opens_listed_passages_and_keeps_those_it_needs() -> None:
     assert draft.searched.queries == ("What happened on day 7?", "Merle storm")
 
 
+@pytest.mark.parametrize(
+    ("attribute", "kept"),
+    [
+        ("", []),
+        ("2", ["2"]),
+        ("2, 3", ["2", "3"]),
+        ("2-3", ["2", "3"]),
+        ("passages 2 and 3", ["2", "3"]),
+        ("all", None),
+    ],
+)
+def test_numbers_to_keep_are_read_however_they_are_written(attribute: str, kept: list[str] | None) -> None:
+    replies = iter([f'<more keep="{attribute}">Merle storm</more>', "So it is [1]."])
+    calls = ScriptedCalls({"answer": lambda call: next(replies)})
+    run(calls, "What happened on day 7?", documents=LONG)
+    first, second = (numbers_in(call.prompt)[0] for call in calls.calls)
+    assert len(first) == 3
+    assert [number for number in second if number in first] == (first if kept is None else kept)
+
+
+def test_a_document_closed_meanwhile_is_not_listed_again() -> None:
+    closed = set[str]()
+    corpus = corpus_of(LOOK_ALIKES, withheld=lambda *, at_once=False: closed)
+
+    def reply(call: object) -> str:
+        if len(calls.calls) > 1:
+            return "So it is [1]."
+        lines = calls.calls[0].prompt.split("BEGIN list nonce1\n")[1].split("\nEND list")[0].splitlines()
+        named = {line.split(",")[0] for line in lines if line.startswith("FORM")}
+        shown = set(re.findall(r"^(FORM \d+\.md) > ", calls.calls[0].prompt, re.MULTILINE))
+        closed.update(each.handle.document_id for each in corpus.documents if each.name in named - shown)
+        return '<more open="1"></more>'
+
+    calls = ScriptedCalls({"answer": reply})
+    run_over(corpus, calls, "May the plant be closed?")
+    assert closed
+    names = {each.name for each in corpus.documents if each.handle.document_id in closed}
+    assert not any(f"\n{name}\n" in calls.calls[1].prompt for name in names)
+
+
 def test_without_new_passages_the_earlier_ones_stay() -> None:
     replies = iter(['<more keep="" open="999">\n</more>', "So it is [1]."])
     calls = ScriptedCalls({"answer": lambda call: next(replies)})

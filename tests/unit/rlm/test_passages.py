@@ -130,6 +130,40 @@ def test_the_text_around_a_passage_is_read_on_request_across_headings() -> None:
     assert list(reader.shown) == [1, 2, 3, 4, 5]
 
 
+def test_opening_a_kept_passage_shows_the_dropped_ones_beside_it_again() -> None:
+    days = "\n\n".join(f"## Day {day}\n\n{LONG[:700]}" for day in range(30))
+    corpus = corpus_of({"Log": days})
+    reader = PassageReader(corpus, 8_000)
+    reader.read_hits(ranked(found(corpus, 0, 10, 11)), 1_000, with_context=False)
+    beside = [number for number, each in reader.shown.items() if each.heading_path == ("Day 10",)]
+    reader.keep_passages([1])
+    reader.open_passages([1], 2_000)
+    assert beside
+    assert set(beside) <= set(reader.shown)
+
+
+def test_a_search_that_finds_a_dropped_passage_does_not_read_around_it() -> None:
+    corpus = corpus_of({"Book": LONG})
+    reader = PassageReader(corpus, 8_000)
+    reader.read_hits(ranked(found(corpus, 0, 20)), 400, with_context=False)
+    reader.keep_passages([])
+    reader.read_hits(ranked(found(corpus, 0, 20, 60)), 2_000, with_context=True, max_listed=3)
+    assert 1 in reader.listed
+    assert all(each.start > found(corpus, 0, 50)[0].start for each in reader.shown.values())
+
+
+def test_dropped_passages_are_shown_again_only_as_far_as_they_fit() -> None:
+    corpus = corpus_of({"Book": LONG})
+    reader = PassageReader(corpus, 1_000)
+    for ordinal in (5, 20, 40, 60):
+        reader.read_hits(ranked(found(corpus, 0, ordinal)), 400, with_context=False)
+        reader.keep_passages([])
+    reader.read_hits(ranked(found(corpus, 0, 5, 20, 40, 60)), 0, with_context=False, max_listed=4)
+    reader.open_passages(list(reader.listed), 1_000)
+    assert 1 <= len(reader.shown) < 4
+    assert sum(map(estimate_passage_tokens, reader.shown.values())) <= 1_000
+
+
 def test_dropped_passages_make_room_and_their_numbers_are_not_used_again() -> None:
     corpus = corpus_of({"Book": LONG})
     reader = PassageReader(corpus, 2_000)

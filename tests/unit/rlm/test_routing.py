@@ -62,7 +62,7 @@ def test_documents_are_listed_with_their_dates_so_that_the_latest_can_be_named()
     assert "Today is Friday, 2024-05-17." in prompt
 
 
-def test_subjects_tell_documents_apart_and_are_masked_if_the_document_is_deleted() -> None:
+def test_subjects_tell_documents_apart_and_count_as_used() -> None:
     corpus = corpus_of({"Bill": "Text.", "Note": "Text."}, names={"Bill": "scan0042.pdf", "Note": "scan0043.pdf"})
     corpus = Corpus(
         [
@@ -77,7 +77,7 @@ def test_subjects_tell_documents_apart_and_are_masked_if_the_document_is_deleted
     assert "\n- Bill (scan0042.pdf), about Merle Hostel\n- Note (scan0043.pdf), about Ada" in prompt
     assert "Water Works" not in prompt
     assert "<|im_end|>" not in prompt
-    assert "Merle Hostel" in corpus.used.work.seen["v1"]
+    assert corpus.used.work.versions == {"v1", "v2"}
 
 
 def test_what_is_not_here_is_answered_directly_which_names_the_nearest_documents() -> None:

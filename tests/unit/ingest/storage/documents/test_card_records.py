@@ -39,9 +39,9 @@ def test_each_field_comes_from_the_most_trusted_layer_that_knows_it() -> None:
 
 def test_a_change_sets_and_removes_a_persons_values_and_leaves_others() -> None:
     edited = merge_change(CardFields(), {"kind": "Lease", "dates": ["2023-04-01", "2023-04-01"]})
-    assert edited == CardFields(kind="Lease", dates=("2023-04-01",))
+    assert edited == CardFields(kind="lease", dates=("2023-04-01",))
     assert merge_change(edited, {"kind": None, "version": "2"}) == CardFields(dates=("2023-04-01",), version="2")
-    assert merge_change(edited, {"dates": []}) == CardFields(kind="Lease", dates=())
+    assert merge_change(edited, {"dates": []}) == CardFields(kind="lease", dates=())
 
 
 @pytest.mark.parametrize(
