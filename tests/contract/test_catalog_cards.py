@@ -413,6 +413,8 @@ def test_searches_get_the_words_that_people_and_models_wrote(engine: Engine, cat
         "Aurora",
         "2023-Q1",
     ]
+    cards.change_card("ann", document, {"title": "Mine", "subjects": None, "periods": None})
+    assert cards.load_cards([version], MAKER)[version].written == "report\nZephyr", "searches know the document's title"
 
 
 @pytest.mark.parametrize("by_document", [False, True])
@@ -427,6 +429,10 @@ def test_filters_select_documents_by_the_values_on_their_cards(
         return match(engine, filters, by_document=by_document) & {report, letter}
 
     assert select_documents({"$card": {"subjects": "Acme"}}) == {report, letter}
+    assert (
+        select_documents({"$card": {"kind": "Report"}}) == select_documents({"$card": {"kind": ["REPORT"]}}) == {report}
+    )
+    assert select_documents({"$card": {"kind": {"not": "Letter"}, "periods": "2023-Q1"}}) == {report}
     assert select_documents({"$card": {"subjects": "Acme", "kind": {"not": "letter"}}}) == {report}
     assert select_documents({"$card": {"periods": {"gte": 2023}}}) == {report}
     assert select_documents({"$card": {"periods": {"gte": 2024}}}) == set()

@@ -22,7 +22,13 @@ from rlm.describing import (
     compute_describe_limits,
     read_excerpts,
 )
-from rlm.errors import AnswerError, DocumentUnreadableError, LanguageModelUnavailableError, RunCancelledError
+from rlm.errors import (
+    AnswerError,
+    BudgetExhaustedError,
+    DocumentUnreadableError,
+    LanguageModelUnavailableError,
+    RunCancelledError,
+)
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import ChatModel
 from workers.metrics import DESCRIPTIONS
@@ -102,6 +108,9 @@ class DescriptionFiller:
             # The next versions would fail as well, and their attempts are not counted.
             code, retry_seconds, failures = error.code, 0.0, version.failures
             self._next = self._clock() + (error.retry_after_seconds or _RECHECK_SECONDS)
+        except BudgetExhaustedError as error:  # the model was busy with other calls
+            code, retry_seconds, failures = error.code, _FIRST_RETRY_SECONDS, version.failures
+            self._next = self._clock() + _RECHECK_SECONDS
         except AnswerError as error:
             code, failures = error.code, version.failures + 1
         self._descriptions.postpone(version, retry_seconds, reason=code, failures=failures)

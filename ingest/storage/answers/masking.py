@@ -31,31 +31,48 @@ class NameMask:
     """Replaces names in texts. `placeholders` maps each name to its replacement. It is false if there are no names."""
 
     def __init__(self, placeholders: Mapping[str, str]) -> None:
-        written = {form: shown for name, shown in placeholders.items() for form in _iter_forms(name)}
-        self._names = sorted(written, key=len, reverse=True)  # the longest name that fits is replaced
-        self._shown = [written[each] for each in self._names]
-        groups = "".join(f"|({_build_pattern(each)})" for each in self._names)
-        self._pattern = re.compile(_KEPT + groups, re.IGNORECASE)
+        self._placeholders = {form: shown for name, shown in placeholders.items() for form in _iter_forms(name)}
 
     def __bool__(self) -> bool:
-        return bool(self._names)
+        return bool(self._placeholders)
+
+    def without_names_in(self, text: str) -> "NameMask":
+        """Return this mask without the names that a text contains, which is of documents that the reader may see."""
+        return NameMask(
+            {
+                name: shown
+                for name, shown in self._placeholders.items()
+                if not (_may_contain(text.casefold(), name) and re.search(_build_pattern(name), text, re.IGNORECASE))
+            }
+        )
 
     def mask_text(self, text: str) -> str:
         return _replace_spans(text, self.find_spans(text))
 
     def find_spans(self, text: str) -> list[_Span]:
         """Return the spans of names in a text, in order, each with its replacement."""
-        if not self:
+        folded = text.casefold()
+        # A pattern of a thousand names would take a minute. The longest name that fits is replaced.
+        names = sorted((each for each in self._placeholders if _may_contain(folded, each)), key=len, reverse=True)
+        if not names:
             return []
+        groups = "".join(f"|({_build_pattern(each)})" for each in names)
         return [
-            (each.start(), each.end(), self._shown[each.lastindex - 1])
-            for each in self._pattern.finditer(text)
+            (each.start(), each.end(), self._placeholders[names[each.lastindex - 1]])
+            for each in re.finditer(_KEPT + groups, text, re.IGNORECASE)
             if each.lastindex is not None
         ]
 
 
 def mask_answer(body: Mapping[str, Any], question: str, mask: NameMask) -> dict[str, Any]:
-    """Mask names in the JSON of an answer. The positions of its sentences are updated. `question` is the user's own."""
+    """Mask names in the JSON of an answer. The positions of its sentences are updated. `question` is the user's own.
+
+    A name that a remaining citation contains is not masked: it is no secret of the document that was only named.
+    """
+    cited = [
+        f"{each.get('title', '')}\n{each.get('quote') or ''}" for each in body["citations"] if not each.get("deleted")
+    ]
+    mask = mask.without_names_in("\n".join(cited)) if mask else mask
     if not mask:
         return dict(body)
     spans = mask.find_spans(body["text"])
@@ -104,9 +121,17 @@ def load_masks(connection: Connection, readers: Readers, work_ids: Iterable[str]
     }
 
 
+def _may_contain(folded_text: str, name: str) -> bool:
+    """Return whether a text, in case-folded form, has all words of a name."""
+    return all(word.casefold() in folded_text for word in _WORD.findall(name) or [name])
+
+
 def _iter_forms(name: str) -> Iterator[str]:
-    """Yield a name in both Unicode normalization forms. File systems and models differ in the form that they use."""
-    if name.strip():
+    """Yield a name in both Unicode normalization forms. File systems and models differ in the form that they use.
+
+    A single character or a number is left out, because it stands for other things as well.
+    """
+    if len(name.strip()) > 1 and not name.strip().isdigit():
         yield unicodedata.normalize("NFC", name)
         yield unicodedata.normalize("NFD", name)
 

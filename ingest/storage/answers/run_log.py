@@ -244,8 +244,9 @@ class RunLog:
             .limit(limit)
         )
         with read_transaction(self._engine) as connection:
-            rows = connection.execute(add_shown_fields(query)).all()
-        return [ActiveDocument(*[*row[:10], *read_shown_fields(row)]) for row in rows]
+            rows = connection.execute(query if after else add_shown_fields(query)).all()
+        # Only the first documents have the fields of their cards, as in `Catalog.list_active_documents`.
+        return [ActiveDocument(*[*row[:10], *(() if after else read_shown_fields(row))]) for row in rows]
 
     def list_hidden_versions(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
         """List the versions whose document was deleted or is not accessible to these readers.

@@ -293,6 +293,8 @@ class Catalog:
             query = query.where(documents.c.collection.in_(list(collections)))
         if identifiers:
             query = query.where(documents.c.id.in_(list(identifiers)))
+        # Prompts name some documents with these fields. Those of a large scope would take longer to read than the rest.
+        has_fields = after == 0
         with read_transaction(self._engine) as connection:
             return [
                 ActiveDocument(
@@ -306,9 +308,9 @@ class Catalog:
                     row[7] or None,
                     row[8],
                     row[9],
-                    *read_shown_fields(row),
+                    *(read_shown_fields(row) if has_fields else ()),
                 )
-                for row in connection.execute(add_shown_fields(query)).all()
+                for row in connection.execute(add_shown_fields(query) if has_fields else query).all()
             ]
 
     def measure_scope(

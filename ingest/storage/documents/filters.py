@@ -192,14 +192,28 @@ def _parse_card_conditions(fields: object) -> Iterator[Condition]:
     for name, wanted in fields.items():
         if name not in FACETED_FIELDS:
             raise FilterError(f"Cards cannot be filtered by {str(name)[:100]!r}.", hint=f"Fields: {names}.")
-        if isinstance(wanted, Mapping) and name in _COMPARED_FIELDS:
-            wanted = {key: _convert_period(value) if key in _COMPARISONS else value for key, value in wanted.items()}
+        if isinstance(wanted, Mapping):
+            wanted = {
+                key: _convert_period(value) if key in _COMPARISONS and name in _COMPARED_FIELDS else _fold(name, value)
+                for key, value in wanted.items()
+            }
+        else:
+            wanted = _fold(name, wanted)
         condition = _parse_condition(name, wanted)
         if condition.bounds and name not in _COMPARED_FIELDS:
             raise FilterError(
                 f"The filter on {name!r} cannot be a range.", hint="Only the periods and dates of a card have ranges."
             )
         yield replace(condition, of_card=True)
+
+
+def _fold(name: str, wanted: object) -> object:
+    """Return values of a field as cards have them: years as strings, and kinds and languages in lower case."""
+    if isinstance(wanted, list | tuple):
+        return [_fold(name, each) for each in wanted]
+    if name in _COMPARED_FIELDS and isinstance(wanted, int) and not isinstance(wanted, bool):
+        return str(wanted)
+    return wanted.lower() if name in ("kind", "language") and isinstance(wanted, str) else wanted
 
 
 def _convert_period(bound: object) -> object:

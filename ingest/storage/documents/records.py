@@ -308,6 +308,8 @@ class UsedVersions:
         if earlier is not None:
             self._answer = {**earlier.seen, **dict.fromkeys(earlier.versions)}
         self._route: dict[str, frozenset[str] | None] | None = None
+        # The names that were shown for choosing a strategy. The answer may have them from the choice's searches.
+        self._named: dict[str, frozenset[str]] = {}
         self._unreadable: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -320,6 +322,8 @@ class UsedVersions:
         """Record versions of which only names were shown. `names` maps each version to the names of its document."""
         with self._lock:
             for version_id, shown in names.items():
+                if self._route is not None:
+                    self._named[version_id] = self._named.get(version_id, frozenset()).union(filter(None, shown))
                 known = self._current.get(version_id, frozenset())
                 if known is not None:
                     self._current[version_id] = known.union(filter(None, shown))
@@ -337,12 +341,16 @@ class UsedVersions:
 
     @contextmanager
     def record_routing(self) -> Iterator[None]:
-        """Within the block, record versions as used for choosing a strategy rather than for the answer."""
+        """Within the block, record versions as used for choosing a strategy rather than for the answer.
+
+        Afterwards, their names count as seen by the answer.
+        """
         self._route = dict(self._answer)
         try:
             yield
         finally:
             self._route = None
+            self.add_seen(self._named)
 
     @property
     def work(self) -> Work:

@@ -100,7 +100,7 @@ class VisibleVersion:
 class ActiveDocument:
     """A live document with its active version. `tokens` is None until all chunks have vectors.
 
-    `periods`, `dates` and `subjects` are those of its card.
+    `periods`, `dates` and `subjects` are those of its card. In a list of many documents, only the first have them.
     """
 
     sequence: int

@@ -40,6 +40,9 @@ class CardDescriptions:
         No other process gets the version for `seconds`, so that one that is killed only delays it.
         """
         columns = cards.c.version_id, cards.c.tenant_id, documents.c.id, versions.c.name, cards.c.source, cards.c.rules
+        with read_transaction(self._engine) as connection:  # Usually, no collection asks for descriptions.
+            if connection.execute(select(collections.c.name).where(collections.c.describe).limit(1)).first() is None:
+                return None
         with write_transaction(self._engine) as connection:
             now = read_clock(connection)
             is_due = func.coalesce(cards.c.describe_after, 0.0) <= now

@@ -205,14 +205,16 @@ def merge_layers(layers: Mapping[CardLayer, CardFields]) -> tuple[CardFields, di
     return CardFields(**found), origins
 
 
-def join_written_values(person: Mapping[str, Any] | None, model: Mapping[str, Any] | None) -> str:
+def join_written_values(person: Mapping[str, Any] | None, model: Mapping[str, Any] | None, *, title: str | None) -> str:
     """Return the values that a person or a model wrote on a card, one on each line, for searches.
 
-    A person's value of a field replaces the model's. The language and the outline do not tell documents apart.
+    A person's value of a field replaces the model's. `title` is the one that a person gave the document, which searches
+    know already. The language and the outline do not tell documents apart.
     """
     layers = {CardLayer.PERSON: CardFields.from_json(person), CardLayer.MODEL: CardFields.from_json(model)}
     fields, _ = merge_layers(layers)
-    told = (name for name in CardField if name not in (CardField.LANGUAGE, CardField.OUTLINE))
+    left_out = {CardField.LANGUAGE, CardField.OUTLINE} | ({CardField.TITLE} if title else set())
+    told = (name for name in CardField if name not in left_out)
     return "\n".join(value for name in told for value in fields.get_values(name))
 
 
@@ -245,9 +247,10 @@ def parse_period_start(period: str) -> date | None:
 def parse_date(value: str) -> date | None:
     """Return a date such as `2023-04-01`, or None for other strings."""
     try:
-        return date.fromisoformat(value) if len(value) == 10 else None
+        day = date.fromisoformat(value)
     except ValueError:
         return None
+    return day if day.isoformat() == value else None  # it also reads other forms, such as weeks
 
 
 _LISTS = frozenset({CardField.SUBJECTS, CardField.PERIODS, CardField.DATES, CardField.OUTLINE})

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, func, select
+from sqlalchemy import Connection, Engine, and_, case, delete, func, select
 from sqlalchemy.sql.selectable import Select
 
 from ingest.storage.accounts.access import Readers, build_access_condition
@@ -125,13 +125,21 @@ class Cards:
         with read_transaction(self._engine) as connection:
             for some in iter_slices(list(version_ids)):
                 query = (
-                    select(cards.c.version_id, cards.c.language, cards.c.terms, card_edits.c.fields, cards.c.model)
+                    select(
+                        cards.c.version_id,
+                        cards.c.language,
+                        cards.c.terms,
+                        card_edits.c.fields,
+                        cards.c.model,
+                        case((documents.c.is_titled, documents.c.title)),
+                    )
                     .join(versions, versions.c.id == cards.c.version_id)
+                    .join(documents, documents.c.id == versions.c.document_id)
                     .outerjoin(card_edits, card_edits.c.document_id == versions.c.document_id)
                     .where(cards.c.version_id.in_(some), cards.c.maker == maker)
                 )
                 found |= {
-                    row[0]: StoredCard(row[1], bytes(row[2]), join_written_values(row[3], row[4]))
+                    row[0]: StoredCard(row[1], bytes(row[2]), join_written_values(row[3], row[4], title=row[5]))
                     for row in connection.execute(query)
                 }
         return found
@@ -175,11 +183,9 @@ class Cards:
             versions.c.id == cards.c.version_id, versions.c.state.not_in(_REMOVED_STATES)
         )
         with write_transaction(self._engine) as connection:
+            deleted = select(documents.c.id).where(documents.c.deleted_at.is_not(None))
             for table in (card_edits, card_values):
-                live = select(documents.c.id).where(
-                    documents.c.id == table.c.document_id, documents.c.deleted_at.is_(None)
-                )
-                connection.execute(delete(table).where(~live.exists()))
+                connection.execute(delete(table).where(table.c.document_id.in_(deleted)))
             return connection.execute(delete(cards).where(~kept.exists())).rowcount
 
 

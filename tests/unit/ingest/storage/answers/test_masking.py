@@ -62,7 +62,13 @@ def _build_body(*sentences: str, **members: Any) -> dict[str, Any]:  # noqa: ANN
         "table": None,
         "searched": searched,
     }
-    return {"text": text, "sentences": marked, "citations": [{"quote": "Annual report"}], **rest, **members}
+    return {
+        "text": text,
+        "sentences": marked,
+        "citations": [{"title": "Brandt", "quote": "The annual profit rose."}],
+        **rest,
+        **members,
+    }
 
 
 def test_every_text_of_a_model_is_masked_and_quotations_and_cells_are_not() -> None:
@@ -110,3 +116,17 @@ def test_sentences_stay_where_the_text_has_them(words: list[list[str]]) -> None:
     for before, after in zip(body["sentences"], masked["sentences"], strict=True):
         assert masked["text"][after["start"] : after["end"]] == after["text"] == MASK.mask_text(before["text"])
     assert not re.search("annual|brandt", masked["text"], re.IGNORECASE)
+
+
+def test_a_name_that_a_citation_shows_is_no_secret_of_another_document() -> None:
+    mask = NameMask({"Form 10-Q": DELETED_NAME, "Berlin.pdf": DELETED_NAME})
+    cited = {"title": "FORM 10-Q", "quote": "Sales rose in Bonn."}
+    body = _build_body("The Form 10-Q says so, and Berlin.pdf too.", citations=[cited])
+    assert mask_answer(body, "Which?", mask)["text"] == f"The Form 10-Q says so, and {DELETED_NAME} too."
+    removed = _build_body("The Form 10-Q says so.", citations=[{**cited, "deleted": True}])
+    assert mask_answer(removed, "Which?", mask)["text"] == f"The {DELETED_NAME} says so."
+
+
+def test_a_number_or_a_single_character_is_no_name() -> None:
+    mask = NameMask({"2023": DELETED_NAME, "A": DELETED_NAME, "2023.pdf": DELETED_NAME})
+    assert mask.mask_text("A sum of 2023 in 2023.pdf.") == f"A sum of 2023 in {DELETED_NAME}."
