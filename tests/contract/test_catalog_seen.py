@@ -1,4 +1,7 @@
-"""Of documents whose names an answer has only seen, the names are masked, and the answer is not withheld."""
+"""Of documents whose names an answer has only seen, the names are masked, and the answer is not withheld.
+
+Of documents that it used, no sentence that names them is left when they are hidden.
+"""
 
 import random
 from dataclasses import dataclass, field, replace
@@ -111,7 +114,7 @@ def make(identifier: str, *sentences: str, cites: tuple[Document, ...] = (), tal
 
 def everything(engine: Engine) -> str:
     with engine.connect() as connection:
-        tables = ("answers", "runs", "run_events", "replies", "work_versions", "feedback", "jobs")
+        tables = ("answers", "runs", "run_events", "replies", "work_versions", "feedback", "jobs", "gone_versions")
         return str([connection.execute(text(f"SELECT * FROM {table}")).all() for table in tables])
 
 
@@ -161,6 +164,50 @@ def test_deleting_a_used_document_still_withholds_what_only_named_others(
     catalog.delete_document("ann", read.id)
     Redaction(engine).redact_version("ann", read.version.id)
     assert conversations.load_answer("ann", "a").body["text"] == WITHHELD_TEXT
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_no_sentence_that_names_a_used_document_is_left_once_the_document_is_deleted_or_replaced(
+    engine: Engine, catalog: Catalog, jobs: Jobs, brandt: Document, read: Document, change: str
+) -> None:
+    conversations, used = Conversations(engine), frozenset({brandt.version.id, read.version.id})
+    conversations.store_answer(make("a", "Read has 5 [1].", "Unlike brandt 2022, it has 5 [1].", cites=(read,)), used)
+    if change == "deleted":
+        catalog.delete_document("ann", brandt.id)
+    else:
+        swap(catalog, jobs, brandt, "Second")
+    Redaction(engine).redact_version("ann", brandt.version.id)
+    found = conversations.load_answer("ann", "a").body
+    assert found["text"] == f"Read has 5 [1]. {WITHHELD_TEXT}"
+    assert [each["text"] for each in found["sentences"]] == ["Read has 5 [1].", WITHHELD_TEXT]
+    if change == "deleted":
+        assert "brandt" not in everything(engine).lower()
+
+
+def test_an_answer_that_is_stored_after_the_redaction_of_a_document_that_it_used_keeps_no_sentence(
+    engine: Engine, catalog: Catalog, brandt: Document, read: Document
+) -> None:
+    catalog.delete_document("ann", brandt.id)
+    Redaction(engine).redact_version("ann", brandt.version.id)
+    answer = make("a", "Unlike Brandt_2022, it has 5 [1].", cites=(read,))  # begun before the deletion
+    stored = Conversations(engine).store_answer(answer, frozenset({brandt.version.id, read.version.id}))
+    assert stored.body["text"] == WITHHELD_TEXT
+
+
+@pytest.mark.parametrize("change", ["closed", "deleted"])
+def test_a_link_shows_no_sentence_that_names_a_used_document_which_its_reader_may_not_see(
+    engine: Engine, catalog: Catalog, brandt: Document, read: Document, change: str
+) -> None:
+    answer = make("a", "Read has 5 [1].", "Unlike Brandt_2022, it has 5 [1].", "It is so.", cites=(read,))
+    Conversations(engine).store_answer(answer, frozenset({brandt.version.id, read.version.id}))
+    if change == "closed":
+        close(catalog, brandt, EVE)
+    else:
+        catalog.delete_document("ann", brandt.id)  # not redacted yet
+    for readers in READERS:
+        (shown,) = Shares(engine).redact_for_readers(readers, [answer])
+        is_shown = change == "closed" and readers is not BOB
+        assert shown.body["text"] == (answer.body["text"] if is_shown else f"Read has 5 [1]. {CLOSED_TEXT}")
 
 
 @pytest.mark.parametrize("order", [("used", "seen"), ("seen", "used"), ("seen", "used", "seen")])
@@ -436,12 +483,10 @@ class World:
 
     def delete_one(self) -> None:
         if document := self._choose():
-            active = self.catalog.load_document("ann", document.id).active_version_id
-            assert active is not None
-            self.catalog.delete_document("ann", document.id)
+            deleted = self.catalog.delete_document("ann", document.id)
             self.gone.add(document.id)
             self.changed.add(document.id)
-            self.pending.append(active)
+            self.pending += (each.id for each in deleted.leaving)
 
     def replace_one(self) -> None:
         if document := self._choose():
@@ -495,5 +540,5 @@ def test_no_reader_sees_the_name_of_a_closed_or_deleted_document_and_no_answer_i
     world.redact()
     world.check()
     left = everything(engine).lower()
-    for document in world.gone - frozenset().union(*(each.used for each in world.stored)):
+    for document in world.gone:
         assert names_of(world.documents[document])[2].lower() not in left

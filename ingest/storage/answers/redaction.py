@@ -27,6 +27,7 @@ from ingest.storage.db.schema import (
 from ingest.storage.documents.records import ROUTE_SUFFIX, Work
 from ingest.storage.documents.works import (
     GoneVersions,
+    erase_gone_names,
     list_gone_versions,
     mark_version_redacted,
     mark_versions_gone,
@@ -57,15 +58,23 @@ _SAFE_MEMBERS = {
 
 
 def redact_answer(
-    body: Mapping[str, Any], gone_versions: Mapping[str, str], question: str, *, placeholder: str = WITHHELD_TEXT
+    body: Mapping[str, Any],
+    gone_versions: Mapping[str, str],
+    question: str,
+    names: Collection[str] | None,
+    *,
+    placeholder: str = WITHHELD_TEXT,
 ) -> dict[str, Any]:
     """Redact an answer that used removed versions. `gone_versions` maps these versions to their documents.
 
-    A sentence is retained if it cites only other versions and is supported by them. Every other sentence is replaced by
-    `placeholder`, because the model may have included text from a removed version. `question` is the user's question.
+    A sentence is retained if it cites only other versions, is supported by them, and contains none of `names`, which
+    are the names of these documents. If they are not known (None), no sentence is retained. Every other sentence is
+    replaced by `placeholder`, because the model may have included text from a removed version. `question` is the user's
+    question.
     """
     numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone_versions}
-    text, sentences = _redact_sentences(body["sentences"], numbers, placeholder)
+    mask = None if names is None else NameMask(dict.fromkeys(names, placeholder))
+    text, sentences = _redact_sentences(body["sentences"], numbers, mask, placeholder)
     documents = set(gone_versions.values())
     return {
         **body,
@@ -88,21 +97,24 @@ def redact_answer(
 
 def redact_gone_versions(body: Mapping[str, Any], gone: GoneVersions, question: str) -> dict[str, Any]:
     """Redact an answer that used removed versions, and mask the names of deleted documents that it has seen."""
-    redacted = redact_answer(body, gone.used, question) if gone.used else dict(body)
+    redacted = redact_answer(body, gone.used, question, gone.used_names) if gone.used else dict(body)
     # guard: seen-names-masked
     return mask_answer(redacted, question, _build_mask(gone))
 
 
 def redact_for_reader(
-    body: Mapping[str, Any], inaccessible_versions: Mapping[str, str], question: str
+    body: Mapping[str, Any],
+    inaccessible_versions: Mapping[str, str],
+    question: str,
+    names: Collection[str] | None,
 ) -> dict[str, Any]:
     """Redact an answer for a reader who may not see the `inaccessible_versions` versions.
 
-    `inaccessible_versions` maps these versions to their documents. The redacted answer does not name any of the
-    documents and contains no figure computed from them.
+    `inaccessible_versions` maps these versions to their documents, and `names` are the names of the documents. The
+    redacted answer does not name any of the documents and contains no figure computed from them.
     """
     hidden = {each["number"] for each in body["citations"] if each["version_id"] in inaccessible_versions}
-    redacted = redact_answer(body, inaccessible_versions, question, placeholder=CLOSED_TEXT)
+    redacted = redact_answer(body, inaccessible_versions, question, names, placeholder=CLOSED_TEXT)
     nowhere = {"document_id": "", "version_id": "", "page": None, "place": "", "start": 0, "end": 0}
     documents = set(inaccessible_versions.values())
     return {
@@ -151,14 +163,21 @@ def _build_mask(gone: GoneVersions) -> NameMask:
 
 
 def _redact_sentences(
-    sentences: Sequence[Mapping[str, Any]], removed_citations: set[int], placeholder: str
+    sentences: Sequence[Mapping[str, Any]], removed_citations: set[int], names: NameMask | None, placeholder: str
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Return the text of the retained sentences, and all sentences with their positions in this text."""
+    """Return the text of the retained sentences, and all sentences with their positions in this text.
+
+    The check of a sentence does not object to a name from an earlier sentence or from the question. So a sentence that
+    only other documents support may still contain one of `names`.
+    """
     text = ""
     kept: list[dict[str, Any]] = []
     for each in sentences:
         stays = (
-            each["check"] in _SUPPORTED_CHECKS and each["citations"] and not removed_citations & set(each["citations"])
+            each["check"] in _SUPPORTED_CHECKS
+            and each["citations"]
+            and not removed_citations & set(each["citations"])
+            and not _names_document(each, kept[-1]["text"] if kept else "", names)
         )
         said = each["text"] if stays else placeholder
         if not stays and kept and kept[-1]["text"] == placeholder:
@@ -169,6 +188,13 @@ def _redact_sentences(
         without = {"citations": [], "check": "unchecked", "reason": "", "quotes": []}
         kept.append({**each, **place} if stays else {**each, **place, **without})
     return text or placeholder, kept
+
+
+def _names_document(sentence: Mapping[str, Any], before: str, names: NameMask | None) -> bool:
+    """Return whether a sentence may contain one of these names, which may begin in the sentence before it."""
+    said = f"{before} {sentence['text']}", sentence["reason"]
+    # guard: naming-sentence-withheld
+    return names is None or any(names.find_spans(each) for each in said)
 
 
 def _redact_citation(citation: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,6 +253,8 @@ class Redaction:
                 found = self._list_next_work_ids(connection, version_id)
                 done = sum((_redact_work(connection, work, version_id) for work in found), RedactionCounts())
                 _add_counts_to_receipt(connection, version_id, done)
+                if not found:
+                    erase_gone_names(connection, version_id)
             total += done
             reach_fault_point("redact.committed")
             if not found:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
 
 from ingest.storage.accounts.access import Readers, build_owner_condition
 from ingest.storage.answers.conversations import load_conversation
@@ -24,7 +24,7 @@ from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import shares
 from ingest.storage.documents.records import ROUTE_SUFFIX
-from ingest.storage.documents.works import list_hidden_names, list_inaccessible_versions
+from ingest.storage.documents.works import list_hidden_names, list_inaccessible_versions, load_document_names
 from ingest.storage.errors import ShareNotFoundError
 
 # Number of random bytes in the id of a link. The id also serves as the link's secret, so it must be hard to guess.
@@ -143,21 +143,26 @@ class Shares:
         """Redact answers for readers other than the user who asked.
 
         A model may include text from any document in any sentence. If an answer used a document that the readers may
-        not see, it keeps only the sentences that cite other documents and are supported by them. Of documents that it
-        has only seen, the names are masked.
+        not see, it keeps only the sentences that cite other documents, are supported by them and do not name the
+        document. Of documents that it has only seen, the names are masked.
         """
         ids = [each.id for each in stored_answers]
         with read_transaction(self._engine) as connection:
             closed = list_inaccessible_versions(connection, [*ids, *(each + ROUTE_SUFFIX for each in ids)], readers)
-            return mask_answers(connection, readers, [_redact_answer(each, closed) for each in stored_answers])
+            redacted = [_redact_answer(connection, each, closed) for each in stored_answers]
+            return mask_answers(connection, readers, redacted)
 
 
-def _redact_answer(answer: StoredAnswer, inaccessible_versions: Mapping[str, Mapping[str, str]]) -> StoredAnswer:
+def _redact_answer(
+    connection: Connection, answer: StoredAnswer, inaccessible_versions: Mapping[str, Mapping[str, str]]
+) -> StoredAnswer:
     # guard: shared-link-hides-closed
     if answer.id in inaccessible_versions:
+        hidden = inaccessible_versions[answer.id]
+        names = load_document_names(connection, hidden)
         return replace(
             answer,
-            body=redact_for_reader(answer.body, inaccessible_versions[answer.id], answer.question),
+            body=redact_for_reader(answer.body, hidden, answer.question, names),
             rows_behind=(),
             cells_behind=(),
         )

@@ -512,11 +512,13 @@ work_versions = Table(
 )
 
 # Versions from which derived content may no longer be stored: deleted versions, and versions whose derived content was
-# redacted.
+# redacted. `names` are the names of a deleted document until the content derived from the version has been redacted,
+# because the deletion erases them elsewhere at once. Null if they are not known.
 gone_versions = Table(
     "gone_versions",
     metadata,
     Column("version_id", String(36), primary_key=True),
+    Column("names", JSON(none_as_null=True)),
 )
 
 # Idempotency keys of requests. The digest covers the client that sent the key, and `response` is sealed with a secret

@@ -16,7 +16,7 @@ from ingest.storage.documents.listing import refresh_listing
 from ingest.storage.documents.records import Deletion, Version, VersionState, derive_deletion_id
 from ingest.storage.documents.rows import DeletedDocument, build_version, list_nested_documents, load_document
 from ingest.storage.documents.versions import withdraw_versions
-from ingest.storage.documents.works import mark_versions_gone
+from ingest.storage.documents.works import list_names, mark_versions_gone
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.quotas.rows import subtract_stored_amounts
@@ -122,10 +122,15 @@ def _erase_documents(
     """
     leaving: list[Version] = []
     ids: list[str] = []
+    names: dict[str, frozenset[str]] = {}  # of versions that a later redaction erases them with
     for some in iter_slices(list(entry_counts)):
         of_documents = versions.c.document_id.in_(some)
         rows = connection.execute(select(versions).where(of_documents).order_by(versions.c.id)).all()
-        leaving += (build_version(row) for row in rows if row.hidden or row.state not in _COLLECTED_STATES)
+        left = [row for row in rows if row.hidden or row.state not in _COLLECTED_STATES]
+        leaving += map(build_version, left)
+        titled = select(documents.c.id, documents.c.title, documents.c.name).where(documents.c.id.in_(some))
+        named = {row.id: list_names(row.title, row.name) for row in connection.execute(titled)}
+        names |= {row.id: named[row.document_id] | list_names(row.title, row.name) for row in left}
         counts = Counter(row.document_id for row in rows)
         ids += (row.id for row in rows)
         keys = connection.execute(select(documents.c.key_id).where(documents.c.id.in_(some))).scalars()
@@ -166,7 +171,7 @@ def _erase_documents(
     publish_event(
         connection, tenant_id, EventType.DOCUMENT_DELETED, [{"document": identifier} for identifier in entry_counts]
     )
-    mark_versions_gone(connection, ids)
+    mark_versions_gone(connection, ids, names)
     refresh_listing(connection, list(entry_counts))
     return tuple(leaving), worked_on, ids
 

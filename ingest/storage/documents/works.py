@@ -10,6 +10,7 @@ exclusively. Therefore redaction finds all content stored earlier, and later tra
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, null, select, update
@@ -27,12 +28,14 @@ _IS_SEEN = work_versions.c.seen.is_not(null())
 class GoneVersions:
     """The versions of an answer or run that are gone. It is false if there are none.
 
-    `used` maps versions to their documents. `seen` maps versions, of documents that no longer exist and of which only
-    names were shown, to these names.
+    `used` maps versions to their documents, and `used_names` are the names of these documents, or None if one of them
+    is not known any more. `seen` maps versions, of documents that no longer exist and of which only names were shown,
+    to these names.
     """
 
     used: Mapping[str, str]
     seen: Mapping[str, frozenset[str]]
+    used_names: frozenset[str] | None = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.used or self.seen)
@@ -40,6 +43,16 @@ class GoneVersions:
     @property
     def names(self) -> frozenset[str]:
         return frozenset().union(*self.seen.values())
+
+
+def list_names(title: str | None, name: str) -> frozenset[str]:
+    """Return the names by which a text can refer to a document: its title, and its file name with and without suffix.
+
+    A single character or a number is no name of its own without the suffix.
+    """
+    stem = PurePath(name).stem
+    without_suffix = stem if len(stem) > 1 and not stem.isdigit() else ""
+    return frozenset(filter(None, (title, name, without_suffix)))
 
 
 def record_versions(connection: Connection, work: Work) -> bool:
@@ -142,14 +155,59 @@ def list_gone_versions(connection: Connection, work: Work) -> GoneVersions:
             used[row.id] = row.document_id
         elif row.active_version_id in (None, row.id):
             seen[row.id] = work.seen.get(row.id, frozenset()).union(row.seen)
-    return GoneVersions(used, seen)
+    return GoneVersions(used, seen, load_document_names(connection, used))
 
 
-def mark_versions_gone(connection: Connection, version_ids: list[str]) -> None:
-    """Mark versions as gone. After the commit, nothing derived from them can be stored."""
-    rows = [{"version_id": version} for version in sorted(version_ids)]
+def load_document_names(connection: Connection, version_ids: Collection[str]) -> frozenset[str] | None:
+    """Load all names of the documents of these versions: titles, and file names with and without suffix.
+
+    The names of a deleted document are known until its content was redacted. After that, returns None.
+    """
+    names: set[str] = set()
+    for some in iter_slices(sorted(version_ids)):
+        query = (
+            select(
+                documents.c.title,
+                documents.c.name,
+                documents.c.deleted_at,
+                versions.c.title.label("version_title"),
+                versions.c.name.label("version_name"),
+                gone_versions.c.names,
+            )
+            .join(versions, versions.c.document_id == documents.c.id)
+            .outerjoin(gone_versions, gone_versions.c.version_id == versions.c.id)
+            .where(versions.c.id.in_(some))
+        )
+        for row in connection.execute(query):
+            if row.deleted_at is not None:
+                if row.names is None:
+                    return None
+                names.update(row.names)
+            names.update(list_names(row.title, row.name), list_names(row.version_title, row.version_name))
+    return frozenset(names)
+
+
+def mark_versions_gone(
+    connection: Connection, version_ids: Iterable[str], names: Mapping[str, Collection[str]] | None = None
+) -> None:
+    """Mark versions as gone. After the commit, nothing derived from them can be stored.
+
+    `names` maps some of the versions to the names of their documents, which are kept until `erase_gone_names`.
+    """
+    known = names or {}
+    rows: list[dict[str, Any]] = [
+        {"version_id": version, "names": sorted(known[version]) if version in known else None}
+        for version in sorted(version_ids)
+    ]
+    # A version that was replaced and redacted before its document was deleted gets no names.
     for some in iter_slices(rows):
         connection.execute(build_upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
+
+
+def erase_gone_names(connection: Connection, version_id: str) -> None:
+    """Erase the names of a deleted document once all content derived from this version has been redacted."""
+    # guard: gone-names-erased
+    connection.execute(update(gone_versions).where(gone_versions.c.version_id == version_id).values(names=null()))
 
 
 def mark_version_redacted(connection: Connection, work_id: str, version_id: str) -> None:
@@ -184,12 +242,13 @@ def list_inaccessible_versions(
 ) -> dict[str, dict[str, str]]:
     """For each answer or run, return the versions that it used and that these readers may not see.
 
-    Each of these versions is mapped to its document. Answers and runs without such versions are omitted.
+    Each of these versions is mapped to its document. Versions of deleted documents are included until they have been
+    redacted. Answers and runs without such versions are omitted.
     """
     found: dict[str, dict[str, str]] = {}
-    for some in iter_slices(sorted(work_ids)) if readers is not None else ():
-        query = _build_works_query(some).where(~_IS_SEEN, ~build_access_condition(readers))
-        for row in connection.execute(query):
+    for some in iter_slices(sorted(work_ids)):
+        hidden = documents.c.deleted_at.is_not(None) | ~build_access_condition(readers)
+        for row in connection.execute(_build_works_query(some).where(~_IS_SEEN, hidden)):
             found.setdefault(row.work_id, {})[row.id] = row.document_id
     return found
 
