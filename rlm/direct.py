@@ -284,24 +284,20 @@ class _AnswerRounds:
     def _render_list(self) -> Iterator[str]:
         """Yield the passages that are listed, by document, with the part of each that is nearest to the searches."""
         nonce, corpus = self._nonce, self._context.corpus()
-        listed = {
-            number: hit
-            for number, hit in self._reader.listed.items()
-            if (found := corpus.find_document_by_id(hit.document_id)) and corpus.is_visible(found)
-        }
-        if not listed:
+        by_document: dict[CorpusDocument, list[int]] = defaultdict(list)
+        for number, hit in self._reader.listed.items():
+            document = corpus.find_document_by_id(hit.document_id)
+            if document is not None and corpus.is_visible(document):
+                by_document[document].append(number)
+        if not by_document:
             return
         stems = extract_stems(" ".join(self._queries))
-        by_document: dict[str, list[int]] = defaultdict(list)
-        for number, passage in listed.items():
-            by_document[passage.document_id].append(number)
         yield f"BEGIN list {nonce}"
         yield "Also found, but not shown:"
-        for numbers in by_document.values():
-            document = corpus.find_document_by_id(listed[numbers[0]].document_id)
-            yield sanitize_text(document.line if document else listed[numbers[0]].title, nonce)
+        for document, numbers in by_document.items():
+            yield sanitize_text(document.line, nonce)
             for number in numbers:
-                passage = listed[number]
+                passage = self._reader.listed[number]
                 where = to_one_line(", ".join([passage.place, *passage.heading_path[-1:]]).strip(", "), _LISTED_CHARS)
                 said = _EMPTY_CELLS.sub(" | ", to_one_line(extract_nearest_text(passage, stems, _LISTED_CHARS)))
                 yield sanitize_text(f"[{number}] {': '.join(filter(None, (where, said)))}", nonce)

@@ -103,7 +103,7 @@ class Extent:
 class PassageReader:
     """Reads passages for one request, up to about `max_tokens` at a time, and numbers them from 1.
 
-    A number always stands for the same text. Passages are `shown`, or only `listed` so that the model can request them.
+    A number always stands for the same place, also after more of the text around it was read. Passages are `shown`, or only `listed` so that the model can request them.
     No chunk is read twice.
     """
 

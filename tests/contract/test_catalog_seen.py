@@ -1,4 +1,4 @@
-"""Of documents whose names an answer has only seen, the names are masked, and the answer is not withheld.
+"""The names of documents that an answer has only seen are masked, and the answer is not withheld.
 
 Of documents that it used, no sentence that names them is left when they are hidden.
 """
