@@ -103,8 +103,8 @@ class Extent:
 class PassageReader:
     """Reads passages for one request, up to about `max_tokens` at a time, and numbers them from 1.
 
-    A number always stands for the same place, also after more of the text around it was read. Passages are `shown`, or only `listed` so that the model can request them.
-    No chunk is read twice.
+    A number always stands for the same place, also after more of the text around it was read. Passages are `shown`, or
+    only `listed` so that the model can request them. No chunk is read twice.
     """
 
     def __init__(self, corpus: Corpus, max_tokens: int) -> None:
