@@ -4,6 +4,7 @@ Access is therefore checked in one place, the API. Pages load nothing from other
 styles in this package.
 """
 
+import hashlib
 from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
@@ -21,6 +23,7 @@ from api.admission.cookies import SessionCookie, compute_csrf_token
 from api.admission.services import Services
 from api.http.middleware import CALLER
 from api.http.problems import UnauthorizedError, get_status
+from api.languages import catalogue
 from api.portal import provider
 from api.portal.links import get_own_url
 from api.portal.sessions import start_session
@@ -75,7 +78,8 @@ class _Assets(StaticFiles):
 def install_pages(app: FastAPI) -> None:
     """Add the pages and static files of the portal to the application."""
     app.include_router(router)
-    app.mount(ASSETS, _Assets(packages=[("api.portal", "assets")]), name="portal-assets")
+    assets = GZipMiddleware(_Assets(packages=[("api.portal", "assets")]))
+    app.mount(ASSETS, assets, name="portal-assets")
 
 
 @router.get("/")
@@ -88,6 +92,19 @@ async def home(request: Request, served: ServicesDep) -> Response:
         served.documents.catalog.list_documents, caller.tenant_id, limit=1, readers=caller.readers
     )
     return _redirect_to("/ask" if found else "/library")
+
+
+@router.get("/portal/texts/{language}.js")
+async def texts(request: Request, language: str) -> Response:
+    """Return a script with the texts in a language, which the modules of the portal use."""
+    if language not in catalogue.LANGUAGES:
+        return Response(status_code=404)
+    script = catalogue.Texts(language).build_script()
+    tag = f'"{hashlib.sha256(script.encode()).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Cross-Origin-Resource-Policy": "same-origin"}
+    if request.headers.get("If-None-Match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(script, media_type="text/javascript", headers=headers)
 
 
 @router.get("/sign-in")
@@ -242,7 +259,12 @@ def _render_private_page(request: Request, template: str, title: str, **variable
 def _render_page(request: Request, template: str, title: str, **variables: object) -> HTMLResponse:
     caller: Principal | None = request.scope.get(CALLER)
     secret: str | None = request.scope.get(SESSION)
+    language = catalogue.choose_language(request.cookies.get(catalogue.COOKIE), request.headers.get("Accept-Language"))
+    texts = catalogue.Texts(language)
     written = _TEMPLATES.get_template(template).render(
+        t=texts.translate,
+        tn=texts.translate_count,
+        language=language,
         title=title,
         assets=ASSETS,
         version=_VERSION,

@@ -1,4 +1,5 @@
 // Makes elements. Text never becomes HTML here: every string ends up in a text node or an attribute.
+import { LOCALE } from './locale.js'
 
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag)
@@ -78,7 +79,6 @@ export async function confirmed(title, lines, action) {
   return dialog.returnValue === 'yes'
 }
 
-const LOCALE = navigator.languages?.length ? navigator.languages : undefined
 const whole = new Intl.NumberFormat(LOCALE)
 const dated = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'short' })
 const percents = new Intl.NumberFormat(LOCALE, { style: 'percent', maximumFractionDigits: 0 })

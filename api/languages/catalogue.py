@@ -1,0 +1,104 @@
+"""Translates texts. The English text is the key of its translation, as in GNU gettext.
+
+`locales/LANGUAGE.po` contains the translations into a language. Texts contain their values as `{name}`.
+"""
+
+import gettext
+import json
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from typing import Any
+
+from babel import negotiate_locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+LANGUAGES = {"en": "English", "de": "Deutsch"}
+"""The languages that people can choose, with the name of each in the language itself."""
+
+DEFAULT = "en"
+COOKIE = "leadline-language"
+
+
+class Texts:
+    """The texts in one language.
+
+    Args:
+        language: a key of `LANGUAGES`. Other languages get English texts.
+    """
+
+    def __init__(self, language: str) -> None:
+        self.language = language if language in LANGUAGES else DEFAULT
+        self._messages = _load_messages(self.language)
+
+    def translate(self, text: str, **values: object) -> str:
+        """Translate a text, and put the values in the places of their names in braces."""
+        return _fill(self._messages.gettext(text), values)
+
+    def translate_count(self, count: int, one: str, many: str, **values: object) -> str:
+        """Translate a text about a number of things; `{n}` in the text stands for the number."""
+        return _fill(self._messages.ngettext(one, many, count), {"n": count, **values})
+
+    def build_script(self) -> str:
+        """Return a script that gives all texts of the language to the modules of the portal.
+
+        It sets `leadlineTexts`: the translation of each English text; for a text about a number, the list of its
+        forms, by the English text about one thing.
+        """
+        texts: dict[str, str | list[str]] = {}
+        for message in _read_catalogue(self.language):
+            if message.id and message.string:
+                key = message.id if isinstance(message.id, str) else message.id[0]
+                texts[key] = message.string if isinstance(message.string, str) else list(message.string)
+        return f"globalThis.leadlineTexts = {json.dumps(texts, ensure_ascii=False)}\n"
+
+
+def choose_language(chosen: str | None, accepted: str | None) -> str:
+    """Return the language to use.
+
+    Args:
+        chosen: the language that the person has chosen in the portal, or None.
+        accepted: the value of the header `Accept-Language`, or None (RFC 9110, section 12.5.4).
+    """
+    if chosen in LANGUAGES:
+        return chosen
+    return negotiate_locale(_parse_accepted(accepted or ""), list(LANGUAGES), sep="-") or DEFAULT
+
+
+def _parse_accepted(header: str) -> list[str]:
+    weighted = []
+    for part in header.split(",")[:20]:
+        language, _, parameter = part.strip().partition(";")
+        name, _, weight = parameter.strip().partition("=")
+        try:
+            quality = float(weight) if name.strip() == "q" else 1.0
+        except ValueError:
+            quality = 0.0
+        if quality > 0 and language:
+            weighted.append((quality, language.strip()))
+    return [language for _, language in sorted(weighted, key=lambda each: -each[0])]
+
+
+def _fill(text: str, values: dict[str, Any]) -> str:
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text
+
+
+@cache
+def _load_messages(language: str) -> gettext.NullTranslations:
+    if language == DEFAULT:
+        return gettext.NullTranslations()
+    compiled = BytesIO()
+    write_mo(compiled, _read_catalogue(language))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+@cache
+def _read_catalogue(language: str) -> Any:  # noqa: ANN401 - Babel's catalogue
+    if language == DEFAULT:
+        return ()
+    with (files("api.languages") / "locales" / f"{language}.po").open("rb") as source:
+        return read_po(source, locale=language)
