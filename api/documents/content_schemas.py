@@ -71,13 +71,16 @@ class OutlinePage(Wire):
 
 
 def build_outline(layout: Layout, text_length: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
-    """Return the headings, pages, slides, sheets and tables of a text in reading order, outer entries first."""
+    """Return the headings, pages, slides, sheets and tables of a text in reading order, outer entries first.
+
+    A page without text comes before the page that starts at the same offset.
+    """
     entries = [
         *_iter_heading_entries(layout, text_length),
         *_iter_page_entries(layout, text_length),
         *_iter_table_entries(layout, list(tables)),
     ]
-    return sorted(entries, key=lambda each: (each.start, -each.end))
+    return sorted(entries, key=lambda each: (each.start, each.end > each.start, -each.end))
 
 
 def _iter_heading_entries(layout: Layout, text_length: int) -> Iterator[OutlineEntryOut]:
