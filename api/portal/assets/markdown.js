@@ -115,7 +115,7 @@ function fenced(lines, at, fence) {
   let end = at + 1
   const closes = (text) => text.trim().startsWith(fence[0].repeat(fence.length)) && !text.trim().replaceAll(fence[0], '')
   while (end < lines.length && !closes(lines[end].text)) end += 1
-  return { kind: 'pre', text: lines.slice(at + 1, end).map((each) => each.text).join('\n'), at: lines[at].at, next: Math.min(end + 1, lines.length) }
+  return { kind: 'pre', lines: lines.slice(at + 1, end), at: lines[at].at, next: Math.min(end + 1, lines.length) }
 }
 
 function list(lines, at, depth) {
@@ -171,7 +171,7 @@ class Shown {
   block(block) {
     switch (block.kind) {
       case 'hr': return el('hr')
-      case 'pre': return el('pre', { tabindex: 0 }, el('code', { class: 'foreign', dir: 'auto', text: readable(block.text) }))
+      case 'pre': return el('pre', { tabindex: 0 }, this.verbatim(el('code', { class: 'foreign', dir: 'auto' }), block.lines))
       case 'blockquote': return el('blockquote', {}, block.blocks.map((each) => this.block(each)))
       case 'ul':
       case 'ol': return el(block.kind, { start: block.start !== 1 ? block.start : null }, block.items.map((item) => this.item(item)))
@@ -192,13 +192,15 @@ class Shown {
     return made
   }
 
+  // Shows code, in which nothing is syntax.
+  verbatim(place, lines) {
+    const run = runOf(lines)
+    this.text(place, run, 0, run.text.length)
+    return place
+  }
+
   filled(place, lines) {
-    const run = { text: lines.map((line) => line.text).join('\n'), lines, starts: [] }
-    let at = 0
-    for (const line of lines) {
-      run.starts.push(at)
-      at += line.text.length + 1
-    }
+    const run = runOf(lines)
     this.inline(place, run, 0, run.text.length, 0)
     this.flush(place, sourceAt(run, run.text.length))
     return place
@@ -215,7 +217,11 @@ class Shown {
       if (token.kind === 'cite' && !made) { at = token.end; continue }
       emit(at)
       if (token.kind === 'escape') this.text(place, run, at + 1, token.end)
-      else if (token.kind === 'code') place.append(el('code', { text: readable(token.inner.replaceAll('\n', ' ')) }))
+      else if (token.kind === 'code') {
+        const code = el('code')
+        place.append(code)
+        this.text(code, run, token.from, token.to)
+      }
       else if (token.kind === 'cite') place.append(made)
       else {
         const element = el(token.kind)
@@ -237,13 +243,13 @@ class Shown {
       const sentence = this.sentences[this.next]
       const edge = sentence ? [sentence.start, sentence.end].find((each) => each > source) : undefined
       let end = to
-      if (edge !== undefined) {
+      if (edge !== undefined && sourceAt(run, to - 1) >= edge) {
         end = at + 1
         while (end < to && sourceAt(run, end) < edge) end += 1
       }
       const inside = sentence && source >= sentence.start
       const shown = readable(run.text.slice(at, end))
-      place.append(inside && sentence.style ? el('span', { class: sentence.style, text: shown }) : shown)
+      place.append(inside && (sentence.style || sentence.tag) ? el(sentence.tag ?? 'span', { class: sentence.style || null, text: shown }) : shown)
       at = end
       this.flush(place, sourceAt(run, at))
     }
@@ -258,10 +264,24 @@ class Shown {
   }
 }
 
+function runOf(lines) {
+  const run = { text: lines.map((line) => line.text).join('\n'), lines, starts: [] }
+  let at = 0
+  for (const line of lines) {
+    run.starts.push(at)
+    at += line.text.length + 1
+  }
+  return run
+}
+
 function sourceAt(run, at) {
-  let line = run.starts.length - 1
-  while (line > 0 && run.starts[line] > at) line -= 1
-  return line < 0 ? 0 : run.lines[line].at + (at - run.starts[line])
+  let [line, after] = [0, run.starts.length]
+  while (after - line > 1) {
+    const middle = (line + after) >> 1
+    if (run.starts[middle] <= at) line = middle
+    else after = middle
+  }
+  return run.lines.length ? run.lines[line].at + (at - run.starts[line]) : 0
 }
 
 function tokenAt(text, at, to) {
@@ -283,7 +303,9 @@ function codeAt(text, at, to) {
   const ticks = /^`+/.exec(text.slice(at, at + 20))[0]
   const end = text.slice(0, Math.min(to, at + FAR)).indexOf(ticks, at + ticks.length)
   if (end < 0 || text[end + ticks.length] === '`') return null
-  return { kind: 'code', inner: text.slice(at + ticks.length, end).trim(), end: end + ticks.length }
+  const inner = text.slice(at + ticks.length, end)
+  const from = at + ticks.length + (inner.length - inner.trimStart().length)
+  return { kind: 'code', from, to: from + inner.trim().length, end: end + ticks.length }
 }
 
 function emphasisAt(text, at, to) {
