@@ -6,7 +6,7 @@ import { marked, pointsIn, textOf, unitsAt } from './spans.js'
 
 const PORTION = 20_000
 const BEFORE = 4_000
-const PLAIN_TEXT = /^(text\/(?!markdown|html|csv|tab-separated-values)|application\/(javascript|x-(?!ipynb)))/
+const PLAIN_TEXT = /^(text\/(?!markdown|html)|application\/(json|javascript|x-(?!ipynb)))/
 
 // Whether a file's text has no Markdown of its own, as programs and plain texts have none.
 export const isPlain = (type) => PLAIN_TEXT.test(type)
