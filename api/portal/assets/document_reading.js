@@ -35,6 +35,8 @@ export class Reading {
     this.viewer = this.view = this.text = null
     byId('outline').replaceChildren()
     byId('view-pages').hidden = !hasPageImages(found.media_type)
+    byId('view-formatted').hidden = isPlain(found.media_type)
+    byId('view-plain').parentElement.hidden = isPlain(found.media_type)
     try {
       const [, tables] = await Promise.all([this.outline(), this.tables()])
       this.text = new TextView({ id: this.id, length: found.characters ?? 0, cited: this.cited, tables, formatted: true, changed: () => this.edges() })
@@ -120,7 +122,9 @@ export class Reading {
     const cursor = this.cursor
     const page = await get(`/v1/documents/${this.id}/outline`, { limit: 300, cursor })
     if (mine !== this.reads || cursor !== this.cursor) return
-    byId('outline').append(...page.entries.map((each) => this.entry(each)))
+    // A heading says on which page it stands: only pages without one have an entry of their own.
+    const headed = new Set(page.entries.filter((each) => each.kind === 'heading').map((each) => each.page))
+    byId('outline').append(...page.entries.filter((each) => each.kind !== 'page' || !headed.has(each.page)).map((each) => this.entry(each)))
     this.cursor = page.next_cursor
     byId('outline-more').hidden = !this.cursor
     byId('outline-part').hidden = !byId('outline').children.length
@@ -166,7 +170,7 @@ export class Reading {
       const body = el('div')
       const size = tn(table.rows, '{n} row', '{n} rows')
       return el('details', { class: 'more', ontoggle: (event) => { if (event.target.open && !body.hasChildNodes()) this.rows(table, body, null) } },
-        el('summary', {}, foreign(table.name || t('Table')), el('span', { class: 'soft small', text: table.place ? ` ${size}, ${table.place}` : ` ${size}` })),
+        el('summary', {}, foreign(table.name || t('Table')), el('span', { class: 'soft small', text: size })),
         body)
     }))
     return page.tables
@@ -176,11 +180,10 @@ export class Reading {
     try {
       const page = await get(`/v1/documents/${this.id}/tables/${table.table}/rows`, { limit: ROWS, cursor })
       const names = table.columns.map((column) => column.name)
-      const [first, last] = [page.rows[0], page.rows.at(-1)].map((row) => number(row && rowNumber(row)))
       body.replaceChildren(
         tableOf(names, page.rows.map((row) => names.map((name) => row.values[name])), { caption: table.name || t('Table'), numbers: page.rows.map(rowNumber) }),
         el('div', { class: 'row end' },
-          el('span', { class: 'soft small', text: tn(page.total, 'Rows {first} to {last} of {n} row', 'Rows {first} to {last} of {n} rows', { first, last }) }),
+          el('span', { class: 'soft small', text: tn(page.total, '{shown} of {n} row', '{shown} of {n} rows', { shown: number(page.rows.length) }) }),
           cursor ? el('button', { type: 'button', onclick: () => this.rows(table, body, null) }, icon('chevron-left'), t('First rows')) : null,
           page.next_cursor ? el('button', { type: 'button', onclick: () => this.rows(table, body, page.next_cursor) }, icon('chevron-right'), t('Next rows')) : null))
     } catch (error) {

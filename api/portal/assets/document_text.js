@@ -2,11 +2,11 @@
 // Positions count code points of the whole text, as spans do.
 import { byId, inTurns } from './dom.js'
 import { blocks, show } from './markdown.js'
-import { marked, pointsIn, textOf, unitsAt } from './spans.js'
+import { marked, pointsIn, textOf, unitsOf } from './spans.js'
 
 const PORTION = 20_000
 const BEFORE = 4_000
-const PLAIN_TEXT = /^(text\/(?!markdown|html|csv|tab-separated-values)|application\/(javascript|x-(?!ipynb)))/
+const PLAIN_TEXT = /^(text\/(?!markdown|html)|application\/(json|javascript|x-(?!ipynb)))/
 
 // Whether a file's text has no Markdown of its own, as programs and plain texts have none.
 export const isPlain = (type) => PLAIN_TEXT.test(type)
@@ -73,30 +73,7 @@ export class TextView {
       for (const each of marked(text, begin, this.cited)) add(typeof each === 'string' ? document.createTextNode(each) : each)
       return
     }
-    const basic = text.length === pointsIn(text)
-    const units = (points) => (basic ? points : unitsAt(text, points))
-    const end = begin + pointsIn(text)
-    const head = this.headOf(text, begin)
-    const sentences = this.cited.filter((span) => span[0] < end && span[1] > begin)
-      .map((span) => ({ start: head.length + units(Math.max(span[0], begin) - begin), end: head.length + units(Math.min(span[1], end) - begin), tag: 'mark' }))
-    let [at, points] = [0, begin]
-    await inTurns(blocks(head + text), (block) => {
-      const from = Math.max(0, block.at - head.length)
-      points += basic ? from - at : pointsIn(text.slice(at, from))
-      at = from
-      const [made] = show([block], { sentences })
-      made.dataset.start = points
-      add(made)
-    })
-  }
-
-  // The header of a table that a part of the text begins within, whose columns would have no names.
-  headOf(text, begin) {
-    const line = text.slice(0, text.indexOf('\n') < 0 ? undefined : text.indexOf('\n'))
-    if (!line.startsWith('|') || /^\|( -+ \|)+$/.test(text.split('\n', 2)[1] ?? '')) return ''
-    const table = this.tables.find((each) => each.start < begin && begin < each.end)
-    const names = table ? table.columns.map((each) => each.name.replaceAll('|', '\\|')) : Array(line.split(/(?<!\\)\|/).length - 2).fill(' ')
-    return `| ${names.join(' | ')} |\n|${' --- |'.repeat(names.length)}\n`
+    await inTurns(partsOf(text, begin, this.cited, this.tables), (make) => add(make()))
   }
 
   // The start of the block in which a position stands.
@@ -108,6 +85,50 @@ export class TextView {
     const cut = at >= 0 ? at + 2 : text.lastIndexOf('\n') + 1
     return from === 0 && cut <= 0 ? 0 : from + pointsIn(text.slice(0, cut || text.length))
   }
+}
+
+// Returns for each block of a text what makes its element, with the position of its start. The text begins at position
+// `begin`; `cited` are spans of the whole text, in order and apart.
+export function partsOf(text, begin, cited, tables = []) {
+  const units = unitsOf(text)
+  const end = begin + pointsIn(text)
+  const head = headOf(text, begin, tables)
+  const sentences = cited.filter((span) => span[0] < end && span[1] > begin)
+    .map((span) => ({ start: head.length + units(Math.max(span[0], begin) - begin), end: head.length + units(Math.min(span[1], end) - begin), tag: 'mark' }))
+  let [at, points] = [0, begin]
+  return blocks(head + text).map((block) => {
+    const from = Math.max(0, block.at - head.length)
+    points += pointsIn(text.slice(at, from))
+    at = from
+    const start = points
+    return () => {
+      const [made] = show([block], { sentences })
+      made.dataset.start = start
+      return made
+    }
+  })
+}
+
+// The header of a table that a part of the text begins within, whose columns would have no names.
+function headOf(text, begin, tables) {
+  const [line, next = ''] = text.split('\n', 2)
+  if (!line.startsWith('|') || /^\|( -+ \|)+$/.test(next)) return ''
+  const table = tables.find((each) => each.start < begin && begin < each.end)
+  const names = table ? table.columns.map((each) => each.name.replaceAll('|', '\\|')) : Array(Math.max(1, line.split(/(?<!\\)\|/).length - 2)).fill(' ')
+  return `| ${names.join(' | ')} |\n|${' --- |'.repeat(names.length)}\n`
+}
+
+// Cuts a part of a text at blocks, as far as these leave the positions from `start` to `end` in it. Returns the part and
+// where it begins.
+export function wholeBlocks(text, begin, start, end) {
+  const units = unitsOf(text)
+  const [first, last] = [units(Math.max(0, start - begin)), units(Math.max(0, end - begin))]
+  const before = begin > 0 ? text.lastIndexOf('\n\n', first - 2) : -1
+  const earliest = begin > 0 ? text.indexOf('\n\n') : -1
+  const from = before >= 0 ? Math.min(before, earliest) + 2 : begin > 0 ? text.lastIndexOf('\n', first - 1) + 1 : 0
+  const after = text.lastIndexOf('\n\n')
+  const to = after >= last ? after : text.length
+  return [text.slice(from, to), begin + pointsIn(text.slice(0, from))]
 }
 
 // Where to end a part of a text: behind a block that is whole, or at least behind a line.
@@ -126,7 +147,7 @@ const startOf = (text) => {
 }
 
 // Spans in order; those that overlap are one.
-function joined(spans) {
+export function joined(spans) {
   const found = []
   for (const [start, end] of spans.filter((each) => each[0] < each[1]).sort((a, b) => a[0] - b[0])) {
     if (found.length && start < found.at(-1)[1]) found.at(-1)[1] = Math.max(found.at(-1)[1], end)

@@ -1,5 +1,6 @@
 // A cited source beside the answer: its words at the exact span, the page of a PDF with boxes, or the rows of a table.
 import { focusBeside, isShown, showBeside } from './beside.js'
+import { isPlain, joined, partsOf, wholeBlocks } from './document_text.js'
 import { byId, el, foreign, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { hasPageImages, pageViewer } from './page_viewer.js'
@@ -31,11 +32,14 @@ export async function openSource(citation, quotes, { name = t('Source'), hint } 
   body.replaceChildren(heading(citation, spans), says, shown)
   focusBeside()
   try {
-    const [rows, text, place] = await Promise.all([records(citation, spans, start, end), words(citation, spans, start, end), places(citation, spans)])
+    const file = get(`/v1/documents/${citation.document_id}`).catch(() => null)
+    const [rows, text, place] = await Promise.all([records(citation, spans, start, end), words(citation, spans, start, end, file), places(citation, spans, file)])
     if (!isShown(mine)) return
     // A row was computed with, not quoted.
     if (rows.length && !hint && !citation.verified) says.textContent = t('The marked row is one of the records that the answer rests on.')
-    shown.replaceChildren(...rows, ...text, ...place)
+    // The words of a row are those of its cells.
+    const wording = rows.length ? [el('details', {}, el('summary', { text: t('The row as text') }), text)] : text
+    shown.replaceChildren(...rows, ...wording, ...place)
     shown.querySelector('mark')?.scrollIntoView({ block: 'center' })
     byId('beside').scrollTop = 0
   } catch (error) {
@@ -63,10 +67,18 @@ function hintOf(citation) {
   return citation.quote ? t('The marked words are the part of the source closest to the sentence. The model did not quote them.') : t('Nothing is marked, because the model quoted no words of this source.')
 }
 
-async function words(citation, spans, start, end) {
+async function words(citation, spans, start, end, file) {
   const from = Math.max(0, start - AROUND)
   const text = await textOf(citation.document_id, from, end + AROUND, citation.version_id)
-  return [el('div', { class: 'source foreign', dir: 'auto', tabindex: 0, role: 'region', 'aria-label': t('Cited text') }, marked(text, from, spans))]
+  const type = (await file)?.media_type ?? 'text/plain'
+  const place = el('div', { class: 'source foreign', dir: 'auto', tabindex: 0, role: 'region', 'aria-label': t('Cited text') })
+  if (isPlain(type)) place.append(...marked(text, from, spans))
+  else {
+    place.classList.add('formatted')
+    place.classList.toggle('keeps-lines', type !== 'text/markdown')
+    place.append(...partsOf(...wholeBlocks(text, from, start, end), joined(spans)).map((make) => make()))
+  }
+  return [place]
 }
 
 // The records of a table that the spans touch, between those around them.
@@ -96,7 +108,7 @@ async function records(citation, spans, start, end) {
 }
 
 // Where the spans stand in the file itself: nothing for formats that have no positions.
-async function places(citation, spans) {
+async function places(citation, spans, file) {
   const { document_id: id, version_id: version } = citation
   let found
   try {
@@ -108,16 +120,11 @@ async function places(citation, spans) {
   for (const box of found.flatMap((each) => each.boxes)) boxes.set(box.page, [...(boxes.get(box.page) ?? []), box])
   const cells = [...new Set(found.filter((each) => each.cells.length).map((each) => each.place))]
     .map((place) => el('p', { class: 'small soft', text: t('In the file: {place}', { place }) }))
-  return [...(boxes.size ? await viewerOf(id, version, boxes) : []), ...cells]
+  return [...(boxes.size ? viewerOf(id, version, boxes, await file) : []), ...cells]
 }
 
-async function viewerOf(id, version, boxes) {
-  try {
-    const { media_type: type, pages } = await get(`/v1/documents/${id}`)
-    if (!hasPageImages(type)) return []
-    const viewer = pageViewer({ id, version, pages, page: Math.min(...boxes.keys()), boxes, failed: () => viewer.element.remove() })
-    return [viewer.element]
-  } catch {
-    return []
-  }
+function viewerOf(id, version, boxes, file) {
+  if (!file || !hasPageImages(file.media_type)) return []
+  const viewer = pageViewer({ id, version, pages: file.pages, page: Math.min(...boxes.keys()), boxes, failed: () => viewer.element.remove() })
+  return [viewer.element]
 }

@@ -140,6 +140,7 @@ _OMISSION_WORDS = {
     OmissionKind.MACRO: ("macro", "macros"),
     OmissionKind.TABLE: ("table without records", "tables without records"),
     OmissionKind.ROW: ("row that searches do not find", "rows that searches do not find"),
+    OmissionKind.BOILERPLATE: ("repeated part around the content", "repeated parts around the content"),
     OmissionKind.OTHER: ("other thing", "other things"),
 }
 
