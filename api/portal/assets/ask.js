@@ -41,7 +41,7 @@ async function lookAgain() {
   } catch { /* asking says what is wrong */ }
 }
 
-async function ask(question, confirm = false) {
+async function ask(question, changes = {}) {
   byId('empty').hidden = true
   byId('trouble').replaceChildren()
   const working = el('p', { class: 'working', text: 'Looking…' })
@@ -62,7 +62,7 @@ async function ask(question, confirm = false) {
   busy(true)
   conversation.stopping = mine
   try {
-    const json = { ...wanted(), question, conversation: conversation.id ?? 'new', confirm }
+    const json = { ...wanted(), ...changes, question, conversation: conversation.id ?? 'new' }
     json.stream = !json.background
     const response = await send('POST', '/v1/answers', { json, signal: mine.signal })
     if (json.background) {
@@ -72,7 +72,7 @@ async function ask(question, confirm = false) {
     for await (const [name, body] of events(response)) {
       if (name === 'delta') growing.add(body.text)
       else if (name === 'completed') { done = true; finished(place, question, body); release() }
-      else if (name === 'error') { done = true; release(); failed(place, question, body) }
+      else if (name === 'error') { done = true; release(); failed(place, question, body, changes) }
       else working.textContent = doing(name, body) || working.textContent
     }
     if (!done) throw new Error('the stream ended')
@@ -82,7 +82,7 @@ async function ask(question, confirm = false) {
     if (error.name === 'AbortError') {
       working.textContent = 'Stopped. What was written until then was not checked, and is not kept.'
       place.append(again(question))
-    } else failed(place, question, { ...(error.code ? error : brokenOff()), detail: error.code ? error.message : brokenOff().detail })
+    } else failed(place, question, { ...(error.code ? error : brokenOff()), detail: error.code ? error.message : brokenOff().detail }, changes)
   } finally {
     release()
   }
@@ -100,10 +100,10 @@ function finished(place, question, answer) {
   say(`The answer is complete: ${plural(answer.sentences.length, 'sentence')}, ${plural(answer.citations.length, 'source')}.`)
 }
 
-function failed(place, question, problem) {
+function failed(place, question, problem, changes) {
   const actions = []
   if (problem.code === 'confirmation_required') {
-    actions.push(el('div', { class: 'row' }, el('button', { type: 'button', class: 'main', text: 'Go ahead', onclick: () => { place.remove(); ask(question, true) } })))
+    actions.push(el('div', { class: 'row' }, el('button', { type: 'button', class: 'main', text: 'Go ahead', onclick: () => { place.remove(); ask(question, { ...changes, confirm: true }) } })))
   }
   place.querySelector('.working')?.remove()
   if (place.querySelector('.answer')?.hasChildNodes()) actions.push(el('p', { class: 'small', text: 'What was written until then stands above. It was not checked, and is not kept.' }))
