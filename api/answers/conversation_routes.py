@@ -10,7 +10,9 @@ from api.admission.services import Services
 from api.answers.asking import render_in_formats
 from api.answers.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
 from api.answers.forms import Form
+from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import extract_cited_document_ids
+from api.answers.usual_times import UsualTimesDep
 from api.feedback.schemas import FeedbackOut
 from api.http.cursors import decode_cursor, encode_cursor
 from ingest.storage.answers.feedback_records import FeedbackEntry
@@ -25,7 +27,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> ConversationPage:
-    """List your conversations with at least one answer, newest first. Paginated.
+    """List your conversations with at least one question, newest first. Paginated.
 
     `POST /v1/answers` with `"conversation": "new"` starts a conversation. By default, conversations are deleted 90 days
     after their last use.
@@ -45,6 +47,7 @@ def one(
     conversation_id: str,
     caller: Caller,
     services: ServicesDep,
+    usual_times: UsualTimesDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
     render: Annotated[list[Form] | None, Query()] = None,
@@ -74,9 +77,12 @@ def one(
         for kept in page
     ]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
+    usual = usual_times.compute_medians()
+    pending = services.answers.pending.list_by_conversation(caller.tenant_id, conversation_id, caller.visible_owner)
     return ConversationWithTurnsOut(
         **dict(ConversationOut.from_conversation(conversation)),
         turns=turns,
+        pending=[PendingAnswerOut.from_pending(each, usual) for each in pending],
         next_cursor=more,
     )
 

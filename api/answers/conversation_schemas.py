@@ -3,6 +3,9 @@
 from collections.abc import Collection
 from typing import Any, Self
 
+from pydantic import Field
+
+from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
@@ -86,7 +89,12 @@ class TurnOut(Wire):
 
 
 class ConversationWithTurnsOut(ConversationOut):
-    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page."""
+    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page.
+
+    `pending` are the questions without an answer, oldest first, at most 100: their answers are in progress, or ended
+    without a result.
+    """
 
     turns: list[TurnOut]
+    pending: list[PendingAnswerOut] = Field(default_factory=list)
     next_cursor: str | None
