@@ -111,7 +111,7 @@ class _DetachedAnswer:
             events = self._start_events()
         except Exception as error:  # noqa: BLE001 - re-raised where the request waits
             loop.call_soon_threadsafe(_set_exception, started, error)
-            self._pending.delete(*self._ids)
+            self._pending.delete(*self._ids, with_empty_conversation=True)
             return
         loop.call_soon_threadsafe(_set_result, started)
         try:
@@ -163,7 +163,7 @@ class _DetachedAnswer:
         asked, services = self._asked, self._services
         conversation = asked.question.ensure_conversation()
         request = asked.question.request
-        options = asked.body.model_dump(mode="json", include=set(_OPTIONS), exclude_none=True)
+        options = asked.body.model_dump(mode="json", include=set(_OPTIONS), exclude_unset=True)
         self._pending.start(
             NewPendingAnswer(
                 asked.answer_id,

@@ -15,7 +15,7 @@ class PendingAnswerOut(Wire):
     was stopped or restarted in the meantime; `completed` if a repeated request finds its answer stored.
     `problem` says why the answer failed. `options` are the members of the question that determine how it is answered.
     `usual_seconds` is the median duration of the latest answers of this installation, by strategy; strategies without
-    recent answers are omitted.
+    recent answers are omitted. `seconds` is the time since the question was asked.
     """
 
     id: str
@@ -25,6 +25,7 @@ class PendingAnswerOut(Wire):
     options: dict[str, Any] = Field(default_factory=dict)
     problem: dict[str, Any] | None = None
     usual_seconds: dict[str, float] = Field(default_factory=dict)
+    seconds: float = 0.0
     created_at: Instant
 
     @classmethod
@@ -37,5 +38,6 @@ class PendingAnswerOut(Wire):
             options=dict(pending.options),
             problem=None if pending.problem is None else dict(pending.problem),
             usual_seconds=usual_seconds,
+            seconds=pending.seconds,
             created_at=pending.created_at,
         )

@@ -165,10 +165,12 @@ class PendingAnswers:
         with read_transaction(self._engine) as connection:
             return [PendingEvent(*row) for row in connection.execute(query).all()]
 
-    def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> bool:
+    def delete(
+        self, tenant_id: str, identifier: str, owner: str | None = None, *, with_empty_conversation: bool = False
+    ) -> bool:
         """Delete a question without an answer, and stop its work. Return whether there was one.
 
-        A conversation without any questions is deleted too.
+        With `with_empty_conversation`, a conversation that has no other question is deleted too.
         """
         with write_transaction(self._engine) as connection:
             mine = _is_pending(tenant_id, identifier), build_owner_condition(pending_answers, owner)
@@ -180,7 +182,8 @@ class PendingAnswers:
                 conversations.c.turns == 0,
                 ~exists().where(pending_answers.c.conversation_id == conversations.c.id),
             )
-            connection.execute(delete(conversations).where(conversations.c.id == conversation, *is_empty))
+            if with_empty_conversation:
+                connection.execute(delete(conversations).where(conversations.c.id == conversation, *is_empty))
         self._announce(tenant_id, {identifier})
         return True
 
@@ -244,4 +247,5 @@ def _build_pending(row: Row[Any], now: float) -> PendingAnswer:
         row.events,
         row.problem,
         row.created_at,
+        round(max(0.0, now - row.created_at), 1),
     )

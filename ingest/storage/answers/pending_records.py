@@ -39,13 +39,15 @@ class NewPendingAnswer:
 class PendingAnswer(NewPendingAnswer):
     """The state of a question without an answer.
 
-    `events` is the number of the last event. `problem` says why the answer failed.
+    `events` is the number of the last event. `problem` says why the answer failed. `seconds` is the time since the
+    question was asked.
     """
 
     state: PendingState = PendingState.RUNNING
     events: int = 0
     problem: Mapping[str, Any] | None = None
     created_at: float = 0.0
+    seconds: float = 0.0
 
     def is_readable_by(self, readers: frozenset[str] | None) -> bool:
         """Return whether these readers may see the events: they may read everything that the author may read."""
