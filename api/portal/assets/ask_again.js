@@ -11,7 +11,7 @@ export const askAgainMenu = (question) => menuButton(t('Ask again'), [
   { text: t('From the best passages'), icon: 'search', act: () => again(question, 'direct') },
   null,
   { text: t('In other documents'), icon: 'files', act: () => { edit(question); openPicker() } },
-], { text: true, name: 'refresh-cw', kind: 'quiet small' })
+], { name: 'refresh-cw' })
 
 function again(question, strategy) {
   if (!askWith(question, { strategy })) say(t('Wait until the answer is complete, or stop it.'))
