@@ -40,13 +40,9 @@ def describe_problem(texts: Texts, code: str, status: int) -> PageProblem:
             message = t("The link has expired or was revoked. Ask the person who sent it for a new one.")
             return PageProblem(404, t("Link not found"), message, (ask, library))
         case "unauthorized":
-            return PageProblem(
-                401, t("Sign in to continue"), t("This page is only for people who are signed in."), (sign_in,)
-            )
+            return PageProblem(401, t("Sign in to continue"), t("This page is only for people who are signed in."), (sign_in,))
         case "identity_provider_unavailable":
-            message = t(
-                "Your organisation’s sign-in does not respond. Try again in a moment, or sign in with an API key."
-            )
+            message = t("Your organisation’s sign-in does not respond. Try again in a moment, or sign in with an API key.")
             return PageProblem(503, t("Sign-in not available"), message, (sign_in,))
         case "https_required":
             message = t("Signing in needs an encrypted connection. Ask your administrator for the address with https.")
@@ -55,9 +51,7 @@ def describe_problem(texts: Texts, code: str, status: int) -> PageProblem:
             message = t("Leadline gets too many requests from you or your network. Try again in a minute.")
             return PageProblem(status, t("Too many requests"), message)
         case "head_too_large":
-            return PageProblem(
-                status, t("Address too long"), t("Remove some filters from the address."), (library, ask)
-            )
+            return PageProblem(status, t("Address too long"), t("Remove some filters from the address."), (library, ask))
     found = _describe_status(texts, status)
     return replace(found, links=found.links or (ask, library))
 
