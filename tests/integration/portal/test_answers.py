@@ -93,7 +93,7 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         page.get_by_role("button", name="Revoke").click()
         expect(page.get_by_text("Nobody else can read this.")).to_be_visible()
         other.reload()
-        expect(other.get_by_role("alert")).to_contain_text("has expired")
+        expect(other.get_by_role("main")).to_contain_text("has expired")
 
 
 def test_a_source_and_its_page_show_every_place_that_the_answer_quotes(answered: Page) -> None:
