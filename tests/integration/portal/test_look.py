@@ -53,7 +53,9 @@ def test_preferences_are_shown_at_once_and_kept_for_the_next_page(opened: Portal
     page.goto(f"{opened.url}/library")
     assert ground_of(page) == dark
     compact = page.locator("#choose-files").bounding_box()
-    assert height and compact and compact["height"] < height["height"]
+    assert height
+    assert compact
+    assert compact["height"] < height["height"]
     page.locator("#account").click()
     dialog.get_by_role("radio", name="System").check()
     dialog.get_by_role("radio", name="Comfortable").check()
@@ -75,7 +77,10 @@ def test_the_language_and_the_theme_are_chosen_before_anybody_signs_in(opened: P
 
 def test_a_cookie_with_an_unknown_value_changes_nothing(opened: Portal) -> None:
     opened.context.add_cookies(
-        [{"name": f"leadline-{name}", "value": 'x"><b>', "url": opened.url} for name in ("theme", "density", "language")]
+        [
+            {"name": f"leadline-{name}", "value": 'x"><b>', "url": opened.url}
+            for name in ("theme", "density", "language")
+        ]
     )
     served = opened.context.request.get(f"{opened.url}/sign-in").text()
     assert '<html lang="en">' in served
@@ -126,7 +131,9 @@ def test_the_header_names_each_page_and_fits_a_phone(small: Portal) -> None:
         assert serious(page) == [], path
     for name in ("Ask", "Library", "Runs", "Manage"):
         box = page.get_by_role("navigation", name="Main").get_by_role("link", name=name).bounding_box()
-        assert box and box["height"] >= 36 and box["width"] >= 44
+        assert box
+        assert box["height"] >= 36
+        assert box["width"] >= 44
     page.locator("#account").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
