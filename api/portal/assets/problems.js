@@ -9,7 +9,8 @@ const SPECIFIC = new Set([
   'bad_request', 'corpus_error', 'destination_refused', 'document_damaged', 'document_encrypted', 'document_state',
   'empty_file', 'feedback_invalid', 'file_too_large', 'filter_invalid', 'invalid_request', 'key_needs_user', 'key_state',
   'metadata_invalid', 'name_invalid', 'name_taken', 'no_text', 'not_uploader', 'parse_failed', 'parser_limit',
-  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'step_timeout', 'unsupported_type', 'upload_refused',
+  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'step_timeout', 'unauthorized', 'unsupported_type',
+  'upload_refused',
 ])
 // Words that only programmers understand.
 const JARGON = /[`{}]|\b(GET|POST|PUT|PATCH|DELETE|HEAD|JSON|UTF-8)\b|Retry-After|If-Match|Authorization|LEADLINE_|\/v1\/|\b(body|query|path)\.\w|leadline \w/
@@ -18,7 +19,7 @@ const DAY_MS = 86_400_000
 const isAdmin = () => (document.body?.dataset.scopes ?? '').split(' ').includes('admin')
 const isPlain = (text) => Boolean(text) && LANGUAGE === 'en' && !JARGON.test(text)
 
-/* An error to show: `message` and `hint` for people, `detail` with the API's own words, `code`, `status`, `requestId`, and
+/* An error to show: `message` and `hint` for people, `details` with the API's own words, `code`, `status`, `requestId`, and
    `links` as pairs of a text and an address. `body` is the API's problem; `retryAfter` counts seconds. */
 export class Problem extends Error {
   constructor(body, status = body.status ?? 0, { retryAfter = null } = {}) {
@@ -26,8 +27,9 @@ export class Problem extends Error {
     super(message)
     this.code = body.code || 'unknown'
     this.hint = hint
-    this.detail = [body.detail, body.hint].filter(Boolean).join(' ')
+    this.details = [body.detail, body.hint].filter(Boolean).join(' ')
     this.status = status
+    this.quota = body.quota
     this.requestId = body.request_id || body.requestId || ''
     this.links = links(this.code)
   }

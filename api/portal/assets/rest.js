@@ -2,8 +2,8 @@
 import { foreignProblem, Problem } from './problems.js'
 
 const CSRF = document.querySelector('meta[name="csrf"]')
-// The sign-in page has no session that could end.
-const SESSION = Boolean(document.body?.dataset.who)
+// Signing in is what the sign-in page does anyway.
+const SESSION = Boolean(document.body?.dataset.who) && !location.pathname.startsWith('/sign-in')
 const SCOPES = new Set((document.body?.dataset.scopes ?? '').split(' ').filter(Boolean))
 
 export { Problem }
@@ -14,7 +14,7 @@ export function headers(more = {}) {
   return { 'X-CSRF-Token': CSRF?.content ?? '', ...more }
 }
 
-export const away = () => new Problem({ code: 'service_away' }, 0)
+export const away = () => new Problem({ code: navigator.onLine === false ? 'offline' : 'service_away' }, 0)
 
 export async function problemOf(response) {
   const retryAfter = Number(response.headers.get('Retry-After')) || null

@@ -246,7 +246,7 @@ def test_an_answer_that_breaks_off_says_so_and_can_be_asked_again(
     opened.context.route("**/v1/answers", lambda route: route.abort())
     page.get_by_role("button", name="Edit and ask again").click()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Leadline does not answer.")).to_be_visible()
+    expect(page.get_by_text("Leadline does not respond.")).to_be_visible()
     opened.context.unroute("**/v1/answers")
     said.events = [Delta("The whale was "), LanguageModelUnavailableError("The language model is away.")]
     page.get_by_role("button", name="Edit and ask again").last.click()
