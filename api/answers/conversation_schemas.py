@@ -16,6 +16,8 @@ from ingest.storage.answers.records import Conversation, StoredAnswer
 class RowOut(Wire):
     """A record behind a computed answer: its `row` number in the table (from 1), span, text, and values by column.
 
+    `file_row` is the number of the row in the file or sheet, which also has a header; it is null if the format has no
+    rows.
     `place` describes its position in words, such as "sheet Costs, row 40"; it is empty if the format has no positions.
     If the record is a whole document or a section, `table` is null, and sections are numbered in reading order. The
     span and text of such a record cover only its beginning, and its values are its title and its name or heading.
@@ -27,6 +29,7 @@ class RowOut(Wire):
     version_id: str
     table: int | None
     row: int
+    file_row: int | None = None
     start: int | None
     end: int | None
     text: str

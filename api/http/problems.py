@@ -64,6 +64,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.KeyNotFoundError: 404,
     ingest.KeyStateError: 409,
     ingest.CollectionNotFoundError: 404,
+    ingest.CollectionNotEmptyError: 409,
     ingest.RoleMissingError: 403,
     ingest.NotUploaderError: 403,
     ingest.GrantNotFoundError: 404,
