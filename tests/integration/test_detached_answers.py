@@ -1,4 +1,4 @@
-"""Answers that continue when their clients disconnect: followed, cancelled, failed, interrupted and kept from others."""
+"""Answers that continue when their clients disconnect: followed, cancelled, failed and interrupted."""
 
 import json
 import threading

@@ -43,6 +43,7 @@ export function showAtTop(place) {
     if (settled < SETTLED_FRAMES) requestAnimationFrame(settle)
   }
   newest.hidden = true
+  measure()
   settle()
 }
 
@@ -69,16 +70,24 @@ function grown() {
   if (isAtEnd) scrollTo(scroller().scrollHeight)
 }
 
+// Tells the styles how much of the window the composer takes, and how much there is below the turns.
+function measure() {
+  const root = document.documentElement
+  const height = byId('composer')?.offsetHeight ?? 0
+  const below = scroller().scrollHeight - scroller().scrollTop - byId('turns').getBoundingClientRect().bottom
+  root.style.setProperty('--composer-size', `${height}px`)
+  root.style.setProperty('--below-turns', `${Math.round(below)}px`)
+  root.style.scrollPaddingBlockEnd = `${height}px`
+}
+
 export function keepInView() {
   byId('turns').after(newest)
   const composer = byId('composer')
-  const measure = () => {
-    const height = composer?.offsetHeight ?? 0
-    document.documentElement.style.setProperty('--composer-size', `${height}px`)
-    document.documentElement.style.scrollPaddingBlockEnd = `${height}px`
+  const measured = () => {
+    measure()
     if (isAtEnd && byId('turns').hasChildNodes()) scrollTo(scroller().scrollHeight)
   }
-  if (composer) new ResizeObserver(measure).observe(composer)
+  if (composer) new ResizeObserver(measured).observe(composer)
   new ResizeObserver(grown).observe(byId('turns'))
   // Only a person moves away from the end: what grows moves the end, not the reader.
   addEventListener('scroll', () => {

@@ -110,12 +110,22 @@ class PendingAnswers:
     def end(
         self, tenant_id: str, identifier: str, state: PendingState, problem: Mapping[str, Any] | None = None
     ) -> None:
-        """End an answer without a result, and remove its events. Answers that have already ended do not change."""
+        """End an answer without a result. Answers that have already ended do not change.
+
+        Its followers can still get its last events. Call `delete_events` shortly afterwards.
+        """
         with write_transaction(self._engine) as connection:
             ended = update(pending_answers).where(_is_running(tenant_id, identifier))
             connection.execute(ended.values(state=state.value, problem=None if problem is None else dict(problem)))
-            _delete_ended_events(connection, identifier)
         self._announce(tenant_id, {identifier})
+
+    def delete_events(self, tenant_id: str, identifier: str) -> None:
+        """Remove the events of an answer, unless the answer has been started again."""
+        ended = select(pending_answers.c.id).where(
+            _is_pending(tenant_id, identifier), pending_answers.c.state != PendingState.RUNNING.value
+        )
+        with write_transaction(self._engine) as connection:
+            connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(ended)))
 
     def cancel(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Cancel an answer in progress. Its process stops the work within about a second.
@@ -203,13 +213,6 @@ def delete_lapsed_events(connection: Connection) -> int:
     lapsed = pending_answers.c.alive_at < read_clock(connection) - LAPSE_SECONDS
     of_lapsed = select(pending_answers.c.id).where(lapsed)
     return connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(of_lapsed))).rowcount
-
-
-def _delete_ended_events(connection: Connection, identifier: str) -> None:
-    ended = select(pending_answers.c.id).where(
-        pending_answers.c.id == identifier, pending_answers.c.state != PendingState.RUNNING.value
-    )
-    connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(ended)))
 
 
 def _is_pending(tenant_id: str, identifier: str) -> ColumnElement[bool]:
