@@ -50,6 +50,7 @@ export function showAtTop(place) {
 // Replaces the content of a turn without moving what is being read; `isDrawn` says when all of it is there.
 export function replaceInPlace(place, parts, isDrawn) {
   const top = scroller().scrollTop
+  const wasAtEnd = isAtEnd
   place.style.minBlockSize = `${place.offsetHeight}px`
   isAtEnd = false
   place.replaceChildren(...parts)
@@ -58,7 +59,8 @@ export function replaceInPlace(place, parts, isDrawn) {
     if (!isDrawn()) { setTimeout(release, 50); return }
     place.style.minBlockSize = ''
     isAtEnd = left() <= NEAR_END_PX
-    if (isAtEnd) newest.hidden = true
+    // What is below the text of an answer is nothing new to somebody who has read its end.
+    newest.hidden = isAtEnd || wasAtEnd
   }
   setTimeout(release)
 }
