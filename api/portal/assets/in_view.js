@@ -97,7 +97,10 @@ export function keepInView() {
     if (left() <= NEAR_END_PX) {
       isAtEnd = true
       newest.hidden = true
-    } else if (top < last - 1) isAtEnd = false
+    } else if (top < last - 1) {
+      isAtEnd = false
+      if (byId('turns').querySelector('[data-live]')) newest.hidden = false
+    }
     last = top
   }, { passive: true })
   for (const kind of ['wheel', 'touchmove', 'keydown']) addEventListener(kind, () => { placing += 1 }, { passive: true })

@@ -224,12 +224,9 @@ def _is_running(tenant_id: str, identifier: str) -> ColumnElement[bool]:
 
 
 def _find_pending(connection: Connection, tenant_id: str, identifier: str, owner: str | None) -> PendingAnswer | None:
-    query = select(pending_answers).where(
-        _is_pending(tenant_id, identifier),
-        # guard: pending-answer-owner
-        build_owner_condition(pending_answers, owner),
-        ~exists().where(answers.c.id == pending_answers.c.id),
-    )
+    # guard: pending-answer-owner
+    mine = _is_pending(tenant_id, identifier) & build_owner_condition(pending_answers, owner)
+    query = select(pending_answers).where(mine, ~exists().where(answers.c.id == pending_answers.c.id))
     row = connection.execute(query).first()
     return None if row is None else _build_pending(row, read_clock(connection))
 
