@@ -26,7 +26,7 @@ from ingest.storage.db.database import (
 )
 from ingest.storage.db.schema import answers, conversations, pending_answers, pending_events
 from ingest.storage.documents.records import Work
-from ingest.storage.documents.works import list_gone_versions
+from ingest.storage.documents.works import record_versions
 from ingest.storage.errors import AnswerNotFoundError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 
@@ -87,7 +87,7 @@ class PendingAnswers:
             if last is None:
                 return False
             # guard: pending-events-of-gone-documents
-            if list_gone_versions(connection, work):
+            if not record_versions(connection, work):
                 connection.execute(delete(pending_events).where(pending_events.c.answer_id == identifier))
                 return True
             rows = [
