@@ -270,7 +270,6 @@ def store_answer(connection: Connection, answer: StoredAnswer) -> StoredAnswer:
             created_at=answer.created_at,
         )
     )
-    # guard: pending-until-stored
     connection.execute(delete(pending_answers).where(pending_answers.c.id == answer.id))
     return replace(answer, conversation_id=conversation_id, turn=turn)
 

@@ -113,7 +113,7 @@ def test_an_answer_is_stopped_and_the_question_edited_and_asked_again(
     ask(page, "What of the whale?")
     expect(page.locator(".answer")).to_contain_text("The whale was")
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped.")).to_be_visible()
+    expect(page.get_by_text("You stopped this answer.")).to_be_visible()
     assert said.stopped.wait(60)
     said.events = [Completed(written(document, TEXT))]
     page.get_by_role("button", name="Edit and ask again").click()
