@@ -17,7 +17,7 @@ from api.answers.verdicts import describe_level, describe_verdict
 from api.languages.catalogue import Texts
 from rlm.checking.levels import Level, find_levels
 
-_SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "○", Level.NOT_PROVEN: "✗"}
+_SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "·", Level.NOT_PROVEN: "!"}
 _NAME_CHARS = 80
 
 
@@ -60,7 +60,7 @@ def _iter_json(conversation: ConversationOut, turns: Iterator[TurnOut]) -> Itera
 def _iter_markdown(conversation: ConversationOut, turns: Iterator[TurnOut], texts: Texts) -> Iterator[str]:
     yield f"# {escape_line(conversation.title)}\n\n"
     legend = (f"{sign} {describe_level(level, texts)}" for level, sign in _SIGNS.items())
-    yield f"{texts.translate('Marks after statements:')} {' · '.join(legend)}\n"
+    yield f"{texts.translate('Marks after statements:')} {', '.join(legend)}\n"
     for turn in turns:
         yield f"\n## {escape_line(turn.question)}\n\n*{turn.created_at:%Y-%m-%d %H:%M} UTC*\n\n"
         yield from _iter_answer(turn.answer, texts)

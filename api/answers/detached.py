@@ -41,6 +41,8 @@ _RENEW_SECONDS = 1.0
 # Minimum time between two writes of events. Pieces of text in between are joined, so that a fast model does not cause
 # more writes than a reader could notice.
 _WRITE_SECONDS = 0.25
+# Time for which the events of an answer that failed or was cancelled are still sent to its followers.
+_LINGER_SECONDS = 2.0
 # Maximum time that a shutdown waits for threads to stop.
 _CLOSE_SECONDS = 10.0
 # Members of a question that determine how it is answered, which are stored so that it can be asked again.
@@ -88,7 +90,7 @@ class DetachedAnswers:
         """Stop all answers, and record that they were interrupted."""
         working = list(self._working.values())
         for answer, _ in working:
-            await run_in_threadpool(answer.interrupt)
+            await answer.interrupt()
         if working:
             await asyncio.wait([task for _, task in working], timeout=_CLOSE_SECONDS)
 
@@ -102,6 +104,7 @@ class _DetachedAnswer:
         self._pending = services.answers.pending
         self._ids = asked.caller.tenant_id, asked.answer_id
         self._writer = _EventWriter(self._pending, *self._ids, asked.question.request.used)
+        self._closing = asyncio.Event()
         self.stop_event = threading.Event()
 
     def run(self, started: "asyncio.Future[bool]") -> None:
@@ -119,9 +122,11 @@ class _DetachedAnswer:
                 if not self._handle_event(event):
                     self.stop_event.set()  # The events end at the strategy's next check, and settle the quotas.
         except LeadlineError as error:
+            self._writer.write_events()
             self._end(PendingState.FAILED, build_problem(error))
         except Exception:  # The outermost handler of the thread.
             log.exception("answer failed")
+            self._writer.write_events()
             self._end(PendingState.FAILED, build_internal_problem(self._asked.request.scope.get("request_id", "")))
         else:
             # An answer that was stored is no longer pending, so this changes only answers that ended early.
@@ -152,10 +157,15 @@ class _DetachedAnswer:
                     self.stop_event.set()
         if not work.cancelled() and (failure := work.exception()) is not None:
             log.error("answer failed", error=repr(failure))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), _LINGER_SECONDS)
+        with suppress(LeadlineError):  # Maintenance removes them later.
+            await run_in_threadpool(self._pending.delete_events, *self._ids)
 
-    def interrupt(self) -> None:
+    async def interrupt(self) -> None:
         """Stop the work because the process shuts down."""
-        self._end(PendingState.INTERRUPTED)
+        self._closing.set()
+        await run_in_threadpool(self._end, PendingState.INTERRUPTED)
         self.stop_event.set()
 
     def _start_events(self) -> Any:  # noqa: ANN401 - a generator of events

@@ -72,11 +72,15 @@ class WorkingOut(Wire):
 
 
 class CellOut(Wire):
-    """Code that the model wrote, and its result. `part` and `depth` identify the sub-run that ran the code."""
+    """Code that the model wrote, and its result. `part` and `depth` identify the sub-run that ran the code.
+
+    `title` says what the code is for, in the model's words; it is empty if the model did not say it.
+    """
 
     number: int
     depth: int
     part: str
+    title: str = ""
     code: str | None
     note: str
     output: str

@@ -67,13 +67,14 @@ def load_events_after(
         stored = services.answers.conversations.load_answer(tenant_id, answer_id, caller.visible_owner)
         completed = build_visible_answer(services, caller, stored).model_dump(mode="json")
         return [(END_ID, "completed", completed)]
-    if pending.state is not PendingState.RUNNING:
-        return [(END_ID, "error", build_pending_problem(pending))]
+    found: _Events = []
     # guard: pending-events-readers
-    if not pending.is_readable_by(caller.readers):
-        return []
-    events = services.answers.pending.list_events(answer_id, after=last_event_number)
-    return [(each.sequence, each.kind, each.body) for each in events]
+    if pending.is_readable_by(caller.readers):
+        events = services.answers.pending.list_events(answer_id, after=last_event_number)
+        found = [(each.sequence, each.kind, each.body) for each in events]
+    if not found and pending.state is not PendingState.RUNNING:
+        found.append((END_ID, "error", build_pending_problem(pending)))
+    return found
 
 
 def build_pending_problem(pending: PendingAnswer) -> dict[str, Any]:

@@ -17,7 +17,7 @@ LoadTimes = Callable[[], Sequence[tuple[str, str | None, float]]]
 
 
 class UsualTimes:
-    """The median duration of the latest answers, by strategy. Cached for a minute. Thread-safe.
+    """The median duration of the latest answers, by strategy. Cached for a minute unless empty. Thread-safe.
 
     `load_times` returns the strategies, models and seconds of the latest answers, newest first.
     """
@@ -32,7 +32,8 @@ class UsualTimes:
     def compute_medians(self) -> dict[str, float]:
         """Return the median seconds by strategy, of the answers by the model that answered last with this strategy."""
         with self._lock:
-            if self._loaded_at is None or self._clock() - self._loaded_at >= _CACHE_SECONDS:
+            # With few answers, the query is fast, and each further answer may be the first one with a median.
+            if not self._cached or self._loaded_at is None or self._clock() - self._loaded_at >= _CACHE_SECONDS:
                 self._cached = compute_medians(self._load_times())
                 self._loaded_at = self._clock()
             return dict(self._cached)

@@ -160,6 +160,61 @@ class Operations:
         return call.with_idempotency_key(idempotency_key)
 
     @operation
+    def start_answer(
+        self,
+        /,
+        question: str | schemas.QuestionIn = "",
+        *,
+        idempotency_key: str | None = None,
+        **members: Any,  # noqa: ANN401
+    ) -> Call[schemas.PendingAnswerOut]:
+        """Start an answer in a conversation that continues without this connection, unless the service is restarted.
+
+        Args:
+            question: The question, or a `QuestionIn` with all parameters.
+            idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
+            **members: Fields of `QuestionIn`, as for `answer`. `conversation` is required.
+
+        Returns:
+            The pending answer. Follow it with `follow_answer`. Once it is complete, `kept_answer` returns it.
+
+        Raises:
+            RefusedError: If the question is invalid.
+            QuotaError: If a quota or rate limit is exceeded.
+        """
+        body = _build_body("question", question, {**members, "detach": True})
+        call = Call("POST", "/v1/answers", ModelReader(schemas.PendingAnswerOut), body=body)
+        return call.with_idempotency_key(idempotency_key)
+
+    @following
+    def follow_answer(self, answer: str) -> FollowCall[schemas.AnswerEvent | None]:
+        """Follow an answer of `start_answer` from its start to its end, reconnecting as needed.
+
+        Args:
+            answer: The answer's id.
+
+        Returns:
+            An iterator of the same events as for `stream_answer`. The last event is the complete `AnswerOut`.
+
+        Raises:
+            NotFoundError: If the answer does not exist.
+            LeadlineError: If the answer failed, was cancelled, or was interrupted by a restart.
+        """
+        return FollowCall(f"/v1/answers/{answer}/events", _parse_answer_event)
+
+    @operation
+    def cancel_answer(self, answer: str) -> Call[None]:
+        """Cancel an answer of `start_answer`. Its text is not stored; its question stays in the conversation.
+
+        Args:
+            answer: The answer's id.
+
+        Raises:
+            NotFoundError: If the answer does not exist.
+        """
+        return Call("POST", f"/v1/answers/{answer}/cancel", ignore_response, body={}, repeatable=True)
+
+    @operation
     def kept_answer(self, answer: str) -> Call[schemas.AnswerOut]:
         """Retrieve a stored answer.
 

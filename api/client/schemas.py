@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         CheckingOut,
         CondensedOut,
         DeltaOut,
+        FoundPassageOut,
         PlannedOut,
         ReadingOut,
         RetrievedOut,
         RoutedOut,
         WorkingOut,
     )
+    from api.answers.pending_schemas import PendingAnswerOut
     from api.answers.run_schemas import RunEndOut, RunEventOut, RunOut, RunPage, RunWithAnswerOut
     from api.answers.schemas import (
         AnswerOut,
@@ -90,11 +92,13 @@ __all__ = [
     "DocumentOut",
     "DocumentPage",
     "FacetsOut",
+    "FoundPassageOut",
     "HitOut",
     "MessageIn",
     "OmissionOut",
     "OutlineEntryOut",
     "OutlinePage",
+    "PendingAnswerOut",
     "PlannedOut",
     "PositionsOut",
     "PrincipalOut",
@@ -144,10 +148,11 @@ _NAMES_BY_MODULE = {
         "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut"
     ),
     "api.answers.event_schemas": (
-        "ANSWER_EVENTS AnswerEvent CellOut CheckingOut CondensedOut DeltaOut PlannedOut ReadingOut RetrievedOut "
-        "RoutedOut WorkingOut"
+        "ANSWER_EVENTS AnswerEvent CellOut CheckingOut CondensedOut DeltaOut FoundPassageOut PlannedOut "
+        "ReadingOut RetrievedOut RoutedOut WorkingOut"
     ),
     "api.accounts.schemas": "PrincipalOut",
+    "api.answers.pending_schemas": "PendingAnswerOut",
     "api.answers.run_schemas": "RunEndOut RunEventOut RunOut RunPage RunWithAnswerOut",
     "api.documents.schemas": (
         "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason UploadedOut"

@@ -1,4 +1,4 @@
-"""Answers that continue when their clients disconnect: followed, cancelled, failed, interrupted and kept from others."""
+"""Answers that continue when their clients disconnect: followed, cancelled, failed and interrupted."""
 
 import json
 import threading
@@ -13,6 +13,9 @@ import pytest
 from sqlalchemy import update
 
 from api.admission.services import DEFAULT_TENANT, Services
+from api.client import Client
+from api.client.errors import LeadlineError
+from api.client.schemas import AnswerOut
 from api.main import create_app
 from ingest.storage.accounts.records import Scope
 from ingest.storage.db.database import write_transaction
@@ -29,9 +32,14 @@ QUESTION = {"question": "Which colour had the whale?", "conversation": "new", "d
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    with running(tmp_path / "home") as (services, _):
-        yield services
+def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
+    with running(tmp_path / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def services(service: tuple[Services, Client]) -> Services:
+    return service[0]
 
 
 @pytest.fixture
@@ -130,11 +138,11 @@ def test_cancelling_stops_the_work_of_another_process_and_leaves_the_question(
         pending = start(first)
         assert second.post(f"/v1/answers/{pending['id']}/cancel").status_code == 204
         assert script.stopped.wait(60)
-        ((_, kind, problem),) = read_events(second, pending["id"])
+        *_, (_, kind, problem) = read_events(second, pending["id"])
         assert (kind, problem["code"]) == ("error", "answer_cancelled")
         shown = load(first, pending["conversation"])
         assert [(each["state"], each["question"]) for each in shown["pending"]] == [("cancelled", QUESTION["question"])]
-        assert services.answers.pending.list_events(pending["id"]) == []
+        wait_until(lambda: not services.answers.pending.list_events(pending["id"]), what="the text is removed")
         assert first.delete(f"/v1/answers/{pending['id']}").status_code == 204
         assert load(first, pending["conversation"])["pending"] == []
 
@@ -143,7 +151,8 @@ def test_a_failure_is_kept_with_its_reason(services: Services, script: WrittenAn
     script.events = [Delta("The whale "), LanguageModelUnavailableError("The language model is away.")]
     with connect(services) as client:
         pending = start(client)
-        ((_, kind, problem),) = [each for each in read_events(client, pending["id"]) if each[1] == "error"]
+        *text, (_, kind, problem) = read_events(client, pending["id"])
+        assert [body for _, _, body in text] == [{"text": "The whale "}]
         assert (kind, problem["code"]) == ("error", "language_model_unavailable")
         (kept,) = load(client, pending["conversation"])["pending"]
         assert (kept["state"], kept["problem"]["code"]) == ("failed", "language_model_unavailable")
@@ -236,6 +245,37 @@ def test_an_answer_ends_when_its_key_is_revoked(services: Services, script: Writ
         wait_until(
             lambda: load(admin, pending["conversation"])["pending"][0]["state"] == "failed", what="the answer ended"
         )
+
+
+def test_an_admin_who_may_read_less_than_the_author_gets_only_the_end(
+    services: Services, script: WrittenAnswers
+) -> None:
+    script.events = [Delta("The whale "), None]
+    scopes = frozenset({Scope.READ, Scope.ASK})
+    admin_scopes = frozenset({Scope.READ, Scope.ASK, Scope.ADMIN})
+    with connect(services, "ann", scopes=scopes) as ann, connect(services, "root", scopes=admin_scopes) as root:
+        pending = start(ann)
+        wait_until(lambda: services.answers.pending.list_events(pending["id"]), what="the text is stored")
+        found = read_events(root, pending["id"])
+        ann.post(f"/v1/answers/{pending['id']}/cancel")
+        assert [kind for _, kind, _ in found] == ["error"]
+
+
+def test_the_client_starts_follows_and_cancels_answers(service: tuple[Services, Client]) -> None:
+    services, client = service
+    script = WrittenAnswers()
+    services.asking = replace(services.asking, answering=script)
+    script.events = [Delta("The whale "), Delta("was white."), Completed(answer("d"))]
+    pending = client.start_answer("Which colour had the whale?", conversation="new")
+    *_, last = client.follow_answer(pending.id)
+    assert isinstance(last, AnswerOut)
+    assert (last.id, last.conversation) == (pending.id, pending.conversation)
+    script.events = [Delta("The whale "), None]
+    pending = client.start_answer("And its age?", conversation=pending.conversation)
+    client.cancel_answer(pending.id)
+    with pytest.raises(LeadlineError, match="cancelled"):
+        list(client.follow_answer(pending.id))
+    assert script.stopped.wait(60)
 
 
 @pytest.mark.parametrize(

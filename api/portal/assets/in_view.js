@@ -43,12 +43,14 @@ export function showAtTop(place) {
     if (settled < SETTLED_FRAMES) requestAnimationFrame(settle)
   }
   newest.hidden = true
+  measure()
   settle()
 }
 
 // Replaces the content of a turn without moving what is being read; `isDrawn` says when all of it is there.
 export function replaceInPlace(place, parts, isDrawn) {
   const top = scroller().scrollTop
+  const wasAtEnd = isAtEnd
   place.style.minBlockSize = `${place.offsetHeight}px`
   isAtEnd = false
   place.replaceChildren(...parts)
@@ -57,7 +59,8 @@ export function replaceInPlace(place, parts, isDrawn) {
     if (!isDrawn()) { setTimeout(release, 50); return }
     place.style.minBlockSize = ''
     isAtEnd = left() <= NEAR_END_PX
-    if (isAtEnd) newest.hidden = true
+    // What is below the text of an answer is nothing new to somebody who has read its end.
+    newest.hidden = isAtEnd || wasAtEnd
   }
   setTimeout(release)
 }
@@ -69,16 +72,24 @@ function grown() {
   if (isAtEnd) scrollTo(scroller().scrollHeight)
 }
 
+// Tells the styles how much of the window the composer takes, and how much there is below the turns.
+function measure() {
+  const root = document.documentElement
+  const height = byId('composer')?.offsetHeight ?? 0
+  const below = scroller().scrollHeight - scroller().scrollTop - byId('turns').getBoundingClientRect().bottom
+  root.style.setProperty('--composer-size', `${height}px`)
+  root.style.setProperty('--below-turns', `${Math.round(below)}px`)
+  root.style.scrollPaddingBlockEnd = `${height}px`
+}
+
 export function keepInView() {
   byId('turns').after(newest)
   const composer = byId('composer')
-  const measure = () => {
-    const height = composer?.offsetHeight ?? 0
-    document.documentElement.style.setProperty('--composer-size', `${height}px`)
-    document.documentElement.style.scrollPaddingBlockEnd = `${height}px`
+  const measured = () => {
+    measure()
     if (isAtEnd && byId('turns').hasChildNodes()) scrollTo(scroller().scrollHeight)
   }
-  if (composer) new ResizeObserver(measure).observe(composer)
+  if (composer) new ResizeObserver(measured).observe(composer)
   new ResizeObserver(grown).observe(byId('turns'))
   // Only a person moves away from the end: what grows moves the end, not the reader.
   addEventListener('scroll', () => {
@@ -86,7 +97,10 @@ export function keepInView() {
     if (left() <= NEAR_END_PX) {
       isAtEnd = true
       newest.hidden = true
-    } else if (top < last - 1) isAtEnd = false
+    } else if (top < last - 1) {
+      isAtEnd = false
+      if (byId('turns').querySelector('[data-live]')) newest.hidden = false
+    }
     last = top
   }, { passive: true })
   for (const kind of ['wheel', 'touchmove', 'keydown']) addEventListener(kind, () => { placing += 1 }, { passive: true })

@@ -83,6 +83,7 @@ export class LiveTurn {
     if (written) this.draft.classList.add('partial')
     else this.draft.remove()
     this.place.append(endOf(problem, { written, again: (changes) => this.again(this, changes), edit: () => this.edit(this.question) }))
+    if (this.isStopped) this.place.lastElementChild.scrollIntoView({ block: 'nearest' })
     this.ended(this)
   }
 

@@ -26,7 +26,7 @@ from ingest.storage.db.database import (
 )
 from ingest.storage.db.schema import answers, conversations, pending_answers, pending_events
 from ingest.storage.documents.records import Work
-from ingest.storage.documents.works import list_gone_versions
+from ingest.storage.documents.works import record_versions
 from ingest.storage.errors import AnswerNotFoundError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 
@@ -87,7 +87,7 @@ class PendingAnswers:
             if last is None:
                 return False
             # guard: pending-events-of-gone-documents
-            if list_gone_versions(connection, work):
+            if not record_versions(connection, work):
                 connection.execute(delete(pending_events).where(pending_events.c.answer_id == identifier))
                 return True
             rows = [
@@ -110,12 +110,22 @@ class PendingAnswers:
     def end(
         self, tenant_id: str, identifier: str, state: PendingState, problem: Mapping[str, Any] | None = None
     ) -> None:
-        """End an answer without a result, and remove its events. Answers that have already ended do not change."""
+        """End an answer without a result. Answers that have already ended do not change.
+
+        Its followers can still get its last events. Call `delete_events` shortly afterwards.
+        """
         with write_transaction(self._engine) as connection:
             ended = update(pending_answers).where(_is_running(tenant_id, identifier))
             connection.execute(ended.values(state=state.value, problem=None if problem is None else dict(problem)))
-            _delete_ended_events(connection, identifier)
         self._announce(tenant_id, {identifier})
+
+    def delete_events(self, tenant_id: str, identifier: str) -> None:
+        """Remove the events of an answer, unless the answer has been started again."""
+        ended = select(pending_answers.c.id).where(
+            _is_pending(tenant_id, identifier), pending_answers.c.state != PendingState.RUNNING.value
+        )
+        with write_transaction(self._engine) as connection:
+            connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(ended)))
 
     def cancel(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Cancel an answer in progress. Its process stops the work within about a second.
@@ -205,13 +215,6 @@ def delete_lapsed_events(connection: Connection) -> int:
     return connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(of_lapsed))).rowcount
 
 
-def _delete_ended_events(connection: Connection, identifier: str) -> None:
-    ended = select(pending_answers.c.id).where(
-        pending_answers.c.id == identifier, pending_answers.c.state != PendingState.RUNNING.value
-    )
-    connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(ended)))
-
-
 def _is_pending(tenant_id: str, identifier: str) -> ColumnElement[bool]:
     return (pending_answers.c.tenant_id == tenant_id) & (pending_answers.c.id == identifier)
 
@@ -221,12 +224,9 @@ def _is_running(tenant_id: str, identifier: str) -> ColumnElement[bool]:
 
 
 def _find_pending(connection: Connection, tenant_id: str, identifier: str, owner: str | None) -> PendingAnswer | None:
-    query = select(pending_answers).where(
-        _is_pending(tenant_id, identifier),
-        # guard: pending-answer-owner
-        build_owner_condition(pending_answers, owner),
-        ~exists().where(answers.c.id == pending_answers.c.id),
-    )
+    # guard: pending-answer-owner
+    mine = _is_pending(tenant_id, identifier) & build_owner_condition(pending_answers, owner)
+    query = select(pending_answers).where(mine, ~exists().where(answers.c.id == pending_answers.c.id))
     row = connection.execute(query).first()
     return None if row is None else _build_pending(row, read_clock(connection))
 

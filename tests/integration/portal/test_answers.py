@@ -212,14 +212,14 @@ def test_more_work_is_estimated_before_it_is_asked_for(
 ) -> None:
     ready_document(service[1])
     page = opened.signed_in("/ask")
-    page.get_by_text("All documents, usual effort").click()
+    page.get_by_role("button", name="Automatic").click()
     expect(page.locator("#estimate")).to_be_hidden()
     page.get_by_label("Work through everything").check()
     expect(page.locator("#estimate")).to_contain_text("1 document with")
     expect(page.locator("#estimate")).to_contain_text("At most 500 calls of the language model, 15 min")
-    page.get_by_label("Go on in the background").check()
-    page.get_by_label("When its budget is met").check()
-    page.get_by_label("Stop after").select_option("60")
+    page.get_by_label("Answer as a background run").check()
+    page.get_by_label("Ask me before exceeding the budget").check()
+    page.get_by_label("Time limit").select_option("60")
     expect(page.locator("#estimate")).to_contain_text("At most 60 s")
     assert serious(page) == []
     ask(page)

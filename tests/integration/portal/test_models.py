@@ -62,9 +62,9 @@ def added(page: Page, opened: Portal, tmp_path: Path, name: str, content: bytes)
 
 def ask(page: Page, question: str, strategy: str = "") -> None:
     if strategy:
-        page.locator(".options summary").click()
+        page.get_by_role("button", name="Automatic").click()
         page.get_by_label(strategy).check()
-        page.locator(".options summary").click()
+        page.get_by_role("button", name="Automatic").click()
     page.get_by_label("Your question").fill(question)
     page.keyboard.press("Enter")
 
@@ -128,9 +128,9 @@ def test_a_run_is_watched_as_it_works_and_cancelled(
 ) -> None:
     client, page = service[1], opened.signed_in()
     added(page, opened, tmp_path, "harbour.pdf", pdf(HARBOUR))
-    page.locator(".options summary").click()
+    page.get_by_role("button", name="Automatic").click()
     page.get_by_label("Work through everything").check()
-    page.get_by_label("Go on in the background").check()
+    page.get_by_label("Answer as a background run").check()
     expect(page.locator("#estimate")).to_contain_text("At most")
     ask(page, "Go through every document and list all people, places and years, each with the sentence that names it.")
     page.wait_for_url("**/runs/*")

@@ -45,16 +45,16 @@ def lines() -> list[str]:
 
 def test_each_mark_stands_at_its_statement_and_in_its_row(lines: list[str]) -> None:
     assert lines[0] == r"# Which \*colour\*?"
-    assert "Marks after statements: ✓ Proven · ~ Partly proven · ○ Found · ✗ Not proven" in lines
+    assert "Marks after statements: ✓ Proven, ~ Partly proven, · Found, ! Not proven" in lines
     assert r"## Which \<colour\>?" in lines
     assert "> 1 of 3 statements proven, 1 partly proven, 1 contradicted" in lines
-    assert "The whale was white [1]. ✓ It was old. ✗" in lines
+    assert "The whale was white [1]. ✓ It was old. !" in lines
     assert "| Pequod | 1851 [1] ~ |" in lines
     assert "## Colour" in lines
 
 
 def test_reasons_and_sources_are_listed_with_the_cited_words(lines: list[str]) -> None:
-    assert r"* ✗ It was old. (The source gives no \*age\*.)" in lines
+    assert r"* ! It was old. (The source gives no \*age\*.)" in lines
     assert lines[lines.index("* [1] The Whale, page 2") + 1] == "  > white"
 
 

@@ -34,7 +34,10 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_pending_answers_conversation_id", "pending_answers", ["conversation_id", "created_at"], unique=False
+        "ix_pending_answers_conversation_id_created_at",
+        "pending_answers",
+        ["conversation_id", "created_at"],
+        unique=False,
     )
     op.create_table(
         "pending_events",
