@@ -1,5 +1,6 @@
 // The turns of a conversation: questions, answers as they are written, and the source of each sentence beside them.
 import { answerOf } from './answer.js'
+import { askAgainMenu } from './ask_again.js'
 import { busy, edit, onQuestion, prepare, wanted } from './composer.js'
 import { conversation } from './conversation.js'
 import { listConversations, showTitle } from './conversations.js'
@@ -7,6 +8,7 @@ import { byId, el, inTurns, say, trouble } from './dom.js'
 import { keepInView, showAtTop } from './in_view.js'
 import { LiveTurn, endedTurn } from './live_turn.js'
 import { get, send } from './rest.js'
+import { pageAddress } from './scope.js'
 import { closable } from './source.js'
 import { t, tn } from './text.js'
 import { turnOf } from './turn.js'
@@ -63,7 +65,7 @@ async function show() {
 const stateOf = ({ state }) => (state === 'answered' || state === 'running' ? state : 'ended')
 
 function entryOf(turn) {
-  if (turn.state === 'answered') return { state: 'answered', place: turnOf(turn.question, answerOf(turn.answer, () => edit(turn.question), { given: turn.feedback })) }
+  if (turn.state === 'answered') return { state: 'answered', place: turnOf(turn.question, answerOf(turn.answer, () => edit(turn.question), { given: turn.feedback, actions: [askAgainMenu(turn.question)] })) }
   if (turn.state !== 'running') return { state: 'ended', place: endedTurn(turn, { again: (changes) => askAgain(turn, changes), edit: () => edit(turn.question) }) }
   const live = new LiveTurn(turn.question, ends)
   work(live)
@@ -147,7 +149,7 @@ function begin(live, pending) {
   shown.set(pending.id, { state: 'running', place: live.place, live })
   if (!conversation.id) {
     conversation.id = pending.conversation
-    window.history.replaceState(null, '', `/ask/${conversation.id}`)
+    window.history.replaceState(null, '', pageAddress())
     showTitle(live.question)
     listConversations()
   }
@@ -178,7 +180,7 @@ async function askAgain(turn, changes) {
   if (isBegun && turn.id) await send('DELETE', `/v1/answers/${turn.id}`).catch(() => {})
 }
 
-onQuestion((question, confirm) => ask(question, confirm ? { confirm } : {}))
+onQuestion(ask)
 document.addEventListener('visibilitychange', lookAgain)
 addEventListener('pageshow', (event) => { if (event.persisted) lookAgain() })
 tabs.addEventListener('message', ({ data }) => { if (data === conversation.id) lookAgain() })

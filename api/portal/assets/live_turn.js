@@ -1,5 +1,6 @@
 // A question whose answer is being made: it shows what goes on and the text so far, and how it ended.
 import { answerOf } from './answer.js'
+import { askAgainMenu } from './ask_again.js'
 import { el, trouble } from './dom.js'
 import { followAnswer } from './follow.js'
 import { icon } from './icons.js'
@@ -70,7 +71,7 @@ export class LiveTurn {
 
   complete(answer) {
     this.finish()
-    const given = turnOf(this.question, answerOf(answer, () => this.edit(this.question)))
+    const given = turnOf(this.question, answerOf(answer, () => this.edit(this.question), { actions: [askAgainMenu(this.question)] }))
     replaceInPlace(this.place, [...given.childNodes], () => !this.place.querySelector('[aria-busy]'))
     this.done(this, answer)
   }

@@ -274,8 +274,8 @@ documents = Table(
     Column("uploaded_by", String(256), nullable=False, server_default=""),
     # True if a user set the title. A user's title is retained when a new version with its own title becomes active.
     Column("is_titled", Boolean, nullable=False, server_default=false()),
-    # The number of changes of metadata, title and readers. The index contains the readers as of `index_revision` or a
-    # later revision.
+    # The number of changes of metadata, title, readers and collection. The index contains the readers and the
+    # collection as of `index_revision` or a later revision.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("index_revision", Integer, nullable=False, server_default="0"),
     # Digest of the first version's content, from which the document's id is derived. The digests of later content are
