@@ -114,7 +114,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.answer_threads = answer_threads
     app.state.detached_answers = detached_answers
-    app.state.usual_times = UsualTimes(services.answers.conversations.list_recent_times)
+    app.state.usual_times = UsualTimes(lambda: services.answers.conversations.list_recent_times())
     app.state.health_threads = Threads(_HEALTH_THREADS)
     app.state.upload_threads = Threads(_UPLOAD_THREADS)
     settings = services.settings

@@ -117,7 +117,7 @@ function rest(live) {
   else busy(false)
 }
 
-async function ask(question, changes = {}) {
+async function ask(question, changes = {}, key = crypto.randomUUID()) {
   byId('empty').hidden = true
   byId('trouble').replaceChildren()
   const live = new LiveTurn(question, ends)
@@ -129,7 +129,7 @@ async function ask(question, changes = {}) {
   work(live)
   try {
     // With the same key, a request that is sent once more gets the answer of the first one.
-    const more = { 'Idempotency-Key': crypto.randomUUID() }
+    const more = { 'Idempotency-Key': key }
     const begun = await (await send('POST', '/v1/answers', { json, more })).json()
     if (json.background) {
       location.assign(`/runs/${begun.id}`)
@@ -138,6 +138,8 @@ async function ask(question, changes = {}) {
     begin(live, begun)
     return true
   } catch (error) {
+    // The service may have the question without this page knowing it.
+    if (error.status === 0) live.key = key
     live.fail(error)
     return false
   }
@@ -173,7 +175,7 @@ async function askAgain(turn, changes) {
   const place = shown.get(turn.id)?.place ?? turn.place
   place.remove()
   shown.delete(turn.id)
-  const isBegun = await ask(turn.question, { ...options, ...turn.asked, ...changes })
+  const isBegun = await ask(turn.question, { ...options, ...turn.asked, ...changes }, turn.key)
   // Only now, so that the question is stored at every moment.
   if (isBegun && turn.id) await send('DELETE', `/v1/answers/${turn.id}`).catch(() => {})
 }

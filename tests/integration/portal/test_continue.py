@@ -157,7 +157,7 @@ def test_ten_turns_survive_leaving_three_times_and_a_restart_with_the_last_turn_
         expect(page.locator(".turn")).to_have_count(8)
         expect(page.locator(".turn").last).to_contain_text(questions[7])
         require_last_in_view(page)
-        page.get_by_role("button", name="Ask again", exact=True).click()
+        page.locator(".ended").get_by_role("button", name="Ask again", exact=True).click()
         wait_for_end(page, 8)
         for number, question in enumerate(questions[8:], 9):
             ask(page, question)
@@ -315,7 +315,7 @@ def test_a_failed_answer_keeps_its_text_and_its_question_and_is_asked_again(
     document = ready_document(service[1], TEXT)
     said.events = [Delta("The whale was white."), LanguageModelUnavailableError("The language model is away.")]
     page = opened.signed_in("/ask")
-    page.get_by_text("All documents, usual effort").click()
+    page.get_by_role("button", name="Automatic").click()
     page.get_by_label("Compute over tables").check()
     ask(page)
     expect(page.get_by_role("alert")).to_contain_text("It was not checked and is not stored.")
@@ -325,7 +325,7 @@ def test_a_failed_answer_keeps_its_text_and_its_question_and_is_asked_again(
     expect(page.locator(".turn")).to_contain_text("Which colour had the whale?")
     expect(page.get_by_role("alert")).to_be_visible()
     said.events = [Completed(written(document, TEXT))]
-    page.get_by_role("button", name="Ask again", exact=True).click()
+    page.locator(".ended").get_by_role("button", name="Ask again", exact=True).click()
     wait_for_answer(page)
     assert [each.wanted.strategy.value for each in said.requests] == ["table", "table"]
     page.reload()
