@@ -131,7 +131,7 @@ def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(o
     page.set_input_files("#replacement", files(tmp_path, ("whale2.md", WHALE.replace("white", "grey"))))
     expect(page.locator("#text")).to_contain_text("The whale was grey.")
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_contain_text("Removed for good")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
