@@ -133,7 +133,7 @@ def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(o
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Removed for good")
+    expect(page.get_by_role("dialog")).to_contain_text("deleted permanently")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("status").filter(has_text="Receipt")).to_be_visible()
     page.goto(f"{opened.url}/library/{document}")
