@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 NOTE = "The parcel was left with a neighbour who lives on the same floor of the house"
 ORDERS = "order_id,customer,shipped,note,country,status\n" + "".join(
-    f"{1000 + row},Customer {row},2025-04-{row:02d},{NOTE},{('Spain', 'Germany')[row % 2]},{'late' if row % 3 else 'done'}\n"
+    f"{1000 + row},Customer {row},2025-04-{row:02d},{NOTE},{country},{'late' if row % 3 else 'done'}\n"
     for row in range(1, 25)
+    for country in [("Spain", "Germany")[row % 2]]
 )
 LATE = [row for row in range(1, 25) if row % 3]
 SQL = "SELECT country, count(*) AS late_orders FROM orders WHERE status = 'shipped' GROUP BY country"
