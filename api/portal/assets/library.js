@@ -18,15 +18,22 @@ import { removeDocument, Uploads } from './uploads.js'
 
 const PAGE = 50
 const LOOK_MS = 3000
+const SOON_MS = 400
 const list = new UploadList()
-const uploads = new Uploads(() => { list.draw(); soon() })
+let uploaded = 0
+const uploads = new Uploads(() => {
+  list.draw()
+  const now = uploads.all.filter((each) => each.document).length
+  soon(now === uploaded ? LOOK_MS : SOON_MS) // a new document leaves the uploads, so the list has to show it
+  uploaded = now
+})
 list.bind(uploads)
 
 let shown = []
 let total = null
 let counted = ''
 let faceted = ''
-let pending
+let pending = null
 const facets = new Facets(() => again())
 const selection = new Selection(() => draw())
 const search = new TextSearch({
@@ -118,13 +125,16 @@ function again() {
 }
 
 // Loads again in a moment, while something is in progress and the page is looked at.
-function soon() {
-  if (pending) return
-  pending = setTimeout(() => {
+function soon(wait = LOOK_MS) {
+  const at = performance.now() + wait
+  if (pending && at >= pending.at) return
+  clearTimeout(pending?.timer)
+  const timer = setTimeout(() => {
     pending = null
     if (!document.hidden && !document.querySelector('dialog[open], .menu:popover-open')) load()
     else soon()
-  }, LOOK_MS)
+  }, wait)
+  pending = { at, timer }
 }
 
 function draw() {
@@ -161,7 +171,9 @@ function empty() {
   if (filtered()) {
     place.replaceChildren(icon('search'), el('h2', { text: t('Nothing matches') }),
       el('p', { text: t('No document meets all conditions. Remove a filter, or type fewer characters of the name.') }),
-      el('button', { type: 'button', text: t('Show all documents'), onclick: () => { byId('filters').reset(); facets.clear(); again() } }))
+      el('div', { class: 'row centre' },
+        byId('named').value.trim() ? el('button', { type: 'button', class: 'main', onclick: lookInTexts }, icon('quote'), t('Search in the text instead')) : null,
+        el('button', { type: 'button', text: t('Show all documents'), onclick: () => { byId('filters').reset(); facets.clear(); again() } })))
   } else {
     place.replaceChildren(icon('library'), el('h2', { text: t('No documents yet') }),
       el('p', { text: may('write') ? t('Drop a few files here to begin. You can ask about the first one after a few seconds.') : t('People with the permission “write” can add documents, which then appear here.') }))
@@ -171,8 +183,14 @@ function empty() {
 // Below the names that match, leads to the texts that do.
 function offerTexts() {
   const words = byId('named').value.trim()
-  byId('look-in-texts').hidden = inTexts() || !words
+  byId('look-in-texts').hidden = inTexts() || !words || !shown.length
   byId('look-in-texts-words').textContent = t('Search for “{words}” in the text', { words: readable(words) })
+}
+
+function lookInTexts() {
+  byId('in-texts').checked = true
+  again()
+  byId('named').focus()
 }
 
 // An action of a row's menu, of which the bulk actions are told the one document.
@@ -256,7 +274,7 @@ let typing
 byId('filters').addEventListener('submit', (event) => { event.preventDefault(); clearTimeout(typing); again() })
 byId('filters').addEventListener('change', (event) => { if (event.target !== byId('named')) again() })
 byId('named').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(again, inTexts() ? 400 : 200) })
-byId('look-in-texts').addEventListener('click', () => { byId('in-texts').checked = true; again(); byId('named').focus() })
+byId('look-in-texts').addEventListener('click', lookInTexts)
 for (const head of document.querySelectorAll('[data-order]')) {
   head.querySelector('button').addEventListener('click', () => {
     const [first, second] = head.dataset.order.split(' ')
