@@ -19,17 +19,18 @@ import { removeDocument, Uploads } from './uploads.js'
 const PAGE = 50
 const LOOK_MS = 3000
 const SOON_MS = 400
+let shown = []
 const list = new UploadList()
 let uploaded = 0
 const uploads = new Uploads(() => {
   list.draw()
+  if (!shown.length) empty()
   const now = uploads.all.filter((each) => each.document).length
   soon(now === uploaded ? LOOK_MS : SOON_MS) // a new document leaves the uploads, so the list has to show it
   uploaded = now
 })
 list.bind(uploads)
 
-let shown = []
 let total = null
 let counted = ''
 let faceted = ''
@@ -137,7 +138,14 @@ function soon(wait = LOOK_MS) {
   pending = { at, timer }
 }
 
+let waiting
 function draw() {
+  // Drawn anew, a row would take its open menu away.
+  clearTimeout(waiting)
+  if (document.querySelector('#rows .menu:popover-open')) {
+    waiting = setTimeout(draw, SOON_MS)
+    return
+  }
   const focused = document.activeElement?.closest?.('#rows tr')?.dataset.id
   const label = document.activeElement?.getAttribute?.('aria-label') ?? document.activeElement?.textContent
   const acts = { move: act(move), permissions: act(openTo), retry: act(async ({ documents: [id] }) => { await post(`/v1/documents/${id}/retry`); return true }), cancel: act(cancel), remove }
