@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator
 
+from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
@@ -117,7 +118,12 @@ class TurnOut(Wire):
 
 
 class ConversationWithTurnsOut(ConversationOut):
-    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page."""
+    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page.
+
+    `pending` are the questions without an answer, oldest first, at most 100: their answers are in progress, or ended
+    without a result.
+    """
 
     turns: list[TurnOut]
+    pending: list[PendingAnswerOut] = Field(default_factory=list)
     next_cursor: str | None

@@ -224,6 +224,22 @@ class AnswersFullError(ApiError):
     )
 
 
+class AnswerCancelledError(ApiError):
+    """Somebody cancelled the answer, so it was not stored."""
+
+    code = "answer_cancelled"
+    status = 409
+    default_hint = "Ask the question again."
+
+
+class AnswerInterruptedError(ApiError):
+    """The process that worked on the answer was stopped or restarted."""
+
+    code = "answer_interrupted"
+    status = 503
+    default_hint = "Ask the question again. Use `background` for answers that must survive a restart."
+
+
 class BodyTooLargeError(ApiError):
     """The request body exceeds the limit for bodies that are not file uploads."""
 

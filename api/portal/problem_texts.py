@@ -7,7 +7,7 @@ from api.languages.catalogue import Texts
 
 @dataclass(frozen=True)
 class PageProblem:
-    """What a page says about a problem.
+    """The texts and links of a page about a problem.
 
     Attributes:
         links: pairs of a text and an address, in the order in which they are shown.
@@ -40,9 +40,13 @@ def describe_problem(texts: Texts, code: str, status: int) -> PageProblem:
             message = t("The link has expired or was revoked. Ask the person who sent it for a new one.")
             return PageProblem(404, t("Link not found"), message, (ask, library))
         case "unauthorized":
-            return PageProblem(401, t("Sign in to continue"), t("This page is only for people who are signed in."), (sign_in,))
+            return PageProblem(
+                401, t("Sign in to continue"), t("This page is only for people who are signed in."), (sign_in,)
+            )
         case "identity_provider_unavailable":
-            message = t("Your organisation’s sign-in does not respond. Try again in a moment, or sign in with an API key.")
+            message = t(
+                "Your organisation’s sign-in does not respond. Try again in a moment, or sign in with an API key."
+            )
             return PageProblem(503, t("Sign-in not available"), message, (sign_in,))
         case "https_required":
             message = t("Signing in needs an encrypted connection. Ask your administrator for the address with https.")
@@ -51,7 +55,9 @@ def describe_problem(texts: Texts, code: str, status: int) -> PageProblem:
             message = t("Leadline gets too many requests from you or your network. Try again in a minute.")
             return PageProblem(status, t("Too many requests"), message)
         case "head_too_large":
-            return PageProblem(status, t("Address too long"), t("Remove some filters from the address."), (library, ask))
+            return PageProblem(
+                status, t("Address too long"), t("Remove some filters from the address."), (library, ask)
+            )
     found = _describe_status(texts, status)
     return replace(found, links=found.links or (ask, library))
 

@@ -33,6 +33,7 @@ PUBLIC = {
         "/keys",
         "/people",
         "/audit",
+        "/portal/texts/{language}.js",
     ),
 }
 

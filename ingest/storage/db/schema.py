@@ -738,6 +738,38 @@ answers = Table(
     Index(None, "created_at"),
 )
 
+# Questions in conversations whose answers are in progress, or ended without an answer. A row is removed when its answer
+# is stored, under the same id. While an answer is in progress, its process updates `alive_at`.
+pending_answers = Table(
+    "pending_answers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("owner", String(256)),
+    # The subjects whose documents the author could read; null if the author could read all.
+    Column("readers", JSON(none_as_null=True)),
+    Column("question", Text, nullable=False),
+    # The options of the question, so that it can be asked again in the same way.
+    Column("options", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("problem", JSON(none_as_null=True)),
+    Column("alive_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "conversation_id", "created_at"),
+)
+
+# The events of answers in progress. They are removed when the answer ends.
+pending_events = Table(
+    "pending_events",
+    metadata,
+    Column("answer_id", ForeignKey("pending_answers.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", JSON, nullable=False),
+)
+
 # Feedback on answers, at most one entry per author and answer. Feedback is deleted with the answer.
 feedback = Table(
     "feedback",

@@ -82,7 +82,7 @@ def test_facets_are_closed_on_a_narrow_screen_and_open_by_keyboard(filled: Clien
 def test_a_card_is_changed_and_taken_back_on_the_page_of_its_document(filled: Client, opened: Portal) -> None:
     document = next(each for each in filled.documents() if each.name == "Loan.md")
     page = opened.signed_in(f"/library/{document.id}")
-    card = page.get_by_role("region", name="What tells it apart")
+    card = page.get_by_role("region", name="Card")
     expect(card).to_contain_text("contract set by a person")
     card.get_by_role("button", name="Edit").click()
     dialog = page.get_by_role("dialog")

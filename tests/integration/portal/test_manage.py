@@ -84,7 +84,7 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
     assert made.expires_at is not None
     page.keyboard.press("Escape")
     expect(page.locator(".secret")).to_be_visible()
-    dialog_of(page, "I have kept it")
+    dialog_of(page, "Done")
     row = page.locator("#rows tr", has_text="phone")
     expect(row).to_contain_text("read, ask")
     assert secret not in page.content()
@@ -96,7 +96,7 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
     page.get_by_label("The old one ends").select_option("0")
     dialog_of(page, "Rotate")
     rotated = page.locator(".secret").input_value()
-    dialog_of(page, "I have kept it")
+    dialog_of(page, "Done")
     assert services.keys.authenticate(secret) is None
     successor = services.keys.authenticate(rotated)
     assert successor is not None
@@ -120,7 +120,7 @@ def test_a_person_is_added_signs_in_by_the_link_and_is_signed_out_and_removed(op
     page.get_by_label("Read and ask", exact=False).first.check()
     dialog_of(page, "Make the link")
     link = page.locator(".secret").input_value()
-    dialog_of(page, "I have kept it")
+    dialog_of(page, "Done")
     row = page.locator("#rows tr", has_text="ann")
     expect(row).to_contain_text("read, ask")
     expect(page.locator("#groups")).to_contain_text("captains 1")
