@@ -77,6 +77,7 @@ def render_problem_page(request: Request, problem: Mapping[str, Any]) -> HTMLRes
 
     `problem` has the members of a problem (RFC 9457) with `code`, `detail`, `hint` and `request_id`.
     """
+    # guard: problem-page-for-browsers
     if not _wants_page(request):
         return None
     shown = describe_problem(get_texts(request), str(problem["code"]), int(problem["status"]))
@@ -92,14 +93,15 @@ def get_texts(request: Request) -> catalogue.Texts:
 
 
 def _wants_page(request: Request) -> bool:
-    if request.method not in ("GET", "HEAD") or request.url.path.startswith(_PROGRAM_PATHS):
+    if "text/html" not in request.headers.get("Accept", "") or request.method not in ("GET", "HEAD"):
         return False
-    return "text/html" in request.headers.get("Accept", "")
+    return not request.url.path.startswith(_PROGRAM_PATHS)
 
 
 def _read_preferences(request: Request) -> dict[str, str]:
     """Return what a person has chosen in this browser, by name; an empty string where nothing was chosen."""
     chosen = {name: request.cookies.get(f"leadline-{name}", "") for name in _PREFERENCES}
+    # guard: preference-values
     return {name: value if value in _PREFERENCES[name] else "" for name, value in chosen.items()}
 
 

@@ -189,6 +189,14 @@ def test_pages_run_and_load_files_of_their_own_alone(api: AskedApi) -> None:
             assert re.match(r"#|/(?!/)", address), address
 
 
+@pytest.mark.parametrize("value", ["x", "light dark", "<b>", ""])
+def test_a_preference_with_an_unknown_value_has_no_effect(api: AskedApi, value: str) -> None:
+    cookies = "; ".join(f"leadline-{name}={value}" for name in ("theme", "density", "language"))
+    served = browser(api).get("/sign-in", headers={"Cookie": cookies}).text
+    assert '<html lang="en">' in served
+    assert "<b>" not in served
+
+
 def named(http: TestClient, page: str) -> dict[str, int]:
     """Get a page and every file that it or one of its modules names; how many bytes of each are sent."""
     whole = http.get(page)

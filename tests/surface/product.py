@@ -193,8 +193,9 @@ def assets() -> list[str]:
     """Return the paths under which files of the service's pages are served."""
     found = []
     for route in application().routes:
-        if isinstance(route, Mount) and isinstance(route.app, StaticFiles):
-            for folder in map(Path, route.app.all_directories):
+        files = getattr(route.app, "app", route.app) if isinstance(route, Mount) else None  # without its compression
+        if isinstance(route, Mount) and isinstance(files, StaticFiles):
+            for folder in map(Path, files.all_directories):
                 if any(ROOT / package in folder.parents for package in PACKAGES):
                     found += [
                         f"{route.path}/{file.relative_to(folder)}" for file in folder.rglob("*") if file.is_file()

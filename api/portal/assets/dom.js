@@ -63,14 +63,14 @@ export function say(text) {
 // Says what went wrong: a `Problem`, or the API's problem or failure with its `code`.
 export function trouble(error, ...actions) {
   const problem = error.code && !(error instanceof Problem) ? new Problem(error) : error
-  const { message, hint, detail, status, requestId, links = [] } = problem
+  const { message, hint, details, status, requestId, links = [] } = problem
   return el('div', { class: 'notice bad', role: 'alert' },
     el('strong', { text: message || t('Something went wrong.') }),
     hint ? el('span', { text: hint }) : null,
     requestId && status >= 500 ? el('span', { class: 'request', text: t('Request number: {id}', { id: requestId }) }) : null,
     links.length ? el('p', { class: 'row' }, links.map(([text, href]) => el('a', { href, text }))) : null,
-    detail && detail !== [message, hint].filter(Boolean).join(' ')
-      ? el('details', {}, el('summary', { text: t('Details') }), el('p', { text: readable(detail) })) : null,
+    details && details !== [message, hint].filter(Boolean).join(' ')
+      ? el('details', {}, el('summary', { text: t('Details') }), el('p', { text: readable(details) })) : null,
     ...actions)
 }
 

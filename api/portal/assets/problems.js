@@ -19,7 +19,7 @@ const DAY_MS = 86_400_000
 const isAdmin = () => (document.body?.dataset.scopes ?? '').split(' ').includes('admin')
 const isPlain = (text) => Boolean(text) && LANGUAGE === 'en' && !JARGON.test(text)
 
-/* An error to show: `message` and `hint` for people, `detail` with the API's own words, `code`, `status`, `requestId`, and
+/* An error to show: `message` and `hint` for people, `details` with the API's own words, `code`, `status`, `requestId`, and
    `links` as pairs of a text and an address. `body` is the API's problem; `retryAfter` counts seconds. */
 export class Problem extends Error {
   constructor(body, status = body.status ?? 0, { retryAfter = null } = {}) {
@@ -27,7 +27,7 @@ export class Problem extends Error {
     super(message)
     this.code = body.code || 'unknown'
     this.hint = hint
-    this.detail = [body.detail, body.hint].filter(Boolean).join(' ')
+    this.details = [body.detail, body.hint].filter(Boolean).join(' ')
     this.status = status
     this.quota = body.quota
     this.requestId = body.request_id || body.requestId || ''

@@ -14,7 +14,7 @@ export function headers(more = {}) {
   return { 'X-CSRF-Token': CSRF?.content ?? '', ...more }
 }
 
-export const away = () => new Problem({ code: 'service_away' }, 0)
+export const away = () => new Problem({ code: navigator.onLine === false ? 'offline' : 'service_away' }, 0)
 
 export async function problemOf(response) {
   const retryAfter = Number(response.headers.get('Retry-After')) || null

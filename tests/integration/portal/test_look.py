@@ -75,18 +75,6 @@ def test_the_language_and_the_theme_are_chosen_before_anybody_signs_in(opened: P
     expect(page.locator("html[data-started]")).to_be_attached()
 
 
-def test_a_cookie_with_an_unknown_value_changes_nothing(opened: Portal) -> None:
-    opened.context.add_cookies(
-        [
-            {"name": f"leadline-{name}", "value": 'x"><b>', "url": opened.url}
-            for name in ("theme", "density", "language")
-        ]
-    )
-    served = opened.context.request.get(f"{opened.url}/sign-in").text()
-    assert '<html lang="en">' in served
-    assert "<b>" not in served
-
-
 def test_a_menu_is_used_by_keyboard_and_gives_the_focus_back(opened: Portal) -> None:
     page = opened.signed_in("/library")
     page.evaluate(_MENU)

@@ -62,7 +62,7 @@ def test_an_error_says_what_to_do_to_a_reader_and_to_an_administrator(services: 
     assert "Retry-After" not in shown
     assert "Retry-After" in details
     admin = opened.signed_in("/library")
-    assert "You can raise the limit under “Manage”." in show(admin, spent, 429)[0]
+    assert "“Operate” can raise the limit under “Manage”, “Settings”." in show(admin, spent, 429)[0]
     missing = {
         "code": "document_not_found",
         "detail": "Document 'x' not found.",
@@ -143,6 +143,17 @@ def test_an_address_without_a_page_shows_a_page_to_people_and_a_problem_to_progr
         problem = service[1].http.get(path)
         assert problem.headers["Content-Type"] == "application/problem+json", path
         assert problem.status_code in (404, 422), path
+
+
+def test_a_page_without_a_connection_says_so_and_goes_on_with_one(opened: Portal) -> None:
+    page = opened.signed_in("/usage")
+    page.locator("#account").click()
+    opened.context.set_offline(True)
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("You are not connected to the network.")
+    opened.context.set_offline(False)
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    expect(page.get_by_role("heading", name="Sign in to Leadline")).to_be_visible()
 
 
 def test_somebody_who_is_not_signed_in_is_led_to_signing_in_and_back(opened: Portal) -> None:

@@ -29,6 +29,7 @@ _OF_COMMANDS = {"backup", "evaluation_data", "restore_unfinished"}
 _WITHOUT_CLASS = {"http_error", "internal_error", "method_not_allowed", "not_found"}
 _OWN = {
     "cancelled",
+    "offline",
     "proxy",
     "proxy_timeout",
     "proxy_too_large",
