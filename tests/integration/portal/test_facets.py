@@ -54,10 +54,10 @@ def test_values_are_counted_chosen_and_kept_in_the_address(filled: Client, opene
     page.go_back()
     expect_rows(page, "Lease", "Meeting")
     expect(facets.get_by_label("minutes")).to_be_checked()
-    page.get_by_label("Choose all on this page").check()
+    page.get_by_label("Select all on this page").check()
     page.get_by_role("button", name="Delete", exact=True).first.click()
     expect(page.get_by_role("dialog")).to_contain_text("2 documents")
-    page.get_by_role("button", name="Keep as they are").click()
+    page.get_by_role("button", name="Cancel").click()
     assert serious(page) == []
     page.get_by_role("button", name="Remove all").click()
     expect_rows(page, "Lease", "Loan", "Meeting")
