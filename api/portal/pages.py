@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
@@ -56,6 +57,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 _TEMPLATES = Environment(loader=PackageLoader("api.portal"), autoescape=True, undefined=StrictUndefined)
+# Values that a preference's cookie may have. Other values have no effect.
+_PREFERENCES = {"theme": ("light", "dark"), "density": ("compact",)}
 _VERSION = version("leadline")
 _MAX_RETURN_CHARS = 1_000
 
@@ -264,7 +267,10 @@ def _render_page(request: Request, template: str, title: str, **variables: objec
     written = _TEMPLATES.get_template(template).render(
         t=texts.translate,
         tn=texts.translate_count,
+        icon=_render_icon,
         language=language,
+        languages=catalogue.LANGUAGES,
+        **_read_preferences(request),
         title=title,
         assets=ASSETS,
         version=_VERSION,
@@ -276,6 +282,18 @@ def _render_page(request: Request, template: str, title: str, **variables: objec
     )
     # guard: portal-csp
     return HTMLResponse(written, headers=HEADERS)
+
+
+def _read_preferences(request: Request) -> dict[str, str]:
+    """Return what a person has chosen in this browser, by name; an empty string where nothing was chosen."""
+    chosen = {name: request.cookies.get(f"leadline-{name}", "") for name in _PREFERENCES}
+    return {name: value if value in _PREFERENCES[name] else "" for name, value in chosen.items()}
+
+
+def _render_icon(name: str) -> Markup:
+    """Return the HTML of an icon of `icons.svg`, which screen readers skip."""
+    use = Markup('<use href="{}/icons.svg#{}"/>').format(ASSETS, name)
+    return Markup('<svg class="icon" aria-hidden="true">{}</svg>').format(use)
 
 
 def _redirect_to(path: str) -> Response:

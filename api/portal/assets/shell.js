@@ -1,21 +1,24 @@
-// What every page of somebody who is signed in has: the account, and the way out.
-import { byId, say } from './dom.js'
+// What every page has: the dialog with the preferences and, for somebody who is signed in, the account and the way out.
+import { byId, trouble } from './dom.js'
+import { installPreferences } from './preferences.js'
 import { post } from './rest.js'
+
+const dialog = byId('account-dialog')
 
 async function signOut(everywhere) {
   try {
     await post('/v1/sign-out', { everywhere })
   } catch (error) {
     if (error.status !== 401) {
-      say(`${error.message} ${error.hint}`)
+      byId('account-trouble').replaceChildren(trouble(error))
       return
     }
   }
   location.assign('/sign-in')
 }
 
-const dialog = byId('account-dialog')
-byId('account')?.addEventListener('click', () => dialog.showModal())
-byId('account-close')?.addEventListener('click', () => dialog.close())
+byId(document.body.dataset.who ? 'account' : 'preferences')?.addEventListener('click', () => dialog.showModal())
+byId('account-close').addEventListener('click', () => dialog.close())
 byId('sign-out')?.addEventListener('click', () => signOut(false))
 byId('sign-out-everywhere')?.addEventListener('click', () => signOut(true))
+installPreferences(byId('preference-form'))
