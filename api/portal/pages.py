@@ -248,6 +248,24 @@ async def audit(request: Request) -> Response:
     return _render_private_page(request, "audit.html", "Audit", needs=Scope.ADMIN)
 
 
+@router.get("/feedback")
+async def feedback(request: Request) -> Response:
+    """Show the feedback that people gave on answers."""
+    return _render_private_page(request, "feedback.html", "Feedback", needs=Scope.ADMIN)
+
+
+@router.get("/settings")
+async def settings(request: Request) -> Response:
+    """Show the settings in force, and change quotas."""
+    return _render_private_page(request, "settings.html", "Settings", needs=Scope.ADMIN)
+
+
+@router.get("/slack")
+async def slack(request: Request) -> Response:
+    """Show the state of the Slack bot, and how to set it up."""
+    return _render_private_page(request, "slack.html", "Slack", needs=Scope.ADMIN)
+
+
 def _render_private_page(request: Request, template: str, title: str, **variables: object) -> Response:
     """Render a page for a signed-in caller.
 
@@ -271,7 +289,7 @@ def _render_page(request: Request, template: str, title: str, **variables: objec
         language=language,
         languages=catalogue.LANGUAGES,
         **_read_preferences(request),
-        title=title,
+        title=texts.translate(title),
         assets=ASSETS,
         version=_VERSION,
         caller=caller,
