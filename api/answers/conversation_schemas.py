@@ -3,9 +3,12 @@
 from collections.abc import Collection
 from typing import Any, Self
 
+from pydantic import Field, field_validator
+
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
+from ingest.storage.answers.conversation_search import FoundConversation
 from ingest.storage.answers.records import Conversation, StoredAnswer
 
 
@@ -39,14 +42,32 @@ class RowPage(Wire):
     next_cursor: str | None
 
 
+class ConversationIn(Wire):
+    """The new title of a conversation. Line breaks and repeated spaces become single spaces."""
+
+    title: str = Field(min_length=1, max_length=200)
+
+    @field_validator("title")
+    @classmethod
+    def _require_text(cls, title: str) -> str:
+        if not title.strip():
+            raise ValueError("the title must contain a character other than white space")
+        return title
+
+
 class ConversationOut(Wire):
-    """A conversation. Its title is its first question; `answered` counts the questions that were answered."""
+    """A conversation. `answered` counts the questions that were answered.
+
+    Its title is its first question, until you rename it. `excerpt` is set in the results of a search: the text around
+    one of the words, from a question or an answer. It is empty if the title contains all words.
+    """
 
     id: str
     title: str
     answered: int
     created_at: Instant
     updated_at: Instant
+    excerpt: str | None = None
 
     @classmethod
     def from_conversation(cls, conversation: Conversation) -> Self:
@@ -58,9 +79,16 @@ class ConversationOut(Wire):
             updated_at=conversation.updated_at,
         )
 
+    @classmethod
+    def from_found_conversation(cls, found: FoundConversation) -> Self:
+        return cls.from_conversation(found.conversation).model_copy(update={"excerpt": found.excerpt})
+
 
 class ConversationPage(Wire):
-    """A page of conversations, newest first; `next_cursor` is null on the last page."""
+    """A page of conversations, newest first; `next_cursor` is null on the last page.
+
+    A page of a search may contain fewer conversations than `limit`, even none, before the last page.
+    """
 
     conversations: list[ConversationOut]
     next_cursor: str | None

@@ -733,13 +733,17 @@ class Operations:
     # Conversations and the caller
 
     @listing
-    def conversations(self) -> PagedCall[schemas.ConversationOut]:
-        """Iterate over saved conversations, most recently used first.
+    def conversations(self, *, search: str = "") -> PagedCall[schemas.ConversationOut]:
+        """Iterate over saved conversations, newest first.
+
+        Args:
+            search: Only conversations that contain all of these words in the title, the questions or the answers.
 
         Returns:
-            An iterator of conversations. Pages are fetched as needed.
+            An iterator of conversations. Pages are fetched as needed. If you search, `excerpt` is the text around one
+            of the words.
         """
-        return _build_paged_call("/v1/conversations", schemas.ConversationPage, "conversations")
+        return _build_paged_call("/v1/conversations", schemas.ConversationPage, "conversations", search=search or None)
 
     @operation
     def conversation(self, conversation: str) -> Call[schemas.ConversationWithTurnsOut]:
@@ -755,6 +759,46 @@ class Operations:
             NotFoundError: If the conversation does not exist.
         """
         return Call("GET", f"/v1/conversations/{conversation}", ModelReader(schemas.ConversationWithTurnsOut))
+
+    @operation
+    def rename_conversation(self, conversation: str, title: str) -> Call[schemas.ConversationOut]:
+        """Rename a conversation.
+
+        Args:
+            conversation: The conversation's id.
+            title: The new title, of at most 200 characters.
+
+        Returns:
+            The conversation.
+
+        Raises:
+            NotFoundError: If the conversation does not exist.
+            RefusedError: If the title is empty or too long.
+        """
+        return Call(
+            "PATCH",
+            f"/v1/conversations/{conversation}",
+            ModelReader(schemas.ConversationOut),
+            body={"title": title},
+            repeatable=True,
+        )
+
+    @operation
+    def export_conversation(self, conversation: str, *, form: Literal["markdown", "json"] = "markdown") -> Call[str]:
+        """Export a conversation with its sources and the checks of its statements.
+
+        Args:
+            conversation: The conversation's id.
+            form: `markdown` for people, or `json` for programs.
+
+        Returns:
+            The content of the file.
+
+        Raises:
+            NotFoundError: If the conversation does not exist.
+        """
+        path = f"/v1/conversations/{conversation}/export"
+        return Call("GET", path, lambda response: response.text, params={"form": form})
 
     @operation
     def delete_conversation(self, conversation: str) -> Call[None]:

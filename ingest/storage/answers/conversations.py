@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
 from ingest.storage.accounts.access import Readers, build_owner_condition, list_withheld_documents
+from ingest.storage.answers.conversation_search import FoundConversations, search_conversations
 from ingest.storage.answers.masking import load_masks, mask_answers
 from ingest.storage.answers.records import CellRanges, Conversation, Exchange, RowRanges, StoredAnswer
 from ingest.storage.answers.redaction import redact_gone_versions
@@ -47,7 +48,7 @@ class Conversations:
                     sequence=last + 1,
                     tenant_id=tenant_id,
                     owner=owner,
-                    title=" ".join(question.split())[:_TITLE_CHARS],
+                    title=clean_title(question),
                     turns=0,
                     created_at=now,
                     updated_at=now,
@@ -119,13 +120,39 @@ class Conversations:
         self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
     ) -> list[Conversation]:
         """List conversations that have answers and a `sequence` below `before`, newest first."""
-        mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
-        query = select(conversations).where(*mine, conversations.c.turns > 0)
-        if before is not None:
-            query = query.where(conversations.c.sequence < before)
+        query = _build_conversations_query(tenant_id, owner, before)
         with read_transaction(self._engine) as connection:
-            rows = connection.execute(query.order_by(conversations.c.sequence.desc()).limit(limit)).all()
+            rows = connection.execute(query.limit(limit)).all()
         return [Conversation(**row._mapping) for row in rows]
+
+    def search_conversations(
+        self,
+        tenant_id: str,
+        words: str,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        owner: str | None = None,
+        readers: Readers = None,
+    ) -> FoundConversations:
+        """Find conversations with these words in their titles, questions or answers, newest first.
+
+        Names of documents that these readers may not see are not found in answers that only saw the names. Each call
+        searches a limited number of conversations; continue with `before` from `searched_to`.
+        """
+        query = _build_conversations_query(tenant_id, owner, before)
+        with read_transaction(self._engine) as connection:
+            return search_conversations(connection, query, readers, words, limit)
+
+    def rename_conversation(
+        self, tenant_id: str, identifier: str, title: str, owner: str | None = None
+    ) -> Conversation:
+        """Change the title of a conversation. Raises `ConversationNotFoundError` if it does not exist."""
+        with write_transaction(self._engine) as connection:
+            load_conversation(connection, tenant_id, identifier, owner)
+            of_conversation = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
+            connection.execute(update(conversations).where(*of_conversation).values(title=clean_title(title)))
+            return load_conversation(connection, tenant_id, identifier, owner)
 
     def list_turns(
         self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, owner: str | None = None
@@ -186,6 +213,18 @@ class Conversations:
         """List the documents that these readers must not see: deleted ones, and documents they may not access."""
         with read_transaction(self._engine) as connection:
             return list_withheld_documents(connection, identifiers, readers)
+
+
+def clean_title(text: str) -> str:
+    """Return a text as the title of a conversation: on one line, and of at most 200 characters."""
+    return " ".join(text.split())[:_TITLE_CHARS]
+
+
+def _build_conversations_query(tenant_id: str, owner: str | None, before: int | None) -> Select[Any]:
+    """Select conversations that have answers, newest first."""
+    mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
+    query = select(conversations).where(*mine, conversations.c.turns > 0).order_by(conversations.c.sequence.desc())
+    return query if before is None else query.where(conversations.c.sequence < before)
 
 
 def store_answer(connection: Connection, answer: StoredAnswer) -> StoredAnswer:
