@@ -41,7 +41,7 @@ function row(entry, names) {
     el('td', { 'data-label': t('Who') }, actorOf(entry, names)),
     el('td', { 'data-label': t('What') }, el('span', { text: actionOf(entry) }), entry.result === 'done' ? null : el('div', { class: 'small bad-ink' }, foreign(entry.result))),
     el('td', { 'data-label': t('Object') }, objectOf(entry, names)),
-    el('td', { class: 'details' }, facts.length ? el('div', { class: 'facts-line' }, facts) : null, more(entry)))
+    el('td', { class: 'about' }, facts.length ? el('div', { class: 'facts-line' }, facts) : null, more(entry)))
 }
 
 const more = (entry) => el('details', { class: 'small' }, el('summary', { text: t('Codes') }), el('dl', { class: 'codes' },
