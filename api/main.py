@@ -46,6 +46,7 @@ from api.openai.stores import files_routes as openai_files
 from api.openai.stores import store_files_routes as openai_store_files
 from api.openai.stores import vector_stores_routes as openai_vector_stores
 from api.portal import pages
+from api.portal.rendering import render_problem_page
 from api.runs import routes as runs
 from api.search import routes as search
 from api.settings.settings import Settings
@@ -118,7 +119,7 @@ def create_app(services: Services) -> FastAPI:
         build_error=StreamsFullError,
         max_waiting=0,
     )
-    problems = ProblemHandlers(get_alternative_hint, is_openai_path)
+    problems = ProblemHandlers(get_alternative_hint, is_openai_path, render_problem_page)
     identify = _add_middleware(app, services, problems)
     problems.install(app)
     for route in (listing, cards, documents, contents, batches, search, audit, health, metrics):

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from api.http.wire import QuotaOut, to_sendable
@@ -319,22 +319,29 @@ class ProblemHandlers:
     """Error handlers that respond with problems.
 
     `offered_instead` takes a path. It returns a hint if the path belongs to another API, and otherwise an empty string.
-    `speaks_openai` returns true for paths whose clients expect errors in OpenAI's format.
+    `speaks_openai` returns true for paths whose clients expect errors in OpenAI's format. `render_page` renders a
+    problem as a page for browsers, and returns None for all other clients.
     """
 
-    def __init__(self, find_alternative: Callable[[str], str], is_openai_path: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        find_alternative: Callable[[str], str],
+        is_openai_path: Callable[[str], bool],
+        render_page: Callable[[Request, Mapping[str, Any]], Response | None] = lambda request, problem: None,
+    ) -> None:
         self._offered_instead = find_alternative
         self._speaks_openai = is_openai_path
+        self._render_page = render_page
 
     def install(self, app: FastAPI) -> None:
         """Register handlers with the application, so that it responds to every error with a problem."""
 
         @app.exception_handler(LeadlineError)
-        async def handle_leadline_error(request: Request, error: LeadlineError) -> JSONResponse:
+        async def handle_leadline_error(request: Request, error: LeadlineError) -> Response:
             return self.build_error_response(request, error)
 
         @app.exception_handler(RequestValidationError)
-        async def handle_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+        async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
             where = list_invalid_fields(error.errors())
             instead = self._offered_instead(request.url.path)
             hint = f"Correct the fields named in `errors`; /docs describes them. {instead}".strip()
@@ -342,7 +349,7 @@ class ProblemHandlers:
             return self.build_problem_response(request, {**body, "errors": where})
 
         @app.exception_handler(HTTPException)
-        async def handle_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        async def handle_http_error(request: Request, error: HTTPException) -> Response:
             code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
             detail, hint = f"{str(error.detail).rstrip('.')}.", ""
             if error.status_code in (404, 405):
@@ -351,7 +358,7 @@ class ProblemHandlers:
                 request, _build_problem_fields(error.status_code, code, detail, hint), dict(error.headers or {})
             )
 
-    def build_error_response(self, request: Request, error: LeadlineError) -> JSONResponse:
+    def build_error_response(self, request: Request, error: LeadlineError) -> Response:
         """Return the response to one of our own errors."""
         headers = _build_retry_headers(error)
         metadata = getattr(request.app.state, "mcp_metadata", None)
@@ -362,12 +369,15 @@ class ProblemHandlers:
 
     def build_problem_response(
         self, request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
-    ) -> JSONResponse:
-        """Return a response with a problem.
+    ) -> Response:
+        """Return a response with a problem: a page for browsers, otherwise JSON.
 
         For clients of OpenAI's protocols, the `error` field contains the problem in OpenAI's format.
         """
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
+        if (page := self._render_page(request, members)) is not None:
+            page.headers.update(headers or {})
+            return page
         if self._speaks_openai(request.url.path):
             members["error"] = convert_to_openai_error(body)
         spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}

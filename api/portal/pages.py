@@ -5,61 +5,33 @@ styles in this package.
 """
 
 import hashlib
-from importlib.metadata import version
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from api.admission.access import KeyThreads, ServicesDep
-from api.admission.admission import SESSION
-from api.admission.cookies import SessionCookie, compute_csrf_token
+from api.admission.cookies import SessionCookie
 from api.admission.services import Services
 from api.http.middleware import CALLER
 from api.http.problems import UnauthorizedError, get_status
 from api.languages import catalogue
 from api.portal import provider
 from api.portal.links import get_own_url
+from api.portal.problem_texts import describe_sign_in_error
+from api.portal.rendering import ASSETS, HEADERS, get_texts, render_page
 from api.portal.sessions import start_session
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import LeadlineError
 
 router = APIRouter(include_in_schema=False)
 
-ASSETS = "/portal/assets"
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'none'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-        # Scripts create elements, and never convert text to HTML. The browser enforces this rule with Trusted Types.
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
-)
-HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-}
-_TEMPLATES = Environment(loader=PackageLoader("api.portal"), autoescape=True, undefined=StrictUndefined)
-# Values that a preference's cookie may have. Other values have no effect.
-_PREFERENCES = {"theme": ("light", "dark"), "density": ("compact",)}
-_VERSION = version("leadline")
 _MAX_RETURN_CHARS = 1_000
 
 Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
@@ -76,6 +48,11 @@ class _Assets(StaticFiles):
         response.headers["Cache-Control"] = "no-cache"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         return response
+
+
+def t(text: str) -> str:
+    """Mark a title for the catalogue. It is translated when a page is rendered."""
+    return text
 
 
 def install_pages(app: FastAPI) -> None:
@@ -168,102 +145,120 @@ def _start_session(
 
 
 def _render_sign_in(request: Request, services: Services, error: LeadlineError | None = None) -> Response:
-    detail, hint = error.public_message if error else ("", "")
-    return _render_page(
+    shown = describe_sign_in_error(get_texts(request), error.code) if error else None
+    return render_page(
         request,
         "sign_in.html",
-        "Sign in",
+        get_texts(request).translate("Sign in"),
         has_provider=services.admission.tokens is not None,
         provider_link=provider.CALLBACK
         if provider.is_sign_in_configured(services.settings, services.admission.tokens)
         else "",
-        detail=detail,
-        hint=hint,
+        shown=shown,
+        details=" ".join(error.public_message) if error else "",
     )
 
 
 @router.get("/library")
 async def library(request: Request) -> Response:
     """Show the library, for uploading and finding documents."""
-    return _render_private_page(request, "library.html", "Library")
+    return _render_private_page(request, "library.html", t("Library"))
 
 
 @router.get("/library/{document_id}")
-async def document(request: Request, document_id: Id) -> Response:
+async def document(request: Request, served: ServicesDep, document_id: Id) -> Response:
     """Show a document with its outline, text and history."""
-    return _render_private_page(request, "document.html", "Document", document_id=document_id)
+    catalog = served.documents.catalog
+    await _check_exists(
+        request, lambda caller: catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
+    )
+    return _render_private_page(request, "document.html", t("Document"), document_id=document_id)
 
 
 @router.get("/ask")
 async def ask(request: Request) -> Response:
     """Show a new conversation."""
-    return _render_private_page(request, "ask.html", "Ask", conversation_id="")
+    return _render_private_page(request, "ask.html", t("Ask"), conversation_id="")
 
 
 @router.get("/ask/{conversation_id}")
-async def conversation(request: Request, conversation_id: Id) -> Response:
+async def conversation(request: Request, served: ServicesDep, conversation_id: Id) -> Response:
     """Show an existing conversation."""
-    return _render_private_page(request, "ask.html", "Ask", conversation_id=conversation_id)
+    found = served.answers.conversations
+    await _check_exists(
+        request, lambda caller: found.load_conversation(caller.tenant_id, conversation_id, caller.visible_owner)
+    )
+    return _render_private_page(request, "ask.html", t("Ask"), conversation_id=conversation_id)
 
 
 @router.get("/runs")
 async def runs(request: Request) -> Response:
     """List background runs."""
-    return _render_private_page(request, "runs.html", "Background work", run_id="")
+    return _render_private_page(request, "runs.html", t("Runs"), run_id="")
 
 
 @router.get("/runs/{run_id}")
-async def run(request: Request, run_id: Id) -> Response:
+async def run(request: Request, served: ServicesDep, run_id: Id) -> Response:
     """Show a background run and its progress."""
-    return _render_private_page(request, "runs.html", "Background work", run_id=run_id)
+    found = served.answers.runs
+    await _check_exists(request, lambda caller: found.load_run(caller.tenant_id, run_id, caller.visible_owner))
+    return _render_private_page(request, "runs.html", t("Runs"), run_id=run_id)
 
 
 @router.get("/shared/{share_id}")
-async def shared(request: Request, share_id: Id) -> Response:
+async def shared(request: Request, served: ServicesDep, share_id: Id) -> Response:
     """Show a conversation that a colleague has shared by link."""
-    return _render_private_page(request, "shared.html", "Shared", share_id=share_id)
+    await _check_exists(request, lambda caller: served.answers.shares.load_share(caller.tenant_id, share_id))
+    return _render_private_page(request, "shared.html", t("Shared"), share_id=share_id)
 
 
 @router.get("/usage")
 async def usage(request: Request) -> Response:
     """Show usage and remaining quotas."""
-    return _render_private_page(request, "usage.html", "Usage", needs=Scope.READ)
+    return _render_private_page(request, "usage.html", t("Usage"), needs=Scope.READ)
 
 
 @router.get("/keys")
 async def keys(request: Request) -> Response:
     """Create, rotate and revoke API keys."""
-    return _render_private_page(request, "keys.html", "Keys", needs=Scope.ADMIN)
+    return _render_private_page(request, "keys.html", t("Keys"), needs=Scope.ADMIN)
 
 
 @router.get("/people")
 async def people(request: Request) -> Response:
     """Add people, create sign-in links, and manage access to collections."""
-    return _render_private_page(request, "people.html", "People", needs=Scope.ADMIN)
+    return _render_private_page(request, "people.html", t("People"), needs=Scope.ADMIN)
 
 
 @router.get("/audit")
 async def audit(request: Request) -> Response:
     """Show and verify the audit log."""
-    return _render_private_page(request, "audit.html", "Audit", needs=Scope.ADMIN)
+    return _render_private_page(request, "audit.html", t("Audit"), needs=Scope.ADMIN)
 
 
 @router.get("/feedback")
 async def feedback(request: Request) -> Response:
     """Show the feedback that people gave on answers."""
-    return _render_private_page(request, "feedback.html", "Feedback", needs=Scope.ADMIN)
+    return _render_private_page(request, "feedback.html", t("Feedback"), needs=Scope.ADMIN)
 
 
 @router.get("/settings")
 async def settings(request: Request) -> Response:
     """Show the settings in force, and change quotas."""
-    return _render_private_page(request, "settings.html", "Settings", needs=Scope.ADMIN)
+    return _render_private_page(request, "settings.html", t("Settings"), needs=Scope.ADMIN)
 
 
 @router.get("/slack")
 async def slack(request: Request) -> Response:
     """Show the state of the Slack bot, and how to set it up."""
-    return _render_private_page(request, "slack.html", "Slack", needs=Scope.ADMIN)
+    return _render_private_page(request, "slack.html", t("Slack"), needs=Scope.ADMIN)
+
+
+async def _check_exists(request: Request, load: Callable[[Principal], object]) -> None:
+    """Raise the error of `load` if a signed-in caller cannot see the page's object."""
+    caller: Principal | None = request.scope.get(CALLER)
+    if caller is not None:
+        await run_in_threadpool(load, caller)
 
 
 def _render_private_page(request: Request, template: str, title: str, **variables: object) -> Response:
@@ -272,46 +267,9 @@ def _render_private_page(request: Request, template: str, title: str, **variable
     Other callers are redirected to the sign-in page, and then back to this page.
     """
     if request.scope.get(CALLER):
-        return _render_page(request, template, title, **variables)
+        return render_page(request, template, get_texts(request).translate(title), **variables)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return _redirect_to(f"/sign-in?{urlencode({'to': here[:_MAX_RETURN_CHARS]})}")
-
-
-def _render_page(request: Request, template: str, title: str, **variables: object) -> HTMLResponse:
-    caller: Principal | None = request.scope.get(CALLER)
-    secret: str | None = request.scope.get(SESSION)
-    language = catalogue.choose_language(request.cookies.get(catalogue.COOKIE), request.headers.get("Accept-Language"))
-    texts = catalogue.Texts(language)
-    written = _TEMPLATES.get_template(template).render(
-        t=texts.translate,
-        tn=texts.translate_count,
-        icon=_render_icon,
-        language=language,
-        languages=catalogue.LANGUAGES,
-        **_read_preferences(request),
-        title=texts.translate(title),
-        assets=ASSETS,
-        version=_VERSION,
-        caller=caller,
-        scopes=sorted(caller.scopes) if caller else [],
-        csrf=compute_csrf_token(secret) if secret else "",
-        here=request.url.path,
-        **variables,
-    )
-    # guard: portal-csp
-    return HTMLResponse(written, headers=HEADERS)
-
-
-def _read_preferences(request: Request) -> dict[str, str]:
-    """Return what a person has chosen in this browser, by name; an empty string where nothing was chosen."""
-    chosen = {name: request.cookies.get(f"leadline-{name}", "") for name in _PREFERENCES}
-    return {name: value if value in _PREFERENCES[name] else "" for name, value in chosen.items()}
-
-
-def _render_icon(name: str) -> Markup:
-    """Return the HTML of an icon of `icons.svg`, which screen readers skip."""
-    use = Markup('<use href="{}/icons.svg#{}"/>').format(ASSETS, name)
-    return Markup('<svg class="icon" aria-hidden="true">{}</svg>').format(use)
 
 
 def _redirect_to(path: str) -> Response:

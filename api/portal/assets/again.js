@@ -1,7 +1,8 @@
 // Signs in again on a page whose session has ended, so that nothing that was typed there is lost.
 import { byId, el } from './dom.js'
+import { Problem } from './problems.js'
+import { t, tp } from './text.js'
 
-const PROBLEM = 'Leadline does not answer. Check that it is running; then try again.'
 let asking = null
 let declined = false
 
@@ -17,17 +18,18 @@ function ask(csrf) {
     const field = el('input', { id: 'again-key', type: 'password', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' })
     const why = el('p', { class: 'bad-ink', role: 'alert' })
     const form = el('form', { method: 'dialog', class: 'stacked' },
-      el('div', {}, el('label', { for: 'again-key', text: 'API key' }), field),
+      el('div', {}, el('label', { for: 'again-key', text: t('API key') }), field),
       el('div', { class: 'row end' },
-        el('button', { type: 'button', text: 'Not now', onclick: () => done(false) }),
-        el('button', { type: 'submit', class: 'main', text: 'Sign in' })))
+        el('button', { type: 'button', text: t('Not now'), onclick: () => done(false) }),
+        el('button', { type: 'submit', class: 'main', text: t('Sign in') })))
     const dialog = el('dialog', { 'aria-labelledby': 'again-title' },
-      el('h2', { id: 'again-title', text: 'Your session has ended' }),
-      el('p', { text: 'Sign in again to go on. This page stays as it is, with what you have typed.' }), why, form,
+      el('h2', { id: 'again-title', text: t('Your session has ended') }),
+      el('p', { text: t('Sign in again to continue. The page stays open, with everything that you have typed.') }), why, form,
       el('hr'),
-      el('p', { class: 'hint' }, 'With a link, or with your organisation: ',
-        el('a', { href: '/sign-in', target: '_blank', rel: 'noopener', text: 'sign in in another tab' }), ' of this browser, then come back.'),
-      el('div', { class: 'row end' }, el('button', { type: 'button', text: 'I have signed in', onclick: () => enter('/v1/session') })))
+      el('p', { class: 'hint' }, tp('If you sign in with a link or with your organisation, {sign_in}, and then come back.', {
+        sign_in: el('a', { href: '/sign-in', target: '_blank', rel: 'noopener', text: t('sign in in another tab') }),
+      })),
+      el('div', { class: 'row end' }, el('button', { type: 'button', text: t('I have signed in'), onclick: () => enter('/v1/session') })))
 
     const done = (signedIn) => {
       dialog.remove()
@@ -45,8 +47,8 @@ function ask(csrf) {
         field.focus()
       } else if (whose(found.principal) !== document.body.dataset.who) {
         form.replaceChildren(
-          el('p', { text: `You signed in as ${found.principal.user ?? found.principal.name}, and this page is somebody else’s. Copy what you want to keep of it.` }),
-          el('div', { class: 'row end' }, el('button', { type: 'button', class: 'main', text: 'Load the page anew', onclick: () => location.reload() })))
+          el('p', { text: t('You signed in as {name}, but this page belongs to somebody else. Copy what you want to keep, and then reload the page.', { name: found.principal.user ?? found.principal.name }) }),
+          el('div', { class: 'row end' }, el('button', { type: 'button', class: 'main', text: t('Reload the page'), onclick: () => location.reload() })))
       } else {
         csrf.content = found.csrf
         done(true)
@@ -64,8 +66,8 @@ function ask(csrf) {
 }
 
 const bar = (csrf) => el('div', { id: 'session-ended', class: 'notice warn bar', role: 'status' },
-  el('strong', { text: 'Your session has ended' }),
-  el('button', { type: 'button', text: 'Sign in again', onclick: async () => { declined = false; if (await signInAgain(csrf)) dispatchEvent(new Event('signed-in-again')) } }))
+  el('strong', { text: t('Your session has ended') }),
+  el('button', { type: 'button', text: t('Sign in again'), onclick: async () => { declined = false; if (await signInAgain(csrf)) dispatchEvent(new Event('signed-in-again')) } }))
 
 const whose = ({ tenant, user, key }) => `${tenant}/${user ? `user:${user}` : `key:${key ?? 'None'}`}`
 
@@ -74,8 +76,11 @@ async function session(path, json) {
     const response = await fetch(path, json ? { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(json) } : {})
     const body = await response.json()
     if (response.ok) return body
-    return { problem: response.status === 401 && !json ? 'You are not signed in in this browser yet.' : `${body.detail} ${body.hint ?? ''}` }
+    if (response.status === 401 && !json) return { problem: t('You are not signed in in this browser yet.') }
+    return { problem: sentences(new Problem(body, response.status)) }
   } catch {
-    return { problem: PROBLEM }
+    return { problem: sentences(new Problem({ code: 'service_away' })) }
   }
 }
+
+const sentences = ({ message, hint }) => [message, hint].filter(Boolean).join(' ')

@@ -1,5 +1,6 @@
 // A simple chart of a computed table that is a series or has groups. The table stays the truth; the chart pictures it.
 import { el, number, readable } from './dom.js'
+import { LOCALE } from './locale.js'
 
 const SVG = 'http://www.w3.org/2000/svg'
 const MOST = 60
@@ -7,7 +8,7 @@ const ROW = 24
 const LINE_HEIGHT = 200
 const WIDEST = 640
 const LETTER = 7
-const shown = new Intl.NumberFormat(navigator.languages?.length ? navigator.languages : undefined, { maximumFractionDigits: 2 })
+const shown = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 2 })
 
 // Returns the chart, or null for a table of any other shape.
 export function chartOf(columns, rows) {

@@ -1,5 +1,7 @@
 // Dialogs with a form, and those that show a secret this once.
 import { el, readable, say, trouble } from './dom.js'
+import { icon } from './icons.js'
+import { t } from './text.js'
 
 // Shows a form; `act(values)` is done while it is open, and what goes wrong is told in it. Returns what `act` returned.
 export function asked(title, fields, action, act, { kind = 'main' } = {}) {
@@ -7,7 +9,7 @@ export function asked(title, fields, action, act, { kind = 'main' } = {}) {
     const why = el('div')
     const button = el('button', { type: 'submit', class: kind, text: action })
     const form = el('form', { method: 'dialog', class: 'stacked' }, ...fields, why,
-      el('div', { class: 'row end' }, el('button', { type: 'button', text: 'Cancel', onclick: () => close(null) }), button))
+      el('div', { class: 'row end' }, el('button', { type: 'button', text: t('Cancel'), onclick: () => close(null) }), button))
     const dialog = el('dialog', { 'aria-labelledby': 'asked-title' }, el('h2', { id: 'asked-title', text: title }), form)
     const close = (result) => { dialog.remove(); resolve(result) }
     dialog.addEventListener('cancel', (event) => { event.preventDefault(); close(null) })
@@ -33,8 +35,8 @@ export function shownOnce(title, secret, hint) {
     const dialog = el('dialog', { 'aria-labelledby': 'once-title' },
       el('h2', { id: 'once-title', text: title }), el('p', { text: hint }), field,
       el('div', { class: 'row end' },
-        el('button', { type: 'button', text: 'Copy', onclick: () => copy(field) }),
-        el('button', { type: 'button', class: 'main', text: 'I have kept it', onclick: () => { dialog.remove(); resolve() } })))
+        el('button', { type: 'button', onclick: () => copy(field) }, icon('copy'), t('Copy')),
+        el('button', { type: 'button', class: 'main', text: t('Done'), onclick: () => { dialog.remove(); resolve() } })))
     // A stray Escape must not lose it.
     dialog.addEventListener('cancel', (event) => event.preventDefault())
     document.body.append(dialog)
@@ -47,9 +49,9 @@ async function copy(field) {
   field.select()
   try {
     await navigator.clipboard.writeText(field.value)
-    say('Copied')
+    say(t('Copied'))
   } catch {
-    say('The browser does not allow copying here: copy the selected text instead.')
+    say(t('This browser does not let the page copy. Copy the selected text yourself.'))
   }
 }
 

@@ -1,5 +1,7 @@
 // Makes elements. Text never becomes HTML here: every string ends up in a text node or an attribute.
 import { LOCALE } from './locale.js'
+import { Problem } from './problems.js'
+import { t } from './text.js'
 
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag)
@@ -58,11 +60,18 @@ export function say(text) {
   pending = setTimeout(() => { place.textContent = text }, 60)
 }
 
+// Says what went wrong: a `Problem`, or the API's problem or failure with its `code`.
 export function trouble(error, ...actions) {
-  const number = error.requestId && error.status >= 500 ? ` (request ${error.requestId})` : ''
+  const problem = error.code && !(error instanceof Problem) ? new Problem(error) : error
+  const { message, hint, detail, status, requestId, links = [] } = problem
   return el('div', { class: 'notice bad', role: 'alert' },
-    el('strong', { text: error.message || 'Something went wrong.' }),
-    error.hint ? el('span', { text: error.hint + number }) : number, ...actions)
+    el('strong', { text: message || t('Something went wrong.') }),
+    hint ? el('span', { text: hint }) : null,
+    requestId && status >= 500 ? el('span', { class: 'request', text: t('Request number: {id}', { id: requestId }) }) : null,
+    links.length ? el('p', { class: 'row' }, links.map(([text, href]) => el('a', { href, text }))) : null,
+    detail && detail !== [message, hint].filter(Boolean).join(' ')
+      ? el('details', {}, el('summary', { text: t('Details') }), el('p', { text: readable(detail) })) : null,
+    ...actions)
 }
 
 export async function confirmed(title, lines, action) {
@@ -70,7 +79,7 @@ export async function confirmed(title, lines, action) {
     el('h2', { id: 'confirm-title', text: title }),
     ...lines.map((line) => (typeof line === 'string' ? el('p', { text: line }) : line)),
     el('div', { class: 'row end' },
-      el('button', { type: 'button', text: 'Keep', autofocus: true, onclick: () => dialog.close('no') }),
+      el('button', { type: 'button', text: t('Cancel'), autofocus: true, onclick: () => dialog.close('no') }),
       el('button', { type: 'button', class: 'danger', text: action, onclick: () => dialog.close('yes') })))
   document.body.append(dialog)
   dialog.showModal()
@@ -96,15 +105,16 @@ export function bytes(count) {
   let unit = 0
   let left = count
   while (left >= 1000 && unit < 4) { left /= 1000; unit += 1 }
-  const shown = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: left < 10 && unit ? 1 : 0 }).format(left)
-  return `${shown} ${['B', 'kB', 'MB', 'GB', 'TB'][unit]}`
+  const n = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: left < 10 && unit ? 1 : 0 }).format(left)
+  return [t('{n} B', { n }), t('{n} kB', { n }), t('{n} MB', { n }), t('{n} GB', { n }), t('{n} TB', { n })][unit]
 }
 
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return ''
-  if (seconds < 60) return `about ${Math.max(1, Math.round(seconds))} s`
-  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`
-  return `about ${number(Math.round(seconds / 3600))} h`
+  if (seconds < 60) return t('about {n} s', { n: number(Math.max(1, Math.round(seconds))) })
+  if (seconds < 5400) return t('about {n} min', { n: number(Math.round(seconds / 60)) })
+  return t('about {n} h', { n: number(Math.round(seconds / 3600)) })
 }
 
+// For texts that are not in the catalogue yet; `tn` of `text.js` is for all others.
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`

@@ -1,12 +1,13 @@
 // The facets of the library: counts of the listed documents by kind, subject, period and more, to choose from.
 import { byId, el, foreign, number, readable } from './dom.js'
+import { LOCALE } from './locale.js'
 import { get } from './rest.js'
 
 const FIELDS = [['kind', 'Kind'], ['periods', 'Period'], ['subjects', 'Subject'], ['dates', 'Date'], ['version', 'Version'], ['language', 'Language']]
 const NAMES = FIELDS.map(([name]) => name)
 const SHOWN = 6
 const MOST = 100
-const languages = new Intl.DisplayNames(navigator.languages, { type: 'language' })
+const languages = new Intl.DisplayNames(LOCALE, { type: 'language' })
 
 export class Facets {
   // `changed()` is called when somebody has chosen or removed a value.

@@ -1,17 +1,12 @@
 // Asks the REST API in the session's name. Whatever fails becomes a Problem, which says what to do next.
+import { foreignProblem, Problem } from './problems.js'
 
 const CSRF = document.querySelector('meta[name="csrf"]')
+// The sign-in page has no session that could end.
+const SESSION = Boolean(document.body?.dataset.who)
 const SCOPES = new Set((document.body?.dataset.scopes ?? '').split(' ').filter(Boolean))
 
-export class Problem extends Error {
-  constructor(body, status) {
-    super(body.detail || body.title || 'Something went wrong.')
-    this.code = body.code || 'unknown'
-    this.hint = body.hint || ''
-    this.status = status
-    this.requestId = body.request_id || ''
-  }
-}
+export { Problem }
 
 export const may = (scope) => SCOPES.has(scope)
 
@@ -19,32 +14,32 @@ export function headers(more = {}) {
   return { 'X-CSRF-Token': CSRF?.content ?? '', ...more }
 }
 
-export function away() {
-  return new Problem({
-    code: 'service_away',
-    detail: 'Leadline does not answer.',
-    hint: 'Check that it is running and that you are connected; then try again.',
-  }, 0)
-}
+export const away = () => new Problem({ code: 'service_away' }, 0)
 
 export async function problemOf(response) {
-  let body = {}
+  const retryAfter = Number(response.headers.get('Retry-After')) || null
+  let text = ''
   try {
-    body = await response.json()
+    text = await response.text()
+    const body = JSON.parse(text)
+    if (body.code) return new Problem(body, response.status, { retryAfter })
   } catch { /* a proxy's page, or a connection that broke off */ }
-  return new Problem({ detail: `The service answered ${response.status}.`, hint: 'Try again in a moment.', ...body }, response.status)
+  return new Problem(foreignProblem(response.status, text), response.status)
 }
 
 // Where a session has ended, the page stays as it is and asks to sign in again; true when that was done.
 export async function signedInAgain() {
-  if (location.pathname.startsWith('/sign-in')) return false
+  if (!SESSION) return false
   const { signInAgain } = await import('./again.js')
   return signInAgain(CSRF)
 }
 
 export async function send(method, path, options = {}) {
   let response = await request(method, path, options)
-  if (response.status === 401 && await signedInAgain()) response = await request(method, path, options)
+  if (response.status === 401 && SESSION) {
+    if (!await signedInAgain()) throw new Problem({ code: 'session_ended' }, 401)
+    response = await request(method, path, options)
+  }
   if (!response.ok) throw await problemOf(response)
   return response
 }

@@ -31,7 +31,7 @@ function show(run) {
   byId('bars-part').hidden = false
   byId('bars').replaceChildren(...barsOf(run))
   waiting(run)
-  if (run.failure) byId('answer').replaceChildren(trouble({ message: run.failure.detail, hint: run.failure.hint }))
+  if (run.failure) byId('answer').replaceChildren(trouble(run.failure))
   if (run.answer && !byId('answer').hasChildNodes()) answered(run)
   if (!goesOn(run)) exported(run)
 }

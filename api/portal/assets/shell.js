@@ -22,3 +22,5 @@ byId('account-close').addEventListener('click', () => dialog.close())
 byId('sign-out')?.addEventListener('click', () => signOut(false))
 byId('sign-out-everywhere')?.addEventListener('click', () => signOut(true))
 installPreferences(byId('preference-form'))
+// Until then, and where a script fails, the page says that it does not work: see `watch.js`.
+document.documentElement.dataset.started = ''

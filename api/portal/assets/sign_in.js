@@ -1,16 +1,7 @@
-import { byId } from './dom.js'
+import { byId, trouble } from './dom.js'
 import { post } from './rest.js'
 
-const why = byId('why')
-
-function show(error) {
-  why.replaceChildren()
-  const bold = document.createElement('strong')
-  bold.textContent = error.message
-  why.append(bold, error.hint)
-  why.classList.add('bad')
-  why.hidden = false
-}
+const show = (error) => byId('why').replaceChildren(trouble(error))
 
 // Leads back to the page that somebody wanted: a path of this host alone.
 function onward() {

@@ -1,0 +1,92 @@
+"""Describes problems to people who open a page: what happened, and what they can do now."""
+
+from dataclasses import dataclass, replace
+
+from api.languages.catalogue import Texts
+
+
+@dataclass(frozen=True)
+class PageProblem:
+    """What a page says about a problem.
+
+    Attributes:
+        links: pairs of a text and an address, in the order in which they are shown.
+        reloads: whether the page reloads itself once the service is ready.
+    """
+
+    status: int
+    title: str
+    message: str
+    links: tuple[tuple[str, str], ...] = ()
+    reloads: bool = False
+
+
+def describe_problem(texts: Texts, code: str, status: int) -> PageProblem:
+    """Describe a problem of the API in the language of `texts`."""
+    t = texts.translate
+    ask, library, runs = (t("Ask a question"), "/ask"), (t("Library"), "/library"), (t("Runs"), "/runs")
+    sign_in = (t("Sign in"), "/sign-in")
+    match code:
+        case "document_not_found":
+            message = t("It was deleted, or you do not have permission to see it.")
+            return PageProblem(404, t("Document not found"), message, (library, ask))
+        case "conversation_not_found":
+            message = t("It was deleted, is no longer stored, or belongs to somebody else.")
+            return PageProblem(404, t("Conversation not found"), message, (ask, library))
+        case "run_not_found":
+            message = t("It is no longer stored, or belongs to somebody else.")
+            return PageProblem(404, t("Run not found"), message, (runs, ask))
+        case "share_not_found":
+            message = t("The link has expired or was revoked. Ask the person who sent it for a new one.")
+            return PageProblem(404, t("Link not found"), message, (ask, library))
+        case "unauthorized":
+            return PageProblem(
+                401, t("Sign in to continue"), t("This page is only for people who are signed in."), (sign_in,)
+            )
+        case "identity_provider_unavailable":
+            message = t(
+                "Your organisation’s sign-in does not respond. Try again in a moment, or sign in with an API key."
+            )
+            return PageProblem(503, t("Sign-in not available"), message, (sign_in,))
+        case "https_required":
+            message = t("Signing in needs an encrypted connection. Ask your administrator for the address with https.")
+            return PageProblem(403, t("Connection not encrypted"), message)
+        case "address_limit" | "too_many_requests" | "quota_exceeded":
+            message = t("Leadline gets too many requests from you or your network. Try again in a minute.")
+            return PageProblem(status, t("Too many requests"), message)
+        case "head_too_large":
+            return PageProblem(
+                status, t("Address too long"), t("Remove some filters from the address."), (library, ask)
+            )
+    found = _describe_status(texts, status)
+    return replace(found, links=found.links or (ask, library))
+
+
+def describe_sign_in_error(texts: Texts, code: str) -> tuple[str, str]:
+    """Describe why signing in with the identity provider failed: what happened, and what to do now."""
+    t = texts.translate
+    match code:
+        case "identity_provider_unavailable":
+            message = t("Your organisation’s sign-in does not respond.")
+            return message, t("Try again in a moment, or sign in with an API key.")
+        case "https_required":
+            message = t("Signing in is only possible over an encrypted connection.")
+            return message, t("Ask your administrator for the address that begins with https.")
+    message = t("Your organisation’s sign-in did not succeed.")
+    return message, t("Try again. If it fails again, tell your administrator.")
+
+
+def _describe_status(texts: Texts, status: int) -> PageProblem:
+    t = texts.translate
+    if status == 503:
+        message = t("Leadline is starting, or a part of it does not respond. This page reloads when Leadline is ready.")
+        return PageProblem(status, t("Leadline is not ready yet"), message, reloads=True)
+    if status >= 500:
+        message = t("Try again in a moment. If this continues, give your administrator the request number below.")
+        return PageProblem(status, t("Leadline made an error"), message)
+    if status == 403:
+        message = t("You do not have permission to see this page. Your administrator can give it to you.")
+        return PageProblem(status, t("No permission"), message)
+    # An address whose parts cannot be valid leads to no page either.
+    message = t("There is no page at this address. The address may be mistyped or out of date.")
+    return PageProblem(404 if status in (400, 422) else status, t("Page not found"), message)
