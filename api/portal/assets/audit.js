@@ -45,7 +45,7 @@ function row(entry, names) {
 }
 
 const more = (entry) => el('details', { class: 'small' }, el('summary', { text: t('Codes') }), el('dl', { class: 'codes' },
-  [[t('Entry'), String(entry.sequence)], [t('Action'), entry.action], [t('Object'), entry.object], [t('Request'), entry.request], [t('Hash'), entry.hash]]
+  [[t('Entry'), String(entry.sequence)], [t('Action'), entry.action], [t('Object'), entry.object], [t('Request'), entry.request], [t('Details'), JSON.stringify(entry.details)], [t('Hash'), entry.hash]]
     .filter(([, value]) => value).flatMap(([name, value]) => [el('dt', { text: name }), el('dd', {}, el('code', { text: value }))])))
 
 async function verify(button) {

@@ -1,5 +1,6 @@
 // Entries of the audit log in plain words: actions, who did them, and their details.
-import { el, foreign, money, number, time } from './dom.js'
+import { bytes, el, foreign, money, number, time } from './dom.js'
+import { inWords } from './scopes.js'
 import { t } from './text.js'
 
 const NANODOLLARS = 1e9
@@ -22,11 +23,11 @@ export const ACTIONS = {
 }
 const KINDS = {
   document: t('document'), file: t('file'), key: t('key'), user: t('person'), collection: t('collection'), run: t('run'), answer: t('answer'), conversation: t('conversation'),
-  batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), quota: t('limits of'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
+  batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), quota: t('limits'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
 }
 const FACTS = {
   name: t('name'), scopes: t('permissions'), user: t('person'), groups: t('groups'), collection: t('collection'), expires_at: t('expires'), sessions: t('sessions'), documents: t('documents'),
-  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size_bytes: t('size'), media_type: t('type'), version: t('version'),
+  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
 }
 
 export const actionOf = (entry) => ACTIONS[entry.action] ?? entry.action
@@ -57,12 +58,14 @@ const isId = (text) => /^[\w-]{8,}$/.test(text) && /\d/.test(text)
 
 // The details of an entry as parts of a line. The name stands beside the object.
 export const factsOf = (entry) => Object.entries(entry.details)
-  .filter(([name, value]) => value !== null && name !== 'name' && !(Array.isArray(value) && !value.length))
+  .filter(([name, value]) => value !== null && name !== 'name' && name !== 'version' && !(Array.isArray(value) && !value.length))
   .flatMap(([name, value], at) => [at ? ', ' : '', `${FACTS[name] ?? name.replaceAll('_', ' ')}: `, foreign(plain(name, value))])
 
 function plain(name, value) {
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
   if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
+  if (name === 'scopes') return inWords(value)
+  if (name === 'size') return bytes(value)
   if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || t('none')
   if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key.replaceAll('_', ' ')} ${each === null ? t('no limit') : plain(key, each)}`).join(', ') || t('none')
   return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value)

@@ -5,7 +5,8 @@ import { t } from './text.js'
 const HOUR = 3600
 
 export function duration(seconds) {
-  const whole = Math.max(0, Math.round(seconds))
+  if (seconds < 0.5) return t('under 1 s')
+  const whole = Math.round(seconds)
   if (whole < 60) return t('{seconds} s', { seconds: whole })
   if (whole < HOUR) {
     const minutes = Math.floor(whole / 60)

@@ -11,8 +11,9 @@ const MOST_ROWS = 20_000
 const EXCERPT_CHARS = 280
 const MOST_AUTHORS = 500
 // A sentence without the signs of Markdown and the numbers of its sources.
-const bare = (text) => text.replace(/\*\*|__|`|^#+ |\s*\[\d{1,4}\]/gm, '').replace(/\s+/g, ' ').trim()
+const bare = (text) => text.replace(/\*\*|__|`|^#+ |^\s*(?:[-*+]|\d{1,3}[.)])\s+|\s*\[\d{1,4}\]/gm, '').replace(/\s+/g, ' ').trim()
 const authors = new Map()  // authors as the service writes them, by what the list of people calls them
+const keyNames = new Map()  // the names of keys, by author
 
 const day = (value, more) => {
   if (!value) return ''
@@ -41,7 +42,7 @@ const pager = new Pager((cursor) => get('/v1/feedback', { ...filters(), limit: P
 // The name of the author: a person, a key, or somebody in Slack.
 function nameOf(author) {
   const [, kind, name] = /^(\w+):(.*)$/s.exec(author) ?? [null, '', author]
-  return kind === 'key' ? [...authors].find(([, value]) => value === author)?.[0] ?? t('the key {key}', { key: name }) : name
+  return kind === 'key' ? keyNames.get(author) ?? t('the key {key}', { key: name }) : name
 }
 
 function entryOf(entry) {
@@ -111,7 +112,10 @@ async function exportAll(button) {
 
 async function people() {
   const [{ users }, { keys }] = await Promise.all([get('/v1/users', { limit: MOST_AUTHORS }), get('/v1/keys', { limit: MOST_AUTHORS })])
-  for (const each of keys) authors.set(t('key “{name}” ({id})', { name: each.name, id: each.id }), `key:${each.id}`)
+  for (const each of keys) {
+    authors.set(t('key “{name}” ({id})', { name: each.name, id: each.id }), `key:${each.id}`)
+    keyNames.set(`key:${each.id}`, t('key “{name}”', { name: each.name }))
+  }
   for (const each of users) authors.set(each.name, `user:${each.name}`)
   byId('authors').replaceChildren(...[...authors.keys()].map((value) => el('option', { value })))
 }

@@ -43,7 +43,7 @@ const bar = (name, words, share) => el('div', { class: 'meter' }, el('p', { clas
 // Meters of what is spent of each limit, and of what was read, searched and not opened; without limits what was spent.
 export function barsOf(run) {
   const used = usedOf(run)
-  const limited = Object.keys(BUDGETS).filter((name) => run.budget[name])
+  const limited = Object.keys(BUDGETS).filter((name) => Number(run.budget[name]) > 0)
   return [
     ...limited.map((name) => bar(BUDGETS[name], spentOf(run, name), used[name] / run.budget[name])),
     ...(run.coverage ? coverage(run.coverage) : []),

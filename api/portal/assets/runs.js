@@ -84,7 +84,7 @@ function waiting(run) {
   if (run.state !== 'paused') { place.replaceChildren(); return }
   if (place.hasChildNodes()) return
   const met = run.progress?.resource
-  const fields = Object.keys(BUDGETS).filter((name) => run.budget[name]).map((name) => el('label', { class: 'amount' }, UNITS[name],
+  const fields = Object.keys(BUDGETS).filter((name) => Number(run.budget[name]) > 0).map((name) => el('label', { class: 'amount' }, UNITS[name],
     el('input', { type: 'number', name, min: 0, step: 'any', value: name === met || (!met && name === 'calls') ? OFFERED[name] : '', placeholder: '0' })))
   const act = async (work) => {
     const buttons = place.querySelectorAll('button')

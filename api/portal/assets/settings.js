@@ -75,7 +75,7 @@ function draw() {
   const groups = grouped(shown)
   byId('empty').hidden = Boolean(shown.length)
   byId('settings').replaceChildren(...[...groups].map(([group, members]) => {
-    const open = Boolean(words) || byId('changed').checked || members.some(isChanged)
+    const open = Boolean(words) || byId('changed').checked
     const changed = members.filter(isChanged).length
     return el('details', { class: 'card group', open },
       el('summary', {}, el('h3', { text: GROUPS[group] ?? group }), el('span', { class: 'soft small', text: tn(members.length, '{n} setting', '{n} settings') }),
