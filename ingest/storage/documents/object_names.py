@@ -21,11 +21,11 @@ class ObjectNames:
         Objects that no longer exist, objects of other kinds, and documents that these readers may not see are omitted.
         """
         document_ids, key_ids, user_ids = (_select_ids(objects, kind) for kind in ("document", "key", "user"))
-        # guard: audit-names-readable
         of_documents = select(documents.c.id, func.coalesce(documents.c.title, documents.c.name)).where(
             documents.c.tenant_id == tenant_id,
             documents.c.id.in_(document_ids),
             documents.c.deleted_at.is_(None),
+            # guard: audit-names-readable
             build_access_condition(readers),
         )
         of_keys = select(api_keys.c.id, api_keys.c.name).where(

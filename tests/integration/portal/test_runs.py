@@ -1,4 +1,4 @@
-"""Background runs in plain words: the answer before the meters, steps with titles, time in minutes, and a list by state."""
+"""Background runs in plain words: the answer first, steps with titles, time in minutes, and a list by state."""
 
 from typing import Any
 
@@ -64,7 +64,8 @@ def test_the_answer_stands_before_the_steps_and_the_budget_of_a_run(
     expect(page.locator("#state")).to_contain_text("Complete")
     expect(page.locator("#answer")).to_contain_text("The whale was white")
     order = page.evaluate(
-        "['#answer .answer', '#steps-part', '#bars'].map((each) => document.querySelector(each).getBoundingClientRect().top)"
+        "['#answer .answer', '#steps-part', '#bars']"
+        ".map((each) => document.querySelector(each).getBoundingClientRect().top)"
     )
     assert order == sorted(order)
     # Steps are closed once there is an answer, and the page is centred.
