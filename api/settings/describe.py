@@ -40,7 +40,7 @@ class SettingGroup(StrEnum):
 
 
 class SettingSource(StrEnum):
-    """Where the value of a setting comes from."""
+    """The source of a setting's value."""
 
     ENVIRONMENT = "environment"
     FILE = "file"  # The variable with the suffix `_FILE` names the file.
