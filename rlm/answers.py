@@ -268,8 +268,7 @@ class Answer:
     no language model was used. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are the records from
     which the answer was computed; `cells_behind` are the records for each number in `table`, where they are known.
     `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, or None if
-    the model has no known price. `notes` are shown to users; for example, a check was not possible, or the model is
-    small.
+    the model has no known price. `notes` are shown to users; for example, a check was not possible.
     """
 
     status: AnswerStatus

@@ -18,7 +18,9 @@ from api.answers.conversation_schemas import (
     TurnOut,
 )
 from api.answers.forms import Form
+from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import extract_cited_document_ids
+from api.answers.usual_times import UsualTimesDep
 from api.feedback.schemas import FeedbackOut
 from api.http.cursors import decode_cursor, encode_cursor
 from api.languages import catalogue
@@ -38,7 +40,7 @@ def listing(
     cursor: str | None = None,
     search: Annotated[str, Query(max_length=200)] = "",
 ) -> ConversationPage:
-    """List your conversations with at least one answer, newest first. Paginated.
+    """List your conversations with at least one question, newest first. Paginated.
 
     `POST /v1/answers` with `"conversation": "new"` starts a conversation. By default, conversations are deleted 90 days
     after their last use.
@@ -73,6 +75,7 @@ def one(
     conversation_id: str,
     caller: Caller,
     services: ServicesDep,
+    usual_times: UsualTimesDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
     render: Annotated[list[Form] | None, Query()] = None,
@@ -86,9 +89,12 @@ def one(
         caller.tenant_id, conversation_id, caller.visible_owner
     )
     turns, more = _load_turns(caller, services, conversation_id, decode_cursor(cursor), limit, render or ())
+    usual = usual_times.compute_medians()
+    pending = services.answers.pending.list_by_conversation(caller.tenant_id, conversation_id, caller.visible_owner)
     return ConversationWithTurnsOut(
         **dict(ConversationOut.from_conversation(conversation)),
         turns=turns,
+        pending=[PendingAnswerOut.from_pending(each, usual) for each in pending],
         next_cursor=None if more is None else encode_cursor(more),
     )
 

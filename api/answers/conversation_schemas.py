@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator
 
+from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
@@ -15,6 +16,8 @@ from ingest.storage.answers.records import Conversation, StoredAnswer
 class RowOut(Wire):
     """A record behind a computed answer: its `row` number in the table (from 1), span, text, and values by column.
 
+    `file_row` is the number of the row in the file or sheet, which also has a header; it is null if the format has no
+    rows.
     `place` describes its position in words, such as "sheet Costs, row 40"; it is empty if the format has no positions.
     If the record is a whole document or a section, `table` is null, and sections are numbered in reading order. The
     span and text of such a record cover only its beginning, and its values are its title and its name or heading.
@@ -26,6 +29,7 @@ class RowOut(Wire):
     version_id: str
     table: int | None
     row: int
+    file_row: int | None = None
     start: int | None
     end: int | None
     text: str
@@ -114,7 +118,12 @@ class TurnOut(Wire):
 
 
 class ConversationWithTurnsOut(ConversationOut):
-    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page."""
+    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page.
+
+    `pending` are the questions without an answer, oldest first, at most 100: their answers are in progress, or ended
+    without a result.
+    """
 
     turns: list[TurnOut]
+    pending: list[PendingAnswerOut] = Field(default_factory=list)
     next_cursor: str | None

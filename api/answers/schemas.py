@@ -52,9 +52,10 @@ class QuestionIn(Wire):
     the answer to continue it.
 
     `filters` are conditions on document metadata, as in a search. `stream` returns server-sent events instead of one
-    JSON object; `background` returns a run immediately. `strategy` determines how the answer is generated: `direct`
-    reads passages, `table` computes over records, `recursive` lets the model write code that works through the
-    documents, and `auto` lets the model choose.
+    JSON object; `background` returns a run immediately. `detach` returns a pending answer immediately, whose events can
+    be followed by several clients, and requires a `conversation`. `strategy` determines how the answer is
+    generated: `direct` reads passages, `table` computes over records, `recursive` lets the model write code that works
+    through the documents, and `auto` lets the model choose.
 
     If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true, a
     `budget` is set, or `auto` can answer with `recursive`. Work that exceeds the budget is skipped, and the answer says
@@ -77,6 +78,7 @@ class QuestionIn(Wire):
     strategy: StrategyName = StrategyName.AUTO
     stream: bool = False
     background: bool = False
+    detach: bool = False
     confirm: bool = False
     budget: BudgetIn | None = None
     every_record: bool = False
@@ -95,6 +97,10 @@ class QuestionIn(Wire):
             raise ValueError("the last message is the question, so its role must be `user`")
         if self.pause_on_budget and not self.background:
             raise ValueError("`pause_on_budget` requires `background`, because only runs can pause")
+        if self.detach and self.conversation is None:
+            raise ValueError("`detach` requires a `conversation`, in which the question is stored")
+        if self.detach and (self.stream or self.background):
+            raise ValueError("`detach` cannot be combined with `stream` or `background`")
         return self
 
     @property

@@ -394,28 +394,50 @@ class Operations:
         document: str,
         *,
         if_match: str = "*",
-        **changes: Any,  # noqa: ANN401 - `metadata`, `title`, `readers`
+        **changes: Any,  # noqa: ANN401 - `metadata`, `title`, `readers`, `collection`
     ) -> Call[schemas.DocumentOut]:
-        """Change a document's metadata, title or readers.
+        """Change a document's metadata, title, readers or collection.
 
         Args:
             document: The document's id.
             if_match: The `ETag` that the document must still have. By default, any `ETag` is accepted.
             **changes: `metadata`, a mapping in which None removes an attribute; `title`, or None for the title from the
-                content; `readers`, or None for the whole tenant. Omitted fields are not changed.
+                content; `readers`, or None for the whole tenant; `collection`, the collection to move the document to.
+                Omitted fields are not changed.
 
         Returns:
             The changed document.
 
         Raises:
-            NotFoundError: If the document does not exist.
-            ForbiddenError: If you change `readers` and are neither the uploader nor an admin of the collection.
-            StateError: If the document no longer matches `if_match`.
+            NotFoundError: If the document or the collection does not exist.
+            ForbiddenError: If you change `readers` and are neither the uploader nor an admin of the collection, or move
+                the document and may not write in both collections.
+            StateError: If the document no longer matches `if_match`, or is an entry of an archive, mailbox or message.
         """
         headers = {"If-Match": if_match}
         return Call(
             "PATCH", f"/v1/documents/{document}", ModelReader(schemas.DocumentOut), body=changes, headers=headers
         )
+
+    @stepwise
+    def move_documents(
+        self, collection: str, documents: Sequence[str] | Mapping[str, Any]
+    ) -> CallSequence[schemas.BulkStepOut]:
+        """Move many documents to another collection, a hundred at a time. If interrupted, call it again to continue.
+
+        Args:
+            collection: The name of the collection to move the documents to. It must exist.
+            documents: The ids of the documents, or a filter with the fields of `documents()`, such as
+                `{"collection": "drafts"}`. Documents that are added later are not moved.
+
+        Returns:
+            The number of documents that were moved, and the documents that were not, with the reasons.
+
+        Raises:
+            NotFoundError: If the collection does not exist.
+            ForbiddenError: If you may not write in the collection.
+        """
+        return CallSequence(lambda: stepping.iter_move_calls(collection, documents))
 
     @operation
     def change_card(
@@ -820,6 +842,58 @@ class Operations:
             The collections.
         """
         return Call("GET", "/v1/collections", ModelReader(schemas.CollectionPage))
+
+    @operation
+    def create_collection(self, /, name: str, **settings: Any) -> Call[schemas.CollectionOut]:  # noqa: ANN401
+        """Create an empty collection.
+
+        Args:
+            name: The collection's name: letters, digits, dots, dashes and underscores. It cannot be changed later.
+            **settings: `title`, which people see instead of the name, `description`, `default_strategy`, `metadata`,
+                `describe`, and `private`, which closes the collection to others.
+
+        Returns:
+            The collection.
+
+        Raises:
+            StateError: If a collection with this name exists.
+        """
+        return Call(
+            "POST", "/v1/collections", ModelReader(schemas.CollectionOut), body={"name": name, **settings}
+        ).with_idempotency_key()
+
+    @operation
+    def change_collection(
+        self,
+        /,
+        name: str,
+        *,
+        if_match: str = "*",
+        **changes: Any,  # noqa: ANN401 - fields of the settings
+    ) -> Call[schemas.CollectionOut]:
+        """Rename or describe a collection, or change its other settings.
+
+        Args:
+            name: The collection's name, which is its id.
+            if_match: The `ETag` that the collection must still have. By default, any `ETag` is accepted.
+            **changes: `title`, which people see instead of the name, `description`, `default_strategy`, `metadata` and
+                `describe`. Omitted fields are not changed.
+
+        Returns:
+            The changed collection.
+
+        Raises:
+            NotFoundError: If the collection does not exist.
+            ForbiddenError: If the collection has grants and you are not its admin.
+            StateError: If the collection no longer matches `if_match`.
+        """
+        return Call(
+            "PATCH",
+            f"/v1/collections/{name}",
+            ModelReader(schemas.CollectionOut),
+            body=changes,
+            headers={"If-Match": if_match},
+        )
 
     @operation
     def me(self) -> Call[schemas.PrincipalOut]:

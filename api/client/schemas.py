@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
     from api.documents.card_schemas import CardOut, FacetsOut
     from api.documents.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
+    from api.documents.listing_schemas import BulkPlanOut, BulkStepOut, RefusedOut
     from api.documents.schemas import (
         DeletionOut,
         DocumentGoneOut,
@@ -70,6 +71,8 @@ __all__ = [
     "BatchOut",
     "BatchPage",
     "BudgetIn",
+    "BulkPlanOut",
+    "BulkStepOut",
     "CardOut",
     "CellOut",
     "CheckingOut",
@@ -100,6 +103,7 @@ __all__ = [
     "QuoteOut",
     "ReadingOut",
     "Reason",
+    "RefusedOut",
     "RerankedOut",
     "ResultOut",
     "ResultTableOut",
@@ -134,6 +138,7 @@ _NAMES_BY_MODULE = {
     "api.documents.card_schemas": "CardOut FacetsOut",
     "api.documents.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
     "api.collections.schemas": "CollectionOut CollectionPage",
+    "api.documents.listing_schemas": "BulkPlanOut BulkStepOut RefusedOut",
     "api.documents.content_schemas": "OutlineEntryOut OutlinePage PositionsOut TableOut TablePage",
     "api.answers.conversation_schemas": (
         "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut"

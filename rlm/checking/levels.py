@@ -16,9 +16,11 @@ from rlm.answers import AnswerStatus, Check, Support
 PARTLY_PREFIX = "Supported in part: "
 ABOUT_ALL = "This is about all of the documents, and not all of them were read."
 # Matches text that makes no statement: headings, bold words at the start of a paragraph or item, sentences that
-# introduce the next lines, and text without letters and digits.
+# introduce the next lines, a formula alone, and text without letters and digits.
 _STATES_NOTHING = re.compile(
-    r"[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|.*[:：]\W*$|\W*$)", re.DOTALL
+    r"[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$"
+    r"|.*[:：]\W*$|\$\$[^$]*\$\$\W*$|\W*$)",
+    re.DOTALL,
 )
 # The beginning of `WITHHELD_TEXT` and `CLOSED_TEXT` in `ingest.storage.answers.redaction`. The Python client imports
 # this module, and cannot import that one because of its database.

@@ -253,6 +253,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         {"json": {"action": "delete", "documents": ["{document_id}"]}},
         {"json": {"action": "retry", "documents": ["{document_id}"]}},
         {"json": {"action": "readers", "documents": ["{document_id}"], "readers": None}},
+        {"json": {"action": "move", "documents": ["{document_id}"], "collection": "default"}},
         {"json": {"action": "delete", "matching": {"collection": "secrets", "batch": "{batch_id}"}}},
     ],
     "/v1/documents/bulk/plan": [{"json": {"action": "delete", "documents": ["{document_id}"]}}],

@@ -7,6 +7,7 @@ import { feedbackOf } from './feedback.js'
 import { icon } from './icons.js'
 import { blocks, showInTurns } from './markdown.js'
 import { kindsOf, markOf, nameOf, reasonOf, styleOf, verdictLine, verdictOf } from './marks.js'
+import { citeRecords } from './record_chips.js'
 import { csv, download, tableOf } from './record_table.js'
 import { figures } from './records_behind.js'
 import { unitsOf } from './spans.js'
@@ -18,7 +19,7 @@ export { citeButton }
 // person who only `reads` somebody else's answer gives none.
 export function answerOf(answer, again, { given = null, reads = false, actions = [] } = {}) {
   const made = el('div', { class: 'answer-part' })
-  made.append(...[...heading(answer), verdictLine(answer, made), text(answer), ...computed(answer, reads), sourceCards(answer), notes(answer),
+  made.append(...[...heading(answer), verdictLine(answer, made), text(answer, reads), ...computed(answer, reads), sourceCards(answer), notes(answer),
     under(answer, again, { given, reads, actions })].filter(Boolean))
   return made
 }
@@ -42,7 +43,7 @@ function placed(answer) {
     .sort((a, b) => a.start - b.start || a.end - b.end)
 }
 
-function text(answer) {
+function text(answer, reads) {
   const cited = new Map(answer.citations.map((each) => [each.number, each]))
   const made = el('div', { class: 'answer' })
   const sentences = placed(answer).map(({ kind, sentence, start, end }) => ({
@@ -50,10 +51,11 @@ function text(answer) {
   }))
   // A number opens the words for its own sentence.
   const quotes = (of, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === of)
+  const cite = (of, at) => cited.has(of) && citeButton(cited.get(of), quotes(of, at))
   // The rows of a computed table stand below the text, where each figure can be pressed.
   showInTurns(made, blocks(answer.text).filter((block) => !answer.table || block.kind !== 'table'), {
     sentences,
-    cite: (of, at) => cited.has(of) && citeButton(cited.get(of), quotes(of, at)),
+    cite: reads ? cite : citeRecords(answer, cite),
   })
   return made
 }

@@ -1,140 +1,192 @@
 // The turns of a conversation: questions, answers as they are written, and the source of each sentence beside them.
 import { answerOf } from './answer.js'
+import { askAgainMenu } from './ask_again.js'
 import { busy, edit, onQuestion, prepare, wanted } from './composer.js'
 import { conversation } from './conversation.js'
 import { listConversations, showTitle } from './conversations.js'
-import { byId, el, inTurns, number, plural, readable, say, trouble } from './dom.js'
-import { Growing } from './markdown.js'
-import { events, get, send } from './rest.js'
+import { byId, el, inTurns, say, trouble } from './dom.js'
+import { keepInView, showAtTop } from './in_view.js'
+import { LiveTurn, endedTurn } from './live_turn.js'
+import { get, send } from './rest.js'
+import { pageAddress } from './scope.js'
 import { closable } from './source.js'
+import { t, tn } from './text.js'
 import { turnOf } from './turn.js'
 
 const TURNS = 50
+// Other tabs of this browser hear at once that something was asked; those of other devices see it when they are shown.
+const tabs = new BroadcastChannel('leadline-turns')
+// What is on the page, by the id of its answer: its place, its state, and the turn if it is being made.
+const shown = new Map()
+let loading = null
 
-async function turns() {
-  if (!conversation.id) return
-  let cursor = null
+const ends = { done: finished, ended, again: askAgain, edit }
+
+async function load() {
   const found = []
-  if (!byId('turns').hasChildNodes()) byId('turns').append(el('p', { class: 'working', text: 'Loading…' }))
+  let cursor = null
+  let page
+  do {
+    page = await get(`/v1/conversations/${conversation.id}`, { limit: TURNS, cursor })
+    found.push(...page.turns)
+    cursor = page.next_cursor
+  } while (cursor)
+  showTitle(page.title)
+  conversation.answered = page.answered
+  return [...found.map((each) => ({ ...each, id: each.answer.id, state: 'answered' })), ...page.pending]
+    .sort((a, b) => new Date(a.created_at) - new Date(b.created_at))
+}
+
+// Shows what the conversation has now. What is on the page already stays as it is, with what was opened in it.
+async function show() {
+  const turns = await load()
+  const known = new Set(turns.map((each) => each.id))
+  for (const [id, { place, state }] of shown) {
+    if (known.has(id) || state === 'running') continue
+    place.remove()
+    shown.delete(id)
+  }
+  let added = null
+  await inTurns(turns, (each) => {
+    const before = shown.get(each.id)
+    if (before?.state === 'running' || before?.state === stateOf(each)) return
+    const made = entryOf(each)
+    shown.set(each.id, made)
+    if (before) before.place.replaceWith(made.place)
+    else {
+      byId('turns').append(made.place)
+      added = made.place
+    }
+  })
+  return added
+}
+
+// `answered`, `running`, or `ended` for what failed, was cancelled or was interrupted.
+const stateOf = ({ state }) => (state === 'answered' || state === 'running' ? state : 'ended')
+
+function entryOf(turn) {
+  if (turn.state === 'answered') return { state: 'answered', place: turnOf(turn.question, answerOf(turn.answer, () => edit(turn.question), { given: turn.feedback, actions: [askAgainMenu(turn.question)] })) }
+  if (turn.state !== 'running') return { state: 'ended', place: endedTurn(turn, { again: (changes) => askAgain(turn, changes), edit: () => edit(turn.question) }) }
+  const live = new LiveTurn(turn.question, ends)
+  work(live)
+  live.follow(turn)
+  return { state: 'running', place: live.place, live }
+}
+
+async function open() {
+  if (!conversation.id) return
+  const waiting = el('p', { class: 'waiting' }, el('span', { class: 'spinner', 'aria-hidden': 'true' }), t('Loading the conversation…'))
+  byId('turns').append(waiting)
   try {
-    do {
-      const page = await get(`/v1/conversations/${conversation.id}`, { limit: TURNS, cursor })
-      showTitle(page.title)
-      conversation.answered = page.answered
-      await inTurns(page.turns, (each) => found.push(turnOf(each.question, answerOf(each.answer, () => edit(each.question), { given: each.feedback }))))
-      cursor = page.next_cursor
-    } while (cursor)
-    if (conversation.stopping) found.push(byId('turns').lastElementChild)  // what was asked meanwhile
-    byId('turns').replaceChildren(...found)
-    byId('turns').lastElementChild?.scrollIntoView({ block: 'start' })
+    loading = show()
+    await loading
+    waiting.remove()
+    const last = byId('turns').lastElementChild
+    if (last) showAtTop(last)
   } catch (error) {
-    byId('trouble').replaceChildren(trouble(error, el('a', { href: '/ask', text: 'Begin a new conversation' })))
+    waiting.remove()
+    byId('trouble').replaceChildren(trouble(error, el('a', { href: '/ask', text: t('Start a new conversation') })))
+  } finally {
+    loading = null
   }
 }
 
-// What another tab has asked in this conversation is shown when somebody comes back to this one.
+// What was asked in this conversation elsewhere is shown when somebody comes back to this page.
 async function lookAgain() {
-  if (document.hidden || conversation.stopping || !conversation.id) return
+  if (document.hidden || loading || !conversation.id) return
   try {
-    const page = await get(`/v1/conversations/${conversation.id}`, { limit: 1 })
-    if (page.answered !== conversation.answered && !conversation.stopping) await turns()
-  } catch { /* asking says what is wrong */ }
+    loading = show()
+    const added = await loading
+    if (added) showAtTop(added)
+  } catch { /* asking says what is wrong */ } finally {
+    loading = null
+  }
 }
 
-async function ask(question, confirm = false) {
+// A turn that is being made keeps the composer busy until it ends.
+function work(live) {
+  conversation.stopping = { abort: () => live.stop(), live }
+  busy(true)
+}
+
+function rest(live) {
+  if (conversation.stopping?.live !== live) return
+  const other = [...shown.values()].find((each) => each.live?.isRunning && each.live !== live)
+  conversation.stopping = null
+  if (other) work(other.live)
+  else busy(false)
+}
+
+async function ask(question, changes = {}) {
   byId('empty').hidden = true
   byId('trouble').replaceChildren()
-  const working = el('p', { class: 'working', text: 'Looking…' })
-  const draft = el('div', { class: 'answer' })
-  const place = turnOf(question, working, draft)
-  byId('turns').append(place)
-  place.scrollIntoView({ block: 'start' })
-  const growing = new Growing(draft)
-  const mine = new AbortController()
-  let done = false
-  // The next question may be asked as soon as the answer is complete, before the connection has closed.
-  const release = () => {
-    growing.end()
-    if (conversation.stopping !== mine) return
-    conversation.stopping = null
-    busy(false)
-  }
-  busy(true)
-  conversation.stopping = mine
+  const live = new LiveTurn(question, ends)
+  const json = { ...wanted(), ...changes, question, conversation: conversation.id ?? 'new' }
+  json.detach = !json.background
+  live.asked = changes
+  byId('turns').append(live.place)
+  showAtTop(live.place)
+  work(live)
   try {
-    const json = { ...wanted(), question, conversation: conversation.id ?? 'new', confirm }
-    json.stream = !json.background
-    const response = await send('POST', '/v1/answers', { json, signal: mine.signal })
+    // With the same key, a request that is sent once more gets the answer of the first one.
+    const more = { 'Idempotency-Key': crypto.randomUUID() }
+    const begun = await (await send('POST', '/v1/answers', { json, more })).json()
     if (json.background) {
-      location.assign(`/runs/${(await response.json()).id}`)
-      return
+      location.assign(`/runs/${begun.id}`)
+      return false
     }
-    for await (const [name, body] of events(response)) {
-      if (name === 'delta') growing.add(body.text)
-      else if (name === 'completed') { done = true; finished(place, question, body); release() }
-      else if (name === 'error') { done = true; release(); failed(place, question, body) }
-      else working.textContent = doing(name, body) || working.textContent
-    }
-    if (!done) throw new Error('the stream ended')
+    begin(live, begun)
+    return true
   } catch (error) {
-    if (done) return
-    growing.end()
-    if (error.name === 'AbortError') {
-      working.textContent = 'Stopped. What was written until then was not checked, and is not kept.'
-      place.append(again(question))
-    } else failed(place, question, { ...(error.code ? error : brokenOff()), detail: error.code ? error.message : brokenOff().detail })
-  } finally {
-    release()
+    live.fail(error)
+    return false
   }
 }
 
-function finished(place, question, answer) {
-  if (answer.conversation && !conversation.id) {
-    conversation.id = answer.conversation
-    window.history.replaceState(null, '', `/ask/${conversation.id}`)
-    showTitle(question)
+function begin(live, pending) {
+  shown.set(pending.id, { state: 'running', place: live.place, live })
+  if (!conversation.id) {
+    conversation.id = pending.conversation
+    window.history.replaceState(null, '', pageAddress())
+    showTitle(live.question)
     listConversations()
   }
+  tabs.postMessage(conversation.id)
+  live.follow(pending)
+}
+
+function finished(live, answer) {
+  rest(live)
   conversation.answered += 1
-  place.replaceChildren(...turnOf(question, answerOf(answer, () => edit(question))).childNodes)
-  say(`The answer is complete: ${plural(answer.sentences.length, 'sentence')}, ${plural(answer.citations.length, 'source')}.`)
+  shown.set(live.id, { state: 'answered', place: live.place })
+  say(tn(answer.citations.length, 'The answer is complete, with {n} source.', 'The answer is complete, with {n} sources.'))
 }
 
-function failed(place, question, problem) {
-  const actions = []
-  if (problem.code === 'confirmation_required') {
-    actions.push(el('div', { class: 'row' }, el('button', { type: 'button', class: 'main', text: 'Go ahead', onclick: () => { place.remove(); ask(question, true) } })))
-  }
-  place.querySelector('.working')?.remove()
-  if (place.querySelector('.answer')?.hasChildNodes()) actions.push(el('p', { class: 'small', text: 'What was written until then stands above. It was not checked, and is not kept.' }))
-  place.append(trouble({ message: problem.detail, hint: problem.hint, status: problem.status, requestId: problem.request_id ?? problem.requestId }, ...actions), again(question))
+function ended(live) {
+  rest(live)
+  if (live.id) shown.set(live.id, { state: 'ended', place: live.place })
 }
 
-const brokenOff = () => ({ detail: 'The connection broke off before the answer was complete.', hint: 'Ask again: Leadline has stopped working on it.' })
-const again = (question) => el('div', { class: 'under row' }, el('button', { type: 'button', class: 'quiet', text: 'Edit and ask again', onclick: () => edit(question) }))
-
-// What goes on, in plain words.
-function doing(name, body) {
-  switch (name) {
-    case 'condensed': return `Understood as: ${readable(body.question)}`
-    case 'routed': return { direct: 'Reading the best passages…', table: 'Computing over tables…', recursive: 'Working through the documents…' }[body.strategy] + (body.estimate ? ` ${readable(body.estimate)}` : '')
-    case 'retrieved': return `Found ${plural(body.passages, 'passage')} in ${plural(body.titles.length, 'document')}…`
-    case 'reading': return `Reading ${plural(body.titles.length, 'passage')}…`
-    case 'planned': return 'Computing…'
-    case 'working': return `${readable(body.step)}: ${number(body.done)} of ${number(body.total)}`
-    case 'cell': return 'Running code over the documents…'
-    case 'checking': return `Checking ${plural(body.sentences, 'sentence')}…`
-    default: return ''
-  }
+// Asks a question that has no answer again, in the way in which it was asked, in place of the earlier attempt.
+async function askAgain(turn, changes) {
+  const options = turn.pending?.options ?? turn.options ?? {}
+  const place = shown.get(turn.id)?.place ?? turn.place
+  place.remove()
+  shown.delete(turn.id)
+  const isBegun = await ask(turn.question, { ...options, ...turn.asked, ...changes })
+  // Only now, so that the question is stored at every moment.
+  if (isBegun && turn.id) await send('DELETE', `/v1/answers/${turn.id}`).catch(() => {})
 }
 
 onQuestion(ask)
 document.addEventListener('visibilitychange', lookAgain)
 addEventListener('pageshow', (event) => { if (event.persisted) lookAgain() })
+tabs.addEventListener('message', ({ data }) => { if (data === conversation.id) lookAgain() })
 byId('stop')?.addEventListener('click', () => conversation.stopping?.abort())
 closable()
+keepInView()
 
 listConversations()
 prepare()
-turns()
+open()
 if (!conversation.id) byId('question')?.focus()

@@ -88,7 +88,7 @@ function closePreview() {
 export function sourceCards(answer) {
   const { citations } = answer
   if (!citations.length) return null
-  const list = el('ol', { class: 'cards', 'aria-label': t('Sources') }, citations.slice(0, FIRST).map(cardOf))
+  const list = el('ol', { class: 'source-cards', 'aria-label': t('Sources') }, citations.slice(0, FIRST).map(cardOf))
   if (citations.length <= FIRST) return list
   const more = el('button', { type: 'button', class: 'quiet more' }, tn(citations.length, 'Show the {n} source', 'Show all {n} sources'), icon('chevron-down'))
   more.addEventListener('click', () => {

@@ -16,6 +16,7 @@ const STOPS = /^[.,;:!?\u2026\u3002\uff01\uff1f]+(?=$|[\s|)\]*_"'\u201d\u2019])/
 const JOINED = '\u2060'
 
 // Shows blocks; `context` has `cite(number, at)`, which makes the element of a marker or nothing, and `sentences`.
+// A sentence has its `start` and `end`, a function `mark` that makes what stands behind it, and a `style` or `tag` for its text.
 export function show(parsed, context) {
   const shown = new Shown(context)
   const made = parsed.map((block) => shown.block(block))
@@ -55,7 +56,7 @@ class Shown {
   block(block) {
     switch (block.kind) {
       case 'hr': return this.followed(el('hr'), block.end)
-      case 'pre': return this.followed(el('pre', { tabindex: 0 }, el('code', { class: 'foreign', dir: 'auto', text: readable(block.text) })), block.end)
+      case 'pre': return this.followed(el('pre', { tabindex: 0 }, this.verbatim(el('code', { class: 'foreign', dir: 'auto' }), block.lines)), block.end)
       case 'formula': return this.followed(el('div', { class: 'formulas' }, formula(block.tex, block.text, true)), block.end)
       case 'blockquote': return el('blockquote', {}, block.blocks.map((each) => this.block(each)))
       case 'ul':
@@ -95,13 +96,15 @@ class Shown {
     return made
   }
 
+  // Shows code, in which nothing is syntax, and no marks stand.
+  verbatim(place, lines) {
+    const run = runOf(lines)
+    this.text(place, run, 0, run.text.length, { marks: false })
+    return place
+  }
+
   filled(place, lines) {
-    const run = { text: lines.map((line) => line.text).join('\n'), lines, starts: [] }
-    let at = 0
-    for (const line of lines) {
-      run.starts.push(at)
-      at += line.text.length + 1
-    }
+    const run = runOf(lines)
     this.inline(place, run, 0, run.text.length, 0)
     if (lines.length) this.flush(place, lines.at(-1).end)
     return place
@@ -124,8 +127,11 @@ class Shown {
       } else {
         emit(at)
         if (token.kind === 'escape') this.text(place, run, at + 1, token.end)
-        else if (token.kind === 'code') place.append(el('code', { text: readable(token.inner.replaceAll('\n', ' ')) }))
-        else if (token.kind === 'formula') place.append(formula(token.tex, run.text.slice(at, token.end), token.display))
+        else if (token.kind === 'code') {
+          const code = el('code')
+          place.append(code)
+          this.text(code, run, token.from, token.to, { marks: false })
+        } else if (token.kind === 'formula') place.append(formula(token.tex, run.text.slice(at, token.end), token.display))
         else {
           const element = el(token.kind)
           place.append(element)
@@ -160,16 +166,16 @@ class Shown {
     while (at < to) {
       const source = sourceAt(run, at)
       if (marks) this.flush(place, source)
-      const sentence = this.sentences[this.next]
+      const sentence = this.sentences.find((each, number) => number >= this.next && each.end > source)
       const edge = sentence ? [sentence.start, sentence.end].find((each) => each > source) : undefined
       let end = to
-      if (edge !== undefined) {
+      if (edge !== undefined && sourceAt(run, to - 1) >= edge) {
         end = at + 1
         while (end < to && sourceAt(run, end) < edge) end += 1
       }
       const inside = sentence && source >= sentence.start
       const shown = readable(run.text.slice(at, end))
-      place.append(inside && sentence.style ? el('span', { class: sentence.style, text: shown }) : shown)
+      place.append(inside && (sentence.style || sentence.tag) ? el(sentence.tag ?? 'span', { class: sentence.style || null, text: shown }) : shown)
       at = end
       if (marks) this.flush(place, sourceAt(run, at))
     }
@@ -184,10 +190,24 @@ class Shown {
   }
 }
 
+function runOf(lines) {
+  const run = { text: lines.map((line) => line.text).join('\n'), lines, starts: [] }
+  let at = 0
+  for (const line of lines) {
+    run.starts.push(at)
+    at += line.text.length + 1
+  }
+  return run
+}
+
 function sourceAt(run, at) {
-  let line = run.starts.length - 1
-  while (line > 0 && run.starts[line] > at) line -= 1
-  return line < 0 ? 0 : run.lines[line].at + (at - run.starts[line])
+  let [line, after] = [0, run.starts.length]
+  while (after - line > 1) {
+    const middle = (line + after) >> 1
+    if (run.starts[middle] <= at) line = middle
+    else after = middle
+  }
+  return run.lines.length ? run.lines[line].at + (at - run.starts[line]) : 0
 }
 
 // A formula, which stays the text it was written in where the library does not know it.

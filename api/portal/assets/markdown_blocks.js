@@ -95,7 +95,7 @@ function fenced(lines, at, fence) {
   let end = at + 1
   const closes = (text) => text.trim().startsWith(fence[0].repeat(fence.length)) && !text.trim().replaceAll(fence[0], '')
   while (end < lines.length && !closes(lines[end].text)) end += 1
-  return { kind: 'pre', text: lines.slice(at + 1, end).map((each) => each.text).join('\n'), at: lines[at].at, end: lines[Math.min(end, lines.length - 1)].end, next: Math.min(end + 1, lines.length) }
+  return { kind: 'pre', lines: lines.slice(at + 1, end), at: lines[at].at, end: lines[Math.min(end, lines.length - 1)].end, next: Math.min(end + 1, lines.length) }
 }
 
 // A formula that has its lines for itself, or null where it does not end, or where text follows it.

@@ -22,7 +22,9 @@ function codeAt(text, at, to) {
   const ticks = /^`+/.exec(text.slice(at, at + 20))[0]
   const end = text.slice(0, Math.min(to, at + FAR)).indexOf(ticks, at + ticks.length)
   if (end < 0 || text[end + ticks.length] === '`') return null
-  return { kind: 'code', inner: text.slice(at + ticks.length, end).trim(), end: end + ticks.length }
+  const inner = text.slice(at + ticks.length, end)
+  const from = at + ticks.length + (inner.length - inner.trimStart().length)
+  return { kind: 'code', from, to: from + inner.trim().length, end: end + ticks.length }
 }
 
 function emphasisAt(text, at, to) {

@@ -4,7 +4,7 @@ import { el, foreign, number } from './dom.js'
 import { icon } from './icons.js'
 import { t, tn } from './text.js'
 
-const STATES_NOTHING = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|[^]*[:：][^\p{L}\p{N}_]*$|[^\p{L}\p{N}_]*$)/u
+const STATES_NOTHING = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|[^]*[:：][^\p{L}\p{N}_]*$|\$\$[^$]*\$\$[^\p{L}\p{N}_]*$|[^\p{L}\p{N}_]*$)/u
 const WITHHELD = '[withheld: '
 const PARTLY = /^Supported in part: /
 const JUDGED = new Set(['verified', 'computed', 'unsupported'])

@@ -149,7 +149,7 @@ function follow(run) {
     source.close()
     steps.end()
     const after = await look()
-    if (after?.answer) byId('steps-details').open = false
+    if (goesOn(run) && after?.answer) byId('steps-details').open = false
   })
 }
 

@@ -70,8 +70,8 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
 ) -> None:
     services, page = service[0], answered
     page.get_by_role("button", name="Share").click()
-    expect(page.get_by_text("Nobody else can read it now.")).to_be_visible()
-    page.get_by_role("button", name="Make a link").click()
+    expect(page.get_by_text("Nobody else can read this.")).to_be_visible()
+    page.get_by_role("button", name="Create link").click()
     address = page.locator(".links a").get_attribute("href")
     assert address is not None
     assert serious(page) == []
@@ -82,20 +82,20 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         other.wait_for_selector("#account")
         other.goto(f"{opened.url}{address}")
         expect(other.locator(".answer")).to_contain_text("The whale was white")
-        expect(other.locator("#about")).to_contain_text("which you can read until")
+        expect(other.locator("#about")).to_contain_text("You can read it until")
         expect(other.get_by_role("button", name="Helpful")).to_have_count(0)
         other.locator(".answer .cite").first.click()
         expect(other.locator("#beside mark")).to_have_text("The whale was white.")
         assert serious(other) == []
-        page.get_by_role("button", name="End it").click()
-        expect(page.get_by_text("Nobody else can read it now.")).to_be_visible()
+        page.get_by_role("button", name="Revoke").click()
+        expect(page.get_by_text("Nobody else can read this.")).to_be_visible()
         other.reload()
         expect(other.get_by_role("alert")).to_contain_text("has expired")
 
 
 def test_a_source_and_its_page_show_every_place_that_the_answer_quotes(answered: Page) -> None:
     page, quoted = answered, ["The whale was white.", "hips were many."]
-    page.locator(".sources .cite").click()
+    page.locator(".source-cards .cite").click()
     expect(page.locator("#beside mark")).to_have_text(quoted)
     page.locator("#beside").get_by_role("link", name="The Whale").click()
     expect(page.locator("#text mark")).to_have_text(quoted)
@@ -118,11 +118,12 @@ def test_the_passages_that_were_read_are_shown_on_demand_with_their_ranks(
     ]
     page = opened.signed_in("/ask")
     ask(page)
+    page.get_by_role("button", name="Details").click()
     page.get_by_text("2 passages that the model read").click()
     expect(page.get_by_text("rank 3")).to_be_visible()
     page.get_by_role("button", name="Passage 1").click()
     expect(page.locator("#beside mark")).to_have_text("hips were many.")
-    expect(page.locator("#beside")).to_contain_text("what the model read")
+    expect(page.locator("#beside")).to_contain_text("The model read the marked text.")
     assert serious(page) == []
 
 
@@ -198,6 +199,7 @@ def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_d
     page.get_by_role("button", name="1200: 1 record behind it").press("Enter")
     expect(beside.locator("tbody tr")).to_have_count(1)
     expect(beside).to_contain_text("Beagle")
+    page.get_by_role("button", name="Details").click()
     page.get_by_text("3 records behind it").click()
     expect(page.locator(".under .records tbody tr")).to_have_count(3)
 

@@ -56,6 +56,7 @@ def test_support_of_an_answer_of_an_earlier_release_is_inferred_only_where_it_is
         ("The fees are:", True),
         ("Die Gebühren sind:**", True),
         ("---", True),
+        ("$$\na^2 + b^2 = c^2\n$$", True),
         ("**Fees** are due.", False),
         ("The ratio is 3:1", False),
         ("42", False),
