@@ -28,7 +28,7 @@ PUBLIC_BODY_BYTES = 32 * 1024
 _SLACK_PATHS = re.compile(r"/slack/events")
 # Matches paths that do not count toward an address's rate limit. Each portal page loads dozens of assets, which are
 # served from memory, and Prometheus authenticates with a token.
-_UNCOUNTED_PATHS = re.compile(r"/portal/assets/.*|/metrics|/slack/events")
+_UNCOUNTED_PATHS = re.compile(r"/portal/(assets|texts)/.*|/metrics|/slack/events")
 _SIGN_IN_PATHS = re.compile(r"/v1/sign-in|/sign-in/provider")
 # Fraction of the bytes of all bodies that one address may use, as a divisor: 1/4. The limit leaves some bytes for other
 # addresses.

@@ -7,7 +7,7 @@ from api.languages.catalogue import Texts
 
 @dataclass(frozen=True)
 class PageProblem:
-    """What a page says about a problem.
+    """The texts and links of a page about a problem.
 
     Attributes:
         links: pairs of a text and an address, in the order in which they are shown.

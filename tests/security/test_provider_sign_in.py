@@ -102,11 +102,11 @@ def test_what_the_provider_refuses_or_cannot_do_is_told_where_one_signs_in(api: 
     http = browser(api)
     refused = http.get("/sign-in/provider", params={"error": "access_denied"})
     assert refused.status_code == 401
-    assert "did not sign you in" in refused.text
+    assert "sign-in did not succeed" in refused.text
     issuer.is_away = True
     away = http.get("/sign-in/provider")
     assert away.status_code == 503
-    assert "does not answer" in away.text
+    assert "does not respond" in away.text
     api.services.settings = api.services.settings.model_copy(update={"oidc_client_id": None})
     assert http.get("/sign-in/provider").headers["location"] == "/sign-in"
     assert "your organisation" not in http.get("/sign-in").text

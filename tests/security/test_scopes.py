@@ -33,9 +33,13 @@ PUBLIC = {
         "/keys",
         "/people",
         "/audit",
+<<<<<<< HEAD
         "/feedback",
         "/settings",
         "/slack",
+=======
+        "/portal/texts/{language}.js",
+>>>>>>> look
     ),
 }
 

@@ -9,10 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from api.portal.pages import HEADERS
+from api.portal.rendering import HEADERS
 from ingest.storage.accounts.records import Scope
 from tests.security.test_scopes import PUBLIC
 from tests.support.asking import AskedApi, asked_api
+from tests.support.catalogs import arrive
 from tests.support.routes import api_routes
 
 HERE = "http://127.0.0.1"
@@ -171,8 +172,12 @@ def test_pages_hold_nothing_of_a_tenant_and_lead_strangers_to_sign_in(api: Asked
 
 def test_pages_run_and_load_files_of_their_own_alone(api: AskedApi) -> None:
     http = signed_in(api)
-    for path in ("/sign-in", "/ask", "/library", "/library/x", "/runs", *_MANAGE):
-        found = http.get(path)
+    document = arrive(api.services.documents.catalog).id
+    pages = {"/sign-in", "/ask", "/library", f"/library/{document}", "/runs", *_MANAGE}
+    lost = {"/nonsense", "/library/x", "/ask/x"}
+    for path in pages | lost:
+        found = http.get(path, headers={"Accept": "text/html"})
+        assert found.status_code == (404 if path in lost else 200)
         policy = found.headers["content-security-policy"]
         assert policy == HEADERS["Content-Security-Policy"]
         assert "unsafe" not in policy
@@ -185,17 +190,18 @@ def test_pages_run_and_load_files_of_their_own_alone(api: AskedApi) -> None:
 
 
 def named(http: TestClient, page: str) -> dict[str, int]:
-    """Get a page and every file that it or one of its modules names; the size of each."""
+    """Get a page and every file that it or one of its modules names; how many bytes of each are sent."""
     whole = http.get(page)
+    assert whole.status_code == 200, page
     sizes = {page: len(whole.content)}
-    waiting = re.findall(r'(?:src|href)="(/portal/assets/[^"]*)"', whole.text)
+    waiting = re.findall(r'(?:src|href)="(/portal/assets/[^"#]*)', whole.text)
     while waiting:
         address = waiting.pop()
         if address in sizes:
             continue
         found = http.get(address)
-        sizes[address] = len(found.content)
         assert found.status_code == 200, address
+        sizes[address] = int(found.headers["content-length"])
         assert found.headers["cache-control"] == "no-cache"
         assert found.headers["x-content-type-options"] == "nosniff"
         if address.endswith(".js"):
@@ -207,7 +213,8 @@ def named(http: TestClient, page: str) -> dict[str, int]:
 
 def test_every_file_that_a_page_or_a_module_names_is_served_and_no_page_has_over_150_kilobytes(api: AskedApi) -> None:
     http = signed_in(api)
-    for page in ("/sign-in", "/ask", "/library", "/library/x", "/runs", *_MANAGE):
+    document = arrive(api.services.documents.catalog).id
+    for page in ("/sign-in", "/ask", "/library", f"/library/{document}", "/runs", *_MANAGE):
         sizes = named(http, page)
         assert len(sizes) > 6, page
         assert sum(sizes.values()) < 150_000, (page, sizes)

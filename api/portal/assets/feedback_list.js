@@ -4,6 +4,7 @@ import { icon } from './icons.js'
 import { Pager } from './pager.js'
 import { csv, download } from './record_table.js'
 import { get } from './rest.js'
+import { closable } from './source.js'
 import { t, tn } from './text.js'
 
 const PAGE = 20
@@ -121,6 +122,7 @@ async function people() {
 }
 
 let typing
+closable()
 byId('filters').addEventListener('submit', (event) => event.preventDefault())
 byId('filters').addEventListener('change', () => { clearTimeout(typing); pager.first() })
 byId('author').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) })

@@ -9,7 +9,8 @@ const SPECIFIC = new Set([
   'bad_request', 'corpus_error', 'destination_refused', 'document_damaged', 'document_encrypted', 'document_state',
   'empty_file', 'feedback_invalid', 'file_too_large', 'filter_invalid', 'invalid_request', 'key_needs_user', 'key_state',
   'metadata_invalid', 'name_invalid', 'name_taken', 'no_text', 'not_uploader', 'parse_failed', 'parser_limit',
-  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'step_timeout', 'unsupported_type', 'upload_refused',
+  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'step_timeout', 'unauthorized', 'unsupported_type',
+  'upload_refused',
 ])
 // Words that only programmers understand.
 const JARGON = /[`{}]|\b(GET|POST|PUT|PATCH|DELETE|HEAD|JSON|UTF-8)\b|Retry-After|If-Match|Authorization|LEADLINE_|\/v1\/|\b(body|query|path)\.\w|leadline \w/
@@ -28,6 +29,7 @@ export class Problem extends Error {
     this.hint = hint
     this.detail = [body.detail, body.hint].filter(Boolean).join(' ')
     this.status = status
+    this.quota = body.quota
     this.requestId = body.request_id || body.requestId || ''
     this.links = links(this.code)
   }

@@ -2,8 +2,8 @@
 import { foreignProblem, Problem } from './problems.js'
 
 const CSRF = document.querySelector('meta[name="csrf"]')
-// The sign-in page has no session that could end.
-const SESSION = Boolean(document.body?.dataset.who)
+// Signing in is what the sign-in page does anyway.
+const SESSION = Boolean(document.body?.dataset.who) && !location.pathname.startsWith('/sign-in')
 const SCOPES = new Set((document.body?.dataset.scopes ?? '').split(' ').filter(Boolean))
 
 export { Problem }

@@ -58,7 +58,10 @@ def test_feedback_is_listed_with_the_answer_and_what_was_marked_filtered_and_exp
     wrong.locator(".whole-answer > summary").click()
     expect(wrong.locator(".answer-part")).to_contain_text("The captain was called Ahab.")
     expect(wrong.get_by_role("link", name="Open conversation")).to_be_visible()
+    wrong.locator(".answer-part .cite").first.click()
+    expect(page.locator("#beside")).to_contain_text("The captain was called Ahab.")
     assert serious(page) == []
+    page.keyboard.press("Escape")
     page.get_by_label("Helpful").check()
     expect(entries).to_have_count(1)
     expect(entries).to_contain_text("Which colour had the whale?")

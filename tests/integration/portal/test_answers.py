@@ -90,7 +90,7 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         page.get_by_role("button", name="Revoke").click()
         expect(page.get_by_text("Nobody else can read this.")).to_be_visible()
         other.reload()
-        expect(other.get_by_role("alert")).to_contain_text("has expired")
+        expect(other.get_by_role("main")).to_contain_text("has expired")
 
 
 def test_a_source_and_its_page_show_every_place_that_the_answer_quotes(answered: Page) -> None:
@@ -243,7 +243,7 @@ def test_an_answer_that_breaks_off_says_so_and_can_be_asked_again(
     opened.context.route("**/v1/answers", lambda route: route.abort())
     page.get_by_role("button", name="Edit and ask again").click()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Leadline does not answer.")).to_be_visible()
+    expect(page.get_by_text("Leadline does not respond.")).to_be_visible()
     opened.context.unroute("**/v1/answers")
     said.events = [Delta("The whale was "), LanguageModelUnavailableError("The language model is away.")]
     page.get_by_role("button", name="Edit and ask again").last.click()

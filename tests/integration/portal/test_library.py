@@ -129,13 +129,13 @@ def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(o
     page.set_input_files("#replacement", files(tmp_path, ("whale2.md", WHALE.replace("white", "grey"))))
     expect(page.locator("#text")).to_contain_text("The whale was grey.")
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_contain_text("Removed for good")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("status").filter(has_text="Receipt")).to_be_visible()
     page.goto(f"{opened.url}/library/{document}")
-    expect(page.get_by_role("alert")).to_contain_text("not found")
+    expect(page.get_by_role("heading", name="Document not found")).to_be_visible()
 
 
 def test_somebody_who_may_only_read_is_offered_nothing_else(opened: Portal) -> None:
@@ -175,7 +175,7 @@ def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(
     choose(page, *files(tmp_path, ("late.txt", "It came late.")))
     expect(page.locator("#upload-list")).to_contain_text("Trying again soon")
     page.get_by_label("Order").select_option("oldest")
-    expect(page.locator("#trouble")).to_contain_text("Leadline does not answer")
+    expect(page.locator("#trouble")).to_contain_text("Leadline does not respond")
     opened.context.unroute("**/v1/documents**")
     expect(page.locator("#rows tr", has_text="late.txt")).to_contain_text("Ready")
     expect(page.locator("#trouble")).to_be_empty()

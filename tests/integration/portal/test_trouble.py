@@ -167,7 +167,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     _, other = services.keys.issue_key(DEFAULT_TENANT, "somebody else’s")
     dialog.get_by_label("API key").fill(other)
     page.keyboard.press("Enter")
-    expect(dialog).to_contain_text("this page is somebody else’s")
+    expect(dialog).to_contain_text("this page belongs to somebody else")
 
 
 def test_somebody_who_signed_in_elsewhere_goes_on_where_the_session_had_ended(
@@ -199,11 +199,11 @@ def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
     choose(page, *files(tmp_path, ("note.txt", "One more.")))
     refused = page.locator("#upload-list li", has_text="note.txt")
     expect(refused).to_contain_text("Not accepted")
-    expect(refused.locator(".why")).to_contain_text("quota documents is 1")
+    expect(refused.locator(".why")).to_contain_text("The limit of 1 document is reached.")
     page.goto(f"{opened.url}/ask")
     page.get_by_label("Your question").fill("What colour was the whale?")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("quota tokens_per_day is 0")
+    expect(page.get_by_role("alert")).to_contain_text("Today’s questions are used up. They renew at")
     page.goto(f"{opened.url}/usage")
     expect(page.locator("#quotas li", has_text="Tokens today")).to_contain_text("0 of 0 left")
 
