@@ -33,13 +33,10 @@ PUBLIC = {
         "/keys",
         "/people",
         "/audit",
-<<<<<<< HEAD
         "/feedback",
         "/settings",
         "/slack",
-=======
         "/portal/texts/{language}.js",
->>>>>>> look
     ),
 }
 
