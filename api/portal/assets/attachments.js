@@ -52,10 +52,19 @@ function changed() {
   hear()
 }
 
-export const drawAttachments = () => uploads.all.map((each) => el('li', { class: FAILED.has(each.state) ? 'failed' : 'uploading', title: `${readable(each.name)}\n${stage(each)}` },
-  icon(FAILED.has(each.state) ? 'triangle-alert' : 'paperclip'), foreign(each.name, 'span', { class: 'name' }),
-  el('span', { class: 'soft', text: stage(each) }),
-  el('button', { type: 'button', class: 'quiet', 'aria-label': t('Remove {name}', { name: readable(each.name) }), onclick: () => removeUpload(each) }, icon('x'))))
+const chips = new WeakMap()
+
+export const drawAttachments = () => uploads.all.map((each) => {
+  if (!chips.has(each)) chips.set(each, drawChip(each))
+  const chip = chips.get(each)
+  chip.className = FAILED.has(each.state) ? 'failed' : 'uploading'
+  chip.title = `${readable(each.name)}\n${stage(each)}`
+  chip.querySelector('.soft').textContent = stage(each)
+  return chip
+})
+
+const drawChip = (upload) => el('li', {}, icon('paperclip'), foreign(upload.name, 'span', { class: 'name' }), el('span', { class: 'soft' }),
+  el('button', { type: 'button', class: 'quiet', 'aria-label': t('Remove {name}', { name: readable(upload.name) }), onclick: () => removeUpload(upload) }, icon('x')))
 
 // Says of each file that failed why it did.
 export const describeFailures = () => uploads.all.filter((each) => FAILED.has(each.state)).map((each) => {

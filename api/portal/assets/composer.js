@@ -68,7 +68,9 @@ function showOptions() {
 
 function showChips() {
   const chips = [...drawChips(), ...(attachments?.drawAttachments() ?? [])]
-  byId('chips').replaceChildren(...chips)
+  // Nothing is replaced that is there already: what is pressed at this moment would not hear of it.
+  const shown = [...byId('chips').children]
+  if (chips.length !== shown.length || chips.some((each, at) => each !== shown[at])) byId('chips').replaceChildren(...chips)
   byId('chips').hidden = !chips.length
 }
 
@@ -117,7 +119,7 @@ export function edit(question) {
 function grow() {
   const field = byId('question')
   field.style.height = 'auto'
-  field.style.height = `${field.scrollHeight + 2}px`
+  field.style.height = `${field.scrollHeight}px`
 }
 
 // Calls `listener(question, changes)` with each question that is sent while none is being answered. `changes` replace
@@ -282,7 +284,7 @@ function installFiles() {
 
 function install() {
   byId('composer').addEventListener('submit', submit)
-  byId('composer').addEventListener('change', showOptions)
+  byId('options').addEventListener('change', showOptions)
   byId('question').addEventListener('input', (event) => { grow(); if (event.data === '#') openByHash() })
   byId('question').addEventListener('keydown', onQuestionKey)
   byId('choose-scope').addEventListener('click', () => { if (byId('picker').hidden) { closePanels(); openPicker() } else closePanels() })

@@ -10,6 +10,7 @@ const MOST_NAMED = 50
 const documents = new Map()
 const collections = new Map()
 const listeners = new Set()
+const chips = new Map()
 
 export const onScope = (listener) => listeners.add(listener)
 export const isChosen = ({ kind, id }) => (kind === 'collection' ? collections : documents).has(id)
@@ -80,10 +81,16 @@ export function describeScope() {
 
 export function drawChips() {
   const entries = [...[...documents].map(([id, name]) => ({ kind: 'document', id, name })), ...[...collections].map(([id, name]) => ({ kind: 'collection', id, name }))]
-  return entries.map((each) => el('li', { title: readable(each.name) }, icon(each.kind === 'collection' ? 'folder' : 'file-text'), foreign(each.name, 'span', { class: 'name' }),
-    el('button', { type: 'button', class: 'quiet', 'aria-label': t('Do not limit the question to “{name}”', { name: readable(each.name) }), onclick: () => {
-      remove(each)
-      say(t('Removed'))
-      byId('question').focus()
-    } }, icon('x'))))
+  return entries.map((each) => {
+    const key = `${each.kind} ${each.id}`
+    if (!chips.has(key)) chips.set(key, drawChip(each))
+    return chips.get(key)
+  })
 }
+
+const drawChip = (each) => el('li', { title: readable(each.name) }, icon(each.kind === 'collection' ? 'folder' : 'file-text'), foreign(each.name, 'span', { class: 'name' }),
+  el('button', { type: 'button', class: 'quiet', 'aria-label': t('Remove {name}', { name: readable(each.name) }), onclick: () => {
+    remove(each)
+    say(t('Removed'))
+    byId('question').focus()
+  } }, icon('x')))
