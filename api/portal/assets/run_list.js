@@ -24,7 +24,7 @@ const row = (run) => el('tr', {},
 function nothing() {
   if (wanted().length) return [icon('history'), el('h2', { text: t('No runs in this state') }), el('p', { text: t('Choose another state to see other runs.') })]
   return [icon('history'), el('h2', { text: t('No runs yet') }),
-    el('p', { text: t('A question that takes minutes can be answered while you do something else: choose “Answer in the background” where you ask.') }),
+    el('p', { text: t('A question that takes minutes can be answered while you do something else: choose “Answer as a background run” below your question.') }),
     el('a', { class: 'button', href: '/ask' }, icon('message-square'), t('Ask'))]
 }
 

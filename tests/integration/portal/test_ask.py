@@ -249,7 +249,7 @@ def test_a_run_goes_on_in_the_background_and_shows_its_steps_as_a_tree(
     page.get_by_text("Has a model read a part of the text").click()
     page.locator("#steps summary", has_text="Code").click()
     expect(page.locator("#steps pre").last).to_have_text("llm_query('<b>x</b>')")
-    page.get_by_text("read a part").click()
+    page.locator("#steps .calls").get_by_text("read a part").click()
     expect(page.locator("#steps .calls")).to_contain_text("Is it white?")
     page.goto(f"{opened.url}/runs")
     expect(page.locator("#rows tr")).to_contain_text("Complete")
