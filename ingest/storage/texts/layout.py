@@ -109,7 +109,9 @@ class OmissionKind(StrEnum):
     MACRO = "macro"
     TABLE = "table"  # A table whose rows were not converted to records.
     ROW = "row"  # A row of a very long table. Searches do not find the row, but questions about the table do.
-    BOILERPLATE = "boilerplate"  # Repeated parts around the content: page headers and footers, page numbers, navigation.
+    BOILERPLATE = (
+        "boilerplate"  # Repeated parts around the content: page headers and footers, page numbers, navigation.
+    )
     OTHER = "other"
 
 

@@ -252,14 +252,18 @@ def test_a_footer_is_written_below_the_text_of_its_page(file: Path) -> None:
             drawing.next_page()
     document = _parsed(file, drawing)
     third = document.text.index("The 3th clause")
-    assert third < document.text.index("clause b3") < document.text.index("Confidential") < document.text.index("The 4th")
+    assert (
+        third < document.text.index("clause b3") < document.text.index("Confidential") < document.text.index("The 4th")
+    )
     assert document.text.count("Confidential") == 1
 
 
 def test_a_sentence_that_ends_some_pages_at_different_heights_stays_in_each_of_them(file: Path) -> None:
     drawing = Drawing()
     for page in range(1, 5):
-        base = drawing.lines([f"Line {each}{page} of the text." for each in "abcdefgh"[: 2 + page]], 60, 740, leading=30)
+        base = drawing.lines(
+            [f"Line {each}{page} of the text." for each in "abcdefgh"[: 2 + page]], 60, 740, leading=30
+        )
         drawing.line("All amounts are in euros.", 60, base)
         if page < 4:
             drawing.next_page()
