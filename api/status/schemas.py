@@ -28,7 +28,8 @@ class LanguageModelOut(Wire):
 class StatusOut(Wire):
     """Counts of your documents by state, and totals as far as they are known.
 
-    `types` counts documents by media type, in all collections. `language_model` is null if none is configured.
+    `types` counts documents by media type, in all collections. `language_model` is null if none is configured, and for
+    services of earlier releases.
     """
 
     documents: dict[VersionState, int]
@@ -37,7 +38,7 @@ class StatusOut(Wire):
     tokens: int
     types: dict[str, int]
     query_cache: QueryCacheOut
-    language_model: LanguageModelOut | None
+    language_model: LanguageModelOut | None = None
 
     @classmethod
     def from_totals(
