@@ -6,16 +6,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from api.cli.answer_view import print_answer, remove_control_chars, shorten_text
 from api.cli.client import open_client
 from api.cli.environment import read_settings
+from api.cli.identifiers import resolve_id
+from api.cli.listing import Listing
 from api.client import Client
 
 app = typer.Typer(help="List, show and delete saved conversations.", no_args_is_help=True)
 
-Identifier = Annotated[str, typer.Argument(help="The conversation id, from `leadline conversations list`.")]
+Identifier = Annotated[
+    str, typer.Argument(help="The conversation's id, or its beginning, from `leadline conversations list`.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _TITLE_CHARS = 80
@@ -35,18 +38,22 @@ def list_conversations(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
-    table = Table(Column("conversation", no_wrap=True), "first question", "answered", "last used")
+    table = Listing(
+        ("conversation", "first question", "answered", "last used"),
+        texts=("first question",),
+        optional=("last used", "answered"),
+    )
     for each in found:
-        title = escape(shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS))
-        table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
-    Console().print(table)
+        title = shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS)
+        table.add(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
+    table.print()
 
 
 @app.command()
 def show(conversation: Identifier, as_json: AsJson = False) -> None:
     """Show every question of a conversation with its answer and sources."""
     with open_client(read_settings()) as client:
-        found = _fetch_conversation(client, conversation)
+        found = _fetch_conversation(client, _resolve_conversation(client, conversation))
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
@@ -64,8 +71,12 @@ def show(conversation: Identifier, as_json: AsJson = False) -> None:
 def delete(conversation: Identifier) -> None:
     """Delete a conversation and all its answers."""
     with open_client(read_settings()) as client:
-        client.delete(f"/v1/conversations/{conversation}")
+        client.delete(f"/v1/conversations/{_resolve_conversation(client, conversation)}")
     Console().print("Deleted the conversation.", highlight=False)
+
+
+def _resolve_conversation(client: Client, prefix: str) -> str:
+    return resolve_id(client, prefix, path="/v1/conversations", member="conversations", noun="conversation")
 
 
 def _fetch_conversation(client: Client, conversation: str) -> dict[str, Any]:
