@@ -11,7 +11,8 @@ from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.documents.filters import parse_conditions
-from rlm.answers import AnswerStatus, Check
+from rlm.answers import AnswerStatus, Check, Support
+from rlm.checking.levels import infer_support
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerOptions, AnswerScope, EarlierMessage, StrategyName
 
@@ -171,8 +172,10 @@ class SentenceOut(Wire):
     `check` is `verified` if a judge found that the cited text supports the sentence; `quoted` if the cited text was
     found but not judged, or supports only part of the sentence; `computed` if code counted or computed the sentence's
     value from the cited records; `unsupported` if a judge found that the cited text does not support the sentence; and
-    `unchecked` if the sentence has no citation. `reason` explains to users what is missing. `quotes` contains up to
-    five quotes for each number in `citations`, the one closest to the sentence first.
+    `unchecked` if the sentence has no citation. `support` is the judge's verdict on the sentence: the cited text
+    supports all of it (`full`), a part (`partial`) or nothing (`none`); it is null if no judge gave a verdict. `reason`
+    explains to users what is missing. `quotes` contains up to five quotes for each number in `citations`, the one
+    closest to the sentence first.
     """
 
     text: str
@@ -182,6 +185,7 @@ class SentenceOut(Wire):
     check: Check
     reason: str
     quotes: list[QuoteOut]
+    support: Support | None = None
 
 
 class SearchedDocumentOut(Wire):
@@ -363,9 +367,15 @@ class AnswerOut(Wire):
         """Build the model from the JSON of an answer, as written by `rlm.answers.build_answer_json`.
 
         Unknown fields are ignored, because during an upgrade, processes of the next release may already write answers.
+        Sentences of earlier releases have no `support`: it is inferred where the result of the check implies it.
         """
         shown = _redact_deleted_documents(body, deleted_documents) if deleted_documents else body
-        named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
+        named = {
+            "id": identifier,
+            "conversation": conversation,
+            "citations": _build_citations(shown),
+            "sentences": [{**each, "support": infer_support(each)} for each in shown["sentences"]],
+        }
         # guard: answer-of-next-release
         return cls.model_validate({**shown, **named}, extra="ignore")
 
