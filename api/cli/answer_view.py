@@ -219,7 +219,7 @@ def _is_control(char: str) -> bool:
 
 def _insert_signs(answer: Mapping[str, Any], levels: Sequence[Level | None]) -> str:
     """Return the answer's Markdown with the sign of each sentence at its end: in a table, in the last cell of a row."""
-    text = answer["text"]
+    text: str = answer["text"]
     parts, at = [], 0
     for sentence, level in zip(answer["sentences"], levels, strict=True):
         if level is None:
