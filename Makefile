@@ -49,7 +49,7 @@ setup-test: $(TESTS)  ## Install what `make test` and `make check` need, too
 
 setup-all: $(ALL)  ## Install what `make test-all` needs, too: sentence-transformers and torch
 
-models: $(RUNS)  ## Fetch and verify the model files (once, about 1.2 GB)
+models: $(RUNS)  ## Fetch and verify the model files (once, about 1.1 GB)
 	$(BIN)/leadline models fetch
 
 run: $(RUNS)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches models first)

@@ -176,14 +176,15 @@ class Coverage:
         return not self.units_failed and self.units_read + self.units_searched + self.units_inferred >= self.units
 
     def to_sentence(self) -> str:
-        """Describe the coverage: "Of 11.0 million tokens a model read 0.2, code searched 10.8, 0 were not opened"."""
-        divisor, unit = _select_number_scale(self.tokens_in_scope)
-        read, searched, unopened = (
-            f"{tokens / divisor:.1f}" if divisor > 1 else str(tokens)
-            for tokens in (self.tokens_read, self.tokens_searched, self.tokens_unopened)
+        """Describe the coverage: "Of about 11,000,000 tokens, a model read 196,000 and code searched 10,800,000"."""
+        whole = _round_tokens(self.tokens_in_scope)
+        about = "about " if whole != self.tokens_in_scope else ""
+        said = (
+            f"Of {about}{format_count(whole, 'token')}, a model read {_round_tokens(self.tokens_read):,} and code "
+            f"searched {_round_tokens(self.tokens_searched):,}"
         )
-        whole = f"{self.tokens_in_scope / divisor:.1f}" if divisor > 1 else str(self.tokens_in_scope)
-        said = f"Of {whole}{unit} tokens a model read {read}, code searched {searched}, {unopened} were not opened"
+        if self.tokens_unopened:
+            said += f"; {_round_tokens(self.tokens_unopened):,} were not opened"
         if self.units_inferred:
             said += (
                 f"; {format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
@@ -436,7 +437,6 @@ def _replace_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _select_number_scale(tokens: int) -> tuple[int, str]:
-    if tokens >= 1_000_000:
-        return 1_000_000, " million"
-    return (1_000, " thousand") if tokens >= 1_000 else (1, "")
+def _round_tokens(tokens: int) -> int:
+    """Round to three significant digits, because token counts are estimates."""
+    return round(tokens, min(0, 3 - len(str(tokens))))

@@ -17,7 +17,7 @@ from api.admission.services import DEFAULT_TENANT, Services
 from api.build.composition import build_description_filler, build_services, open_query_services, parse_quota_defaults
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
-from api.settings.settings import Settings
+from api.settings.settings import CATALOG_NAME, Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.resumable import expire_uploads
 from ingest.storage.accounts.keys import ApiKeys
@@ -136,7 +136,7 @@ def open_catalog(
     """
     if database_url is None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database_url = build_sqlite_url(home / "catalog.sqlite")
+        database_url = build_sqlite_url(home / CATALOG_NAME)
     engine = open_database(database_url)
     try:
         if home != Path() and (settings is None or settings.blobs == "folder"):
@@ -214,7 +214,7 @@ def _assemble_services(
     settings: Settings, encoders: Encoders, language_model: LanguageModel, ballast: Ballast, stack: ExitStack
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
-    url = build_sqlite_url(home / "catalog.sqlite")
+    url = build_sqlite_url(home / CATALOG_NAME)
     defaults = parse_quota_defaults(settings)
     crashed = False
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from api.build.embedded import find_owner_pid, hold_data_folder
 from api.build.installation_access import open_installation_stores
-from api.settings.settings import Settings
+from api.settings.settings import CATALOG_NAME, Settings
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.db.database import build_sqlite_url, open_database
@@ -217,7 +217,7 @@ def open_index_access(
             return
         home = settings.home
         mine = not catalog_only and _try_lock_folder(stack, settings)
-        engine = open_database(build_sqlite_url(home / "catalog.sqlite"))
+        engine = open_database(build_sqlite_url(home / CATALOG_NAME))
         stack.callback(engine.dispose)
         encoders = encoders or build.build_encoders(ModelStore(settings.models), settings)
         sparse, records, catalog = build.build_sparse_encoder(), GenerationRecords(engine), Catalog(engine)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from api.build.embedded import hold_data_folder
-from api.settings.settings import Settings
+from api.settings.settings import CATALOG_NAME, Settings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.opening import open_blobs
@@ -99,14 +99,14 @@ def open_installation_stores(
     home = settings.home if cluster is None else cluster.home
     with ExitStack() as stack:
         if cluster is None:
-            if not create_catalog and not (home / "catalog.sqlite").exists():
+            if not create_catalog and not (home / CATALOG_NAME).exists():
                 raise CatalogUnavailableError(
                     f"No catalog was found in {home}.", hint="Set LEADLINE_HOME to the data folder."
                 )
             if lock_folder:
                 stack.enter_context(hold_data_folder(home))
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        url = build_sqlite_url(home / "catalog.sqlite") if cluster is None else cluster.database_url.get_secret_value()
+        url = build_sqlite_url(home / CATALOG_NAME) if cluster is None else cluster.database_url.get_secret_value()
         engine = open_database(url)
         stack.callback(engine.dispose)
         record = InstallationRecord(engine)

@@ -15,6 +15,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from api.answers.verdicts import describe_verdict
+from api.languages.catalogue import Texts
+from rlm.checking.levels import Level, find_levels
+
 _LINE_CHARS = 160
 
 
@@ -47,7 +51,13 @@ _SENTENCE_CHARS = 100
 # Unicode bidirectional classes of characters that reorder the surrounding text. With such characters, a document could
 # make a terminal line read differently from its actual content.
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-_MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
+_SIGNS = {
+    Level.PROVEN: ("✓", "green"),
+    Level.PARTLY_PROVEN: ("~", "yellow"),
+    Level.FOUND: ("·", "dim"),
+    Level.NOT_PROVEN: ("?", "yellow"),
+}
+_LEGEND = "✓ proven   ~ partly proven   · found, but nobody checked whether it proves the sentence   ? not proven"
 
 
 class StatusLine(Protocol):
@@ -135,18 +145,20 @@ def describe_event(name: str, body: Mapping[str, Any]) -> str:
 def print_answer(
     console: Console, answer: Mapping[str, Any], *, sources: bool = True, printed_notes: Sequence[str] = ()
 ) -> None:
-    """Print an answer with its sentence warnings, table, sources and notes.
+    """Print an answer with the sign of each sentence, its verdict, warnings, table, sources and notes.
 
-    If the output is a file or pipe, the Markdown is written unchanged. Notes in `printed_notes` are skipped.
+    If the output is a file or pipe, the Markdown is written unchanged, without signs. Notes in `printed_notes` are
+    skipped.
     """
-    text = remove_control_chars(answer["text"])
+    levels = find_levels(answer)
     console.print()
     if console.is_terminal:
-        console.print(Markdown(text, hyperlinks=False))
+        console.print(Markdown(remove_control_chars(_insert_signs(answer, levels)), hyperlinks=False))
     else:
-        _print_plain_text(console, text)
+        _print_plain_text(console, answer["text"])
     console.print()
-    _print_sentence_warnings(console, answer)
+    _print_verdict(console, answer, levels)
+    _print_sentence_warnings(console, answer, levels)
     if answer["table"]:
         _print_result_table(console, answer)
     if sources:
@@ -172,9 +184,9 @@ def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
             f"“{shorten_text(remove_control_chars(quote), _QUOTE_CHARS)}”" if quote else "" for quote in quotes
         )
         source = f"[{citation['number']}] {format_location(citation)}"
-        for line in (f"{source}: {first}" if first else source, *(f"    {quote}" for quote in more)):
+        for indent, line in ((4, f"{source}: {first}" if first else source), *((6, f"    {quote}") for quote in more)):
             if console.is_terminal:
-                console.print(Text(line), no_wrap=True, overflow="ellipsis")
+                console.print(_HangingIndent(line, indent))
             else:
                 _print_plain_text(console, line)
     for title, group in groupby(citations[_MAX_SOURCES:], key=lambda citation: citation["title"]):
@@ -205,16 +217,55 @@ def _is_control(char: str) -> bool:
     return unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _BIDI_CONTROLS
 
 
-def _print_sentence_warnings(console: Console, answer: Mapping[str, Any]) -> None:
-    """Print a warning for each sentence that is unsupported or has a reason attached."""
-    for sentence in answer["sentences"]:
-        if not (sentence["reason"] or sentence["check"] == "unsupported"):
+def _insert_signs(answer: Mapping[str, Any], levels: Sequence[Level | None]) -> str:
+    """Return the answer's Markdown with the sign of each sentence at its end: in a table, in the last cell of a row."""
+    text: str = answer["text"]
+    parts, at = [], 0
+    for sentence, level in zip(answer["sentences"], levels, strict=True):
+        if level is None:
             continue
-        mark, style = _MARKS.get(sentence["check"], ("·", "dim"))
+        written = text[at : sentence["end"]].rstrip()
+        in_row = text[sentence["start"] : sentence["end"]].lstrip().startswith("|") and written.endswith("|")
+        sign = _SIGNS[level][0]
+        parts.append(f"{written[:-1].rstrip()} {sign} |" if in_row else f"{written} {sign}")
+        at += len(written)
+    return "".join(parts) + text[at:]
+
+
+def _print_verdict(console: Console, answer: Mapping[str, Any], levels: Sequence[Level | None]) -> None:
+    """Print how many statements are proven and, on a terminal, what the signs in the answer mean."""
+    verdict = describe_verdict(answer, Texts("en"))
+    if verdict:
+        _print_plain_text(console, verdict, style="bold")
+    if console.is_terminal and any(levels):
+        console.print(Text(_LEGEND, style="dim"))
+    if verdict:
+        console.print()
+
+
+class _HangingIndent:
+    """A text whose second and later lines are indented."""
+
+    def __init__(self, text: str, indent: int) -> None:
+        self._text, self._indent = text, indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        first, *rest = Text(self._text).wrap(console, max(20, options.max_width - self._indent))
+        yield first
+        for line in rest:
+            yield Text(" " * self._indent) + line
+
+
+def _print_sentence_warnings(console: Console, answer: Mapping[str, Any], levels: Sequence[Level | None]) -> None:
+    """Print a warning for each sentence that is not proven, or only in part, with the reason."""
+    for sentence, level in zip(answer["sentences"], levels, strict=True):
+        if level is None or not (sentence["reason"] or sentence["check"] == "unsupported"):
+            continue
+        sign, style = _SIGNS[level]
         reason = remove_control_chars(sentence["reason"]) or "The cited text does not support this sentence."
         excerpt = shorten_text(remove_control_chars(sentence["text"]), _SENTENCE_CHARS)
         console.print(
-            Text.assemble((mark, style), f" “{excerpt}” ", (reason, style)), soft_wrap=not console.is_terminal
+            Text.assemble((sign, style), f" “{excerpt}” ", (reason, style)), soft_wrap=not console.is_terminal
         )
 
 
@@ -243,14 +294,13 @@ def _format_cell_value(value: object, is_quantity: bool) -> str:
 
 
 def _format_answer_summary(answer: Mapping[str, Any]) -> str:
-    """Format one line with the answer's status, strategy, model, duration, sentence checks, row count and cost."""
-    checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
-    counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
+    """Format one line with the answer's status, strategy, model, duration, row count and cost."""
     rows = f"based on {answer['rows_behind_total']:,} rows" if answer["rows_behind_total"] else ""
     cost = f"${answer['dollars']:.4f}" if answer["dollars"] else ""
-    parts = [answer["status"], answer["strategy"], answer["model"] or "no language model"]
+    status = str(answer["status"]).replace("_", " ")
+    parts = [status, answer["strategy"], answer["model"] or "no language model"]
     seconds = f"{answer['timings_ms'].get('total', 0.0) / 1000:.1f} s"
-    return " · ".join(filter(None, [*parts, seconds, counts, rows, cost]))
+    return " · ".join(filter(None, [*parts, seconds, rows, cost]))
 
 
 def _print_plain_text(console: Console, text: str, *, style: str = "") -> None:

@@ -56,8 +56,9 @@ def ask(
 ) -> None:
     """Ask a question and see the source of each sentence in the answer.
 
-    The answer is Markdown with citation markers such as [1], followed by its sources. A yellow question mark below the
-    answer marks a sentence that its source does not support, with the reason.
+    The answer is Markdown with citation markers such as [1], followed by the number of statements that are proven, and
+    by the sources. On a terminal, a sign after each sentence shows how it was checked. Sentences that are not proven
+    are listed with the reason.
 
     Expensive work starts only with --confirm or a budget; otherwise the command reports the estimated cost and stops.
     With `--strategy recursive` an answer is limited to 500 calls and 15 minutes and, unless --confirm is given, to one

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.listing import Listing
 from ingest.storage.audit.records import Anchor, AuditEntry
 from ingest.storage.audit.store import AuditFilter
 from ingest.storage.errors import LeadlineError
@@ -51,12 +50,16 @@ def list_entries(
         for entry in entries:
             print(json.dumps(entry.to_json()))
         return
-    table = Table("number", "at", "tenant", "who", "action", "object", "result")
+    table = Listing(
+        ("number", "at", "tenant", "who", "action", "object", "result"),
+        texts=("who",),
+        optional=("result", "tenant"),
+    )
     for entry in entries:
         at = f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d %H:%M:%S}Z"
         texts = (entry.tenant_id or "", _format_actor(entry), entry.action, entry.object, entry.result)
-        table.add_row(str(entry.sequence), at, *map(escape, texts))
-    Console().print(table)
+        table.add(str(entry.sequence), at, *texts)
+    table.print()
 
 
 @app.command()

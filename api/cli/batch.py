@@ -6,18 +6,21 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from api.cli.client import open_client
 from api.cli.environment import read_settings
+from api.cli.identifiers import resolve_id
 from api.cli.ingest import format_resume_hint, show_batch_progress
+from api.cli.listing import Listing
 from api.cli.progress import format_duration
 from api.cli.stages import show_stages
+from api.client import Client
 
 app = typer.Typer(help="Show, list and cancel batches of uploads.", no_args_is_help=True)
 
 Identifier = Annotated[
-    str, typer.Argument(help="The batch id, as printed by `leadline ingest` and `leadline batch list`.")
+    str,
+    typer.Argument(help="The batch's id, or its beginning, as printed by `leadline ingest` and `leadline batch list`."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 
@@ -31,6 +34,7 @@ def show(
     """Show the progress of a batch."""
     console = Console(stderr=True)
     with open_client(read_settings()) as client:
+        batch_id = _resolve_batch(client, batch_id)
         batch = client.get(f"/v1/batches/{batch_id}")
         if follow:
             with show_stages(console) as watch:
@@ -49,20 +53,24 @@ def list_batches(
     if as_json:
         print(json.dumps(batches))
         return
-    table = Table(Column("id", no_wrap=True), "name", "created", "state", "files", "done", "failed", "refused")
+    table = Listing(
+        ("id", "name", "created", "state", "files", "done", "failed", "refused"),
+        texts=("name",),
+        optional=("failed", "created", "done", "refused"),
+    )
     for batch in batches:
         counts, progress = batch["counts"], batch["progress"]
         figures = (progress["files"], progress["files_done"], counts["documents"].get("failed", 0), counts["refused"])
         made_at = batch["created_at"][:16].replace("T", " ")
-        table.add_row(batch["id"], batch["name"], made_at, batch["state"], *(f"{figure:,}" for figure in figures))
-    Console().print(table)
+        table.add(batch["id"], batch["name"], made_at, batch["state"], *(f"{figure:,}" for figure in figures))
+    table.print()
 
 
 @app.command()
 def cancel(batch_id: Identifier, as_json: AsJson = False) -> None:
     """Cancel a batch. Files that are ready are kept."""
     with open_client(read_settings()) as client:
-        _print_batch(client.post(f"/v1/batches/{batch_id}/cancel", {}), as_json)
+        _print_batch(client.post(f"/v1/batches/{_resolve_batch(client, batch_id)}/cancel", {}), as_json)
 
 
 @app.command()
@@ -73,6 +81,7 @@ def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
     """
     console = Console()
     with open_client(read_settings()) as client:
+        batch_id = _resolve_batch(client, batch_id)
         for found in client.listed(f"/v1/batches/{batch_id}/failures", "failures"):
             if as_json:
                 print(json.dumps(found))
@@ -80,6 +89,10 @@ def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
             reason = found["failure"]
             text = escape(f"{reason['detail']} {reason['hint']}")
             console.print(f"[red]{escape(found['name'])}[/red]: {text}", highlight=False)
+
+
+def _resolve_batch(client: Client, prefix: str) -> str:
+    return resolve_id(client, prefix, path="/v1/batches", member="batches", noun="batch")
 
 
 def _print_batch(batch: dict[str, Any], as_json: bool) -> None:

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from api.cli import installation_notice
 from api.cli.environment import CLIENT_KEY, read_secret
 from api.client import Client, ServiceError
-from api.settings.settings import Settings
+from api.settings.settings import CATALOG_NAME, Settings
 
 _POLL_SECONDS = 0.5
 
@@ -26,14 +29,21 @@ def iter_language_model_states(client: Client) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def open_client(settings: Settings) -> Iterator[Client]:
+def open_client(settings: Settings, *, creates: bool = False) -> Iterator[Client]:
     """Connect to the service at `LEADLINE_URL` or to the one running on the data folder.
 
-    If neither exists, start a private service. Raises `ServiceError` if the service needs `LEADLINE_API_KEY` and it is
-    not set.
+    If neither exists, say so on standard error, and start a private service on the data folder.
+
+    Args:
+        settings: the settings, with the data folder.
+        creates: whether to start a private service even if the data folder does not exist or is empty.
+
+    Raises `ServiceError` if there is no service and nothing in the data folder, or if the service needs
+    `LEADLINE_API_KEY` and it is not set.
     """
     url = os.environ.get("LEADLINE_URL") or find_service_url(settings.home)
     if url is None:
+        _announce_private_service(settings.home, creates=creates)
         # Import lazily, because this module loads the whole service, which is not needed if a service is already
         # running.
         from api.cli.private_service import open_private_client
@@ -41,6 +51,7 @@ def open_client(settings: Settings) -> Iterator[Client]:
         with open_private_client(settings) as client:
             yield client
         return
+    installation_notice.show_service(url)
     key = read_secret(CLIENT_KEY, os.environ)
     if not key:
         raise ServiceError(
@@ -49,6 +60,26 @@ def open_client(settings: Settings) -> Iterator[Client]:
         )
     with Client(url, key) as client:
         yield client
+
+
+def _announce_private_service(home: Path, *, creates: bool) -> None:
+    """Say that no service is running. Raises `ServiceError` if there is nothing to start one on."""
+    # guard: no-service-on-nothing
+    if not creates and not (home / CATALOG_NAME).exists():
+        raise ServiceError(
+            f"No Leadline service is running, and there are no documents in {home}.",
+            hint="Set LEADLINE_URL to the address of a running service or LEADLINE_HOME to its data folder, start a "
+            "service with `leadline up`, or add documents with `leadline ingest`.",
+        )
+    Console(stderr=True).print(
+        f"No service is running. This command starts one for itself on {home}, which takes longer; `leadline up` "
+        "starts one that stays.",
+        style="yellow",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    installation_notice.show_data_folder(home)
 
 
 def write_service_file(home: Path, url: str) -> None:

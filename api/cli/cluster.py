@@ -13,6 +13,7 @@ from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import OpenCatalog, open_catalog
+from api.cli import installation_notice
 from api.cli.console_logging import configure_logging
 from api.cli.environment import SettingsError, read_environment, read_secret, read_settings, require_known_variables
 from api.cli.serving import serve_requests
@@ -134,6 +135,10 @@ def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
         require_known_variables(os.environ)
     settings = read_settings()
     home = Path(os.environ.get(_HOME, "")) if url else settings.home
+    if url:
+        installation_notice.show_database()
+    else:
+        installation_notice.show_data_folder(home)
     return open_catalog(home, database_url=url, settings=settings)
 
 

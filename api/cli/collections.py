@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from api.cli.cluster import open_configured_catalog
 from api.cli.environment import read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
+from api.cli.listing import Listing
 from ingest.storage.accounts.records import Role
 from ingest.storage.documents.cards.records import DescribeMode
 
@@ -32,11 +32,11 @@ def list_collections(tenant: Tenant = IN_DEFAULT) -> None:
             (each, grants.list_grants(owner, each.name) if each.grants else [])
             for each in grants.list_collections(owner)
         ]
-    table = Table("collection", "documents", "open to")
+    table = Listing(("collection", "documents", "open to"), texts=("open to",))
     for each, role_grants in found:
         subjects = ", ".join(f"{grant.subject} ({grant.role})" for grant in role_grants) or "everyone"
-        table.add_row(each.name, f"{each.documents:,}", escape(subjects))
-    Console().print(table)
+        table.add(each.name, f"{each.documents:,}", subjects)
+    table.print()
 
 
 @app.command()

@@ -8,16 +8,19 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from api.cli.answer_view import print_answer, remove_control_chars, shorten_text
 from api.cli.client import open_client
 from api.cli.environment import read_settings
+from api.cli.identifiers import resolve_id
+from api.cli.listing import Listing
 from api.client import Client
 
 app = typer.Typer(help="List, search, rename, export and delete saved conversations.", no_args_is_help=True)
 
-Identifier = Annotated[str, typer.Argument(help="The conversation id, from `leadline conversations list`.")]
+Identifier = Annotated[
+    str, typer.Argument(help="The conversation's id, or its beginning, from `leadline conversations list`.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _TITLE_CHARS = 80
@@ -55,7 +58,7 @@ def rename(
 ) -> None:
     """Rename a conversation."""
     with open_client(read_settings()) as client:
-        renamed = client.rename_conversation(conversation, title)
+        renamed = client.rename_conversation(_resolve_conversation(client, conversation), title)
     Console().print(
         f"Renamed the conversation to “{escape(remove_control_chars(renamed.title))}”.", highlight=False, soft_wrap=True
     )
@@ -71,7 +74,7 @@ def export(
 ) -> None:
     """Export a conversation with its sources and the checks of its statements."""
     with open_client(read_settings()) as client:
-        content = client.export_conversation(conversation, form=form)
+        content = client.export_conversation(_resolve_conversation(client, conversation), form=form)
     if output is None:
         print(remove_control_chars(content) if form == "markdown" else content, end="")
     else:
@@ -82,7 +85,7 @@ def export(
 def show(conversation: Identifier, as_json: AsJson = False) -> None:
     """Show every question of a conversation with its answer and sources."""
     with open_client(read_settings()) as client:
-        found = _fetch_conversation(client, conversation)
+        found = _fetch_conversation(client, _resolve_conversation(client, conversation))
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
@@ -100,7 +103,7 @@ def show(conversation: Identifier, as_json: AsJson = False) -> None:
 def delete(conversation: Identifier) -> None:
     """Delete a conversation and all its answers."""
     with open_client(read_settings()) as client:
-        client.delete(f"/v1/conversations/{conversation}")
+        client.delete(f"/v1/conversations/{_resolve_conversation(client, conversation)}")
     Console().print("Deleted the conversation.", highlight=False)
 
 
@@ -111,13 +114,19 @@ def _print_conversations(found: list[dict[str, Any]], *, as_json: bool) -> None:
     if not found:
         Console().print("No conversations found.")
         return
-    table = Table(Column("conversation", no_wrap=True), "title", "answered", "last used")
+    table = Listing(
+        ("conversation", "title", "answered", "last used"), texts=("title",), optional=("last used", "answered")
+    )
     for each in found:
-        title = escape(shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS))
+        title = shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS)
         if each.get("excerpt"):
-            title += f"\n[dim]{escape(remove_control_chars(each['excerpt']))}[/dim]"
-        table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
-    Console().print(table)
+            title += f": {shorten_text(remove_control_chars(each['excerpt']))}"
+        table.add(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
+    table.print()
+
+
+def _resolve_conversation(client: Client, prefix: str) -> str:
+    return resolve_id(client, prefix, path="/v1/conversations", member="conversations", noun="conversation")
 
 
 def _fetch_conversation(client: Client, conversation: str) -> dict[str, Any]:

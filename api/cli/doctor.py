@@ -50,7 +50,7 @@ from retrieval.bounded_replies import MAX_SHORT_RESPONSE_BYTES, ResponseTooLarge
 from retrieval.build import build_encoders, describe_server
 from retrieval.errors import IndexLostError
 from retrieval.models.store import ModelFileState, ModelStore
-from rlm.errors import AnswerError, LanguageModelUnavailableError
+from rlm.errors import AnswerError, LanguageModelTimeoutError, LanguageModelUnavailableError
 from rlm.llm.budgets import FREE, Budget, Limits, Price
 from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import SubCall, request_reply
@@ -524,6 +524,9 @@ def _check_server_schema_support(label: str, url: str, profile: ModelProfile, ap
     try:
         bound = scheduler.bind_sub_calls(chat, profile, tenant_id="doctor", budget=Budget(Limits()))
         request_reply(bound, SubCall("You check a connection.", "Does it work? Say that it does.", 100, _SCHEMA))
+    except LanguageModelTimeoutError as error:
+        advice = f"A short request took longer than {_SCHEMA_SECONDS:.0f} seconds. Check the server's load and its log."
+        return Finding(label, error.detail, advice)
     except AnswerError as error:
         return Finding(label, error.detail, error.hint)
     finally:

@@ -7,18 +7,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from api.cli.answer_view import remove_control_chars
 from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, MetadataOption, parse_attributes
+from api.cli.identifiers import resolve_id
+from api.cli.listing import Listing
+from api.client import Client
 
 app = typer.Typer(
     help="List, show and move documents, and change their metadata, title, readers and cards.", no_args_is_help=True
 )
 
-Identifier = Annotated[str, typer.Argument(help="The document id, from `leadline documents list`.")]
+Identifier = Annotated[str, typer.Argument(help="The document's id, or its beginning, from `leadline documents list`.")]
 _LIST_FIELDS = frozenset({"subjects", "periods", "dates", "outline"})
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
 
@@ -37,25 +39,29 @@ def list_documents(
     if as_json:
         print(json.dumps(documents, ensure_ascii=False))
         return
-    table = Table(Column("id", no_wrap=True), "name", "collection", "state", "kind", "periods", "readers")
+    table = Listing(
+        ("id", "name", "collection", "state", "kind", "periods", "readers"),
+        texts=("name", "kind", "periods", "readers"),
+        optional=("collection", "readers", "periods", "kind"),
+    )
     for each in documents:
-        table.add_row(
+        table.add(
             each["id"],
-            escape(remove_control_chars(each["name"])),
+            remove_control_chars(each["name"]),
             each["collection"],
             each["state"],
             _format_field(each, "kind"),
             _format_field(each, "periods"),
             _format_readers(each),
         )
-    Console().print(table)
+    table.print()
 
 
 @app.command()
 def show(document_id: Identifier, as_json: AsJson = False) -> None:
     """Show a document's state, metadata, readers and card."""
     with open_client(read_settings()) as client:
-        _print_document(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
+        _print_document(client.get(f"/v1/documents/{_resolve_document(client, document_id)}"), as_json=as_json)
 
 
 @app.command()
@@ -85,7 +91,7 @@ def change(
     if reader or everybody:
         body["readers"] = None if everybody else reader
     with open_client(read_settings()) as client:
-        _print_document(client.patch(f"/v1/documents/{document_id}", body), as_json=as_json)
+        _print_document(client.patch(f"/v1/documents/{_resolve_document(client, document_id)}", body), as_json=as_json)
 
 
 @app.command()
@@ -142,8 +148,13 @@ def card(
     if not change:
         raise typer.BadParameter("Name a field with --set or --remove, such as --set kind=contract.")
     with open_client(read_settings()) as client:
+        document_id = _resolve_document(client, document_id)
         client.change_card(document_id, **change)
         _print_document(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
+
+
+def _resolve_document(client: Client, prefix: str) -> str:
+    return resolve_id(client, prefix, path="/v1/documents", member="documents", noun="document", order="newest")
 
 
 def _parse_card_values(assignments: Sequence[str]) -> dict[str, Any]:
@@ -170,10 +181,10 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
         console.print(f"{label}: {escape(remove_control_chars(str(document[member])))}", highlight=False)
     metadata = json.dumps(document["metadata"], ensure_ascii=False)
     console.print(f"metadata: {escape(remove_control_chars(metadata))}", highlight=False)
-    console.print(f"readers: {_format_readers(document)}", highlight=False)
+    console.print(f"readers: {escape(_format_readers(document))}", highlight=False)
     known = document["card"]["origins"] if document["card"] else {}
     for name in (each for each in known if each != "title" and _format_field(document, each)):
-        console.print(f"{name}: {_format_field(document, name)} [dim]({known[name]})[/dim]", highlight=False)
+        console.print(f"{name}: {escape(_format_field(document, name))} [dim]({known[name]})[/dim]", highlight=False)
     if document["omissions"]:
         console.print(f"left out: {escape(format_omissions(document['omissions']))}", highlight=False)
 
@@ -188,9 +199,9 @@ def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
 
 def _format_field(document: dict[str, Any], name: str) -> str:
     value = (document["card"] or {"fields": {}})["fields"].get(name) or ""
-    return escape(remove_control_chars(value if isinstance(value, str) else ", ".join(value)))
+    return remove_control_chars(value if isinstance(value, str) else ", ".join(value))
 
 
 def _format_readers(document: dict[str, Any]) -> str:
     readers = document["readers"]
-    return "everyone" if readers is None else escape(remove_control_chars(", ".join(readers))) or "no one"
+    return "everyone" if readers is None else remove_control_chars(", ".join(readers)) or "no one"

@@ -97,7 +97,7 @@ def ingest(
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
     about = UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority)
-    with open_client(read_settings()) as client, show_stages(console) as watch:
+    with open_client(read_settings(), creates=True) as client, show_stages(console) as watch:
         report = upload_batch(
             client, files, collection=collection, target_state=wait, name=name, on_progress=watch, options=about
         )

@@ -5,18 +5,19 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
+from api.build.embedded import OpenCatalog
 from api.cli.cluster import open_configured_catalog
+from api.cli.identifiers import choose_id
 from api.cli.identity_options import IN_DEFAULT, Tenant, format_time, load_tenant_id, parse_duration
+from api.cli.listing import Listing
 from ingest.storage.accounts.keys import ApiKey
 from ingest.storage.accounts.records import Scope
 from ingest.storage.errors import KeyNotFoundError
 
 app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 
-Identifier = Annotated[str, typer.Argument(help="The key id, from `leadline keys list`.")]
+Identifier = Annotated[str, typer.Argument(help="The key's id, or its beginning, from `leadline keys list`.")]
 Scopes = Annotated[
     list[Scope] | None,
     typer.Option("--scope", help="A permission of the key; may be repeated. Default: read, write and ask."),
@@ -50,20 +51,24 @@ def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
     """List all keys, without their secrets."""
     with open_configured_catalog() as opened:
         keys = opened.keys.list_keys(load_tenant_id(opened, tenant))
-    table = Table(Column("id", no_wrap=True), "name", "scopes", "user", "created", "expires", "last used", "state")
+    table = Listing(
+        ("id", "name", "state", "scopes", "user", "expires", "last used", "created"),
+        texts=("name", "state", "scopes", "user"),
+        optional=("scopes", "user", "expires", "last used", "created"),
+    )
     now = time.time()
     for key in keys:
-        table.add_row(
+        table.add(
             key.id,
-            escape(key.name),
+            key.name,
+            key.get_state(now) if key.successor_id is None else f"{key.get_state(now)}, replaced by {key.successor_id}",
             " ".join(sorted(key.scopes)),
-            escape(key.user or ""),
-            format_time(key.created_at),
+            key.user or "",
             format_time(key.expires_at),
             format_time(key.last_used_at),
-            key.get_state(now) if key.successor_id is None else f"{key.get_state(now)}, replaced by {key.successor_id}",
+            format_time(key.created_at),
         )
-    Console().print(table)
+    table.print()
 
 
 @app.command()
@@ -77,9 +82,9 @@ def rotate(
     The old key remains valid for a grace period.
     """
     with open_configured_catalog() as opened:
-        created = opened.keys.rotate_key(
-            load_tenant_id(opened, tenant), identifier, grace_seconds=parse_duration(grace).total_seconds()
-        )
+        tenant_id = load_tenant_id(opened, tenant)
+        identifier = _resolve_key(opened, tenant_id, identifier)
+        created = opened.keys.rotate_key(tenant_id, identifier, grace_seconds=parse_duration(grace).total_seconds())
     _print_key(*created)
 
 
@@ -87,10 +92,16 @@ def rotate(
 def revoke(identifier: Identifier, tenant: Tenant = IN_DEFAULT) -> None:
     """Revoke a key, immediately and permanently."""
     with open_configured_catalog() as opened:
-        revoked = opened.keys.revoke_key(load_tenant_id(opened, tenant), identifier)
+        tenant_id = load_tenant_id(opened, tenant)
+        identifier = _resolve_key(opened, tenant_id, identifier)
+        revoked = opened.keys.revoke_key(tenant_id, identifier)
     if not revoked:
         raise KeyNotFoundError(f"Active key {identifier!r} not found.", hint="List the keys with `leadline keys list`.")
     Console().print(f"Revoked key {identifier}.", highlight=False)
+
+
+def _resolve_key(opened: OpenCatalog, tenant_id: str, prefix: str) -> str:
+    return choose_id(prefix, (key.id for key in opened.keys.list_keys(tenant_id)), noun="key")
 
 
 def _print_key(key: ApiKey, secret: str) -> None:

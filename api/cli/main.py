@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from api.cli.console_logging import configure_logging
 from api.cli.deferred import CommandTarget, build_command_group
+from api.cli.hints import get_command_line_hint
+from api.cli.installation_notice import describe_installation
 from ingest.storage.audit.records import actor_context, build_command_line_actor
 from ingest.storage.errors import LeadlineError
 from ingest.storage.permissions import make_new_files_private
@@ -44,6 +47,9 @@ COMMANDS = {
     ),
     "ask": CommandTarget(
         "api.cli.ask:ask", "Ask a question and see the source of each sentence in the answer.", _DOCUMENTS
+    ),
+    "estimate": CommandTarget(
+        "api.cli.estimate:estimate", "Estimate what a question reads and may spend, without asking it.", _DOCUMENTS
     ),
     "chat": CommandTarget("api.cli.chat:chat", "Have a conversation in the terminal.", _DOCUMENTS),
     "conversations": CommandTarget(
@@ -155,7 +161,8 @@ def main() -> None:
         with actor_context(build_command_line_actor()):
             app()
     except LeadlineError as error:
-        Console(stderr=True).print(f"[red]Error:[/red] {error.detail}", highlight=False)
-        if error.hint:
-            Console(stderr=True).print(f"{error.hint}", highlight=False)
+        console = Console(stderr=True)
+        console.print(Text.assemble(("Error: ", "red"), error.detail), soft_wrap=True)
+        for line in filter(None, (get_command_line_hint(error), describe_installation())):
+            console.print(Text(line), soft_wrap=True)
         sys.exit(1)

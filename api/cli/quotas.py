@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import OpenCatalog
 from api.cli.cluster import open_configured_catalog
 from api.cli.environment import SettingsError
+from api.cli.listing import Listing
 from ingest.storage.quotas.records import Account, Quota, QuotaStatus, UsageDay
 
 app = typer.Typer(help="Show and set quotas of tenants and keys, and show usage.", no_args_is_help=True)
@@ -37,13 +36,16 @@ def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False
     if as_json:
         print(json.dumps([_build_status_json(each) for each in standings]))
         return
-    table = Table("of", "quota", "limit", "used", "remaining", "resets")
+    table = Listing(("of", "quota", "limit", "used", "remaining", "resets"), optional=("remaining", "resets", "used"))
     for each in standings:
         renewed = "" if each.renews_at is None else f"{datetime.fromtimestamp(each.renews_at, UTC):%Y-%m-%d %H:%MZ}"
         used = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.used)
         left = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.format_amount(each.remaining)
-        table.add_row(each.of, each.quota.value, each.quota.format_amount(each.limit), used, left, renewed)
-    Console().print(table if standings else "No limits are set.")
+        table.add(each.of, each.quota.value, each.quota.format_amount(each.limit), used, left, renewed)
+    if standings:
+        table.print()
+    else:
+        print("No limits are set.")
 
 
 @app.command("set")
@@ -100,10 +102,13 @@ def usage(
     if as_json:
         print(json.dumps([vars(day) for day in days]))
         return
-    table = Table("day", "key", "answers", "runs", "calls", "tokens", "dollars", "documents", "bytes")
+    table = Listing(
+        ("day", "key", "answers", "runs", "calls", "tokens", "dollars", "documents", "bytes"),
+        optional=("answers", "tokens", "dollars", "documents", "runs", "calls", "bytes"),
+    )
     for day in days:
-        table.add_row(*_format_usage_row(day))
-    Console().print(table)
+        table.add(*_format_usage_row(day))
+    table.print()
 
 
 def _load_account(open_catalog: OpenCatalog, tenant: str, key_id: str) -> Account:

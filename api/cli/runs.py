@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 from rich.tree import Tree
 
 from api.cli.answer_view import format_cell, print_answer, remove_control_chars, shorten_text
 from api.cli.client import open_client
 from api.cli.environment import read_settings
+from api.cli.identifiers import resolve_id
+from api.cli.listing import Listing
 from api.client import Client
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.counts import format_count
@@ -23,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Identifier = Annotated[str, typer.Argument(help="The run id, from `leadline runs list`.")]
+Identifier = Annotated[str, typer.Argument(help="The run's id, or its beginning, from `leadline runs list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _QUESTION_CHARS = 60
@@ -41,14 +42,18 @@ def list_runs(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
-    table = Table(Column("run", no_wrap=True), "state", "question", "calls", "tokens read", "seconds")
+    table = Listing(
+        ("run", "state", "question", "calls", "tokens read", "seconds"),
+        texts=("question",),
+        optional=("seconds", "calls", "tokens read"),
+    )
     for run in found:
         usage = run["usage"]
         question = run["question"]
-        excerpt = question[:_QUESTION_CHARS] + ("…" if len(question) > _QUESTION_CHARS else "")
+        excerpt = remove_control_chars(question)[:_QUESTION_CHARS] + ("…" if len(question) > _QUESTION_CHARS else "")
         read, seconds = f"{usage['prompt_tokens']:,}", f"{run['seconds']:.1f}"
-        table.add_row(run["id"], run["state"], escape(excerpt), f"{usage['calls']:,}", read, seconds)
-    Console().print(table)
+        table.add(run["id"], run["state"], excerpt, f"{usage['calls']:,}", read, seconds)
+    table.print()
 
 
 @app.command()
@@ -58,6 +63,7 @@ def show(run: Identifier, as_json: AsJson = False) -> None:
     `--json` prints every event.
     """
     with open_client(read_settings()) as client:
+        run = _resolve_run(client, run)
         found = client.get(f"/v1/runs/{run}")
         events = list(_iter_events(client, run))
     if as_json:
@@ -76,6 +82,7 @@ def watch(run: Identifier) -> None:
     """
     console = Console()
     with open_client(read_settings()) as client:
+        run = _resolve_run(client, run)
         for event in client.follow(f"/v1/runs/{run}/events"):
             if event["kind"] == "end":
                 _print_run_outcome(console, event["run"])
@@ -111,6 +118,7 @@ def continue_run(
         "seconds": seconds,
     }
     with open_client(read_settings()) as client:
+        run = _resolve_run(client, run)
         found = client.post(
             f"/v1/runs/{run}/continue", {name: more for name, more in added.items() if more is not None}
         )
@@ -121,7 +129,7 @@ def continue_run(
 def finish(run: Identifier) -> None:
     """Let a paused run answer from its findings so far, within its remaining budget."""
     with open_client(read_settings()) as client:
-        found = client.post(f"/v1/runs/{run}/finish", {})
+        found = client.post(f"/v1/runs/{_resolve_run(client, run)}/finish", {})
     _print_run_state(found)
 
 
@@ -138,7 +146,7 @@ def cancel(run: Identifier) -> None:
     A run that has ended is not changed.
     """
     with open_client(read_settings()) as client:
-        found = client.post(f"/v1/runs/{run}/cancel", {})
+        found = client.post(f"/v1/runs/{_resolve_run(client, run)}/cancel", {})
     Console().print(f"The run is {found['state']}.", highlight=False)
 
 
@@ -146,8 +154,12 @@ def cancel(run: Identifier) -> None:
 def delete(run: Identifier) -> None:
     """Delete a run that has ended, with its answer and log."""
     with open_client(read_settings()) as client:
-        client.delete(f"/v1/runs/{run}")
+        client.delete(f"/v1/runs/{_resolve_run(client, run)}")
     Console().print("Deleted the run.", highlight=False)
+
+
+def _resolve_run(client: Client, prefix: str) -> str:
+    return resolve_id(client, prefix, path="/v1/runs", member="runs", noun="run")
 
 
 def build_step_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:

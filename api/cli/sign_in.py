@@ -28,9 +28,9 @@ def sign_in(
     url = settings.public_url or find_service_url(settings.home)
     if url is None:
         raise SettingsError(
-            "No service is running on this data folder.",
-            hint="Start a service with `leadline up`, which also prints a sign-in link. In a cluster, set "
-            "LEADLINE_PUBLIC_URL.",
+            f"No service is running on the data folder {settings.home}.",
+            hint="If a service is running, set LEADLINE_HOME to its data folder. Otherwise start one with `leadline "
+            "up`, and run this command again. In a cluster, set LEADLINE_PUBLIC_URL.",
         )
     with open_configured_catalog() as opened:
         identities, of_tenant = opened.identities, load_tenant_id(opened, tenant)

@@ -13,6 +13,7 @@ from rich.table import Table
 from api.cli.cluster import open_configured_catalog
 from api.cli.environment import SettingsError, read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
+from api.cli.listing import Listing
 from api.settings.settings import Settings
 from ingest.storage.errors import NameInvalidError
 from ingest.storage.slack.records import Workspace
@@ -111,12 +112,10 @@ def workspaces() -> None:
     """List the workspaces in which the app is installed, with their tenants."""
     with open_configured_catalog() as opened:
         found = opened.slack.list_workspaces()
-    table = Table("id", "name", "tenant", "token")
+    table = Listing(("id", "name", "tenant", "token"), texts=("name",), optional=("token",))
     for each in found:
-        table.add_row(
-            each.team_id, escape(each.name), each.tenant_id, "encrypted" if each.token else "from the settings"
-        )
-    Console().print(table)
+        table.add(each.team_id, each.name, each.tenant_id, "encrypted" if each.token else "from the settings")
+    table.print()
 
 
 @app.command()
@@ -151,11 +150,18 @@ def usage(
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found[:limit]]))
         return
-    table = Table("day", "channel", "questions", "answers", "files", "documents", "tokens", "dollars")
+    table = Listing(
+        ("day", "channel", "questions", "answers", "files", "documents", "tokens", "dollars"),
+        texts=("channel",),
+        optional=("tokens", "dollars", "answers", "documents", "files"),
+    )
     for each in found[:limit]:
         counts = each.questions, each.answers, each.files, each.documents, each.prompt_tokens + each.completion_tokens
-        table.add_row(each.day, escape(each.channel), *(f"{count:,}" for count in counts), f"${each.dollars:,.2f}")
-    Console().print(table if found else "No Slack usage in this period.")
+        table.add(each.day, each.channel, *(f"{count:,}" for count in counts), f"${each.dollars:,.2f}")
+    if found:
+        table.print()
+    else:
+        typer.echo("No Slack usage in this period.")
     if len(found) > limit:
         typer.echo(f"For more rows, add --skip {skip + limit}.")
 

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from api.cli.cluster import open_configured_catalog
 from api.cli.identity_options import format_time
+from api.cli.listing import Listing
 from api.cli.tenant_data import delete, export
 
 app = typer.Typer(help="Create, list, rename, suspend, export and delete tenants.", no_args_is_help=True)
@@ -34,10 +34,10 @@ def list_tenants() -> None:
     """List all tenants."""
     with open_configured_catalog() as opened:
         tenants = opened.identities.tenants.list_tenants()
-    table = Table(Column("id", no_wrap=True), "name", "created", "suspended")
+    table = Listing(("id", "name", "created", "suspended"), texts=("name",), optional=("created",))
     for tenant in tenants:
-        table.add_row(tenant.id, escape(tenant.name), format_time(tenant.created_at), format_time(tenant.suspended_at))
-    Console().print(table)
+        table.add(tenant.id, tenant.name, format_time(tenant.created_at), format_time(tenant.suspended_at))
+    table.print()
 
 
 @app.command()

@@ -3,6 +3,8 @@
 import logging
 import os
 import shlex
+import shutil
+import sys
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -55,13 +57,20 @@ def _print_greeting(services: Services, url: str, console: Console) -> None:
     _print_portal_link(services, url, console)
     console.print("\nTry it:", highlight=False)
     header = f'-H "Authorization: Bearer {key}"'
+    leadline = _find_command()
     for line in (
+        f"  {leadline} ingest FOLDER",
+        f"  {leadline} ask 'a question'",
         f"  curl {header} -F file=@README.md {url}/v1/documents",
         f'  curl {header} --json \'{{"question": "What is Leadline?"}}\' {url}/v1/answers',
-        "  leadline ingest FOLDER        leadline ask 'a question'",
     ):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(f"\n{_describe_language_model(services)} Ctrl-C stops it.\n", highlight=False)
+
+
+def _find_command() -> str:
+    """Return `leadline`, or the path of the command if the shell would not find it by this name."""
+    return "leadline" if shutil.which("leadline") else shlex.quote(sys.argv[0])
 
 
 def _print_portal_link(services: Services, url: str, console: Console) -> None:

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from api.cli.cluster import open_configured_catalog
 from api.cli.identity_options import IN_DEFAULT, Tenant, format_time, load_tenant_id
+from api.cli.listing import Listing
 
 app = typer.Typer(help="Create, list and delete users, and assign them to groups.", no_args_is_help=True)
 
@@ -38,10 +38,10 @@ def list_users(tenant: Tenant = IN_DEFAULT) -> None:
     """List all users and their groups."""
     with open_configured_catalog() as opened:
         users = opened.identities.users.list_users(load_tenant_id(opened, tenant))
-    table = Table(Column("id", no_wrap=True), "name", "groups", "created")
+    table = Listing(("id", "name", "groups", "created"), texts=("name", "groups"), optional=("created",))
     for user in users:
-        table.add_row(user.id, escape(user.name), escape(", ".join(user.groups)), format_time(user.created_at))
-    Console().print(table)
+        table.add(user.id, user.name, ", ".join(user.groups), format_time(user.created_at))
+    table.print()
 
 
 @app.command()

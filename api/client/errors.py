@@ -13,6 +13,7 @@ ServiceError              the base class of all errors
 └── NoAnswerError         no response was received, or the connection broke
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -155,7 +156,19 @@ def build_stream_error(problem: Mapping[str, Any]) -> ServiceError:
 
 def build_no_answer_error(url: str, error: httpx.TransportError) -> NoAnswerError:
     """Build the error for a request without a response."""
-    return NoAnswerError(f"The service at {url} did not respond: {error!r}.", sent=not isinstance(error, _UNSENT))
+    return NoAnswerError(
+        f"The service at {url} did not respond: {_describe_transport_error(error)}.",
+        sent=not isinstance(error, _UNSENT),
+    )
+
+
+def _describe_transport_error(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectTimeout):
+        return "the connection was not established in time"
+    if isinstance(error, httpx.TimeoutException):
+        return "no data arrived in time"
+    text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)).rstrip(".")
+    return text[:1].lower() + text[1:] if text else type(error).__name__
 
 
 def _build_error(

@@ -24,6 +24,9 @@ from retrieval.search.requests import MAX_TOP_K
 from retrieval.search.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxIsolation
 
+CATALOG_NAME = "catalog.sqlite"
+"""The name of the catalog's file in the data folder of an embedded service."""
+
 
 class Settings(
     EdgeSettings,

@@ -27,7 +27,7 @@ def leadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     with running(tmp_path / "home") as (_, client):
 
         @contextmanager
-        def connect(_: object) -> Iterator[Client]:
+        def connect(_: object, *, creates: bool = False) -> Iterator[Client]:
             yield client
 
         app = typer.Typer()

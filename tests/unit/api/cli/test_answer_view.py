@@ -48,8 +48,10 @@ def test_a_good_answer_is_its_text_its_source_and_a_line_about_it() -> None:
         "",
         "The whale was white [1].",
         "",
+        "1 of 1 statement proven",
+        "",
         "[1] The Whale, page 2 (Chapter 1): “white whale was”",
-        "answered · direct · a model · 0.0 s · 1 verified",
+        "answered · direct · a model · 0.0 s",
     ]
 
 
@@ -84,7 +86,7 @@ def test_a_kept_answer_of_the_next_release_is_read_without_what_that_one_adds() 
     assert AnswerOut.from_body(later, identifier="id", conversation=None) == expected
 
 
-def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_inside_it() -> None:
+def test_a_sentence_that_is_not_supported_is_named_under_the_answer_and_a_file_gets_the_text_as_it_is() -> None:
     text = "It was white [1]. It was tame [1]."
     sentences = (
         sentence("It was white [1].", Check.VERIFIED),
@@ -92,8 +94,40 @@ def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_i
     )
     lines = printed(answer(text=text, sentences=sentences))
     assert lines[1] == text
-    assert lines[3] == "? “It was tame [1].” The passage does not say that it was tame."
-    assert lines[-1].endswith("1 verified, 1 unsupported")
+    assert lines[3:6] == [
+        "1 of 2 statements proven, 1 contradicted",
+        "",
+        "? “It was tame [1].” The passage does not say that it was tame.",
+    ]
+
+
+def test_on_a_terminal_each_sentence_has_its_sign_and_a_row_has_it_in_its_last_cell() -> None:
+    parts = ("It was white [1].", "It was tame [1].", "| Pequod | 1851 [1] |", "| Essex | 1799 [1] |")
+    text = f"# Whales\n\n{parts[0]} {parts[1]}\n\n| ship | year |\n|---|---|\n{parts[2]}\n{parts[3]}\n\n## More\n"
+    checks = (Check.VERIFIED, Check.UNSUPPORTED, Check.VERIFIED, Check.UNSUPPORTED)
+    sentences = tuple(
+        replace(sentence(part, check), start=text.index(part), end=text.index(part) + len(part))
+        for part, check in zip(parts, checks, strict=True)
+    )
+    lines = [line.rstrip() for line in printed(answer(text=text, sentences=sentences), terminal=True)]
+    assert "It was white [1]. ✓ It was tame [1]. ?" in lines
+    assert [line.split()[-1] for line in lines if line.lstrip().startswith(("Pequod", "Essex"))] == ["✓", "?"]
+    assert not any("More" in line and ("✓" in line or "?" in line) for line in lines)
+    assert sum(line.count("✓") for line in lines) == 3  # two sentences, and the legend
+
+
+def test_the_words_of_a_source_are_never_cut() -> None:
+    words = " ".join(f"word{number}" for number in range(20))
+    lines = printed(answer(citations=(citation(1, quote=words),), sentences=()), terminal=True, width=50)
+    assert all(len(line) <= 50 for line in lines)
+    assert words in " ".join(" ".join(lines).split())
+
+
+def test_an_answer_that_nobody_judged_says_so_once_and_has_no_signs() -> None:
+    made = answer(sentences=(sentence("The whale was white [1].", Check.QUOTED),))
+    lines = printed(made, terminal=True)
+    assert sum("not checked" in line for line in lines) == 1
+    assert not any("✓" in line or line.rstrip().endswith("·") for line in lines)
 
 
 def test_every_quotation_of_a_source_has_a_line() -> None:
@@ -125,6 +159,7 @@ def test_many_sources_take_few_lines() -> None:
     citations = tuple(citation(number, quote="white " * 100) for number in range(1, 19))
     lines = printed(answer(citations=citations), terminal=True, width=80)
     sources = [line for line in lines if line.startswith("[")]
+    assert len(lines) < 50
     assert len(sources) == 11
     assert sources[-1] == "[11][12][13][14][15][16][17][18] The Whale"
     assert all(len(line) <= 80 for line in sources)
@@ -149,7 +184,7 @@ def test_a_note_is_said_once() -> None:
 
 def test_an_answer_without_anything_to_show_is_printed() -> None:
     made = answer(text="They do not say it.", status=AnswerStatus.NOT_FOUND, sentences=(), citations=(), model=None)
-    assert printed(made)[-1] == "not_found · direct · no language model · 0.0 s"
+    assert printed(made)[-1] == "not found · direct · no language model · 0.0 s"
 
 
 def test_reasons_are_shown_where_much_was_gone_through() -> None:

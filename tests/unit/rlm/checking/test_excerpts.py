@@ -264,4 +264,4 @@ def test_how_much_was_read_is_told_to_the_judge() -> None:
     programmed = replace(draft, coverage=Coverage(100, 10, 90, 4, 1, units_searched=3))
     assert measure_reading(programmed, range(4)).is_whole
     _, prompt = judged(draft, read=measure_reading(programmed, range(4)).sentence)
-    assert "\nRead for the answer: Of 100 tokens a model read 10, code searched 90, 0 were not opened.\n" in prompt
+    assert "\nRead for the answer: Of 100 tokens, a model read 10 and code searched 90.\n" in prompt
