@@ -27,6 +27,7 @@ from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.types import Column, ColumnType, RecordRow, RecordTable
+from ingest.storage.texts.positions import Positions, PositionsBuilder
 from ingest.storage.texts.texts import TextMap
 from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite
@@ -62,6 +63,9 @@ class CountedTexts:
         return TextMap(
             2_500, 2_500, "A title", [["One"], ["Two", "Deep"]], [(0, 900, 0, None), (900, 2_500, 1, None)], ()
         )
+
+    def load_positions(self, version_id: str) -> Positions:
+        return PositionsBuilder().build()
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
         return f"{start} to {end}"

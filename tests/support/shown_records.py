@@ -124,7 +124,7 @@ def _documents(chance: Random) -> list[BaseModel]:
         batches.BatchOut.from_progress(awkward(BatchProgress, chance)),
         batches.BatchFailureOut.from_failure(awkward(BatchFailure, chance)),
         content.TableOut.from_table(table, TEXT),
-        content.RecordOut.from_row(row, ("a", "b", "c"), ("c", "a")),
+        content.RecordOut.from_row(row, ("a", "b", "c"), ("c", "a"), 2),
         bulk.BulkPlanOut.from_totals(awkward(ListingTotal, chance), 9, TEXT),
         listings.VersionOut.from_version(awkward(Version, chance), document),
         documents.DocumentOut.from_document(document, chance.choice([None, awkward(DocumentProgress, chance)])),

@@ -57,6 +57,7 @@ def test_a_row_has_its_span_its_text_and_its_values_by_column(api: AskedApi) -> 
                 "version_id": "v",
                 "table": 0,
                 "row": 3,
+                "file_row": None,
                 "start": 30,
                 "end": 40,
                 "text": "30 to 40",
