@@ -21,6 +21,7 @@ from ingest.storage.answers.runs import Runs
 from ingest.storage.answers.shares import Shares
 from ingest.storage.answers.usage import UsageByCollection
 from ingest.storage.audit.store import Audit
+from ingest.storage.blobs.checked import CachedDigests
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.batches import Batches
@@ -200,6 +201,7 @@ def build_stores(
     """Build the stores on top of a database and its files. This sends no query and reads no file."""
     announce, rules = feed.announce, quotas.rules
     digests, file_removal = ContentDigests(engine), FileRemoval(engine, blobs.delete)
+    cached_digests = CachedDigests(digests)
     return Stores(
         documents=DocumentStores(
             catalog=Catalog(engine, announce=announce, quotas=rules),
@@ -210,7 +212,11 @@ def build_stores(
             partial_uploads=Uploads(engine, quotas=rules),
         ),
         contents=ContentStores(
-            blobs, Texts(blobs, digests), RecordTables(blobs, digests), digests, Cards(engine, announce=announce)
+            blobs,
+            Texts(blobs, cached_digests),
+            RecordTables(blobs, cached_digests),
+            digests,
+            Cards(engine, announce=announce),
         ),
         answers=AnswerStores(
             conversations=Conversations(engine),

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pydantic_core import to_jsonable_python
 
+from retrieval.encoders.port import DenseVector
 from retrieval.errors import IndexUnavailableError
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, sort_by_score
 
@@ -49,21 +51,35 @@ def parse_chunk(chunk_id: str, payload: Mapping[str, Any] | None) -> IndexedChun
     if payload is None:
         raise IndexUnavailableError(f"Point {chunk_id} has no payload.")
     start, end, byte_start, byte_end = payload["span"]
+    # Arguments by position take two thirds of the time of arguments by name, and a search loads 50 chunks.
     return IndexedChunk(
-        id=chunk_id,
-        tenant_id=payload[TENANT],
-        collection=payload[COLLECTION],
-        document_id=payload[DOCUMENT],
-        version_id=payload[VERSION],
-        ordinal=payload["ordinal"],
-        start=start,
-        end=end,
-        byte_start=byte_start,
-        byte_end=byte_end,
-        page=payload.get("page"),
-        heading_path=tuple(payload["headings"]),
-        digest=payload.get(DIGEST, ""),
+        chunk_id,
+        payload[TENANT],
+        payload[COLLECTION],
+        payload[DOCUMENT],
+        payload[VERSION],
+        payload["ordinal"],
+        start,
+        end,
+        byte_start,
+        byte_end,
+        payload.get("page"),
+        tuple(payload["headings"]),
+        payload.get(DIGEST, ""),
     )
+
+
+def pair_near_duplicates(
+    vectors: Mapping[str, DenseVector], chunk_ids: Sequence[str], others: Sequence[str], *, min_cosine: float
+) -> set[tuple[str, str]]:
+    """Return the pairs that `IndexReader.find_near_duplicates` describes, given the chunks' vectors."""
+    ones, others = [each for each in chunk_ids if each in vectors], [each for each in others if each in vectors]
+    if not ones or not others:
+        return set()
+    cosines = np.stack([vectors[each] for each in ones]) @ np.stack([vectors[each] for each in others]).T
+    rows, columns = np.nonzero(cosines >= min_cosine)
+    pairs = ((ones[row], others[column]) for row, column in zip(rows.tolist(), columns.tolist(), strict=True))
+    return {(one, other) for one, other in pairs if one != other}
 
 
 def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
@@ -80,11 +96,15 @@ def is_in_scope(scope: SearchScope, chunk: IndexedChunk) -> bool:
     )
 
 
+def convert_point_ids(points: Sequence[Any]) -> list[str]:
+    """Return the ids of points as strings. Converting all ids at once is eight times as fast as one by one."""
+    ids: list[str] = to_jsonable_python([point.id for point in points])
+    return ids
+
+
 def rank_points(points: Sequence[Any]) -> list[ScoredChunk]:
     """Convert points returned by the engine or the server to ranked chunks.
 
-    Points with equal scores arrive in no fixed order, so they are sorted. All ids are converted in one call, which is
-    eight times as fast as converting them one by one.
+    Points with equal scores arrive in no fixed order, so they are sorted.
     """
-    ids: list[str] = to_jsonable_python([point.id for point in points])
-    return sort_by_score(map(ScoredChunk, ids, [point.score for point in points]))
+    return sort_by_score(map(ScoredChunk, convert_point_ids(points), [point.score for point in points]))

@@ -148,6 +148,15 @@ class IndexReader(IndexVectors, Protocol):
     def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         """Return the chunks with these ids that are in `scope`, keyed by id."""
 
+    def find_near_duplicates(
+        self, chunk_ids: Sequence[str], others: Sequence[str], *, min_cosine: float
+    ) -> set[tuple[str, str]]:
+        """Return each pair of one of the chunks and one of `others` whose cosine is at least `min_cosine`.
+
+        A chunk is no pair with itself, and chunks without an embedding are in no pair. The ids must come from a search
+        within a scope, because they are not filtered again.
+        """
+
 
 class IndexInventory(Protocol):
     """The contents of the index across all tenants. For workers and maintenance only, never for answering queries."""

@@ -8,10 +8,7 @@ candidate gets a share of its document's card score (`retrieval.search.cards`). 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ingest.storage.documents.rows import VisibleVersion
-from retrieval.encoders.port import DenseVector
 from retrieval.index.port import IndexReader, ScoredChunk, SearchScope, sort_by_score
 from retrieval.search.cards import CardRanker
 from retrieval.search.choosing import VisibleLookup
@@ -74,17 +71,17 @@ def have_twins(index: IndexReader, visible: Sequence[str], owners: Mapping[str, 
 
     `visible` are the candidates that the principal may see, best first.
     """
-    if len({owners[chunk].document_id for chunk in visible}) < 2:
+    documents = {chunk: owners[chunk].document_id for chunk in visible}
+    if len(set(documents.values())) < 2:
         return False
-    vectors = index.load_dense_vectors(visible)
-    best = [chunk for chunk in visible[:BEST_PASSAGES] if chunk in vectors]
-    if len(best) < MIN_TWINS:
-        return False
-    others = list(vectors)
-    alike = _stack(vectors, best) @ _stack(vectors, others).T >= TWIN_COSINE
-    elsewhere = np.array([[owners[a].document_id != owners[b].document_id for b in others] for a in best])
-    return int((alike & elsewhere).any(axis=1).sum()) >= MIN_TWINS
 
+    def list_with_twins(passages: Sequence[str]) -> set[str]:
+        pairs = index.find_near_duplicates(passages, visible, min_cosine=TWIN_COSINE)
+        return {one for one, other in pairs if documents[one] != documents[other]}
 
-def _stack(vectors: Mapping[str, DenseVector], chunk_ids: Sequence[str]) -> DenseVector:
-    return np.stack([vectors[chunk] for chunk in chunk_ids])
+    # Usually no passage has a twin. If none of the first seven has one, the other three cannot change the result.
+    enough_to_refuse = BEST_PASSAGES - MIN_TWINS + 1
+    found = list_with_twins(visible[:enough_to_refuse])
+    if found:
+        found |= list_with_twins(visible[enough_to_refuse:BEST_PASSAGES])
+    return len(found) >= MIN_TWINS

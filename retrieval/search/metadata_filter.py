@@ -76,7 +76,7 @@ class _FilteredIndex:
             index.score_chunks_by_cosine,
             index.find_chunks_by_digest,
         )
-        self.load_chunks = index.load_chunks
+        self.load_chunks, self.find_near_duplicates = index.load_chunks, index.find_near_duplicates
 
     def search(
         self, scope: SearchScope, *, sparse_vector: SparseVector | None, dense_vector: DenseVector | None, limit: int

@@ -26,6 +26,7 @@ from retrieval.search.cards import CardRanker
 from retrieval.search.choosing import SelectedChunk, VisibleLookup, select_hits
 from retrieval.search.documents import lift_documents
 from retrieval.search.expansion import ChunkRange, find_common_headings, merge_ranges, widen_chunk
+from retrieval.search.loaded_chunks import LoadedChunks
 from retrieval.search.metadata_filter import MetadataFilter, select_allowed_keys
 from retrieval.search.ranking import (
     CANDIDATES,
@@ -278,7 +279,8 @@ class Searcher:
         cosine_floor: float,
         stopwatch: Stopwatch,
     ) -> "_SearchOutcome":
-        index, scope, show = generation.index, self._build_scope(request, filters), self._build_lookup(request, filters)
+        scope, show = self._build_scope(request, filters), self._build_lookup(request, filters)
+        index = LoadedChunks(generation.index, scope)
         reranks = self._reranking is not None and self._reranking.should_rerank(request)
         ranking = rank_chunks_for_queries(
             index if filters is None else filters.wrap_index(index),

@@ -239,6 +239,23 @@ def test_chunks_asked_for_are_compared_with_a_vector_best_first(index: Index) ->
     assert index.score_chunks_by_cosine(query, []) == []
 
 
+def test_near_duplicates_are_pairs_of_different_chunks_whose_cosine_reaches_the_limit(index: Index) -> None:
+    one, same, near, other, bare = (chunk(name) for name in ("one", "same", "near", "other", "bare"))
+    rows = np.zeros((4, DIMENSION), np.float32)
+    rows[:, 0], rows[2, 1], rows[3] = 1, 0.3, np.eye(1, DIMENSION, 5)  # `near` has the cosine 0.958 with `one`
+    index.upsert_chunks([one, same, near, other, bare], [ENCODER.encode_document("whale")] * 5)
+    index.set_dense_vectors([each.id for each in (one, same, near, other)], rows)
+    every = [each.id for each in (one, same, near, other, bare)]
+    close = {(a.id, b.id) for a in (one, same, near) for b in (one, same, near) if a != b}
+
+    assert index.find_near_duplicates(every, every, min_cosine=0.9) == close
+    assert index.find_near_duplicates(every, every, min_cosine=0.99) == {(one.id, same.id), (same.id, one.id)}
+    assert index.find_near_duplicates([near.id, bare.id], [one.id, other.id], min_cosine=0.9) == {(near.id, one.id)}
+    assert index.find_near_duplicates([one.id, bare.id], [bare.id, str(uuid.uuid4())], min_cosine=0.9) == set()
+    assert index.find_near_duplicates([], every, min_cosine=0.9) == set()
+    assert index.find_near_duplicates(every, [], min_cosine=0.9) == set()
+
+
 def test_deleting_a_version_removes_all_of_it_and_then_nothing(index: Index) -> None:
     kept = chunk("k", version="v2")
     put(index, {**{chunk(name): "same words" for name in "abc"}, kept: "same words"})

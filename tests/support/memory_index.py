@@ -9,7 +9,7 @@ import numpy as np
 
 from retrieval.encoders.port import DenseVector
 from retrieval.errors import ChunksMissingError
-from retrieval.index.points import is_in_scope
+from retrieval.index.points import is_in_scope, pair_near_duplicates
 from retrieval.index.port import IndexedChunk, ScoredChunk, SearchScope, SparseVector, sort_by_score
 
 
@@ -90,6 +90,12 @@ class MemoryIndex:
 
     def load_chunks(self, scope: SearchScope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         return {i: self.kept[i] for i in chunk_ids if i in self.kept and is_in_scope(scope, self.kept[i])}
+
+    def find_near_duplicates(
+        self, chunk_ids: Sequence[str], others: Sequence[str], *, min_cosine: float
+    ) -> set[tuple[str, str]]:
+        self.fault("near_duplicates")
+        return pair_near_duplicates(self.embeddings, chunk_ids, others, min_cosine=min_cosine)
 
     def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         for _, chunk in sorted(self.kept.items()):

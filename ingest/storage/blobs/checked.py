@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from ingest.storage.blobs.store import Blobs
@@ -29,10 +30,13 @@ class CheckedBlobs:
     def __init__(self, blobs: Blobs, records: DigestRecords, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._inner = blobs
         self._records = records
-        self._known = _DigestCache(records, clock)
+        self._known = records if isinstance(records, CachedDigests) else CachedDigests(records, clock)
 
     def preload_digests(self, version_ids: Collection[str]) -> None:
-        """Load the digests of these versions in one query, before the versions are read."""
+        """Load the digests of these versions in one query, before the versions are read.
+
+        Afterwards, a file without a digest is missing at once: the digests are not loaded again to find out.
+        """
         self._known.preload_digests(version_ids)
 
     def put(self, key: str, content: bytes) -> None:
@@ -54,8 +58,12 @@ class CheckedBlobs:
         `TextLostError` if it is missing but has a digest.
         """
         version = parse_version_id(key)
+        known = self._known.get_digests(version)
+        # guard: absence-believed-briefly
+        if known and parse_file_name(key) not in known and self._known.was_just_preloaded(version):
+            raise KeyError(key)
         try:
-            return self._read_checked_range(key, self._known.get_digests(version), start, length)
+            return self._read_checked_range(key, known, start, length)
         except (KeyError, ContentChangedError):
             # After the digests were read, the version may have been removed, or a repair may have rewritten the
             # version's files.
@@ -95,40 +103,66 @@ class CheckedBlobs:
         return ContentChangedError(f"{what} was changed.")
 
 
-class _DigestCache:
-    """A thread-safe cache of the digests of recently read versions."""
+@dataclass(frozen=True)
+class _CachedVersion:
+    """The digests of a version, and the times until which they are used, and until which no file is thought added."""
 
-    def __init__(self, records: DigestRecords, clock: Callable[[], float]) -> None:
+    digests: Mapping[str, Digest]
+    until: float
+    complete_until: float
+
+
+class CachedDigests:
+    """A thread-safe cache of the digests of recently read versions, which the readers of texts and tables can share."""
+
+    def __init__(self, records: DigestRecords, clock: Callable[[], float] = time.monotonic) -> None:
         self._records = records
         self._clock = clock
-        self._versions: OrderedDict[str, tuple[float, Mapping[str, Digest]]] = OrderedDict()
+        self._versions: OrderedDict[str, _CachedVersion] = OrderedDict()
         self._lock = threading.Lock()
 
     def get_digests(self, version_id: str) -> Mapping[str, Digest]:
         """Return the digests of a version's files, keyed by file name. Empty if the version has no digests."""
-        found = self._find_cached_digests(version_id)
-        return self.load([version_id])[version_id] if found is None else found
+        found = self._find_cached_version(version_id)
+        return self.load([version_id])[version_id] if found is None else found.digests
+
+    def was_just_preloaded(self, version_id: str) -> bool:
+        """Return whether `preload_digests` loaded the version so recently that no files were added since."""
+        found = self._find_cached_version(version_id)
+        return found is not None and self._clock() < found.complete_until
 
     def preload_digests(self, version_ids: Collection[str]) -> None:
-        """Load the digests of those versions that are not cached."""
-        unknown = [version for version in dict.fromkeys(version_ids) if self._find_cached_digests(version) is None]
+        """Load the digests of those versions that were not preloaded recently."""
+        unknown = [version for version in dict.fromkeys(version_ids) if not self.was_just_preloaded(version)]
         if unknown:
-            self.load(unknown)
+            self.load(unknown, complete_seconds=_ABSENT_SECONDS)
 
-    def load(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+    def load(
+        self, version_ids: Collection[str], *, complete_seconds: float = 0.0
+    ) -> Mapping[str, Mapping[str, Digest]]:
         """Load the digests of these versions into the cache, replacing cached ones."""
-        found = self._records.load_digests(version_ids)
+        found = self.load_digests(version_ids)
         loaded = {version: found.get(version, {}) for version in version_ids}
         now = self._clock()
         with self._lock:
             for version, digests in loaded.items():
-                self._versions[version] = now + (_KNOWN_SECONDS if digests else _ABSENT_SECONDS), digests
+                until = now + (_KNOWN_SECONDS if digests else _ABSENT_SECONDS)
+                self._versions[version] = _CachedVersion(digests, until, now + complete_seconds)
                 self._versions.move_to_end(version)
             while len(self._versions) > _MAX_CACHED_VERSIONS:
                 self._versions.popitem(last=False)
         return loaded
 
-    def _find_cached_digests(self, version_id: str) -> Mapping[str, Digest] | None:
+    def load_digests(self, version_ids: Collection[str]) -> Mapping[str, Mapping[str, Digest]]:
+        return self._records.load_digests(version_ids)
+
+    def select_candidate_versions(self, file_name: str, version_ids: Collection[str]) -> set[str]:
+        return self._records.select_candidate_versions(file_name, version_ids)
+
+    def record_changed_file(self, key: str) -> str | None:
+        return self._records.record_changed_file(key)
+
+    def _find_cached_version(self, version_id: str) -> _CachedVersion | None:
         with self._lock:
-            until, digests = self._versions.get(version_id, (0.0, {}))
-            return digests if self._clock() < until else None
+            found = self._versions.get(version_id)
+            return found if found is not None and self._clock() < found.until else None

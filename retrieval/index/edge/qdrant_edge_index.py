@@ -53,6 +53,7 @@ from retrieval.index.points import (
     VERSION,
     build_payload,
     build_readers_payload,
+    convert_point_ids,
     is_in_scope,
     parse_chunk,
     rank_points,
@@ -179,8 +180,32 @@ class QdrantEdgeIndex:
             return {}
         with self._use_shard() as shard:
             records = shard.retrieve(list(chunk_ids), with_payload=True, with_vector=False)
-        found = (parse_chunk(str(record.id), record.payload) for record in records)
+        found = map(parse_chunk, convert_point_ids(records), (record.payload for record in records))
         return {chunk.id: chunk for chunk in found if is_in_scope(scope, chunk)}
+
+    def find_near_duplicates(
+        self, chunk_ids: Sequence[str], others: Sequence[str], *, min_cosine: float
+    ) -> set[tuple[str, str]]:
+        if not chunk_ids or not others:
+            return set()
+        where = Filter(must=[HasIdCondition(set(others))])
+        with self._use_shard() as shard:
+            records = shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[DENSE])
+            rows = _collect_dense_rows(records)
+            # The engine compares the vectors, because converting all of them for NumPy takes twice as long.
+            requests = [
+                QueryRequest(
+                    query=Query.Nearest(row, using=DENSE),
+                    filter=where,
+                    limit=len(others),
+                    params=_EXACT_SEARCH,
+                    score_threshold=min_cosine,
+                )
+                for row in rows.values()
+            ]
+            answers = shard.query_batch(QueryBatchRequest(requests)) if requests else []
+        found = zip(rows, map(convert_point_ids, answers), strict=True)
+        return {(one, other) for one, alike in found for other in alike if one != other}
 
     def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         offset: Any = None
@@ -200,8 +225,8 @@ class QdrantEdgeIndex:
             return {}
         with self._use_shard() as shard:
             records = shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[DENSE])
-        named = ((str(record.id), record.vector) for record in records)
-        return {i: np.asarray(v[DENSE], np.float32) for i, v in named if isinstance(v, dict) and DENSE in v}
+        rows = _collect_dense_rows(records)
+        return dict(zip(rows, np.array(list(rows.values()), np.float32), strict=True))
 
     def find_chunks_by_digest(
         self, tenant_id: str, digests: Sequence[str]
@@ -288,6 +313,12 @@ class QdrantEdgeIndex:
 
 def _convert_sparse_vector(vector: SparseVector) -> EdgeSparseVector:
     return EdgeSparseVector(list(vector.indices), list(vector.values))
+
+
+def _collect_dense_rows(records: Sequence[Any]) -> dict[str, list[float]]:
+    """Return the dense vectors of records, keyed by id. Records without one are omitted."""
+    named = zip(convert_point_ids(records), (record.vector for record in records), strict=True)
+    return {i: vector[DENSE] for i, vector in named if isinstance(vector, dict) and DENSE in vector}
 
 
 def _build_match_condition(field: str, value: str) -> FieldCondition:

@@ -30,6 +30,7 @@ from retrieval.index.points import (
     build_payload,
     build_readers_payload,
     is_in_scope,
+    pair_near_duplicates,
     parse_chunk,
     rank_points,
 )
@@ -161,6 +162,12 @@ class QdrantServerIndex:
         )
         found = (parse_chunk(str(record.id), record.payload) for record in records)
         return {chunk.id: chunk for chunk in found if is_in_scope(scope, chunk)}
+
+    def find_near_duplicates(
+        self, chunk_ids: Sequence[str], others: Sequence[str], *, min_cosine: float
+    ) -> set[tuple[str, str]]:
+        vectors = self.load_dense_vectors(list(dict.fromkeys((*chunk_ids, *others))))
+        return pair_near_duplicates(vectors, chunk_ids, others, min_cosine=min_cosine)
 
     def iter_version_chunks(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         for record in self._iter_points(_build_version_filter(tenant_id, version_id), with_payload=True):

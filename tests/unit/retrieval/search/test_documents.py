@@ -139,6 +139,18 @@ def test_at_least_four_of_the_ten_best_passages_need_a_near_duplicate(
     assert (library.lift(ranking, "owl") is not ranking) is lifts
 
 
+@pytest.mark.parametrize(("places", "lifts"), [((6, 7, 8, 9), True), ((7, 8, 9), False), ((0, 7, 8, 9), True)])
+def test_near_duplicates_of_the_last_of_the_ten_best_passages_count_as_those_of_the_first(
+    library: Library, places: tuple[int, ...], lifts: bool
+) -> None:
+    lines = [f"{word} {word}s {word}ing" for word in ("oak", "owl", "pear", "quay", "ring", "sail", "tide", "urn")]
+    lines += ["vane vanes vaning", "wharf wharfs wharfing"]
+    library.put("acme", *lines)
+    library.put("dunlin", *(lines[place] for place in places))
+    ranking = library.rank("acme", "dunlin")
+    assert (library.lift(ranking, "owl vane") is not ranking) is lifts
+
+
 def test_a_passage_without_a_vector_has_no_near_duplicate(library: Library) -> None:
     library.put_reports()
     ranking = library.rank("acme", "dunlin")

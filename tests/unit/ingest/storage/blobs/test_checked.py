@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.storage.blobs.checked import CheckedBlobs
+from ingest.storage.blobs.checked import CachedDigests, CheckedBlobs
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.digests import BLOCK_BYTES, Digest, build_file_key, parse_file_name, parse_version_id
 from ingest.storage.errors import ContentChangedError, TextLostError
@@ -142,3 +142,49 @@ def test_the_catalog_is_asked_once_for_many_versions_and_not_again_for_known_one
     store.now += 301.0
     store.blobs.read(keys[0])
     assert len(store.records.asked) == 2
+
+
+def test_after_preloading_files_that_a_version_does_not_have_are_missing_without_asking_the_catalog(
+    store: Store,
+) -> None:
+    positions = "text/ab/abcd.positions"
+    store.put(KEY, b"words")
+    store.blobs.preload_digests(["abcd"])
+    for _ in range(3):
+        with pytest.raises(KeyError):
+            store.blobs.read(positions)
+    assert store.records.asked == [["abcd"]]
+    store.put(positions, b"added")
+    store.now += 31.0
+    assert store.blobs.read(positions) == b"added"
+
+
+def test_a_file_that_is_added_to_a_version_that_was_not_preloaded_is_found_at_once(store: Store) -> None:
+    positions = "text/ab/abcd.positions"
+    store.put(KEY, b"words")
+    assert store.blobs.read(KEY) == b"words"
+    store.put(positions, b"added")
+    assert store.blobs.read(positions) == b"added"
+
+
+def test_preloading_again_asks_for_versions_whose_files_may_have_changed_since(store: Store) -> None:
+    store.put(KEY, b"words")
+    for seconds in (0.0, 29.0, 2.0, 1.0):
+        store.now += seconds
+        store.blobs.preload_digests(["abcd"])
+    assert store.records.asked == [["abcd"], ["abcd"]]
+
+
+def test_readers_that_share_a_cache_ask_once(store: Store) -> None:
+    table = "tables/ab/abcd.json"
+    shared = CachedDigests(store.records, lambda: store.now)
+    texts, tables = (CheckedBlobs(store.inner, shared) for _ in range(2))
+    store.put(KEY, b"words")
+    store.put(table, b"[]")
+    texts.preload_digests(["abcd"])
+    assert (texts.read(KEY), tables.read(table)) == (b"words", b"[]")
+    assert store.records.asked == [["abcd"]]
+    store.inner.put(table, b"[1]")
+    with pytest.raises(ContentChangedError):
+        tables.read(table)
+    assert store.records.changed == [table]
