@@ -4,28 +4,20 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
 from fastapi.responses import StreamingResponse
 
 from api.answers.conversation_schemas import ConversationOut, TurnOut
+from api.answers.forms import ExportForm
 from api.answers.markdown_files import escape_line, escape_links
 from api.answers.schemas import AnswerOut, CitationOut
 from api.answers.verdicts import describe_level, describe_verdict
 from api.languages.catalogue import Texts
-from rlm.checking.levels import Level, find_levels
+from rlm.checking.levels import SIGNS, Level, find_levels
 
-_SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "·", Level.NOT_PROVEN: "!"}
 _NAME_CHARS = 80
-
-
-class ExportForm(StrEnum):
-    """The file formats in which a conversation can be exported."""
-
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 _TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("text/markdown; charset=utf-8", "md")}
@@ -59,7 +51,7 @@ def _iter_json(conversation: ConversationOut, turns: Iterator[TurnOut]) -> Itera
 
 def _iter_markdown(conversation: ConversationOut, turns: Iterator[TurnOut], texts: Texts) -> Iterator[str]:
     yield f"# {escape_line(conversation.title)}\n\n"
-    legend = (f"{sign} {describe_level(level, texts)}" for level, sign in _SIGNS.items())
+    legend = (f"{sign} {describe_level(level, texts)}" for level, sign in SIGNS.items())
     yield f"{texts.translate('Marks after statements:')} {', '.join(legend)}\n"
     for turn in turns:
         yield f"\n## {escape_line(turn.question)}\n\n*{turn.created_at:%Y-%m-%d %H:%M} UTC*\n\n"
@@ -76,7 +68,7 @@ def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     for note in answer.notes:
         yield f"\n{escape_line(note)}\n"
     remarks = [
-        f"* {_SIGNS[level]} {escape_line(sentence.text)} ({escape_line(sentence.reason)})\n"
+        f"* {SIGNS[level]} {escape_line(sentence.text)} ({escape_line(sentence.reason)})\n"
         for sentence, level in zip(answer.sentences, levels, strict=True)
         if level in (Level.PARTLY_PROVEN, Level.NOT_PROVEN) and sentence.reason
     ]
@@ -95,7 +87,7 @@ def _add_signs(answer: AnswerOut, levels: Sequence[Level | None]) -> str:
     marked = sorted((each.end, level) for each, level in zip(answer.sentences, levels, strict=True) if level)
     for end, level in marked:
         at = last + len(text[last:end].rstrip().removesuffix("|").rstrip())
-        pieces += [text[last:at], f" {_SIGNS[level]}"]
+        pieces += [text[last:at], f" {SIGNS[level]}"]
         last = at
     return "".join([*pieces, text[last:]])
 

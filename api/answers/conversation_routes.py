@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from api.admission.access import Asker, Caller, ServicesDep
 from api.admission.services import Services
 from api.answers.asking import render_in_formats
-from api.answers.conversation_export import EXPORTS, ExportForm, build_export
+from api.answers.conversation_export import EXPORTS, build_export
 from api.answers.conversation_schemas import (
     ConversationIn,
     ConversationOut,
@@ -17,7 +17,7 @@ from api.answers.conversation_schemas import (
     ConversationWithTurnsOut,
     TurnOut,
 )
-from api.answers.forms import Form
+from api.answers.forms import ExportForm, Form
 from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import extract_cited_document_ids
 from api.answers.usual_times import UsualTimesDep

@@ -5,6 +5,13 @@ from enum import StrEnum
 from urllib.parse import quote
 
 
+class ExportForm(StrEnum):
+    """The file formats in which a conversation or a run can be exported."""
+
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
 class Form(StrEnum):
     """A format in which an answer can be rendered."""
 

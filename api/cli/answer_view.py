@@ -17,7 +17,7 @@ from rich.text import Text
 
 from api.answers.verdicts import describe_verdict
 from api.languages.catalogue import Texts
-from rlm.checking.levels import Level, find_levels
+from rlm.checking.levels import SIGNS, Level, find_levels
 
 _LINE_CHARS = 160
 
@@ -51,13 +51,8 @@ _SENTENCE_CHARS = 100
 # Unicode bidirectional classes of characters that reorder the surrounding text. With such characters, a document could
 # make a terminal line read differently from its actual content.
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-_SIGNS = {
-    Level.PROVEN: ("✓", "green"),
-    Level.PARTLY_PROVEN: ("~", "yellow"),
-    Level.FOUND: ("·", "dim"),
-    Level.NOT_PROVEN: ("?", "yellow"),
-}
-_LEGEND = "✓ proven   ~ partly proven   · found, but nobody checked whether it proves the sentence   ? not proven"
+_STYLES = {Level.PROVEN: "green", Level.PARTLY_PROVEN: "yellow", Level.FOUND: "dim", Level.NOT_PROVEN: "yellow"}
+_LEGEND = "✓ proven   ~ partly proven   · found, but nobody checked whether it proves the sentence   ! not proven"
 
 
 class StatusLine(Protocol):
@@ -226,7 +221,7 @@ def _insert_signs(answer: Mapping[str, Any], levels: Sequence[Level | None]) -> 
             continue
         written = text[at : sentence["end"]].rstrip()
         in_row = text[sentence["start"] : sentence["end"]].lstrip().startswith("|") and written.endswith("|")
-        sign = _SIGNS[level][0]
+        sign = SIGNS[level]
         parts.append(f"{written[:-1].rstrip()} {sign} |" if in_row else f"{written} {sign}")
         at += len(written)
     return "".join(parts) + text[at:]
@@ -261,7 +256,7 @@ def _print_sentence_warnings(console: Console, answer: Mapping[str, Any], levels
     for sentence, level in zip(answer["sentences"], levels, strict=True):
         if level is None or not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
-        sign, style = _SIGNS[level]
+        sign, style = SIGNS[level], _STYLES[level]
         reason = remove_control_chars(sentence["reason"]) or "The cited text does not support this sentence."
         excerpt = shorten_text(remove_control_chars(sentence["text"]), _SENTENCE_CHARS)
         console.print(

@@ -53,7 +53,7 @@ COMMANDS = {
     ),
     "chat": CommandTarget("api.cli.chat:chat", "Have a conversation in the terminal.", _DOCUMENTS),
     "conversations": CommandTarget(
-        "api.cli.conversations:app", "List, show and delete saved conversations.", _DOCUMENTS
+        "api.cli.conversations:app", "List, search, rename, export and delete saved conversations.", _DOCUMENTS
     ),
     "search": CommandTarget("api.cli.search:search", "Search for passages without writing an answer.", _DOCUMENTS),
     "runs": CommandTarget(
@@ -61,7 +61,7 @@ COMMANDS = {
     ),
     "documents": CommandTarget(
         "api.cli.documents:app",
-        "List and show documents, and change their metadata, title, readers and cards.",
+        "List, show and move documents, and change their metadata, title, readers and cards.",
         _DOCUMENTS,
     ),
     "batch": CommandTarget("api.cli.batch:app", "Show, list and cancel batches of uploads.", _DOCUMENTS),
@@ -74,7 +74,7 @@ COMMANDS = {
     ),
     "keys": CommandTarget("api.cli.keys:app", "Create, list, rotate and revoke API keys.", _ADMINISTRATION),
     "collections": CommandTarget(
-        "api.cli.collections:app", "List collections and manage who can use them.", _ADMINISTRATION
+        "api.cli.collections:app", "List and rename collections, and manage who can use them.", _ADMINISTRATION
     ),
     "audit": CommandTarget(
         "api.cli.audit:app", "List, verify and export the audit log of who did what, and when.", _ADMINISTRATION

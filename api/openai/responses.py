@@ -54,7 +54,7 @@ class FileSearchIn(LenientModel):
     max_num_results: int | None = Field(None, ge=1, le=50)
 
 
-class ConversationIn(LenientModel):
+class ConversationReferenceIn(LenientModel):
     """A conversation, identified by its id."""
 
     id: str = Field(min_length=1, max_length=100)
@@ -80,7 +80,7 @@ class ResponseIn(LenientModel):
     background: bool = False
     store: bool = True
     previous_response_id: str | None = Field(None, max_length=200)
-    conversation: Annotated[str, Field(min_length=1, max_length=100)] | ConversationIn | None = None
+    conversation: Annotated[str, Field(min_length=1, max_length=100)] | ConversationReferenceIn | None = None
     instructions: str | list[dict[str, Any]] | None = None
     metadata: dict[str, str] | None = Field(None, max_length=16)
     tools: list[FileSearchIn] = Field(default_factory=list, max_length=200)
@@ -96,7 +96,7 @@ class ResponseIn(LenientModel):
     @property
     def conversation_id(self) -> str | None:
         named = self.conversation
-        return named.id if isinstance(named, ConversationIn) else named
+        return named.id if isinstance(named, ConversationReferenceIn) else named
 
     @property
     def with_search(self) -> bool:

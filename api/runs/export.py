@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Any
 
 from fastapi.responses import StreamingResponse
 
 from api.admission.services import Services
+from api.answers.forms import ExportForm
 from api.answers.markdown_files import escape_line, format_code_block
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut
@@ -15,14 +15,7 @@ from ingest.storage.answers.run_records import Run
 from ingest.storage.counts import format_count
 
 _EVENTS_PER_READ = 200
-_MARKS = {"verified": "✓", "quoted": "❝", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}
-
-
-class ExportForm(StrEnum):
-    """The file formats in which a run can be exported."""
-
-    JSON = "json"
-    MARKDOWN = "markdown"
+_MARKS = {"verified": "✓", "quoted": "·", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}
 
 
 _TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("text/markdown; charset=utf-8", "md")}

@@ -13,13 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from api.admission.access import Asker, Caller, HeldSlot, ServicesDep, Streams
 from api.admission.current_caller import CurrentCaller, Follower
 from api.admission.services import Services
+from api.answers.forms import ExportForm
 from api.answers.run_schemas import MoreIn, RunEndOut, RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.answers.schemas import extract_cited_document_ids
 from api.http import sse
 from api.http.cursors import decode_cursor, encode_cursor, parse_last_event_id
 from api.http.problems import build_problem
 from api.runs.control import add_to_budget, finish_run
-from api.runs.export import EXPORTS, ExportForm, build_export, iter_export_events
+from api.runs.export import EXPORTS, build_export, iter_export_events
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.errors import LeadlineError, RunStateError

@@ -31,6 +31,10 @@ class Level(StrEnum):
     NOT_PROVEN = "not proven"  # A judge found no support, or there is no source.
 
 
+SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "·", Level.NOT_PROVEN: "!"}
+"""The sign of each level in plain text: in a terminal and in exported files."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The number of statements of an answer, and the number of statements for each result.

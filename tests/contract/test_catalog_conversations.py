@@ -119,7 +119,8 @@ def test_a_search_continues_after_the_conversations_that_it_has_searched(
     for number, talk in enumerate(talks):
         kept.store_answer(answer(f"a{number}", talk, text="White." if number in (0, 5) else "Black."))
     monkeypatch.setattr("ingest.storage.answers.conversation_search.CONVERSATIONS_PER_SEARCH", 3)
-    pages, before = [], None
+    pages: list[list[str]] = []
+    before = None
     while not pages or before is not None:
         found = kept.search_conversations("ann", "white", before=before)
         pages.append([each.conversation.id for each in found.found])

@@ -36,7 +36,7 @@ def test_coverage_says_what_a_model_read_what_code_searched_and_what_was_not_ope
     coverage = Coverage(11_000_000, 200_000, 10_000_000, units=24, units_read=3, units_searched=21, units_failed=1)
     assert coverage.tokens_unopened == 800_000
     said = coverage.to_sentence()
-    assert all(figure in said for figure in ("11.0 million", "0.2", "10.0", "0.8", "1 document failed"))
+    assert all(figure in said for figure in ("11,000,000", "200,000", "10,000,000", "800,000", "1 document failed"))
     assert not coverage.is_complete
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from api.answers.conversation_export import ExportForm, _iter_json, _iter_markdown, build_export, build_file_name
+from api.answers.conversation_export import _iter_json, _iter_markdown, build_export, build_file_name
 from api.answers.conversation_schemas import ConversationOut, ConversationWithTurnsOut, TurnOut
+from api.answers.forms import ExportForm
 from api.answers.schemas import AnswerOut
 from api.languages.catalogue import Texts
 from rlm.answers import Check, Citation, Sentence, Support, build_answer_json

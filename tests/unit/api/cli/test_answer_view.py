@@ -97,7 +97,7 @@ def test_a_sentence_that_is_not_supported_is_named_under_the_answer_and_a_file_g
     assert lines[3:6] == [
         "1 of 2 statements proven, 1 contradicted",
         "",
-        "? “It was tame [1].” The passage does not say that it was tame.",
+        "! “It was tame [1].” The passage does not say that it was tame.",
     ]
 
 
@@ -110,9 +110,9 @@ def test_on_a_terminal_each_sentence_has_its_sign_and_a_row_has_it_in_its_last_c
         for part, check in zip(parts, checks, strict=True)
     )
     lines = [line.rstrip() for line in printed(answer(text=text, sentences=sentences), terminal=True)]
-    assert "It was white [1]. ✓ It was tame [1]. ?" in lines
-    assert [line.split()[-1] for line in lines if line.lstrip().startswith(("Pequod", "Essex"))] == ["✓", "?"]
-    assert not any("More" in line and ("✓" in line or "?" in line) for line in lines)
+    assert "It was white [1]. ✓ It was tame [1]. !" in lines
+    assert [line.split()[-1] for line in lines if line.lstrip().startswith(("Pequod", "Essex"))] == ["✓", "!"]
+    assert not any("More" in line and ("✓" in line or "!" in line) for line in lines)
     assert sum(line.count("✓") for line in lines) == 3  # two sentences, and the legend
 
 
