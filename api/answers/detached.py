@@ -60,7 +60,7 @@ class DetachedQuestion:
 
     @property
     def answer_id(self) -> str:
-        return self.question.request.used.work.id
+        return self.question.request.used.answer_id
 
 
 class DetachedAnswers:

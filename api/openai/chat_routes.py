@@ -60,7 +60,7 @@ async def chat(
     slot.release()  # The answer runs in its own thread, so it needs no slot for requests.
     work, url = AnswerWork(request, services, caller, threads, asking), get_base_url(request, services)
     if body.stream:
-        identifier = asking.request.used.work.id
+        identifier = asking.request.used.answer_id
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         writer = ChatChunkFormatter(asking.save_answer, identifier, body.model, url, with_usage=with_usage)
         return await work.stream_events(writer)

@@ -74,7 +74,7 @@ async def create(
     slot.release()  # The answer runs in its own thread, so it needs no slot for requests.
     work = AnswerWork(request, services, caller, threads, asking)
     identifier, how = (
-        asking.request.used.work.id,
+        asking.request.used.answer_id,
         _build_view(request, services, caller, body.with_search, get_result_limit(body)),
     )
     if body.stream:

@@ -22,7 +22,8 @@ from ingest.storage.accounts.records import Scope
 from ingest.storage.db.database import write_transaction
 from ingest.storage.db.schema import pending_answers
 from rlm.errors import LanguageModelUnavailableError
-from rlm.events import Completed, Delta, Retrieved, Routed
+from rlm.events import Completed, Delta, Event, Retrieved, Routed
+from rlm.requests import AnswerRequest
 from tests.fakes.scripted_answers import answer
 from tests.support.cluster import wait_until
 from tests.support.portal_pages import WrittenAnswers
@@ -87,6 +88,40 @@ def start(client: httpx.Client, **changes: Any) -> dict[str, Any]:  # noqa: ANN4
 def load(client: httpx.Client, conversation: str) -> dict[str, Any]:
     found: dict[str, Any] = client.get(f"/v1/conversations/{conversation}").json()
     return found
+
+
+class _RoutedAnswers(WrittenAnswers):
+    """Chooses a strategy until it may go on."""
+
+    def stream(self, request: AnswerRequest, **how: Any) -> Iterator[Event]:
+        with request.used.record_routing():
+            self.choosing.set()
+            assert self.go_on.wait(60)
+        yield from super().stream(request, **how)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choosing = threading.Event()
+
+
+def test_a_question_is_accepted_and_followed_while_its_strategy_is_chosen(services: Services) -> None:
+    made = _RoutedAnswers()
+    made.events = [Routed("direct", ""), Delta("White."), Completed(answer("d"))]
+    services.asking = replace(services.asking, answering=made)
+    with connect(services) as client, pytest.MonkeyPatch.context() as patch:
+        # The request is answered while the model chooses.
+        find = services.answers.pending.find
+
+        def find_while_choosing(*ids: Any) -> Any:  # noqa: ANN401
+            assert made.choosing.wait(60)
+            return find(*ids)
+
+        patch.setattr(services.answers.pending, "find", find_while_choosing)
+        pending = start(client)
+        made.go_on.set()
+        events = [name for _, name, _ in read_events(client, pending["id"])]
+        assert events[-1] == "completed"
+        assert client.get(f"/v1/answers/{pending['id']}").status_code == 200
 
 
 def test_the_question_is_part_of_its_conversation_at_once_and_the_answer_is_stored_without_a_client(

@@ -354,6 +354,11 @@ class UsedVersions:
             self.add_seen(self._named)
 
     @property
+    def answer_id(self) -> str:
+        """The id of the answer, also inside `record_routing`."""
+        return self._id
+
+    @property
     def work(self) -> Work:
         """The versions recorded so far.
 
