@@ -93,7 +93,7 @@ def load(client: httpx.Client, conversation: str) -> dict[str, Any]:
 class _RoutedAnswers(WrittenAnswers):
     """Chooses a strategy until it may go on."""
 
-    def stream(self, request: AnswerRequest, **how: Any) -> Iterator[Event]:
+    def stream(self, request: AnswerRequest, **how: Any) -> Iterator[Event]:  # noqa: ANN401
         with request.used.record_routing():
             self.choosing.set()
             assert self.go_on.wait(60)
