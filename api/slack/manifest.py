@@ -70,8 +70,11 @@ def build_manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, An
             "agent_view": {
                 "agent_description": _DESCRIPTION,
                 "suggested_prompts": [
-                    {"title": "What is there?", "message": "What are these documents about?"},
-                    {"title": "Compare", "message": "What changed between the two latest reports?"},
+                    {"title": "Get an overview", "message": "What are these documents about?"},
+                    {
+                        "title": "Find deadlines",
+                        "message": "Which of these documents mention a deadline, and when is it?",
+                    },
                 ],
             },
             "slash_commands": [

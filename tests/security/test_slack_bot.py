@@ -171,7 +171,7 @@ def test_hostile_names_of_files_are_inert_in_the_thread(slack: SlackDouble, serv
     quiet(served)
     said = [each.text for each in slack.replies("C0NAMES")]
     assert len(said) == len(names)
-    assert {"is ready", "was not taken", "could not be read"} == {
-        words for words in ("is ready", "was not taken", "could not be read") if any(words in each for each in said)
+    assert {"is ready", "was not added", "could not be read"} == {
+        words for words in ("is ready", "was not added", "could not be read") if any(words in each for each in said)
     }
     assert faults(slack) == []

@@ -49,10 +49,10 @@ def test_a_direct_message_a_count_and_its_table(workspace: Workspace, golden: Go
 
 def test_a_command_is_answered_in_direct_messages(workspace: Workspace, golden: Golden) -> None:
     taken = workspace.sender.command("U0ANN", KEEPER, trigger="1.1.one")
-    assert taken.text == "I am looking. The answer comes in our direct messages."
+    assert taken.text == "I am working on it, and will answer in our direct messages."
     workspace.answered(channel="D0ANN")
     golden(written(workspace, "D0ANN"))
-    assert "Ask with words" in workspace.sender.command("U0ANN", " ", trigger="1.1.two").text
+    assert "Write a question" in workspace.sender.command("U0ANN", " ", trigger="1.1.two").text
 
 
 def test_an_unsupported_sentence_is_told_by_an_alert(workspace: Workspace, golden: Golden) -> None:
@@ -98,7 +98,7 @@ def test_a_question_is_stopped_by_slacks_own_button_once(workspace: Workspace) -
         assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
     (reply,) = workspace.answered(thread)
     workspace.model.pause.set()
-    assert reply.text == "Stopped before there was an answer. Ask again whenever you like."
+    assert reply.text == "This question was stopped before it was answered. You can ask it again."
     sessions = workspace.slack.sessions[workspace.channel, thread]
     assert (sessions[0], sessions[-1]) == ("processing", "active")
     assert workspace.slack.refused == []
@@ -113,7 +113,7 @@ def test_a_stream_that_is_stopped_says_so_in_its_place(workspace: Workspace) -> 
     )
     assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
     (reply,) = workspace.answered(thread)
-    assert reply.text.startswith("Stopped before")
+    assert "was stopped" in reply.text
     assert len(workspace.slack.replies(workspace.channel)) == 1
 
 

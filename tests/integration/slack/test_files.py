@@ -228,7 +228,7 @@ def test_a_collection_that_not_everybody_may_read_takes_no_file(workspace: Works
     link(workspace, files_to="closed")
     workspace.slack.channels[workspace.channel]["members"].append("U0CAT")
     workspace.shares("U0CAT", workspace.slack.uploads("U0CAT", "lamps.md", lamps))
-    assert "is not open to everybody here" in told(workspace)
+    assert "Not everybody in this channel may read the collection" in told(workspace)
 
 
 @pytest.mark.parametrize("of", ["file", "message"])
@@ -264,7 +264,7 @@ def test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere(
     workspace.quiet()
     assert len([each for each in documents(workspace) if each["name"] == "twice.md"]) == 1
     workspace.sender.event(workspace.slack.deletes_message(workspace.channel, first))
-    assert "stays: the same file is shared elsewhere" in told(workspace)
+    assert "the same file is also shared elsewhere" in told(workspace)
     workspace.sender.event(workspace.slack.deletes_file(file))
     workspace.quiet()
     assert len([each for each in documents(workspace) if each["name"] == "twice.md"]) == 1
@@ -278,7 +278,7 @@ def test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere(
     workspace.shares("U0ANN", file, text=f"<@{BOT}>")
     workspace.quiet()
     workspace.sender.event(workspace.slack.deletes_file(file))
-    assert "it had been uploaded to Leadline before" in told(workspace)
+    assert "it was also uploaded to Leadline" in told(workspace)
     assert [each for each in documents(workspace) if each["name"] == "own.md"]
 
 
@@ -290,7 +290,7 @@ def test_deletion_in_slack_deletes_nothing_where_it_is_not_to(
     workspace.shares("U0ANN", file, text=f"<@{BOT}>")
     workspace.quiet()
     workspace.sender.event(workspace.slack.deletes_file(file))
-    assert "stays, as this service is set" in told(workspace)
+    assert "stays, because of a setting" in told(workspace)
     assert [each for each in documents(workspace) if each["name"] == "kept.md"]
 
 

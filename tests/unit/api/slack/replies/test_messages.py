@@ -9,23 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from api.answers.rendering import escape_markdown, escape_mrkdwn
+from api.answers.mrkdwn import escape_markdown, escape_mrkdwn
 from api.answers.schemas import AnswerOut
+from api.languages.catalogue import Texts
 from api.slack.installing import TokenCipher
 from api.slack.intake import extract_question
-from api.slack.replies.messages import (
-    MAX_BLOCKS,
-    SECTION_CHARS,
-    build_answer_messages,
-    build_failure_message,
-    simplify_message,
-    split_mrkdwn,
-)
+from api.slack.replies.blocks import SECTION_CHARS, split_mrkdwn
+from api.slack.replies.messages import MAX_BLOCKS, build_answer_messages, build_failure_message, simplify_message
 from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.errors import LeadlineError
 from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, build_answer_json
 from tests.fakes.scripted_answers import answer
 
+ENGLISH = Texts("en")
 BASE = "https://leadline.example.org"
 # Slack refuses the blocks of a message that take so much as JSON: https://github.com/slackapi/bolt-js/issues/2509
 REFUSED_CHARS = 13_200
@@ -45,7 +41,7 @@ def texts(blocks: Any) -> list[str]:  # noqa: ANN401 - JSON
 
 @given(st.text(alphabet=st.sampled_from("ab <>@#!|[](){}*_~`.:/\n-1&"), max_size=400))
 def test_no_text_is_a_link_a_mention_or_a_channel(text: str) -> None:
-    for message in build_answer_messages(shown(f"Words {text} words [1]."), BASE, "question"):
+    for message in build_answer_messages(shown(f"Words {text} words [1]."), BASE, "question", ENGLISH):
         for each in [message.text, *texts(message.blocks)]:
             for inner in re.findall(r"<([^>]*)", each):
                 assert inner.startswith(f"{BASE}/library/"), each
@@ -57,7 +53,7 @@ def test_no_text_is_a_link_a_mention_or_a_channel(text: str) -> None:
 @given(st.lists(st.text(alphabet="abc \n*`|-", max_size=900), max_size=60))
 def test_messages_keep_slacks_limits(paragraphs: list[str]) -> None:
     for message in build_answer_messages(
-        shown("\n\n".join([*paragraphs, "The end [1]."])), BASE, "q", offer_private=True, question="?"
+        shown("\n\n".join([*paragraphs, "The end [1]."])), BASE, "q", ENGLISH, offer_private=True, question="?"
     ):
         assert 0 < len(message.blocks) <= MAX_BLOCKS
         for block in Block.parse_all(message.blocks):
@@ -73,7 +69,9 @@ def test_a_long_answer_in_any_script_is_parted_into_messages_that_slack_takes() 
         f"段落{number} " + "灯台守はアダであった。" * 20 + f"[{number % 30 + 1}]" for number in range(200)
     )
     body = build_answer_json(answer("d", text=text, citations=cited))
-    messages = build_answer_messages(AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question")
+    messages = build_answer_messages(
+        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question", ENGLISH
+    )
     for message in messages:
         assert len(json.dumps(message.blocks, ensure_ascii=False).encode()) <= REFUSED_CHARS
         plain = simplify_message(message)
@@ -100,20 +98,17 @@ def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> Non
 @pytest.mark.parametrize(
     ("checks", "said"),
     [
-        ([Check.VERIFIED], "The sentence is verified."),
-        ([Check.VERIFIED] * 3, "All 3 sentences are verified."),
-        (
-            [Check.VERIFIED, Check.VERIFIED, Check.UNSUPPORTED],
-            "Of 3 sentences, 2 are verified, 1 is not supported.",
-        ),
-        ([Check.UNCHECKED, Check.COMPUTED], "Of 2 sentences, 1 is computed, 1 is without a source."),
+        ([Check.VERIFIED], "1 of 1 statement proven"),
+        ([Check.VERIFIED] * 3, "3 of 3 statements proven"),
+        ([Check.VERIFIED, Check.VERIFIED, Check.UNSUPPORTED], "2 of 3 statements proven, 1 contradicted"),
+        ([Check.UNCHECKED, Check.COMPUTED], "1 of 2 statements proven, 1 without a source"),
     ],
 )
 def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said: str) -> None:
     sentences = tuple(Sentence("It was.", 0, 7, (1,), check) for check in checks)
     body = build_answer_json(answer("d", sentences=sentences))
     (message,) = build_answer_messages(
-        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question"
+        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question", ENGLISH
     )
     assert said in [
         each["text"] for block in message.blocks if block["type"] == "context" for each in block["elements"]
@@ -126,7 +121,7 @@ def test_a_card_shows_what_every_sentence_rests_on() -> None:
     sentences = tuple(Sentence("It was [1].", 0, 11, (1,), Check.QUOTED, "", (each,)) for each in quotes)
     body = build_answer_json(answer("d", sentences=sentences))
     (message,) = build_answer_messages(
-        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question"
+        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question", ENGLISH
     )
     (card,) = next(block["elements"] for block in message.blocks if block["type"] == "carousel")
     shown = card["body"]["text"]
@@ -140,11 +135,12 @@ def test_an_answer_that_met_a_limit_says_what_to_do() -> None:
         answer("d", sentences=(sentence,), citations=(), finished=False, status=AnswerStatus.PARTIAL)
     )
     (message,) = build_answer_messages(
-        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question"
+        AnswerOut.from_body(body, identifier="an id", conversation=None), BASE, "question", ENGLISH
     )
     small = [each["text"] for block in message.blocks for each in block.get("elements", ()) if "text" in each]
     assert small == [
-        "The work met a limit of time or cost before it was finished: ask about less, or in several questions."
+        "This answer is incomplete, because a limit of time or cost was reached. "
+        "Ask about less, or split the question into several."
     ]
 
 
@@ -155,7 +151,7 @@ def test_a_cut_tears_no_link() -> None:
 
 
 def test_a_failure_says_what_to_do_and_offers_to_go_ahead() -> None:
-    message = build_failure_message("It may cost <much> @here.", "Set a budget.", "question", can_confirm=True)
+    message = build_failure_message("It may cost <much> @here.", "Set a budget.", "question", ENGLISH, can_confirm=True)
     assert [block["type"] for block in message.blocks] == ["alert", "context", "actions"]
     assert "&lt;much&gt; ＠here" in message.blocks[0]["text"]["text"]
 
