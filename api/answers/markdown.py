@@ -18,6 +18,8 @@ from api.answers.forms import CitedSpan
 from ingest.storage.texts.normalize import remove_invisible_characters
 
 _MARKER = re.compile(r"\[(\d{1,4})\]")
+_ROW = re.compile(r"\s*\|.*\|\s*")
+_BAR = re.compile(r"(?<!\\)\|")
 _SPACE_BEFORE_MARK = re.compile(r" +([.,;:!?])")
 
 
@@ -29,8 +31,11 @@ def parse_markdown(text: str, cited_spans: Mapping[int, CitedSpan]) -> list[Toke
 def render_plain_text(text: str) -> str:
     """Render Markdown as one line of plain text, without citations. Cells of tables are separated by commas.
 
-    The line is not escaped for Slack.
+    The text may be a single row of a table. The line is not escaped for Slack.
     """
+    if _ROW.fullmatch(text):
+        columns = len(_BAR.findall(text)) - 1
+        text = f"|{' |' * columns}\n|{'---|' * columns}\n{text.strip()}"
     numbers = {int(number): None for number in _MARKER.findall(text)}
     lines: list[str] = []
     row: list[str] | None = None
@@ -38,7 +43,7 @@ def render_plain_text(text: str) -> str:
         if token.type == "tr_open":
             row = []
         elif token.type == "tr_close" and row is not None:
-            lines.append(", ".join(filter(None, row)) + ";")
+            lines += [", ".join(filter(None, row)) + ";"] if any(row) else []
             row = None
         elif token.type == "inline":
             content = "".join(

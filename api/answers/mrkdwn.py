@@ -215,6 +215,7 @@ class _MrkdwnWriter:
         by_number = {each.meta["number"]: each for each in markers}
         # guard: slack-table-citations
         if by_number and self._base is not None:
+            self._lines.pop()  # The blank line after the code block.
             self._write_lines(" ".join(self._render_marker(each) for each in by_number.values()))
             self._write_blank_line()
 
@@ -235,8 +236,7 @@ class _MrkdwnWriter:
             if token.type == "citation" and self._base is not None:
                 address = self._base.rstrip("/") + self._cited[token.meta["number"]].page_path
                 yield CellPart(token.content, address)
-            elif not token.nesting:
-                text = remove_invisible_characters(token.content) or " "
+            elif text := " " if token.type == "softbreak" else remove_invisible_characters(token.content):
                 yield CellPart(text, is_bold=depth > 0)
 
     def _write_blank_line(self) -> None:

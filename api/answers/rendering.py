@@ -1,8 +1,8 @@
 """Renders a model's Markdown as HTML or as Slack's mrkdwn, using an allow-list.
 
 A document may contain instructions that influence the model, so nothing in the model's text may load, link or run. The
-only links are built here and in `api.answers.mrkdwn`, from citation markers such as `[1]`. They lead to the cited span of
-one of our own documents.
+only links are built here and in `api.answers.mrkdwn`, from citation markers such as `[1]`. They lead to the cited span
+of one of our own documents.
 
 HTML is rendered by markdown-it and then cleaned by nh3, so that a bug in either of them does no harm.
 """

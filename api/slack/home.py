@@ -107,11 +107,11 @@ def build_home_view(public_url: str | None, texts: Texts) -> dict[str, Any]:
         "placeholder": _build_text(texts.translate("Choose a channel")),
         "filter": {"include": ["public", "private"], "exclude_bot_users": True},
     }
-    title = f"*{texts.translate('Settings of a channel')}*"
+    title = texts.translate("Settings of a channel")
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": _build_text("Leadline")},
         {"type": "section", "text": {"type": "mrkdwn", "text": "\n\n".join(about)}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": title}, "accessory": choose},
+        {"type": "section", "text": {"type": "mrkdwn", "text": f"*{title}*"}, "accessory": choose},
     ]
     if public_url is not None:
         button = {

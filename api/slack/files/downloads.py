@@ -15,7 +15,7 @@ import httpx
 
 from api.languages.catalogue import Texts
 from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
-from api.slack.numbers import format_number
+from api.slack.numbers import format_size
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
 # Maximum duration of a download. A longer download is interrupted and retried. After several attempts, the file is
@@ -74,9 +74,9 @@ def parse_remote_file(body: Mapping[str, Any], texts: Texts, *, max_bytes: int) 
 
 def build_too_large_error(max_bytes: int, texts: Texts) -> FileRefusedError:
     """Build the error for a file that is larger than uploads may be."""
-    limit = format_number(max_bytes, texts)
+    limit = format_size(max_bytes, texts)
     return FileRefusedError(
-        texts.translate("The file is larger than the limit of {limit} bytes.", limit=limit),
+        texts.translate("The file is larger than the limit of {limit}.", limit=limit),
         hint=texts.translate("Split it into smaller files, and share those."),
     )
 
@@ -92,7 +92,9 @@ def build_unreadable_error(texts: Texts) -> FileRefusedError:
     """Build the error for a file that the app's scopes do not let the bot read."""
     return FileRefusedError(
         texts.translate("Slack does not let me read this file."),
-        hint=texts.translate("Ask your administrator to run `leadline slack check`, which finds missing permissions."),
+        hint=texts.translate(
+            "Ask your administrator to run the command leadline slack check, which finds missing permissions."
+        ),
     )
 
 

@@ -163,7 +163,8 @@ class _FileStep:
                     await self._store_changed_file(await self._process_file(web, workspace, file))
                 except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
                     late = error
-                    await self._store_changed_file(replace(file, said=Failure(error.code, self._texts.translate("It could not be added yet. I will try again soon."))))
+                    detail = self._texts.translate("It could not be added yet. I will try again soon.")
+                    await self._store_changed_file(replace(file, said=Failure(error.code, detail)))
                 reach_fault_point("slack.file_taken")
         return late
 

@@ -68,7 +68,8 @@ def build_answer_messages(
         mrkdwn = part if isinstance(part, str) else render_table_rows(part)
         blocks += [table] if table else [build_section_block(piece) for piece in split_mrkdwn(mrkdwn, SECTION_CHARS)]
     if answer.status is AnswerStatus.NOT_FOUND:
-        blocks.insert(0, build_section_block(f"*{texts.translate('Not in these documents')}*"))
+        title = texts.translate("Not in these documents")
+        blocks.insert(0, build_section_block(f"*{title}*"))
     elif verdict := _describe_checks(answer, texts):
         blocks.insert(0, build_context_block(escape_mrkdwn(verdict)))
     if question is not None:

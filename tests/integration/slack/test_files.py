@@ -174,6 +174,7 @@ def test_a_file_that_is_larger_than_slack_says_is_refused_while_it_is_read(
     workspace: Workspace, golden: Golden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workspace.harbour.services.work.intake, "_max_bytes", 1_000)
+    monkeypatch.setattr(workspace.harbour.services.settings, "max_upload_bytes", 1_000)
     file = workspace.slack.uploads("U0ANN", "grown.md", b"word " * 1_000, size=10)
     workspace.shares("U0ANN", file, text=f"<@{BOT}>")
     told(workspace)

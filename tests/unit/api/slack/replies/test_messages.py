@@ -18,8 +18,9 @@ from api.slack.replies.blocks import SECTION_CHARS, split_mrkdwn
 from api.slack.replies.messages import MAX_BLOCKS, build_answer_messages, build_failure_message, simplify_message
 from ingest.storage.blobs.keyring import generate_key
 from ingest.storage.errors import LeadlineError
-from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, build_answer_json
+from rlm.answers import AnswerStatus, Check, Citation, Quote, Sentence, Support, build_answer_json
 from tests.fakes.scripted_answers import answer
+from tests.support.slack_posts import checked
 
 ENGLISH = Texts("en")
 BASE = "https://leadline.example.org"
@@ -30,6 +31,10 @@ REFUSED_CHARS = 13_200
 def shown(text: str) -> AnswerOut:
     body = build_answer_json(answer("11111111-1111-1111-1111-111111111111", text=text))
     return AnswerOut.from_body(body, identifier="an id", conversation=None)
+
+
+def built(**changes: Any) -> AnswerOut:  # noqa: ANN401 - of any member
+    return AnswerOut.from_body(build_answer_json(answer("d", **changes)), identifier="an id", conversation=None)
 
 
 def texts(blocks: Any) -> list[str]:  # noqa: ANN401 - JSON
@@ -113,6 +118,107 @@ def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said
     assert said in [
         each["text"] for block in message.blocks if block["type"] == "context" for each in block["elements"]
     ]
+
+
+def test_headings_and_introductions_are_not_counted_as_statements() -> None:
+    lines = ["## Damages", "The contract names one duty:", "- The tenant pays for damage [1]."]
+    checks = [Check.UNCHECKED, Check.UNCHECKED, Check.VERIFIED]
+    sentences = tuple(
+        Sentence(line, 0, len(line), (1,) if check is Check.VERIFIED else (), check)
+        for line, check in zip(lines, checks, strict=True)
+    )
+    (message,) = build_answer_messages(built(sentences=sentences), BASE, "question", ENGLISH)
+    assert message.blocks[0]["elements"][0]["text"] == "1 of 1 statement proven"
+
+
+def test_contradicted_and_partly_proven_sentences_are_listed_with_their_reasons() -> None:
+    sentences = (
+        Sentence("It **sank** in 1871 [1].", 0, 24, (1,), Check.UNSUPPORTED, "It says 1872.", support=Support.NONE),
+        Sentence(
+            "| Ada | 26 |", 0, 12, (1,), Check.QUOTED, "Supported in part: No count is named.", support=Support.PARTIAL
+        ),
+        Sentence("It burned [1].", 0, 14, (1,), Check.QUOTED),
+    )
+    (message,) = build_answer_messages(built(sentences=sentences), BASE, "question", ENGLISH)
+    alerts = [(block["level"], block["text"]["text"]) for block in message.blocks if block["type"] == "alert"]
+    assert alerts == [
+        (
+            "warning",
+            "*1 sentence is contradicted. Its sources do not support it:*\n• “It sank in 1871.”: It says 1872.",
+        ),
+        ("info", "*1 sentence is only partly proven:*\n• “Ada, 26”: No count is named."),
+    ]
+
+
+TABLE = """The fees:
+
+| **Fee** | Amount |
+|---|---|
+| Late payment | 10 % [1] |
+| `a & b` | 5 |
+
+That is all [1]."""
+
+
+def test_a_table_is_a_table_of_slacks_with_its_citations_as_links() -> None:
+    (message,) = build_answer_messages(shown(TABLE), BASE, "question", ENGLISH)
+    types = [block["type"] for block in checked(message.blocks)]
+    assert types[1:4] == ["section", "table", "section"]
+    rows = message.blocks[2]["rows"]
+    assert rows[0][0]["elements"][0]["elements"][0] == {"type": "text", "text": "Fee", "style": {"bold": True}}
+    amount, link = rows[1][1]["elements"][0]["elements"]
+    assert (amount["text"], link["type"], link["text"]) == ("10 % ", "link", "[1]")
+    assert link["url"].startswith(f"{BASE}/library/11111111-1111-1111-1111-111111111111?start=")
+    assert rows[2] == [{"type": "raw_text", "text": "a & b"}, {"type": "raw_text", "text": "5"}]
+
+
+def test_where_tables_are_refused_the_citations_are_links_below_the_code() -> None:
+    (message,) = build_answer_messages(shown(TABLE), BASE, "question", ENGLISH)
+    simple = checked(simplify_message(message).blocks)
+    text = next(block["text"]["text"] for block in simple if "Late payment" in str(block))
+    assert text.startswith("```\nFee          | Amount\n-------------+---------\nLate payment | 10 % [1]\na &amp; b")
+    assert re.search(rf"```\n<{BASE}/library/[0-9a-f-]+\?start=\d+&amp;end=\d+\|\[1\]>$", text)
+
+
+def test_a_table_that_is_too_large_for_slack_is_one_line_a_row_with_links() -> None:
+    rows = "\n".join(f"| Row {number} | {'word ' * 20}[1] |" for number in range(120))
+    messages = build_answer_messages(shown(f"| Name | Words |\n|---|---|\n{rows}\n"), BASE, "question", ENGLISH)
+    lines = [
+        line
+        for message in messages
+        for block in checked(message.blocks)
+        if block["type"] == "section"
+        for line in block["text"]["text"].split("\n")
+    ]
+    assert [line.split(" · ")[0] for line in lines] == [f"• *Name:* Row {number}" for number in range(120)]
+    assert all(re.search(rf"\*Words:\* .*<{BASE}/library/[^|]*\|\[1\]>$", line) for line in lines)
+
+
+def test_each_message_has_one_table_at_most() -> None:
+    messages = build_answer_messages(shown(f"{TABLE}\n\n{TABLE}\n\n{TABLE}"), BASE, "question", ENGLISH)
+    tables = [[block["type"] for block in checked(message.blocks)].count("table") for message in messages]
+    assert tables == [1, 1, 1]
+
+
+def test_a_notification_is_plain_words_without_marks_of_markdown() -> None:
+    text = "## **Damages**\n\n- The _tenant_ pays [1].\n\n| Fee | Amount |\n|---|---|\n| Late | 10 % [1] |\n"
+    (message,) = build_answer_messages(shown(text), BASE, "question", ENGLISH)
+    assert message.text == "Damages The tenant pays. Fee, Amount; Late, 10 %"
+
+
+def test_an_answer_is_described_in_german() -> None:
+    sentences = (
+        Sentence("Es sank 1871 [1].", 0, 17, (1,), Check.VERIFIED),
+        Sentence("Es brannte [1].", 0, 15, (1,), Check.UNSUPPORTED, "Es steht dort nicht."),
+    )
+    (message,) = build_answer_messages(
+        built(sentences=sentences), BASE, "question", Texts("de"), offer_private=True, question="Was geschah?"
+    )
+    words = " ".join(texts(checked(message.blocks)))
+    assert "Ihre Frage: Was geschah?" in words
+    assert "1 Satz ist widerlegt" in words
+    assert "contradicted" not in words
+    assert "Ask privately" not in words
 
 
 def test_a_card_shows_what_every_sentence_rests_on() -> None:
