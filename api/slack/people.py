@@ -34,7 +34,7 @@ _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 @dataclass(frozen=True)
 class _Profile:
-    """What Slack says about a user: the address that identifies the Leadline user, and the locale, such as `de-DE`."""
+    """A user's profile in Slack: the address that identifies the Leadline user, and the locale, such as `de-DE`."""
 
     email: str | None
     locale: str

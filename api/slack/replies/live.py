@@ -95,7 +95,7 @@ class LiveProgress:
 
     @property
     def shows_text(self) -> bool:
-        """Whether text from the model is shown, which may quote documents."""
+        """True if text from the model is shown, which may quote documents."""
         return not self._is_closed and (bool(self._draft) or self._steps.has_model_titles)
 
     def hide_contents(self) -> None:

@@ -109,7 +109,7 @@ class RunSteps:
 
     @property
     def has_model_titles(self) -> bool:
-        """Whether the model wrote the titles of some steps. They may quote documents."""
+        """True if the model wrote the titles of some steps. They may quote documents."""
         return self._titles > 0
 
     def build_cards(self, *, has_ended: bool = False, hides_contents: bool = False) -> list[Card]:

@@ -59,7 +59,7 @@ def test_every_text_is_in_german_with_the_same_values() -> None:
         one, *many = [text] if isinstance(text, str) else text
         message = catalogue.get(one)
         assert message is not None, one
-        forms = [message.string] if isinstance(message.string, str) else list(message.string)
+        forms = [message.string] if isinstance(message.string, str) else list(message.string or ())
         assert len(forms) == 1 + len(many), one
         for original, form in zip([one, *many], forms, strict=True):
             assert sorted(_PLACEHOLDER.findall(form)) == sorted(_PLACEHOLDER.findall(original)), form
