@@ -35,6 +35,7 @@ from api.slack.files.file_messages import FileStatus, build_files_message
 from api.slack.files.notice import FilesNotice
 from api.slack.leases import LeasedWorker
 from api.slack.people import People, build_channel_group
+from api.slack.replies.failures import describe_error
 from api.slack.web import OpenWeb, SlackWeb
 from ingest.intake import TEMPORARY_ERRORS, UploadRequest
 from ingest.storage.accounts.records import SLACK_KEY_PREFIX, Principal
@@ -178,18 +179,20 @@ class _FileStep:
             request, audience = await self._build_request(web, workspace, remote)
             document_id = await self._fetches.run(self._upload_file, web, request, remote)
         except SlackRefusedError as error:
-            return _build_refused_file(file, self._build_unreadable_error(error))
+            return self._build_refused_file(file, self._build_unreadable_error(error))
         except StorageQuotaExceededError as error:  # Do not retry, because waiting does not free storage.
-            return _build_refused_file(file, error)
+            return self._build_refused_file(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
                 raise
             detail = self._texts.translate("It could not be downloaded from Slack.")
-            return _build_refused_file(file, FileRefusedError(detail, hint=self._texts.translate("Share it again.")))
+            return self._build_refused_file(
+                file, FileRefusedError(detail, hint=self._texts.translate("Share it again."))
+            )
         except CatalogUnavailableError:
             raise
         except LeadlineError as error:
-            return _build_refused_file(file, error)
+            return self._build_refused_file(file, error)
         return replace(file, state=SharedFileState.TAKEN, document_id=document_id, audience=audience, said=NO_FAILURE)
 
     async def _build_request(
@@ -331,6 +334,10 @@ class _FileStep:
         )
         return replace(deleted_file, said=Failure("deleted", detail), name="")
 
+    def _build_refused_file(self, file: SharedFile, error: LeadlineError) -> SharedFile:
+        said = Failure(error.code, *describe_error(error, self._texts))
+        return replace(file, state=SharedFileState.REFUSED, said=said)
+
     def _build_unreadable_error(self, error: SlackRefusedError) -> FileRefusedError:
         """Build the error for a file whose description Slack refuses."""
         if error.reason in _MISSING:
@@ -359,10 +366,6 @@ class _FileStep:
     async def _end_share(self, state: ShareState, error_code: str | None = None) -> None:
         with suppress(LeaseLostError, CatalogUnavailableError):
             await self._threads.run(self._store.end_share, self._share, state, error_code)
-
-
-def _build_refused_file(file: SharedFile, error: LeadlineError) -> SharedFile:
-    return replace(file, state=SharedFileState.REFUSED, said=Failure(error.code, *error.public_message))
 
 
 def _explain(file: SharedFile, detail: str) -> SharedFile:

@@ -25,6 +25,7 @@ from api.slack.intake import cancel_question_run
 from api.slack.leases import LeasedWorker
 from api.slack.people import People
 from api.slack.replies.blocks import SlackMessage
+from api.slack.replies.failures import describe_error, describe_failure
 from api.slack.replies.live import LiveProgress
 from api.slack.replies.messages import build_answer_messages, build_failure_message, build_stopped_message
 from api.slack.replies.reply import Reply
@@ -139,7 +140,7 @@ class _AnswerAttempt:
         except LeadlineError as error:
             if isinstance(error, SlackError):
                 raise
-            messages = [build_failure_message(*error.public_message, self._question.id, self._texts)]
+            messages = [build_failure_message(*describe_error(error, self._texts), self._question.id, self._texts)]
         reach_fault_point("slack.answered")
         await live.end_stream()
         # After a long run, users are no longer watching, and Slack notifies them of new messages but not of edits.
@@ -274,7 +275,8 @@ class _AnswerAttempt:
         if failure.code == "confirmation_required":
             hint = texts.translate("“Ask anyway” accepts this cost. You can also ask about less.")
             return build_failure_message(failure.detail, hint, question_id, texts, can_confirm=True)
-        return build_failure_message(failure.detail, failure.hint, question_id, texts)
+        detail, hint = describe_failure(failure.code, failure.detail, failure.hint, texts)
+        return build_failure_message(detail, hint, question_id, texts)
 
     async def _postpone_question(self, error: LeadlineError) -> None:
         """Requeue the question for a later retry, or give up if it is more than a day old."""

@@ -121,9 +121,9 @@ class RunSteps:
             Card(key, title, details, has_ended or key != self._current)
             for key, (title, details) in self._cards.items()
         ]
+        # guard: slack-hide-model-titles
         if not hides_contents:
             return cards
-        # guard: slack-hide-model-titles
         neutral = self._texts.translate("A step of the program")
         return [
             replace(card, title=neutral if card.id.startswith(_PROGRAM) else card.title, details="") for card in cards

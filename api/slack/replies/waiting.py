@@ -18,6 +18,7 @@ from api.slack.replies.blocks import (
     build_context_block,
     build_section_block,
 )
+from api.slack.replies.failures import describe_error
 from api.slack.replies.live import LiveProgress
 from api.slack.replies.messages import build_question_line
 from api.slack.replies.reply import Reply
@@ -191,8 +192,8 @@ class Decisions:
         except RunStateError:  # Another user has just decided about this run.
             return _describe_earlier_decision
         except LeadlineError as error:
-            message = escape_mrkdwn(" ".join(error.public_message).strip())
-            return lambda texts: message
+            failed = error
+            return lambda texts: escape_mrkdwn(" ".join(describe_error(failed, texts)).strip())
         log.info("decision carried out", action=action, question=question.id, run=run.id, user=user_id)
         reach_fault_point("slack.decided")
         self._wake()

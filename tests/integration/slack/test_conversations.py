@@ -67,10 +67,10 @@ def test_people_read_the_bot_in_the_language_that_they_use_slack_in(workspace: W
     workspace.slack.person("U0EMIL", "emil@harbour.example", locale="de-DE")
     workspace.slack.channels[workspace.channel]["members"].append("U0EMIL")
     workspace.model.support = "not_supported"
-    thread = workspace.says("U0EMIL", f"<@{BOT}> {LAMP}")
+    thread = workspace.says("U0EMIL", f"<@{BOT}> {KEEPER}")
     workspace.answered(thread)
     workspace.model.support = "supported"
-    workspace.says("U0ANN", KEEPER, thread=thread)
+    workspace.says("U0ANN", LAMP, thread=thread)
     workspace.answered(thread, count=2)
     workspace.slack.channel("D0EMIL", "U0EMIL", kind="im")
     file = workspace.slack.uploads("U0EMIL", "notiz.canvas", b"x", mode="quip", filetype="quip")
