@@ -23,7 +23,7 @@ def test_a_quota_is_explained_without_the_words_of_the_api(quota: Quota, expecte
 
 def test_the_failures_of_runs_are_explained_and_others_keep_their_words() -> None:
     away = describe_failure("language_model_unavailable", "ConnectError", "See the log.", Texts("de"))
-    assert away[0] == "Das Sprachmodell ist im Moment nicht erreichbar."
+    assert away[0] == "Das Sprachmodell ist zurzeit nicht verfügbar."
     assert describe_failure("corpus_error", "Nothing to read.", "Choose a file.", Texts("en")) == (
         "Nothing to read.",
         "Choose a file.",
