@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from api.admission.services import Services
 from api.http.threads import Threads
+from api.languages.catalogue import DEFAULT, Texts
 from api.slack.errors import NotConnectedError, SlackError
 from api.slack.files.files import build_file_worker
 from api.slack.home import HomeTab
@@ -27,7 +28,7 @@ from api.slack.people import People
 from api.slack.replies.delivery import build_answer_worker
 from api.slack.replies.live import set_session_state
 from api.slack.replies.messages import FEEDBACK, GO_AHEAD, PRIVATELY
-from api.slack.replies.waiting import DECISIONS, Decisions
+from api.slack.replies.waiting import DECISIONS, Decisions, Obstacle
 from api.slack.web import SlackWeb
 from ingest.storage.answers.feedback_records import Rating, Verdict
 from ingest.storage.errors import AnswerNotFoundError
@@ -37,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 _THREADS = 4
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 300.0
-_ASKED = "I am looking. The answer comes in our direct messages."
-_USAGE = "Ask with words, such as `/ask What did we promise to Acme?`"
+# Maximum time for looking up the language of a command's user. Slack expects the response within three seconds.
+_LANGUAGE_SECONDS = 1.0
 
 
 class SlackApp:
@@ -55,7 +56,7 @@ class SlackApp:
         keys = settings.slack_token_keys
         self._seal = None if keys is None else TokenCipher(keys.get_secret_value())
         self._own = settings.slack_bot_token and settings.slack_bot_token.get_secret_value()
-        people = People(self._store, services.slack.files)
+        people = self._people = People(self._store, services.slack.files)
         self._work = (
             build_answer_worker(services, people, self.open_web),
             build_file_worker(services, people, self.open_web),
@@ -219,13 +220,21 @@ class SlackApp:
     async def _on_command(self, ack: AsyncAck, command: Mapping[str, Any]) -> None:
         text = str(command.get("text") or "").strip()
         workspace = await self._load_workspace(command)
+        texts = Texts(DEFAULT) if workspace is None else await self._fetch_texts(workspace, str(command["user_id"]))
         if not text or workspace is None:
-            await ack(text=_USAGE)
+            await ack(text=texts.translate("Write a question after the command: `/ask What did we promise to Acme?`"))
             return
         await self._threads.run(
             self.intake.accept_command, workspace, str(command["user_id"]), text, str(command["trigger_id"])
         )
-        await ack(text=_ASKED)
+        await ack(text=texts.translate("I am working on it, and will answer in our direct messages."))
+
+    async def _fetch_texts(self, workspace: Workspace, user_id: str) -> Texts:
+        """Return the texts in a user's language, or in English if Slack does not respond quickly."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LANGUAGE_SECONDS):
+                return await self._people.fetch_texts(self.open_web(workspace), workspace, user_id)
+        return Texts(DEFAULT)
 
     async def _on_shortcut(self, ack: AsyncAck, body: Mapping[str, Any]) -> None:
         workspace = await self._load_workspace(body)
@@ -250,14 +259,18 @@ class SlackApp:
         identifier, _, raises = str(pressed["value"]).partition(":")
         question = await self._load_question(body, identifier)
         decide = self._decisions.apply_decision
-        notice = await self._threads.run(decide, str(pressed["action_id"]), question, int(raises), user_id)
+        obstacle = await self._threads.run(decide, str(pressed["action_id"]), question, int(raises), user_id)
         await ack()
         workspace = await self._load_workspace(body)
-        if notice is not None and workspace is not None:
-            self._run_in_background(self._post_ephemeral(self.open_web(workspace), body, user_id, notice))
+        if obstacle is not None and workspace is not None:
+            self._run_in_background(self._explain_obstacle(workspace, body, user_id, obstacle))
 
-    async def _post_ephemeral(self, web: SlackWeb, body: Mapping[str, Any], user_id: str, text: str) -> None:
-        """Post a message that only this user can see."""
+    async def _explain_obstacle(
+        self, workspace: Workspace, body: Mapping[str, Any], user_id: str, obstacle: Obstacle
+    ) -> None:
+        """Post a message that only this user can see, with the reason why a decision has no effect."""
+        web = self.open_web(workspace)
+        text = obstacle(await self._people.fetch_texts(web, workspace, user_id))
         thread_ts = (body.get("container") or {}).get("thread_ts")
         where = {"channel": str(body["channel"]["id"]), **({"thread_ts": thread_ts} if thread_ts else {})}
         try:

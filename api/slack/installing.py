@@ -13,12 +13,13 @@ from typing import Annotated, Any
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from fastapi import APIRouter, Cookie, Query
+from fastapi import APIRouter, Cookie, Header, Query
 from slack_sdk.oauth import AuthorizeUrlGenerator
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from api.http.problems import BadRequestError
 from api.http.threads import Threads
+from api.languages.catalogue import Texts, choose_language
 from api.settings.settings import Settings
 from api.slack.errors import SealError
 from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
@@ -63,7 +64,7 @@ log = structlog.get_logger(__name__)
 LINK_SECONDS, _STATE_SECONDS = 3_600.0, 600.0
 _COOKIE = "__Host-leadline-slack"
 _TICKET, _STATE = "ticket", "state"
-_NO_LINK = "Ask whoever runs this service for a link: `leadline slack link`."
+_NO_LINK = "Ask your administrator for a new link. `leadline slack link` prints one."
 
 
 def build_install_link(settings: Settings, cipher: TokenCipher, tenant_id: str) -> str:
@@ -107,19 +108,24 @@ class OAuthRoutes:
         code: Annotated[str, Query(max_length=1_000)] = "",
         error: Annotated[str, Query(max_length=200)] = "",
         nonce: Annotated[str, Cookie(alias=_COOKIE)] = "",
+        language: Annotated[str, Header(alias="Accept-Language")] = "",
     ) -> Response:
         opened = _decrypt_fields(self._seal, _STATE, state)
         if not hmac.compare_digest(str(opened["nonce"]).encode(), nonce.encode()):
             raise BadRequestError(
                 "This installation was started in a different browser.", hint="Open the link again in this browser."
             )
+        texts = Texts(choose_language(None, language))
         if error or not code:
-            return _build_text_response("Nothing was installed.")
+            return _build_text_response(texts.translate("The app was not installed."))
         workspace = await self._exchange_code(code, str(opened["tenant"]))
         await self._threads.run(self._store.install_workspace, workspace)
         log.info("app installed in workspace", team=workspace.team_id, tenant=workspace.tenant_id)
         response = _build_text_response(
-            f"Leadline is in {workspace.name}. Write /invite @Leadline in a channel, and ask."
+            texts.translate(
+                "Leadline is installed in {workspace}. To ask in a channel, write /invite @Leadline there.",
+                workspace=workspace.name,
+            )
         )
         response.delete_cookie(_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
         return response

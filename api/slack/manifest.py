@@ -9,21 +9,21 @@ NAME = "Leadline"
 SHORTCUT = "leadline_answer"
 # Purpose of each scope. If an optional scope is missing, the bot skips its feature and logs the missing scope.
 SCOPES = {
-    "assistant:write": "to show what it is doing, and its stop button",
+    "assistant:write": "to show its progress and the stop button",
     "chat:write": "to answer",
-    "app_mentions:read": "to hear its name",
-    "channels:history": "to hear follow-ups in threads of channels",
-    "groups:history": "to hear follow-ups in threads of private channels",
-    "im:history": "to hear direct messages",
+    "app_mentions:read": "to receive messages that mention it",
+    "channels:history": "to receive follow-up questions in threads of channels",
+    "groups:history": "to receive follow-up questions in threads of private channels",
+    "im:history": "to receive direct messages",
     "files:read": "to read files that are shared with it",
     "im:write": "to answer /ask in direct messages",
-    "channels:read": "to know who reads a channel",
-    "groups:read": "to know who reads a private channel",
+    "channels:read": "to list the members of a channel",
+    "groups:read": "to list the members of a private channel",
     "commands": "for /ask and the shortcut",
-    "users:read": "to know who asks",
-    "users:read.email": "to know which user of yours that is",
+    "users:read": "to look up who asks, and their language",
+    "users:read.email": "to find the Leadline user with the same email address",
 }
-OPTIONAL_SCOPES = {"usergroups:read": "to open documents to user groups of Slack"}
+OPTIONAL_SCOPES = {"usergroups:read": "to share documents with user groups of Slack"}
 _EVENTS = [
     "agent_session_stopped",
     "app_home_opened",
@@ -35,11 +35,11 @@ _EVENTS = [
     "message.im",
     "tokens_revoked",
 ]
-_DESCRIPTION = "Answers from your documents, with sources that were checked."
+_DESCRIPTION = "Answers questions from your documents, and shows the sources."
 _LONG_DESCRIPTION = (
-    "Ask in a channel, in a thread, in direct messages or with /ask, and share files to ask about. Every answer comes "
-    "from the documents that everybody who reads it may see, and has numbered sources with the page and the words "
-    "they rest on. Sentences that their sources do not support are marked, and what the documents do not say is said."
+    "Ask in a channel, in a thread, in direct messages or with /ask, and share files to ask about them. Every answer "
+    "uses only documents that all of its readers may see, and lists its sources with the page and the quoted words. A "
+    "line says how many statements are proven. If the documents do not contain the answer, Leadline says so."
 )
 
 
@@ -70,14 +70,17 @@ def build_manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, An
             "agent_view": {
                 "agent_description": _DESCRIPTION,
                 "suggested_prompts": [
-                    {"title": "What is there?", "message": "What are these documents about?"},
-                    {"title": "Compare", "message": "What changed between the two latest reports?"},
+                    {"title": "Get an overview", "message": "What are these documents about?"},
+                    {
+                        "title": "Find deadlines",
+                        "message": "Which of these documents mention a deadline, and when is it?",
+                    },
                 ],
             },
             "slash_commands": [
                 {
                     "command": "/ask",
-                    "description": "Ask your documents; the answer comes in direct messages",
+                    "description": "Ask your documents. The answer comes in a direct message.",
                     "usage_hint": "What did we promise to Acme?",
                     "should_escape": True,
                     **({} if url is None else {"url": url}),
@@ -88,7 +91,7 @@ def build_manifest(public_url: str | None, *, socket_mode: bool) -> dict[str, An
                     "name": "Answer with Leadline",
                     "type": "message",
                     "callback_id": SHORTCUT,
-                    "description": "Answers this message in its thread",
+                    "description": "Answer this message in its thread",
                 }
             ],
         },

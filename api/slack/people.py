@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import structlog
 
-from api.slack.errors import SlackRefusedError
+from api.languages.catalogue import Texts, choose_language
+from api.slack.errors import SlackError, SlackRefusedError
 from api.slack.web import SlackWeb
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.slack.files import SlackFiles
@@ -30,6 +32,14 @@ _CLOSED_CHANNELS_SECONDS = 5.0
 _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 
+@dataclass(frozen=True)
+class _Profile:
+    """A user's profile in Slack: the address that identifies the Leadline user, and the locale, such as `de-DE`."""
+
+    email: str | None
+    locale: str
+
+
 def build_channel_group(team_id: str, channel: str) -> str:
     """Build the name of the group of a channel's members, to which files shared in the channel are open."""
     return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
@@ -42,16 +52,16 @@ class People:
         self._store = store
         self._files = files
         self._clock = clock
-        self._mails: dict[tuple[str, str], tuple[float, str | None]] = {}
+        self._profiles: dict[tuple[str, str], tuple[float, _Profile]] = {}
         self._channels: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
         self._closed: dict[str, tuple[float, set[str]]] = {}
         self._groups: dict[str, tuple[float, dict[str, frozenset[str]]]] = {}
 
     async def fetch_user_principal(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
         """Return a principal with one user's access rights, for answers that only this user reads."""
-        mail, groups = await self._fetch_email_and_groups(web, workspace, user_id)
+        email, groups = await self._fetch_email_and_groups(web, workspace, user_id)
         groups |= await self._fetch_channel_groups(web, workspace, user_id)
-        return self._load_principal(workspace, channel, mail, groups)
+        return self._load_principal(workspace, channel, email, groups)
 
     async def fetch_channel_principal(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
         """Return a principal with the access rights that all members of a channel share.
@@ -81,6 +91,15 @@ class People:
             return await self.fetch_user_principal(web, workspace, channel, user_id)
         return await self.fetch_channel_principal(web, workspace, channel)
 
+    async def fetch_texts(self, web: SlackWeb, workspace: Workspace, user_id: str) -> Texts:
+        """Return the texts in the language that a user has chosen in Slack, or in English if Slack does not tell it."""
+        try:
+            profile = await self._fetch_profile(web, workspace.team_id, user_id)
+        except SlackError as error:
+            log.info("cannot look up a user's language", user=user_id, error=str(error))
+            return Texts(choose_language(None, None))
+        return Texts(choose_language(None, profile.locale))
+
     async def _fetch_member_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str
     ) -> Principal:
@@ -90,8 +109,8 @@ class People:
         self, web: SlackWeb, workspace: Workspace, user_id: str
     ) -> tuple[str | None, frozenset[str]]:
         """Return a user's email address and user groups."""
-        mail = await self._fetch_email(web, workspace.team_id, user_id)
-        return mail, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
+        profile = await self._fetch_profile(web, workspace.team_id, user_id)
+        return profile.email, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
 
     async def _fetch_channel_groups(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
         """Return a user's channel groups, for channels whose files only members can see."""
@@ -124,22 +143,23 @@ class People:
     ) -> Principal:
         return self._store.build_principal(workspace, channel, email, frozenset(groups), _SCOPES)
 
-    async def _fetch_email(self, web: SlackWeb, team_id: str, user_id: str) -> str | None:
-        """Return the lowercase email address that identifies the Leadline user.
+    async def _fetch_profile(self, web: SlackWeb, team_id: str, user_id: str) -> _Profile:
+        """Return a user's locale, and the lowercase email address that identifies the Leadline user.
 
-        Returns None for guests, bots, deleted users and users from other workspaces.
+        The address is None for guests, bots, deleted users and users from other workspaces.
         """
         key, now = (team_id, user_id), self._clock()
-        cached = self._mails.get(key)
+        cached = self._profiles.get(key)
         if cached is not None and cached[0] > now:
             return cached[1]
-        user = (await web.call("users.info", user=user_id)).get("user") or {}
-        profile = user.get("profile") or {}
+        user = (await web.call("users.info", user=user_id, include_locale=True)).get("user") or {}
+        details = user.get("profile") or {}
         is_stranger = any(user.get(flag) for flag in ("deleted", "is_bot", "is_stranger", "is_restricted"))
         is_other_team = user.get("team_id") not in (None, team_id)
-        mail = None if is_stranger or is_other_team or not profile.get("email") else str(profile["email"]).casefold()
-        self._mails[key] = (now + _CACHE_SECONDS, mail)
-        return mail
+        has_email = bool(details.get("email")) and not is_stranger and not is_other_team
+        profile = _Profile(str(details["email"]).casefold() if has_email else None, str(user.get("locale") or ""))
+        self._profiles[key] = (now + _CACHE_SECONDS, profile)
+        return profile
 
     async def _fetch_user_groups(self, web: SlackWeb, team_id: str) -> dict[str, frozenset[str]]:
         """Return each user's groups, keyed by user id. Empty if the app lacks the scope to list user groups."""

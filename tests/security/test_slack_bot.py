@@ -30,6 +30,7 @@ PUBLIC_URL = "https://leadline.example.org"
 CHANNEL = "C0TRAPS"
 _ORDER = re.compile("«(.*?)»", re.DOTALL)
 _OUR_LINK = re.compile(rf"<({re.escape(PUBLIC_URL)}/library/[0-9a-f-]{{36}}\?start=\d+&amp;end=\d+)\|")
+_RICH = frozenset({"text", "raw_text", "link"})  # Elements of rich text, and of the cells of tables.
 _MARKDOWN = MarkdownIt("gfm-like")
 # Files of one message, few enough that a question about them is given all.
 _AT_ONCE = 5
@@ -96,6 +97,8 @@ def faults(slack: SlackDouble) -> list[str]:
                     found.append(f"a button to {text!r}")
             elif kind == "markdown_text":
                 found += faults_of_markdown(text)
+            elif kind == "rich_text":  # No mrkdwn: entities and quotations are plain characters there.
+                found += faults_of_mrkdwn(text.replace("&", "&amp;").replace(">", "&gt;"), ())
             elif kind == "image_url":
                 found.append(f"an image of {text!r}")
             elif kind in ("text", "status", "title", "details", "output"):
@@ -117,7 +120,8 @@ def texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
         if value.get("type") == "plain_text":
             return
         for each, member in value.items():
-            yield from texts(member, "markdown_text" if value.get("type") == "markdown_text" else each)
+            kind = "markdown_text" if value.get("type") == "markdown_text" else each
+            yield from texts(member, "rich_text" if each == "text" and value.get("type") in _RICH else kind)
     elif isinstance(value, list):
         for each in value:
             yield from texts(each, name)
@@ -171,7 +175,7 @@ def test_hostile_names_of_files_are_inert_in_the_thread(slack: SlackDouble, serv
     quiet(served)
     said = [each.text for each in slack.replies("C0NAMES")]
     assert len(said) == len(names)
-    assert {"is ready", "was not taken", "could not be read"} == {
-        words for words in ("is ready", "was not taken", "could not be read") if any(words in each for each in said)
+    assert {"is ready", "was not added", "could not be read"} == {
+        words for words in ("is ready", "was not added", "could not be read") if any(words in each for each in said)
     }
     assert faults(slack) == []

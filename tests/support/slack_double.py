@@ -98,8 +98,9 @@ class SlackDouble:
     def channel(self, identifier: str, *members: str, kind: str = "channel") -> None:
         self.channels[identifier] = {"kind": kind, "members": [*members, BOT]}
 
-    def person(self, identifier: str, mail: str | None = None) -> None:
-        self.people[identifier] = {"team_id": TEAM, "profile": {"email": mail} if mail else {}}
+    def person(self, identifier: str, mail: str | None = None, *, locale: str = "en-US") -> None:
+        profile = {"email": mail} if mail else {}
+        self.people[identifier] = {"team_id": TEAM, "profile": profile, "locale": locale}
 
     def says(self, user: str, channel: str, text: str, *, thread: str | None = None) -> dict[str, Any]:
         """Put a person's message into a channel; returns the body of its event."""
@@ -347,7 +348,10 @@ class SlackDouble:
     def _users_info(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["user"] not in self.people:
             raise RefusedError("user_not_found")
-        return {"user": {"id": body["user"], **self.people[body["user"]]}}
+        told = {"id": body["user"], **self.people[body["user"]]}
+        if body.get("include_locale") not in ("1", "true", True):
+            told.pop("locale", None)
+        return {"user": told}
 
     def _files_info(self, body: dict[str, Any]) -> dict[str, Any]:
         if "files:read" not in self.scopes:

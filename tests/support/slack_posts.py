@@ -8,10 +8,11 @@ from typing import Any
 from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 
-from api.slack.replies.live import PROGRESS
 from api.slack.replies.waiting import DECISIONS
 
 BOT = "U0BOT"
+# Text of a message that shows how far the work is.
+PROGRESS = ("Still working on the answer.", "Ich arbeite noch an der Antwort.")
 _SECTION, _BLOCKS, _MARKDOWN = 3_000, 50, 12_000
 _KNOWN_BLOCKS = frozenset(
     {
@@ -27,8 +28,10 @@ _KNOWN_BLOCKS = frozenset(
         "header",
         "divider",
         "plan",
+        "table",
     }
 )
+_ROWS, _COLUMNS, _TABLE_CHARS = 100, 20, 10_000
 # What streams take, and all blocks of a message as JSON, as measured by others.
 _STREAM_BYTES, _MESSAGE_CHARS = 10_600, 13_200
 
@@ -57,7 +60,7 @@ class Posted:
     @property
     def is_whole(self) -> bool:
         """True for what the bot posts as a reply: it has blocks, and neither shows how far the work is nor asks."""
-        return bool(self.blocks) and self.text != PROGRESS and not self.decisions
+        return bool(self.blocks) and self.text not in PROGRESS and not self.decisions
 
     @property
     def decisions(self) -> dict[str, str]:
@@ -107,6 +110,8 @@ def checked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         raise RefusedError("invalid_blocks")
     if len(json.dumps(blocks, ensure_ascii=False)) > _MESSAGE_CHARS:
         raise RefusedError("msg_blocks_too_long")
+    if [each["type"] for each in blocks].count("table") > 1:
+        raise RefusedError("only_one_table_allowed")
     try:
         for parsed in Block.parse_all(blocks):
             parsed.validate_json()
@@ -115,9 +120,20 @@ def checked(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for block in blocks:
         if block["type"] not in _KNOWN_BLOCKS:
             raise RefusedError(f"invalid_blocks: {block['type']}")
+        if block["type"] == "table":
+            check_table(block)
         if block["type"] in ("section", "alert") and not 1 <= len(block["text"]["text"]) <= _SECTION:
             raise RefusedError("invalid_blocks: text")
     return blocks
+
+
+def check_table(block: Mapping[str, Any]) -> None:
+    """Refuse a table that Slack refuses: too many rows, columns or characters, and cells without text."""
+    cells = [list(_rich(cell)) if "elements" in cell else [cell["text"]] for row in block["rows"] for cell in row]
+    if len(block["rows"]) > _ROWS or any(len(row) > _COLUMNS for row in block["rows"]):
+        raise RefusedError("invalid_blocks: table")
+    if sum(len(text) for cell in cells for text in cell) > _TABLE_CHARS or not all(map("".join, cells)):
+        raise RefusedError("invalid_blocks: cells")
 
 
 def written(message: Posted) -> str:
@@ -151,6 +167,9 @@ def _lines(block: Mapping[str, Any]) -> Iterator[str]:
             yield "buttons: " + ", ".join(each["text"]["text"] for each in block["elements"])
         case "context_actions":
             yield "(feedback)"
+        case "table":
+            for row in block["rows"]:
+                yield "row: " + " | ".join("".join(_rich({"elements": [cell]})) for cell in row)
         case "plan":
             tasks = [
                 {**task, "details": "".join(_rich(task["details"])) if "details" in task else ""}
@@ -170,4 +189,7 @@ def _plan(title: str, tasks: list[dict[str, Any]]) -> Iterator[str]:
 def _rich(text: Mapping[str, Any]) -> Iterator[str]:
     """Yield the texts of a rich text."""
     for element in text.get("elements", ()):
-        yield element["text"] if "text" in element else "".join(_rich(element))
+        if "url" in element:
+            yield f"<{element['url']}|{element['text']}>"
+        else:
+            yield element["text"] if "text" in element else "".join(_rich(element))

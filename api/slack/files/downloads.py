@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from api.languages.catalogue import Texts
 from api.slack.errors import FileRefusedError, SlackBusyError, SlackUnavailableError
+from api.slack.numbers import format_size
 
 _TIMEOUT = httpx.Timeout(15.0, read=60.0)
 # Maximum duration of a download. A longer download is interrupted and retried. After several attempts, the file is
@@ -21,17 +23,8 @@ _TIMEOUT = httpx.Timeout(15.0, read=60.0)
 _DOWNLOAD_SECONDS = 900.0
 _BLOCK_BYTES = 1 << 18
 _HTML = "text/html"
-_CHECK = "Ask whoever set the app up to run leadline slack check, which says what is missing."
-_SHARE_ITSELF = "Download it, and share the file itself."
 # Types of files that Slack does not offer for download.
-_OWN_KINDS = {
-    "canvas": "a canvas",
-    "quip": "a canvas",
-    "list": "a list",
-    "post": "a post",
-    "space": "a post",
-    "huddle_transcript": "a huddle's notes",
-}
+_OWN_KINDS = frozenset({"canvas", "quip", "list", "post", "space", "huddle_transcript"})
 
 
 @dataclass(frozen=True)
@@ -44,35 +37,73 @@ class RemoteFile:
     url: str
 
 
-def parse_remote_file(body: Mapping[str, Any], *, max_bytes: int) -> RemoteFile:
+def parse_remote_file(body: Mapping[str, Any], texts: Texts, *, max_bytes: int) -> RemoteFile:
     """Parse Slack's description of a file. Raises `FileRefusedError` if the file cannot be downloaded."""
     kinds = {str(body.get("mode") or ""), str(body.get("filetype") or "")}
     if "tombstone" in kinds or body.get("file_access") == "file_not_found":
-        raise FileRefusedError("It was deleted in Slack.", hint="Share it again if it is needed.")
+        raise build_deleted_error(texts)
     if "hidden_by_limit" in kinds:
-        raise FileRefusedError("Slack hides it: the workspace's plan keeps only newer files.", hint=_SHARE_ITSELF)
+        raise _build_unavailable_error(
+            texts.translate("Slack hides this file, because the workspace's plan keeps only newer files."), texts
+        )
     if body.get("is_external") or "external" in kinds:
-        raise FileRefusedError("It is kept elsewhere, and Slack has only a link to it.", hint=_SHARE_ITSELF)
-    if kind_name := next((_OWN_KINDS[kind] for kind in kinds if kind in _OWN_KINDS), None):
-        raise FileRefusedError(f"It is {kind_name}, which Slack does not hand over as a file.", hint=_SHARE_ITSELF)
+        raise _build_unavailable_error(
+            texts.translate("This file is stored outside Slack, and Slack has only a link to it."), texts
+        )
+    if kinds & _OWN_KINDS:
+        raise _build_unavailable_error(
+            texts.translate(
+                "Slack does not offer this kind of document as a file, for example canvases, lists and posts."
+            ),
+            texts,
+        )
     if body.get("file_access") not in (None, "", "visible"):
-        raise FileRefusedError("Slack does not let the bot see it.", hint="Share it in a channel that the bot is in.")
+        raise FileRefusedError(
+            texts.translate("I may not see this file in Slack."),
+            hint=texts.translate("Share it in a channel that I am a member of."),
+        )
     url = str(body.get("url_private_download") or body.get("url_private") or "")
     if not url:
-        raise FileRefusedError("Slack hands over no copy of it.", hint=_SHARE_ITSELF)
+        raise _build_unavailable_error(texts.translate("Slack does not offer this file for download."), texts)
     size = int(body.get("size") or 0)
     if size > max_bytes:
-        raise build_too_large_error(f"The file is larger than the limit of {max_bytes:,} bytes.")
+        raise build_too_large_error(max_bytes, texts)
     name = str(body.get("name") or body.get("title") or "unnamed")
     return RemoteFile(name, str(body.get("mimetype") or ""), size, url)
 
 
-def build_too_large_error(detail: str) -> FileRefusedError:
-    return FileRefusedError(detail, hint="Share it in smaller parts.")
+def build_too_large_error(max_bytes: int, texts: Texts) -> FileRefusedError:
+    """Build the error for a file that is larger than uploads may be."""
+    limit = format_size(max_bytes, texts)
+    return FileRefusedError(
+        texts.translate("The file is larger than the limit of {limit}.", limit=limit),
+        hint=texts.translate("Split it into smaller files, and share those."),
+    )
+
+
+def build_deleted_error(texts: Texts) -> FileRefusedError:
+    """Build the error for a file that no longer exists in Slack."""
+    return FileRefusedError(
+        texts.translate("It was deleted in Slack."), hint=texts.translate("If you still need it, share it again.")
+    )
+
+
+def build_unreadable_error(texts: Texts) -> FileRefusedError:
+    """Build the error for a file that the app's scopes do not let the bot read."""
+    return FileRefusedError(
+        texts.translate("Slack does not let me read this file."),
+        hint=texts.translate(
+            "Ask your administrator to run the command leadline slack check, which finds missing permissions."
+        ),
+    )
+
+
+def _build_unavailable_error(detail: str, texts: Texts) -> FileRefusedError:
+    return FileRefusedError(detail, hint=texts.translate("Download it, and share the downloaded file."))
 
 
 def iter_file_blocks(
-    file: RemoteFile, token: str, api_url: str, *, should_continue: Callable[[], bool] = lambda: True
+    file: RemoteFile, token: str, api_url: str, texts: Texts, *, should_continue: Callable[[], bool] = lambda: True
 ) -> Generator[bytes]:
     """Download a file, yielding its bytes as they arrive.
 
@@ -83,7 +114,8 @@ def iter_file_blocks(
     """
     # guard: slack-token-to-slack-only
     if not is_slack_address(file.url, api_url):
-        raise FileRefusedError("Its address is none of Slack's, where the bot's token would go.", hint=_SHARE_ITSELF)
+        detail = texts.translate("The file is not on a server of Slack, so I do not download it.")
+        raise _build_unavailable_error(detail, texts)
     started_at, size = time.monotonic(), 0
     try:
         with (
@@ -92,13 +124,13 @@ def iter_file_blocks(
                 "GET", file.url, headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
             ) as response,
         ):
-            _require_file_content(response, file)
+            _require_file_content(response, file, texts)
             for block in response.iter_bytes(_BLOCK_BYTES):
                 size += len(block)
                 if not should_continue():
-                    raise SlackUnavailableError("The service stops; another process goes on.")
+                    raise SlackUnavailableError("The service is shutting down. Another process continues the download.")
                 if time.monotonic() - started_at > _DOWNLOAD_SECONDS:
-                    raise SlackUnavailableError("Slack sends a file too slowly.")
+                    raise SlackUnavailableError("Slack sent a file too slowly.")
                 yield block
     except httpx.HTTPError as error:
         raise SlackUnavailableError(f"Slack did not send a file: {type(error).__name__}.") from error
@@ -116,18 +148,20 @@ def is_slack_address(url: str, api_url: str) -> bool:
     return is_api_host or (target.scheme == "https" and target.netloc == f"files.{api.hostname}")
 
 
-def _require_file_content(response: httpx.Response, file: RemoteFile) -> None:
+def _require_file_content(response: httpx.Response, file: RemoteFile, texts: Texts) -> None:
     """Raise the error that fits the response, unless it contains the file's content."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        raise SlackBusyError("Slack sends no more files.", _parse_retry_after(response.headers.get("Retry-After")))
+        raise SlackBusyError(
+            "Slack is rate limiting downloads.", _parse_retry_after(response.headers.get("Retry-After"))
+        )
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise SlackUnavailableError(f"Slack failed to send a file ({status}).")
     if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
-        raise FileRefusedError("It was deleted in Slack.", hint="Share it again if it is needed.")
+        raise build_deleted_error(texts)
     is_page = response.headers.get("Content-Type", "").startswith(_HTML) and not file.media_type.startswith(_HTML)
     if status != httpx.codes.OK or is_page:
-        raise FileRefusedError("Slack does not let the bot read it.", hint=_CHECK)
+        raise build_unreadable_error(texts)
 
 
 def _parse_retry_after(header: str | None) -> float:

@@ -15,6 +15,7 @@ import structlog
 
 from api.admission.services import Services
 from api.http.threads import Threads
+from api.languages.catalogue import DEFAULT, Texts
 from api.slack.errors import (
     FileRefusedError,
     SlackBusyError,
@@ -22,11 +23,19 @@ from api.slack.errors import (
     SlackRefusedError,
     SlackUnavailableError,
 )
-from api.slack.files.downloads import RemoteFile, build_too_large_error, iter_file_blocks, parse_remote_file
+from api.slack.files.downloads import (
+    RemoteFile,
+    build_deleted_error,
+    build_too_large_error,
+    build_unreadable_error,
+    iter_file_blocks,
+    parse_remote_file,
+)
 from api.slack.files.file_messages import FileStatus, build_files_message
 from api.slack.files.notice import FilesNotice
 from api.slack.leases import LeasedWorker
 from api.slack.people import People, build_channel_group
+from api.slack.replies.failures import describe_error
 from api.slack.web import OpenWeb, SlackWeb
 from ingest.intake import TEMPORARY_ERRORS, UploadRequest
 from ingest.storage.accounts.records import SLACK_KEY_PREFIX, Principal
@@ -63,12 +72,6 @@ _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
 _MAX_ATTEMPTS = 8
 _DIRECT = "D"  # First letter of the ids of direct message channels.
 _MISSING = frozenset({"file_not_found", "file_deleted"})
-_NOBODY = FileRefusedError(
-    "No user of Leadline has your Slack account's mail address, so nobody could be given it.",
-    hint="Ask whoever runs Leadline to add you, or share it in a channel.",
-)
-_CLOSED = "The collection {!r} is not open to everybody here, so nobody could ask about it."
-_OTHER_COLLECTION = "Choose another collection for files in my home tab."
 
 
 def build_file_worker(services: Services, people: People, open_web: OpenWeb) -> LeasedWorker[FileShare]:
@@ -97,6 +100,7 @@ class _FileStep:
         self._threads = threads
         self._fetches = download_threads
         self._share = share
+        self._texts = Texts(DEFAULT)  # In the language of the person who shared the files.
 
     @property
     def about(self) -> Mapping[str, str]:
@@ -128,19 +132,20 @@ class _FileStep:
         if workspace is None:
             await self._end_share(ShareState.GIVEN_UP, "workspace_gone")
             return
-        await self._process_deleted_files()
         web = self._open_web(workspace)
+        self._texts = await self._people.fetch_texts(web, workspace, shared.user_id)
+        await self._process_deleted_files()
         notice = FilesNotice(web, self._store, workspace, self._threads)
         self._share = await notice.recover_reply(self._share)
         self._share = await notice.show_message(
-            self._share, build_files_message(await self._threads.run(self._load_statuses))
+            self._share, build_files_message(await self._threads.run(self._load_statuses), self._texts)
         )
         late = await self._process_waiting_files(web, workspace)
         seen = await self._threads.run(self._load_statuses)
         for each in seen:
             if each.file not in self._share.files:
                 await self._store_changed_file(each.file)
-        self._share = await notice.show_message(self._share, build_files_message(seen))
+        self._share = await notice.show_message(self._share, build_files_message(seen, self._texts))
         reach_fault_point("slack.file_told")
         if late is not None:
             raise late
@@ -159,7 +164,8 @@ class _FileStep:
                     await self._store_changed_file(await self._process_file(web, workspace, file))
                 except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
                     late = error
-                    await self._store_changed_file(replace(file, said=Failure(error.code, error.public_message[0])))
+                    detail = self._texts.translate("It could not be added yet. I will try again soon.")
+                    await self._store_changed_file(replace(file, said=Failure(error.code, detail)))
                 reach_fault_point("slack.file_taken")
         return late
 
@@ -168,24 +174,25 @@ class _FileStep:
         try:
             described = (await web.call("files.info", file=file.file_id)).get("file") or {}
             settings = self._served.settings
-            remote = parse_remote_file(described, max_bytes=settings.max_upload_bytes)
+            remote = parse_remote_file(described, self._texts, max_bytes=settings.max_upload_bytes)
             file = replace(file, name=remote.name)
             request, audience = await self._build_request(web, workspace, remote)
             document_id = await self._fetches.run(self._upload_file, web, request, remote)
         except SlackRefusedError as error:
-            return _build_refused_file(file, _build_unreadable_error(error))
+            return self._build_refused_file(file, self._build_unreadable_error(error))
         except StorageQuotaExceededError as error:  # Do not retry, because waiting does not free storage.
-            return _build_refused_file(file, error)
+            return self._build_refused_file(file, error)
         except (SlackUnavailableError, SlackBusyError, *TEMPORARY_ERRORS) as error:
             if self._share.failures + 1 < _MAX_ATTEMPTS or isinstance(error, SlackBusyError):
                 raise
-            return _build_refused_file(
-                file, FileRefusedError(f"It could not be fetched. {error.public_message[0]}", hint="Share it again.")
+            detail = self._texts.translate("It could not be downloaded from Slack.")
+            return self._build_refused_file(
+                file, FileRefusedError(detail, hint=self._texts.translate("Share it again."))
             )
         except CatalogUnavailableError:
             raise
         except LeadlineError as error:
-            return _build_refused_file(file, error)
+            return self._build_refused_file(file, error)
         return replace(file, state=SharedFileState.TAKEN, document_id=document_id, audience=audience, said=NO_FAILURE)
 
     async def _build_request(
@@ -204,7 +211,11 @@ class _FileStep:
         )
         collection = settings.files_to or next(iter(settings.collections), self._served.settings.slack_collection)
         if not sender.collections.can_read(collection):
-            raise FileRefusedError(_CLOSED.format(collection), hint=_OTHER_COLLECTION)
+            detail = self._texts.translate(
+                "Not everybody in this channel may read the collection {collection}.", collection=collection
+            )
+            hint = self._texts.translate("Choose another collection for this channel's files in my home tab.")
+            raise FileRefusedError(detail, hint=hint)
         request = UploadRequest(
             shared.tenant_id,
             collection,
@@ -227,7 +238,10 @@ class _FileStep:
         own = frozenset({f"user:{sharer.user}"} if sharer.user is not None else ())
         if shared.channel.startswith(_DIRECT):
             if not own:
-                raise _NOBODY
+                raise FileRefusedError(
+                    self._texts.translate("Leadline has no user with the email address of your Slack account."),
+                    hint=self._texts.translate("Ask your administrator to add you, or share the file in a channel."),
+                )
             return Audience.SHARER, own, sharer
         everybody = await self._people.fetch_channel_principal(web, workspace, shared.channel)
         described = (await web.call("conversations.info", channel=shared.channel)).get("channel") or {}
@@ -240,7 +254,7 @@ class _FileStep:
     def _upload_file(self, web: SlackWeb, request: UploadRequest, remote_file: RemoteFile) -> str:
         """Download a file from Slack, upload it like other documents, and return the document's id."""
         served = self._served
-        read = iter_file_blocks(remote_file, web.token, web.url, should_continue=lambda: served.accepting)
+        read = iter_file_blocks(remote_file, web.token, web.url, self._texts, should_continue=lambda: served.accepting)
         try:
             with served.work.intake.receive_upload(request) as upload:
                 for block in read:
@@ -248,7 +262,7 @@ class _FileStep:
                 reach_fault_point("slack.file_fetched")
                 document = upload.accept().document
         except UploadTooLargeError as error:
-            raise build_too_large_error(error.detail) from error
+            raise build_too_large_error(served.settings.max_upload_bytes, self._texts) from error
         finally:
             read.close()
         reach_fault_point("slack.file_accepted")
@@ -267,15 +281,18 @@ class _FileStep:
             document = catalog.load_document(tenant, file.document_id)
         except DocumentNotFoundError:
             if file.state is SharedFileState.TAKEN:
-                file = replace(
-                    file, state=SharedFileState.FAILED, name="", said=Failure("deleted", "It was deleted here.")
-                )
+                failure = Failure("deleted", self._texts.translate("Its document was deleted in Leadline."))
+                file = replace(file, state=SharedFileState.FAILED, name="", said=failure)
             return FileStatus(file)
         version = document.version
         if file.state is SharedFileState.TAKEN and version.state not in IN_PROGRESS:
             if version.state is VersionState.READY:
                 return FileStatus(replace(file, state=SharedFileState.READY), document)
-            failure = version.failure or Failure("cancelled", "Its processing was cancelled.", "Share it again.")
+            failure = version.failure or Failure(
+                "cancelled",
+                self._texts.translate("Its processing was cancelled."),
+                self._texts.translate("Share it again."),
+            )
             return FileStatus(replace(file, state=SharedFileState.FAILED, said=failure), document)
         return FileStatus(
             file, document, catalog.load_progress(document) if file.state is SharedFileState.TAKEN else None
@@ -291,29 +308,42 @@ class _FileStep:
     def _delete_document(self, file: SharedFile) -> SharedFile:
         """Delete a file's document, unless it was also uploaded elsewhere or the file is still shared in Slack."""
         served, tenant = self._served, self._share.shared.tenant_id
+        texts = self._texts
         deleted_file = replace(file, state=SharedFileState.GONE)
         if file.document_id is None:
-            return replace(deleted_file, said=Failure("", "Nothing of it is kept."), name="")
+            return _explain(replace(deleted_file, name=""), texts.translate("Leadline has stored nothing of it."))
         if not served.settings.slack_delete_files:
-            return replace(deleted_file, said=Failure("", "Its document stays, as this service is set."))
+            return _explain(deleted_file, texts.translate("Its document stays, because of a setting of this service."))
         try:
             document = served.documents.catalog.load_document(tenant, file.document_id)
             # guard: slack-deletes-own-documents
             if not document.key_id.startswith(SLACK_KEY_PREFIX):
-                return replace(
-                    deleted_file, said=Failure("", "Its document stays: it had been uploaded to Leadline before.")
-                )
+                detail = texts.translate("Its document stays, because it was also uploaded to Leadline.")
+                return _explain(deleted_file, detail)
             # guard: slack-document-still-shared
             if self._store.is_shared_document(file.document_id):
-                return replace(
-                    deleted_file, said=Failure("", "Its document stays: the same file is shared elsewhere too.")
-                )
+                detail = texts.translate("Its document stays, because the same file is also shared elsewhere in Slack.")
+                return _explain(deleted_file, detail)
             receipt = served.work.delete(tenant, file.document_id, None)
             served.work.doorbell.notify(JobKind.COLLECT)
         except DocumentNotFoundError:
-            return replace(deleted_file, said=Failure("", "Its document had been deleted before."), name="")
-        detail = f"Its document and all that was made of it are deleted too. Receipt: {receipt.id}"
+            detail = texts.translate("Its document was already deleted.")
+            return _explain(replace(deleted_file, name=""), detail)
+        detail = texts.translate(
+            "Its document and everything derived from it were deleted too. Receipt: {receipt}", receipt=receipt.id
+        )
         return replace(deleted_file, said=Failure("deleted", detail), name="")
+
+    def _build_refused_file(self, file: SharedFile, error: LeadlineError) -> SharedFile:
+        said = Failure(error.code, *describe_error(error, self._texts))
+        return replace(file, state=SharedFileState.REFUSED, said=said)
+
+    def _build_unreadable_error(self, error: SlackRefusedError) -> FileRefusedError:
+        """Build the error for a file whose description Slack refuses."""
+        if error.reason in _MISSING:
+            return build_deleted_error(self._texts)
+        log.warning("file not readable", reason=error.reason)
+        return build_unreadable_error(self._texts)
 
     async def _store_changed_file(self, file: SharedFile) -> None:
         self._share = await self._threads.run(self._store.update_file, self._share, file)
@@ -338,13 +368,5 @@ class _FileStep:
             await self._threads.run(self._store.end_share, self._share, state, error_code)
 
 
-def _build_refused_file(file: SharedFile, error: LeadlineError) -> SharedFile:
-    return replace(file, state=SharedFileState.REFUSED, said=Failure(error.code, *error.public_message))
-
-
-def _build_unreadable_error(error: SlackRefusedError) -> FileRefusedError:
-    """Build the error for a file whose description Slack refuses."""
-    if error.reason in _MISSING:
-        return FileRefusedError("It was deleted in Slack, or the bot may not see it.", hint="Share it again.")
-    hint = "Ask whoever set the app up to run leadline slack check."
-    return FileRefusedError(f"Slack does not let the bot read it ({error.reason}).", hint=hint)
+def _explain(file: SharedFile, detail: str) -> SharedFile:
+    return replace(file, said=Failure("", detail))

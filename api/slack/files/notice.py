@@ -10,7 +10,7 @@ from typing import Any
 
 from api.http.threads import Threads
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.replies.messages import SlackMessage
+from api.slack.replies.blocks import SlackMessage
 from api.slack.web import SlackWeb
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.files import SlackFiles

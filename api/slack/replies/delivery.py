@@ -19,12 +19,15 @@ from api.answers.asking import CallerQuestion
 from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
 from api.http import sse
 from api.http.threads import Threads
+from api.languages.catalogue import DEFAULT, Texts
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError
 from api.slack.intake import cancel_question_run
 from api.slack.leases import LeasedWorker
 from api.slack.people import People
+from api.slack.replies.blocks import SlackMessage
+from api.slack.replies.failures import describe_error, describe_failure
 from api.slack.replies.live import LiveProgress
-from api.slack.replies.messages import SlackMessage, build_answer_messages, build_failure_message, build_stopped_message
+from api.slack.replies.messages import build_answer_messages, build_failure_message, build_stopped_message
 from api.slack.replies.reply import Reply
 from api.slack.replies.waiting import ask_for_decision
 from api.slack.web import OpenWeb
@@ -49,7 +52,6 @@ _EVENTS_AT_ONCE = 100
 _LONGEST_PAUSE_SECONDS, _GIVEN_UP_SECONDS = 300.0, 86_400.0
 # Number of attempts with unexpected errors after which the question is closed with an error message.
 _MAX_ATTEMPTS = 5
-_NOTHING_YET = "Its limits were met before there was anything to answer with."
 
 
 def build_answer_worker(services: Services, people: People, open_web: OpenWeb) -> LeasedWorker[SlackQuestion]:
@@ -72,6 +74,7 @@ class _AnswerAttempt:
         self._threads = threads
         self._question = question
         self._reply: Reply | None = None
+        self._texts = Texts(DEFAULT)
 
     @property
     def about(self) -> Mapping[str, str]:
@@ -108,7 +111,10 @@ class _AnswerAttempt:
         if not asked.thread_ts:  # If the question came from a command or button, the answer is a direct message.
             channel = str((await web.call("conversations.open", users=asked.user_id))["channel"]["id"])
         reach_fault_point("slack.claimed")
-        reply = self._reply = Reply(web, self._store, workspace, self._question, self._threads.run, channel)
+        self._texts = await self._people.fetch_texts(web, workspace, asked.user_id)
+        reply = self._reply = Reply(
+            web, self._store, workspace, self._question, self._threads.run, channel, self._texts
+        )
         await reply.recover_message()
         live = LiveProgress(reply)
         await live.start()
@@ -118,6 +124,8 @@ class _AnswerAttempt:
         try:
             run = await self._follow_run(live, await self._get_or_start_run(caller), readers)
             if run.state is RunState.PAUSED:
+                if live.shows_text and await self._is_withheld(run, await readers()):
+                    live.hide_contents()
                 await self._pause_question(live, reply, run)
                 return
             is_late = live.exceeded_stream_duration(run.ended_at)
@@ -132,7 +140,7 @@ class _AnswerAttempt:
         except LeadlineError as error:
             if isinstance(error, SlackError):
                 raise
-            messages = [build_failure_message(*error.public_message, self._question.id)]
+            messages = [build_failure_message(*describe_error(error, self._texts), self._question.id, self._texts)]
         reach_fault_point("slack.answered")
         await live.end_stream()
         # After a long run, users are no longer watching, and Slack notifies them of new messages but not of edits.
@@ -228,23 +236,15 @@ class _AnswerAttempt:
         return bool(await self._threads.run(self._served.answers.runs.list_withheld_runs, [run.id], reader.readers))
 
     def _build_messages(self, caller: Principal, run: Run) -> list[SlackMessage]:
-        question = self._question
+        question, texts = self._question, self._texts
         if run.state is RunState.CANCELLED:
-            return [build_stopped_message()]
+            return [build_stopped_message(texts)]
         if run.answer is None:
-            failure = run.failure
-            if failure is None:
-                return [
-                    build_failure_message("The work ended without one.", "Ask again, or in other words.", question.id)
-                ]
-            if failure.code == BudgetExhaustedError.code:  # A user let the run finish early, with its findings so far.
-                return [build_failure_message(_NOTHING_YET, "Ask again, or about less.", question.id)]
-            may_go_ahead = failure.code == "confirmation_required"
-            hint = "The button accepts that; or ask about less." if may_go_ahead else failure.hint
-            return [build_failure_message(failure.detail, hint, question.id, can_confirm=may_go_ahead)]
+            return [self._build_run_failure_message(run)]
         if self._served.answers.runs.list_withheld_runs([run.id], caller.readers):
-            hint = "Ask again: the answer is then made from what all who read it may see."
-            return [build_failure_message("It rests on documents that not everybody here may see.", hint, question.id)]
+            detail = texts.translate("The answer uses documents that not everybody here may see.")
+            hint = texts.translate("Ask again. The new answer uses only documents that everybody here may see.")
+            return [build_failure_message(detail, hint, question.id, texts)]
         run = self._served.answers.runs.mask_names(run, caller.readers)
         assert run.answer is not None
         document_ids = extract_cited_document_ids(run.answer)
@@ -259,7 +259,24 @@ class _AnswerAttempt:
         in_public = question.asked.surface is Surface.CHANNEL
         base, text = self._served.settings.public_url, question.asked.text
         asked = None if question.asked.thread_ts else text
-        return build_answer_messages(answer, base, question.id, offer_private=in_public, question=asked)
+        return build_answer_messages(answer, base, question.id, texts, offer_private=in_public, question=asked)
+
+    def _build_run_failure_message(self, run: Run) -> SlackMessage:
+        """Build the message for a run that ended without an answer."""
+        texts, failure, question_id = self._texts, run.failure, self._question.id
+        if failure is None:
+            detail = texts.translate("The run ended without an answer.")
+            return build_failure_message(
+                detail, texts.translate("Ask again, or reword the question."), question_id, texts
+            )
+        if failure.code == BudgetExhaustedError.code:  # A user let the run finish early, with its findings so far.
+            detail = texts.translate("A limit was reached before there were any results.")
+            return build_failure_message(detail, texts.translate("Ask again, or ask about less."), question_id, texts)
+        if failure.code == "confirmation_required":
+            hint = texts.translate("“Ask anyway” accepts this cost. You can also ask about less.")
+            return build_failure_message(failure.detail, hint, question_id, texts, can_confirm=True)
+        detail, hint = describe_failure(failure.code, failure.detail, failure.hint, texts)
+        return build_failure_message(detail, hint, question_id, texts)
 
     async def _postpone_question(self, error: LeadlineError) -> None:
         """Requeue the question for a later retry, or give up if it is more than a day old."""
@@ -279,12 +296,13 @@ class _AnswerAttempt:
         if self._question.attempt < _MAX_ATTEMPTS:
             await self._postpone_question(SlackError("unexpected error"))
             return
-        hint = f"Say the number {self._question.id} to whoever runs this service."
+        detail = self._texts.translate("Something went wrong.")
+        hint = self._texts.translate(
+            "If it happens again, give this number to your administrator: {number}", number=self._question.id
+        )
         with suppress(Exception):
             assert self._reply is not None
-            await self._reply.finish_reply(
-                [build_failure_message("Something went wrong here.", hint, self._question.id)]
-            )
+            await self._reply.finish_reply([build_failure_message(detail, hint, self._question.id, self._texts)])
         await self._end_question(QuestionState.ANSWERED, "internal")
 
     async def _end_question(self, state: QuestionState, error_code: str | None = None) -> None:

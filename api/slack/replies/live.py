@@ -7,14 +7,13 @@ busy, the update is skipped.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from api.answers.rendering import escape_markdown, escape_mrkdwn
+from api.answers.mrkdwn import escape_markdown, escape_mrkdwn
 from api.slack.errors import SlackBusyError, SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.replies.messages import (
+from api.slack.replies.blocks import (
     SECTION_CHARS,
     Blocks,
     SlackMessage,
@@ -26,7 +25,6 @@ from api.slack.replies.reply import Reply
 from api.slack.replies.steps import Card, RunSteps, build_plan_block
 from api.slack.web import SlackWeb
 from ingest.storage.answers.run_records import RunEvent
-from ingest.storage.counts import format_count
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.records import Surface
 
@@ -47,8 +45,6 @@ _STATUS_SECONDS = 90.0
 # measured in https://github.com/openclaw/openclaw/pull/143882
 _STREAM_BYTES, _DRAFT_BYTES = 9_000, 6_000
 _TITLE_CHARS = 200
-# Text of a progress message in notifications.
-PROGRESS = "Still at it."
 
 
 class LiveProgress:
@@ -63,7 +59,8 @@ class LiveProgress:
         self._web = reply.web
         self._clock = clock
         self._asked_at = reply.question.created_at
-        self._steps = RunSteps()
+        self._texts = reply.texts
+        self._steps = RunSteps(reply.texts)
         self._draft = ""
         self._is_closed = False  # Whether the run uses a document that some reader may not see.
         self._waits = False
@@ -81,7 +78,7 @@ class LiveProgress:
     async def start(self) -> None:
         """Show that the question is being answered, with Slack's stop button."""
         await self._set_session_state("processing")
-        await self._set_status("is looking for the answer…")
+        await self._set_status(self._texts.translate("is looking for the answer…"))
 
     def show_event(self, event: RunEvent) -> None:
         """Add the next event of the run to the displayed progress."""
@@ -98,7 +95,8 @@ class LiveProgress:
 
     @property
     def shows_text(self) -> bool:
-        return bool(self._draft) and not self._is_closed
+        """True if text from the model is shown, which may quote documents."""
+        return not self._is_closed and (bool(self._draft) or self._steps.has_model_titles)
 
     def hide_contents(self) -> None:
         """Stop showing titles and text from documents."""
@@ -107,7 +105,7 @@ class LiveProgress:
     @property
     def done_titles(self) -> list[str]:
         """The titles of the run's steps so far."""
-        return [card.title for card in self._steps.build_cards()]
+        return [card.title for card in self._steps.build_cards(hides_contents=self._is_closed)]
 
     async def refresh_message(self, *, is_queued: bool = False) -> None:
         """Show all changes since the last update, within Slack's rate limits.
@@ -150,7 +148,10 @@ class LiveProgress:
         # Complete all cards, because Slack shows incomplete cards as failed when their stream ends.
         # guard: slack-cards-completed
         done = (
-            [card.build_chunk(is_first=False) for card in self._steps.build_cards(has_ended=True)]
+            [
+                card.build_chunk(is_first=False)
+                for card in self._steps.build_cards(has_ended=True, hides_contents=self._is_closed)
+            ]
             if self._has_cards
             else []
         )
@@ -192,12 +193,23 @@ class LiveProgress:
     def _build_progress_view(self) -> tuple[str, list[Card], str]:
         """Build the title, the cards, and the draft up to its last complete word."""
         minutes = int(self._clock() - self._asked_at) // 60
-        title = "Waiting to go on" if self._waits else "Looking for the answer"
-        title += f", {format_count(minutes, 'minute')} so far" if minutes else ""
-        cards = self._steps.build_cards()
+        title = self._format_title(minutes)
+        cards = self._steps.build_cards(hides_contents=self._is_closed)
         if self._is_closed:
-            return title, [replace(card, details="") for card in cards], ""
+            return title, cards, ""
         return title, cards, self._draft[: max(self._draft.rfind(" "), self._draft.rfind("\n")) + 1]
+
+    def _format_title(self, minutes: int) -> str:
+        texts = self._texts
+        if not minutes:
+            return texts.translate("Waiting in the queue") if self._waits else texts.translate("Looking for the answer")
+        if self._waits:
+            return texts.translate_count(
+                minutes, "Waiting in the queue, after {n} minute", "Waiting in the queue, after {n} minutes"
+            )
+        return texts.translate_count(
+            minutes, "Looking for the answer for {n} minute", "Looking for the answer for {n} minutes"
+        )
 
     async def _draw_progress(self, title: str, cards: list[Card], draft: str) -> None:
         if self._streamed_since is not None:
@@ -276,7 +288,7 @@ class LiveProgress:
             if tail.strip()
             else []
         )
-        return SlackMessage(blocks, PROGRESS)
+        return SlackMessage(blocks, self._texts.translate("Still working on the answer."))
 
     async def _set_status(self, text: str) -> None:
         """Set the thread's status line, if the thread can show one. Failures are ignored."""

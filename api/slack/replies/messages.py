@@ -4,52 +4,52 @@ Text from documents and models cannot become a link, mention or channel. This mo
 spans. For the limits, see https://docs.slack.dev/reference/block-kit/blocks; slack-sdk's models check them too.
 """
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from api.answers.forms import CitedSpan, Form
-from api.answers.rendering import escape_mrkdwn, render_text
-from api.answers.schemas import AnswerOut, CitationOut
-from ingest.storage.counts import format_count
+from api.answers.forms import CitedSpan
+from api.answers.markdown import render_plain_text
+from api.answers.mrkdwn import escape_mrkdwn, render_mrkdwn_parts, render_table_rows
+from api.answers.schemas import AnswerOut, CitationOut, SentenceOut
+from api.answers.verdicts import describe_verdict
+from api.languages.catalogue import Texts
+from api.slack.numbers import format_number
+from api.slack.replies.blocks import (
+    SECTION_CHARS,
+    Blocks,
+    SlackMessage,
+    build_button,
+    build_context_block,
+    build_mrkdwn,
+    build_section_block,
+    build_text,
+    count_block_bytes,
+    join_lines,
+    neutralize_text,
+    shorten_text,
+    split_mrkdwn,
+)
+from api.slack.replies.tables import build_table_block, format_simple_table
 from rlm.answers import AnswerStatus, Check
+from rlm.checking.levels import PARTLY_PREFIX, Level, find_levels
 
-Blocks = list[dict[str, Any]]
-
-SECTION_CHARS = 3_000
 MAX_BLOCKS = 50
 # Maximum sizes of a message and of its cards. Slack rejects messages whose blocks exceed about 13,200 characters of
 # JSON; see https://github.com/slackapi/bolt-js/issues/2509.
 MESSAGE_BYTES, _CARDS_BYTES = 12_000, 8_000
+# Number of blocks that a table may become in `simplify_message`.
+_SIMPLE_TABLE_BLOCKS = 6
 _CARDS, _CARD_QUOTES = 10, 3
 _TITLE_CHARS, _BODY_CHARS, _FALLBACK_CHARS = 150, 200, 3_000
-_CHECK_WORDS = {
-    Check.VERIFIED: "verified",
-    Check.QUOTED: "found in the source, which nobody judged or which supports a part",
-    Check.COMPUTED: "computed",
-    Check.UNSUPPORTED: "not supported",
-    Check.UNCHECKED: "without a source",
-}
-_UNFINISHED = "The work met a limit of time or cost before it was finished: ask about less, or in several questions."
-_FENCE = "```"
 
 FEEDBACK, GO_AHEAD, PRIVATELY = "leadline_feedback", "leadline_go_ahead", "leadline_privately"
-
-
-@dataclass(frozen=True)
-class SlackMessage:
-    """A Slack message: its blocks, and the plain text for notifications."""
-
-    blocks: Blocks = field(default_factory=list)
-    text: str = ""
 
 
 def build_answer_messages(
     answer: AnswerOut,
     base_url: str | None,
     question_id: str,
+    texts: Texts,
     *,
     offer_private: bool = False,
     question: str | None = None,
@@ -62,64 +62,70 @@ def build_answer_messages(
     """
     cited = {each.number: each for each in answer.citations if not each.deleted}
     spans = {number: CitedSpan(each.document_id, each.start, each.end) for number, each in cited.items()}
-    text = render_text(Form.MRKDWN, answer.text, spans, base_url)
-    blocks = [build_section_block(piece) for piece in split_mrkdwn(text, SECTION_CHARS)]
+    blocks: Blocks = []
+    for part in render_mrkdwn_parts(answer.text, spans, base_url):
+        table = None if isinstance(part, str) else build_table_block(part)
+        mrkdwn = part if isinstance(part, str) else render_table_rows(part)
+        blocks += [table] if table else [build_section_block(piece) for piece in split_mrkdwn(mrkdwn, SECTION_CHARS)]
     if answer.status is AnswerStatus.NOT_FOUND:
-        blocks.insert(0, build_section_block("*Not in these documents*"))
+        title = texts.translate("Not in these documents")
+        blocks.insert(0, build_section_block(f"*{title}*"))
+    elif verdict := _describe_checks(answer, texts):
+        blocks.insert(0, build_context_block(escape_mrkdwn(verdict)))
     if question is not None:
-        blocks.insert(0, build_question_line(question))
+        blocks.insert(0, build_question_line(question, texts))
     footer = [
-        *_build_not_found_blocks(answer),
-        *_build_alert_blocks(answer),
-        *_build_note_blocks(answer),
-        *_build_source_blocks(list(cited.values()), base_url),
+        *_build_not_found_blocks(answer, texts),
+        *_build_alert_blocks(answer, texts),
+        *_build_note_blocks(answer, texts),
+        *_build_source_blocks(list(cited.values()), base_url, texts),
     ]
-    footer += _build_button_blocks(question_id, offer_private=offer_private)
-    plain = _format_notification_text(answer)
+    footer += _build_button_blocks(question_id, texts, offer_private=offer_private)
+    plain = _format_notification_text(answer, texts)
     return [SlackMessage(part, plain) for part in _split_blocks([*blocks, *footer])]
 
 
 def _split_blocks(blocks: Blocks) -> Iterator[Blocks]:
-    """Split blocks into messages within Slack's limits."""
+    """Split blocks into messages within Slack's limits. A message contains at most one table."""
     part: Blocks = []
-    size = 0
+    count = size = 0
+    has_table = False
     for block in blocks:
-        more = _count_block_bytes(block)
+        is_table = block["type"] == "table"
+        more, more_bytes = _SIMPLE_TABLE_BLOCKS if is_table else 1, count_block_bytes(block)
         # guard: slack-message-bytes
-        if part and (len(part) == MAX_BLOCKS or size + more > MESSAGE_BYTES):
+        if part and (count + more > MAX_BLOCKS or size + more_bytes > MESSAGE_BYTES or (is_table and has_table)):
             yield part
-            part, size = [], 0
+            part, count, size, has_table = [], 0, 0, False
         part.append(block)
-        size += more
+        count, size, has_table = count + more, size + more_bytes, has_table or is_table
     yield part
 
 
-def _count_block_bytes(block: dict[str, Any]) -> int:
-    return len(json.dumps(block, ensure_ascii=False).encode())
-
-
-def build_failure_message(detail: str, hint: str, question_id: str, *, can_confirm: bool = False) -> SlackMessage:
+def build_failure_message(
+    detail: str, hint: str, question_id: str, texts: Texts, *, can_confirm: bool = False
+) -> SlackMessage:
     """Build the message for an unanswered question, with the reason and the next step."""
-    reason = escape_mrkdwn(detail)[: SECTION_CHARS - 40]
-    blocks: Blocks = [{"type": "alert", "level": "error", "text": _build_mrkdwn(f"There is no answer: {reason}")}]
+    title = texts.translate("This question was not answered.")
+    reason = escape_mrkdwn(detail)[: SECTION_CHARS - 200]
+    blocks: Blocks = [{"type": "alert", "level": "error", "text": build_mrkdwn(f"{title} {reason}")}]
     if hint:
         blocks.append(build_context_block(escape_mrkdwn(hint)[:SECTION_CHARS]))
     if can_confirm:
-        blocks.append(
-            {"type": "actions", "elements": [build_button("Go ahead", GO_AHEAD, question_id, style="primary")]}
-        )
-    return SlackMessage(blocks, f"There is no answer: {detail}"[:_FALLBACK_CHARS])
+        confirm = build_button(texts.translate("Ask anyway"), GO_AHEAD, question_id, style="primary")
+        blocks.append({"type": "actions", "elements": [confirm]})
+    return SlackMessage(blocks, f"{title} {escape_mrkdwn(detail)}"[:_FALLBACK_CHARS])
 
 
-def build_stopped_message() -> SlackMessage:
+def build_stopped_message(texts: Texts) -> SlackMessage:
     """Build the message for a question that a user has stopped."""
-    text = "Stopped before there was an answer. Ask again whenever you like."
+    text = texts.translate("This question was stopped before it was answered. You can ask it again.")
     return SlackMessage([build_section_block(text)], text)
 
 
-def build_moved_message() -> SlackMessage:
+def build_moved_message(texts: Texts) -> SlackMessage:
     """Build the replacement for a message that cannot be deleted."""
-    text = "The reply is below."
+    text = texts.translate("The reply is further down in this conversation.")
     return SlackMessage([build_context_block(text)], text)
 
 
@@ -129,9 +135,12 @@ def simplify_message(message: SlackMessage) -> SlackMessage:
     for block in message.blocks:
         match block["type"]:
             case "alert":
-                blocks.append(build_section_block(f"*Note:* {block['text']['text']}"[:SECTION_CHARS]))
+                blocks.append(build_section_block(f"⚠ {block['text']['text']}"[:SECTION_CHARS]))
+            case "table":
+                text = format_simple_table(block)
+                blocks += [build_section_block(piece) for piece in split_mrkdwn(text, SECTION_CHARS)]
             case "carousel":
-                blocks.append(build_section_block(_join_lines(map(_format_card_line, block["elements"]))))
+                blocks.append(build_section_block(join_lines(map(_format_card_line, block["elements"]))))
             case "plan":
                 titles = [escape_mrkdwn(str(task["title"])) for task in block["tasks"]]
                 blocks.append(build_context_block(" · ".join([f"{block['title']}.", *titles])[:SECTION_CHARS]))
@@ -148,193 +157,157 @@ def _format_card_line(card: dict[str, Any]) -> str:
     return f"{title}{where}"
 
 
-def split_mrkdwn(text: str, max_chars: int) -> Iterator[str]:
-    """Split mrkdwn at paragraph, line or word boundaries, closing code blocks and reopening them in the next piece."""
-    while len(text) > max_chars:
-        at = _find_split_position(text, max_chars - 2 * len(_FENCE) - 2)
-        piece, text = text[:at].rstrip(), text[at:].lstrip("\n")
-        # Close an open code block at the end of this piece, and reopen it in the next piece.
-        if piece.count(_FENCE) % 2:
-            piece, text = f"{piece}\n{_FENCE}", f"{_FENCE}\n{text}"
-        if piece.strip():
-            yield piece
-    if text.strip():
-        yield text
+def _build_alert_blocks(answer: AnswerOut, texts: Texts) -> Blocks:
+    """Build a warning with the contradicted sentences, and a note with those that are only partly proven."""
+    contradicted = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
+    levels = find_levels(answer.model_dump(mode="json"))
+    partly = [each for each, level in zip(answer.sentences, levels, strict=True) if level is Level.PARTLY_PROVEN]
+    blocks: Blocks = []
+    if contradicted:
+        title = texts.translate_count(
+            len(contradicted),
+            "{n} sentence is contradicted. Its sources do not support it:",
+            "{n} sentences are contradicted. Their sources do not support them:",
+        )
+        blocks.append(_build_alert("warning", title, contradicted))
+    if partly:
+        title = texts.translate_count(
+            len(partly),
+            "{n} sentence is only partly proven:",
+            "{n} sentences are only partly proven:",
+        )
+        blocks.append(_build_alert("info", title, partly))
+    return blocks
 
 
-def _find_split_position(text: str, max_chars: int) -> int:
-    """Find a cut that splits no link, citation or list item. Returns `max_chars` if there is none."""
-    head = text[:max_chars]
-    for end in ("\n\n", "\n", " "):
-        at = head.rfind(end)
-        if at > max_chars // 2 and not _is_in_link(head[:at]):
-            return at + len(end)
-    at = head.rfind("<") if _is_in_link(head) else max_chars
-    return at if at > 0 else max_chars
+def _build_alert(level: str, title: str, sentences: Sequence[SentenceOut]) -> dict[str, Any]:
+    lines = [f"*{title}*"]
+    for each in sentences:
+        quote = f"“{shorten_text(render_plain_text(each.text), 200)}”"
+        reason = shorten_text(render_plain_text(each.reason.removeprefix(PARTLY_PREFIX)), 200)
+        lines.append("• " + escape_mrkdwn(f"{quote}: {reason}" if reason else quote))
+    return {"type": "alert", "level": level, "text": build_mrkdwn(join_lines(lines))}
 
 
-def _is_in_link(prefix: str) -> bool:
-    return prefix.rfind("<") > prefix.rfind(">")
-
-
-def _build_alert_blocks(answer: AnswerOut) -> Blocks:
-    """Build a warning that lists the sentences that their sources do not support."""
-    found = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
-    if not found:
-        return []
-    quotes = [
-        f"“{_shorten_text(each.text, 200)}”" + (f" ({_shorten_text(each.reason, 200)})" if each.reason else "")
-        for each in found
-    ]
-    count = "One sentence is" if len(found) == 1 else f"{len(found)} sentences are"
-    text = f"{count} not supported by what {'it cites' if len(found) == 1 else 'they cite'}: " + escape_mrkdwn(
-        "; ".join(quotes)
-    )
-    return [{"type": "alert", "level": "warning", "text": _build_mrkdwn(_shorten_text(text, SECTION_CHARS))}]
-
-
-def _build_note_blocks(answer: AnswerOut) -> Blocks:
-    """Build the fine print: how the sentences were checked, and the answer's notes."""
-    unfinished = [] if answer.finished else [_UNFINISHED]
-    notes = [*_describe_checks(answer), *unfinished, *answer.notes][:10]
-    elements = [_build_mrkdwn(escape_mrkdwn(_shorten_text(each, 500))) for each in notes]
+def _build_note_blocks(answer: AnswerOut, texts: Texts) -> Blocks:
+    """Build the fine print: whether the answer is incomplete, and its notes."""
+    notes = list(answer.notes)
+    if not answer.finished:
+        unfinished = texts.translate(
+            "This answer is incomplete, because a limit of time or cost was reached. "
+            "Ask about less, or split the question into several."
+        )
+        notes.insert(0, unfinished)
+    elements = [build_mrkdwn(escape_mrkdwn(shorten_text(each, 500))) for each in notes[:10]]
     return [{"type": "context", "elements": elements}] if elements else []
 
 
-def _describe_checks(answer: AnswerOut) -> list[str]:
-    """Describe how the sentences were checked, unless there is no answer or a warning covers all sentences."""
-    if answer.status is AnswerStatus.NOT_FOUND or not (answer.citations or answer.finished):
-        return []
-    if all(each.check is Check.UNSUPPORTED for each in answer.sentences):
-        return []
-    found = [(check, sum(each.check is check for each in answer.sentences)) for check in Check]
-    counts = [(_CHECK_WORDS[check], count) for check, count in found if count]
-    if len(counts) > 1:
-        parts = ", ".join(f"{count} {'is' if count == 1 else 'are'} {words}" for words, count in counts)
-        return [f"Of {len(answer.sentences)} sentences, {parts}."]
-    return [f"{'The sentence is' if count == 1 else f'All {count} sentences are'} {words}." for words, count in counts]
+def _describe_checks(answer: AnswerOut, texts: Texts) -> str:
+    """Describe how the statements were checked, unless the run ended before it found anything."""
+    if not (answer.citations or answer.finished):
+        return ""
+    return describe_verdict(answer.model_dump(mode="json"), texts)
 
 
-def _build_not_found_blocks(answer: AnswerOut) -> Blocks:
+def _build_not_found_blocks(answer: AnswerOut, texts: Texts) -> Blocks:
     if answer.status is not AnswerStatus.NOT_FOUND:
         return []
     searched = answer.searched
-    queries = ", ".join(f"“{each}”" for each in searched.queries[:3])
-    text = f"Searched for {queries}: found " if queries else "Found "
-    text += f"{format_count(searched.passages, 'passage')} in {format_count(len(searched.documents), 'document')}"
-    text += f", and read {searched.read} of them."
-    return [build_context_block(escape_mrkdwn(_shorten_text(text, 1_500)))]
+    lines = []
+    if queries := ", ".join(f"“{each}”" for each in searched.queries[:3]):
+        lines.append(texts.translate("Searches: {queries}.", queries=queries))
+    lines += [
+        texts.translate_count(
+            searched.passages,
+            "{n} passage was found.",
+            "{n} passages were found.",
+            n=format_number(searched.passages, texts),
+        ),
+        texts.translate_count(
+            len(searched.documents),
+            "The search covered {n} document.",
+            "The search covered {n} documents.",
+            n=format_number(len(searched.documents), texts),
+        ),
+        texts.translate_count(
+            searched.read,
+            "The language model read {n} passage.",
+            "The language model read {n} passages.",
+            n=format_number(searched.read, texts),
+        ),
+    ]
+    return [build_context_block(escape_mrkdwn(shorten_text(" ".join(lines), 1_500)))]
 
 
-def _build_source_blocks(citations: Sequence[CitationOut], base_url: str | None) -> Blocks:
+def _build_source_blocks(citations: Sequence[CitationOut], base_url: str | None, texts: Texts) -> Blocks:
     """Build a card for each source, numbered as in the answer, and a line for each source beyond the card limit."""
     if not citations:
         return []
-    cards = [_build_source_card(each, base_url) for each in citations[:_CARDS]]
-    while len(cards) > 1 and sum(map(_count_block_bytes, cards)) > _CARDS_BYTES:
+    cards = [_build_source_card(each, base_url, texts) for each in citations[:_CARDS]]
+    while len(cards) > 1 and sum(map(count_block_bytes, cards)) > _CARDS_BYTES:
         cards.pop()
-    lines = [_format_source_line(each, base_url) for each in citations[len(cards) :]]
+    lines = [_format_source_line(each, base_url, texts) for each in citations[len(cards) :]]
     blocks: Blocks = [{"type": "carousel", "elements": cards}]
-    return [*blocks, build_section_block(_join_lines(lines))] if lines else blocks
+    return [*blocks, build_section_block(join_lines(lines))] if lines else blocks
 
 
-def _join_lines(lines: Iterable[str]) -> str:
-    """Join as many of the lines as fit in a section."""
-    text = ""
-    for line in lines:
-        if len(text) + len(line) + 1 > SECTION_CHARS:
-            break
-        text = f"{text}\n{line}" if text else line
-    return text
-
-
-def _build_source_card(citation: CitationOut, base_url: str | None) -> dict[str, Any]:
-    number, title = f"[{citation.number}] ", _neutralize_text(citation.title or "Untitled")
-    where = _neutralize_text(citation.place or " › ".join(citation.heading_path))
+def _build_source_card(citation: CitationOut, base_url: str | None, texts: Texts) -> dict[str, Any]:
+    number, title = f"[{citation.number}] ", neutralize_text(citation.title or texts.translate("Untitled"))
+    where = neutralize_text(citation.place or " › ".join(citation.heading_path))
     quotes = citation.quoted_texts[:_CARD_QUOTES]
-    body = " ".join(_shorten_text(_neutralize_text(f"“{quote}”"), _BODY_CHARS // len(quotes) - 1) for quote in quotes)
+    body = " ".join(shorten_text(neutralize_text(f"“{quote}”"), _BODY_CHARS // len(quotes) - 1) for quote in quotes)
     card: dict[str, Any] = {
         "type": "card",
-        "title": _build_mrkdwn(_shorten_text(number + title, _TITLE_CHARS)),
-        "body": _build_mrkdwn(_shorten_text(body or "No words are quoted.", _BODY_CHARS)),
+        "title": build_mrkdwn(shorten_text(number + title, _TITLE_CHARS)),
+        "body": build_mrkdwn(
+            shorten_text(body or texts.translate("No words are quoted from this source."), _BODY_CHARS)
+        ),
     }
     if where and where != title:
-        card["subtitle"] = _build_mrkdwn(_shorten_text(where, _TITLE_CHARS))
+        card["subtitle"] = build_mrkdwn(shorten_text(where, _TITLE_CHARS))
     if base_url is not None:
         address = base_url.rstrip("/") + CitedSpan(citation.document_id, citation.start, citation.end).page_path
         card["actions"] = [
-            {"type": "button", "text": _build_text("Open"), "url": address, "action_id": f"open_{citation.number}"}
+            {
+                "type": "button",
+                "text": build_text(texts.translate("Open")),
+                "url": address,
+                "action_id": f"open_{citation.number}",
+            }
         ]
     return card
 
 
-def _format_source_line(citation: CitationOut, base_url: str | None) -> str:
-    title = _neutralize_text(_shorten_text(citation.title or "Untitled", 100))
-    where = f", {_neutralize_text(_shorten_text(citation.place, 60))}" if citation.place else ""
+def _format_source_line(citation: CitationOut, base_url: str | None, texts: Texts) -> str:
+    title = neutralize_text(shorten_text(citation.title or texts.translate("Untitled"), 100))
+    where = f", {neutralize_text(shorten_text(citation.place, 60))}" if citation.place else ""
     if base_url is None:
         return f"[{citation.number}] {title}{where}"
     address = base_url.rstrip("/") + CitedSpan(citation.document_id, citation.start, citation.end).page_path
     return f"<{address.replace('&', '&amp;')}|[{citation.number}] {title.replace('|', '¦')}>{where}"
 
 
-def _build_button_blocks(question_id: str, *, offer_private: bool) -> Blocks:
+def _build_button_blocks(question_id: str, texts: Texts, *, offer_private: bool) -> Blocks:
     feedback = {
         "type": "feedback_buttons",
         "action_id": FEEDBACK,
-        "positive_button": {"text": _build_text("Good answer"), "value": f"up:{question_id}"},
-        "negative_button": {"text": _build_text("Bad answer"), "value": f"down:{question_id}"},
+        "positive_button": {"text": build_text(texts.translate("Good answer")), "value": f"up:{question_id}"},
+        "negative_button": {"text": build_text(texts.translate("Bad answer")), "value": f"down:{question_id}"},
     }
     blocks: Blocks = [{"type": "context_actions", "elements": [feedback]}]
     if offer_private:
-        private = build_button("Ask privately, with all I may see", PRIVATELY, question_id)
+        private = build_button(texts.translate("Ask privately, in all my documents"), PRIVATELY, question_id)
         blocks.append({"type": "actions", "elements": [private]})
     return blocks
 
 
-def build_button(text: str, action: str, value: str, *, style: str | None = None) -> dict[str, Any]:
-    """Build a button. `style` is `primary` or `danger`."""
-    element: dict[str, Any] = {"type": "button", "text": _build_text(text), "action_id": action, "value": value}
-    return element if style is None else {**element, "style": style}
-
-
-def build_question_line(question: str) -> dict[str, Any]:
+def build_question_line(question: str, texts: Texts) -> dict[str, Any]:
     """Build a line with the question, for an answer that does not appear below its question."""
-    return build_context_block(f"You asked: {_neutralize_text(_shorten_text(question, 500))}")
+    shown = neutralize_text(shorten_text(question, 500))
+    return build_context_block(texts.translate("You asked: {question}", question=shown))
 
 
-def build_section_block(text: str) -> dict[str, Any]:
-    """Build a section block of mrkdwn."""
-    return {"type": "section", "text": _build_mrkdwn(text), "expand": True}
-
-
-def build_context_block(text: str) -> dict[str, Any]:
-    """Build a context block, which shows mrkdwn in fine print."""
-    return {"type": "context", "elements": [_build_mrkdwn(text)]}
-
-
-def _build_mrkdwn(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": text or " ", "verbatim": True}
-
-
-def _build_text(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": text}
-
-
-def _neutralize_text(text: str) -> str:
-    return escape_mrkdwn(" ".join(text.split()))
-
-
-def _format_notification_text(answer: AnswerOut) -> str:
+def _format_notification_text(answer: AnswerOut, texts: Texts) -> str:
     """Format the notification text, neutralized because Slack interprets mentions in notifications too."""
-    return (
-        _neutralize_text(_shorten_text(re.sub(r"\[\d{1,4}\]", "", answer.text), _FALLBACK_CHARS // 2)) or "No answer."
-    )
-
-
-def _shorten_text(text: str, max_chars: int) -> str:
-    """Truncate a string to `max_chars` characters, without splitting a character reference such as `&amp;`."""
-    if len(text) <= max_chars:
-        return text
-    head = text[: max_chars - 1]
-    at = head.rfind("&")
-    return (head[:at] if at > len(head) - 6 and ";" not in head[at:] else head) + "…"
+    plain = shorten_text(render_plain_text(answer.text), _FALLBACK_CHARS // 2)
+    return neutralize_text(plain) or texts.translate("The answer has no text.")

@@ -11,8 +11,10 @@ from typing import Any
 
 import structlog
 
+from api.languages.catalogue import Texts
 from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
-from api.slack.replies.messages import SlackMessage, build_moved_message, simplify_message
+from api.slack.replies.blocks import SlackMessage
+from api.slack.replies.messages import build_moved_message, simplify_message
 from api.slack.web import SlackWeb
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.slack.records import SlackQuestion, Workspace
@@ -24,7 +26,16 @@ log = structlog.get_logger(__name__)
 # earlier bot messages have already been recorded or name their question.
 _CLOCK_SKEW_SECONDS = 60.0
 EVENT_TYPE = "leadline_reply"
-_BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
+_BLOCK_ERRORS = frozenset(
+    {
+        "invalid_attachments",  # The error for tables that Slack rejects.
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "msg_blocks_too_long",
+        "msg_too_long",
+        "only_one_table_allowed",
+    }
+)
 
 InThread = Callable[..., Awaitable[Any]]
 
@@ -32,7 +43,7 @@ InThread = Callable[..., Awaitable[Any]]
 class Reply:
     """Posts the reply in the question's thread, or in `channel` if there is none.
 
-    `question` is the question's latest recorded state.
+    `question` is the question's latest recorded state. `texts` are in the language of the person who asked.
     """
 
     def __init__(
@@ -43,8 +54,10 @@ class Reply:
         question: SlackQuestion,
         run_in_thread: InThread,
         channel: str,
+        texts: Texts,
     ) -> None:
         self.web = web
+        self.texts = texts
         self._store = store
         self._workspace = workspace
         self.question = question
@@ -157,7 +170,7 @@ class Reply:
                 await self.web.call("chat.delete", channel=self.channel, ts=ts)
             except SlackRefusedError as error:
                 log.info("message not deleted", reason=error.reason)
-                moved = build_moved_message()
+                moved = build_moved_message(self.texts)
                 with suppress(SlackRefusedError):  # A user has already deleted the message.
                     about = {"channel": self.channel, "ts": ts, "metadata": self._build_metadata(first_index)}
                     await self.web.call("chat.update", blocks=moved.blocks, text=moved.text, **about)

@@ -4,28 +4,20 @@ An update replaces a card's title and state but appends to its details, so chang
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from api.answers.rendering import escape_markdown
-from ingest.storage.counts import format_count
+from api.answers.mrkdwn import escape_markdown
+from api.languages.catalogue import Texts
+from api.slack.numbers import format_number
 from rlm.loop.environment import ROOT_PURPOSE
 
 # Maximum number of cards. If there are more steps, they share the last card.
 MAX_STEPS = 10
 TITLE_CHARS, DETAILS_CHARS = 150, 250
-_STRATEGIES = {"direct": "is reading the best passages…", "table": "is computing over tables…"}
-_DECISION_TITLES = {
-    "direct": "Decide: read the best passages",
-    "table": "Decide: compute over tables",
-    "recursive": "Decide: work through the documents",
-}
-_STATUSES = {
-    "retrieved": "has searched…",
-    "planned": "is computing…",
-    "cell": "is working through the documents…",
-    "checking": "is checking each sentence…",
-}
+# Maximum number of cards for the steps of the model's program, so that the last steps have their own cards.
+_MAX_PROGRAM_STEPS = 5
+_PROGRAM = "program: "  # Prefix of the ids of these cards.
 
 
 @dataclass(frozen=True)
@@ -62,20 +54,25 @@ class Card:
 class RunSteps:
     """Collects the steps of a run. `status` describes the current step in words that can follow the bot's name."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
         self.status = ""
         self._cards: dict[str, tuple[str, str]] = {}
         self._current = ""
         self._is_recursive = False
-        self._searches = self._found = self._cell = self._calls = 0
+        self._searches = self._found = self._cell = self._calls = self._titles = 0
         self._documents: set[str] = set()
 
     def add_event(self, kind: str, body: Mapping[str, Any]) -> None:
         """Add the next event of the run's log. Events that are not steps have no effect."""
-        self.status = _format_status(kind, body) or self.status
+        texts = self._texts
+        self.status = self._format_status(kind, body) or self.status
         match kind:
             case "condensed":
-                self._show_step("question", f"Understand the question: “{body.get('question', '')}”")
+                self._show_step(
+                    "question",
+                    texts.translate("Understand the question: “{question}”", question=body.get("question", "")),
+                )
             case "routed":
                 self._add_decision(str(body.get("strategy")), str(body.get("estimate", "")))
             case "retrieved":
@@ -84,56 +81,154 @@ class RunSteps:
                 self._add_search()
             case "reading":
                 titles = list(dict.fromkeys(map(str, body.get("titles", ()))))
+                count = len(body.get("titles", ()))
                 self._show_step(
-                    "read", f"Read {format_count(len(body.get('titles', ())), 'passage')}", ", ".join(titles)
+                    "read",
+                    texts.translate_count(count, "Read {n} passage", "Read {n} passages", n=self._format(count)),
+                    ", ".join(titles),
                 )
             case "planned":
-                self._show_step("plan", "Compute over tables", " ".join(map(str, body.get("steps", ()))))
-            case "working":
-                self._add_progress(str(body["step"]), int(body["done"]), int(body["total"]))
-            case "call" if self._is_recursive and self._current != "check" and body.get("purpose") != ROOT_PURPOSE:
-                self._calls += 1
-                self._documents |= {each["document_id"] for each in body.get("spans", ())}
-                self._update_work_card()
-            case "draft":
-                self._show_step("write", "Write the answer")
-            case "checking":
                 self._show_step(
-                    "check", f"Check {format_count(int(body.get('sentences', 0)), 'sentence')} against the sources"
+                    "plan", texts.translate("Compute over tables"), " ".join(map(str, body.get("steps", ())))
+                )
+            case "working" | "cell" | "call":
+                self._add_work(kind, body)
+            case "draft":
+                self._show_step("write", texts.translate("Write the answer"))
+            case "checking":
+                count = int(body.get("sentences", 0))
+                self._show_step(
+                    "check",
+                    texts.translate_count(
+                        count,
+                        "Check {n} sentence against the sources",
+                        "Check {n} sentences against the sources",
+                        n=self._format(count),
+                    ),
                 )
 
-    def build_cards(self, *, has_ended: bool = False) -> list[Card]:
-        """Build the cards, in the order in which the steps started."""
-        return [
+    @property
+    def has_model_titles(self) -> bool:
+        """True if the model wrote the titles of some steps. They may quote documents."""
+        return self._titles > 0
+
+    def build_cards(self, *, has_ended: bool = False, hides_contents: bool = False) -> list[Card]:
+        """Build the cards, in the order in which the steps started.
+
+        With `hides_contents`, the cards contain nothing from documents or from the model.
+        """
+        cards = [
             Card(key, title, details, has_ended or key != self._current)
             for key, (title, details) in self._cards.items()
         ]
+        # guard: slack-hide-model-titles
+        if not hides_contents:
+            return cards
+        neutral = self._texts.translate("A step of the program")
+        return [
+            replace(card, title=neutral if card.id.startswith(_PROGRAM) else card.title, details="") for card in cards
+        ]
+
+    def _add_work(self, kind: str, body: Mapping[str, Any]) -> None:
+        if kind == "working":
+            self._add_progress(str(body["step"]), int(body["done"]), int(body["total"]))
+        elif kind == "cell":
+            self._add_program_step(str(body.get("title") or ""))
+        elif self._is_recursive and self._current != "check" and body.get("purpose") != ROOT_PURPOSE:
+            self._calls += 1
+            self._documents |= {each["document_id"] for each in body.get("spans", ())}
+            self._update_work_card()
 
     def _add_progress(self, step: str, done_count: int, total: int) -> None:
         if step == "cells":
             self._cell = done_count
             self._update_work_card()
         else:
-            self._show_step(f"rows: {step}", f"{step}: {done_count:,} of {total:,}")
+            progress = self._texts.translate(
+                "{step}: {done} of {total}", step=step, done=self._format(done_count), total=self._format(total)
+            )
+            self._show_step(f"rows: {step}", progress)
 
     def _add_decision(self, strategy: str, estimate: str) -> None:
         self._is_recursive = strategy == "recursive"
-        if title := _DECISION_TITLES.get(strategy):
-            self._show_step("way", title, estimate)
+        texts = self._texts
+        match strategy:
+            case "direct":
+                self._show_step("way", texts.translate("Plan: read the best passages"), estimate)
+            case "table":
+                self._show_step("way", texts.translate("Plan: compute over tables"), estimate)
+            case "recursive":
+                self._show_step("way", texts.translate("Plan: work through the documents"), estimate)
 
     def _add_search(self) -> None:
         if self._is_recursive:
             self._update_work_card()
             return
-        title = f"Search the documents: {format_count(self._found, 'passage')} found"
-        self._show_step("search", title + (f" in {self._searches} searches" if self._searches > 1 else ""))
+        title = self._texts.translate_count(
+            self._found,
+            "Search the documents: {n} passage found",
+            "Search the documents: {n} passages found",
+            n=self._format(self._found),
+        )
+        self._show_step("search", title)
+
+    def _add_program_step(self, title: str) -> None:
+        """Show a step of the model's program, in the model's words. Further steps share the last card of these."""
+        if not title:
+            return
+        self._titles = min(self._titles + 1, _MAX_PROGRAM_STEPS)
+        current = self._current
+        self._show_step(f"{_PROGRAM}{self._titles}", title)
+        self._current = current
 
     def _update_work_card(self) -> None:
-        done = [format_count(self._cell, "step")] if self._cell else []
-        done += [f"{self._searches} search{'' if self._searches == 1 else 'es'}"] if self._searches else []
-        done += [format_count(self._calls, "question") + " to the model"] if self._calls else []
-        done += [format_count(len(self._documents), "document") + " read"] if self._documents else []
-        self._show_step("work", "Work through the documents" + (": " + ", ".join(done) if done else ""))
+        texts = self._texts
+        counts = [
+            texts.translate_count(self._cell, "{n} step", "{n} steps") if self._cell else "",
+            texts.translate_count(self._searches, "{n} search", "{n} searches") if self._searches else "",
+            texts.translate_count(self._calls, "{n} question to the model", "{n} questions to the model")
+            if self._calls
+            else "",
+            texts.translate_count(len(self._documents), "{n} document read", "{n} documents read")
+            if self._documents
+            else "",
+        ]
+        done = ", ".join(filter(None, counts))
+        title = (
+            texts.translate("Work through the documents: {done}", done=done)
+            if done
+            else texts.translate("Work through the documents")
+        )
+        self._show_step("work", title)
+
+    def _format(self, number: int) -> str:
+        return format_number(number, self._texts)
+
+    def _format_status(self, kind: str, body: Mapping[str, Any]) -> str:
+        """Describe the current step. Slack shows this after the bot's name."""
+        texts = self._texts
+        match kind, body.get("strategy"):
+            case "reading", _:
+                count = len(body.get("titles", ()))
+                return texts.translate_count(
+                    count, "is reading {n} passage…", "is reading {n} passages…", n=self._format(count)
+                )
+            case "working", _ if body.get("step") != "cells":
+                done, total = self._format(int(body["done"])), self._format(int(body["total"]))
+                return texts.translate("is at {done} of {total}…", done=done, total=total)
+            case "routed", "direct":
+                return texts.translate("is reading the best passages…")
+            case "routed", "table":
+                return texts.translate("is computing over tables…")
+            case (("routed" | "cell"), _):
+                return texts.translate("is working through the documents…")
+            case "retrieved", _:
+                return texts.translate("has searched the documents…")
+            case "planned", _:
+                return texts.translate("is computing…")
+            case "checking", _:
+                return texts.translate("is checking each sentence…")
+        return ""
 
     def _show_step(self, key: str, title: str, details: str = "") -> None:
         """Make a step the current one, and complete the previous step."""
@@ -147,16 +242,6 @@ class RunSteps:
 def build_plan_block(title: str, cards: Sequence[Card]) -> dict[str, Any]:
     """Build a block with the cards for an ordinary message."""
     return {"type": "plan", "title": title, "tasks": [card.build_block() for card in cards]}
-
-
-def _format_status(kind: str, body: Mapping[str, Any]) -> str:
-    if kind == "reading":
-        return f"is reading {format_count(len(body.get('titles', ())), 'passage')}…"
-    if kind == "working" and body.get("step") != "cells":
-        return f"is at {body['done']:,} of {body['total']:,}…"
-    if kind == "routed":
-        return _STRATEGIES.get(str(body.get("strategy")), "is working through the documents…")
-    return _STATUSES.get(kind, "")
 
 
 def _shorten_line(text: str, max_chars: int) -> str:

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.slack.conftest import PUBLIC_URL, Workspace
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP
+from tests.support.slack_double import Fault
 from tests.support.slack_posts import BOT
 
 pytestmark = pytest.mark.slow
@@ -49,10 +50,10 @@ def test_a_direct_message_a_count_and_its_table(workspace: Workspace, golden: Go
 
 def test_a_command_is_answered_in_direct_messages(workspace: Workspace, golden: Golden) -> None:
     taken = workspace.sender.command("U0ANN", KEEPER, trigger="1.1.one")
-    assert taken.text == "I am looking. The answer comes in our direct messages."
+    assert taken.text == "I am working on it, and will answer in our direct messages."
     workspace.answered(channel="D0ANN")
     golden(written(workspace, "D0ANN"))
-    assert "Ask with words" in workspace.sender.command("U0ANN", " ", trigger="1.1.two").text
+    assert "Write a question" in workspace.sender.command("U0ANN", " ", trigger="1.1.two").text
 
 
 def test_an_unsupported_sentence_is_told_by_an_alert(workspace: Workspace, golden: Golden) -> None:
@@ -60,6 +61,44 @@ def test_an_unsupported_sentence_is_told_by_an_alert(workspace: Workspace, golde
     thread = workspace.says("U0ANN", f"<@{BOT}> {LAMP}")
     workspace.answered(thread)
     golden(written(workspace))
+
+
+def test_people_read_the_bot_in_the_language_that_they_use_slack_in(workspace: Workspace, golden: Golden) -> None:
+    workspace.slack.person("U0EMIL", "emil@harbour.example", locale="de-DE")
+    workspace.slack.channels[workspace.channel]["members"].append("U0EMIL")
+    workspace.model.support = "not_supported"
+    thread = workspace.says("U0EMIL", f"<@{BOT}> {KEEPER}")
+    workspace.answered(thread)
+    workspace.model.support = "supported"
+    workspace.says("U0ANN", LAMP, thread=thread)
+    workspace.answered(thread, count=2)
+    workspace.slack.channel("D0EMIL", "U0EMIL", kind="im")
+    file = workspace.slack.uploads("U0EMIL", "notiz.canvas", b"x", mode="quip", filetype="quip")
+    workspace.shares("U0EMIL", file, channel="D0EMIL")
+    workspace.quiet()
+    opened = {"type": "app_home_opened", "user": "U0EMIL", "tab": "home", "channel": "D0EMIL"}
+    assert workspace.sender.event(workspace.slack.event(opened)).status_code == 200
+    assert "Channel wählen" in str(workspace.slack.views["U0EMIL"])
+    taken = workspace.sender.command("U0EMIL", " ", trigger=f"1.9.{workspace.channel}")
+    assert taken.text.startswith("Schreiben Sie eine Frage")
+    golden(written(workspace) + written(workspace, "D0EMIL"))
+    assert workspace.slack.refused == []
+
+
+TABLE = "| Keeper | Year |\n|---|---|\n| Ada Brandt | 1871 |\n\n"
+
+
+def test_a_table_is_shown_as_a_table_and_in_plain_blocks_where_slack_has_none(workspace: Workspace) -> None:
+    workspace.model.wrapped = TABLE
+    thread = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    (reply,) = workspace.answered(thread)
+    assert [[cell["text"] for cell in row] for row in _table(reply.blocks)["rows"]][1] == ["Ada Brandt", "1871"]
+    assert "|" not in reply.text
+    workspace.slack.faults[f"chat.postMessage {workspace.channel}"].append(Fault(error="invalid_attachments"))
+    again = workspace.says("U0ANN", f"<@{BOT}> {KEEPER}")
+    (simple,) = workspace.answered(again)
+    assert not any(block["type"] == "table" for block in simple.blocks)
+    assert "Ada Brandt | 1871" in str(simple.blocks)
 
 
 def test_a_thumb_is_kept_as_the_apis_feedback(workspace: Workspace) -> None:
@@ -98,7 +137,7 @@ def test_a_question_is_stopped_by_slacks_own_button_once(workspace: Workspace) -
         assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
     (reply,) = workspace.answered(thread)
     workspace.model.pause.set()
-    assert reply.text == "Stopped before there was an answer. Ask again whenever you like."
+    assert reply.text == "This question was stopped before it was answered. You can ask it again."
     sessions = workspace.slack.sessions[workspace.channel, thread]
     assert (sessions[0], sessions[-1]) == ("processing", "active")
     assert workspace.slack.refused == []
@@ -113,7 +152,7 @@ def test_a_stream_that_is_stopped_says_so_in_its_place(workspace: Workspace) -> 
     )
     assert workspace.sender.event(workspace.slack.stops("U0ANN", workspace.channel, thread)).status_code == 200
     (reply,) = workspace.answered(thread)
-    assert reply.text.startswith("Stopped before")
+    assert "was stopped" in reply.text
     assert len(workspace.slack.replies(workspace.channel)) == 1
 
 
@@ -152,6 +191,10 @@ def test_nothing_found_says_what_was_searched(workspace: Workspace, golden: Gold
     thread = workspace.says("U0ANN", f"<@{BOT}> {NOTHING}")
     workspace.answered(thread)
     golden(written(workspace))
+
+
+def _table(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(block for block in blocks if block["type"] == "table")
 
 
 def _cards(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -174,6 +174,7 @@ def test_a_file_that_is_larger_than_slack_says_is_refused_while_it_is_read(
     workspace: Workspace, golden: Golden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workspace.harbour.services.work.intake, "_max_bytes", 1_000)
+    monkeypatch.setattr(workspace.harbour.services.settings, "max_upload_bytes", 1_000)
     file = workspace.slack.uploads("U0ANN", "grown.md", b"word " * 1_000, size=10)
     workspace.shares("U0ANN", file, text=f"<@{BOT}>")
     told(workspace)
@@ -228,7 +229,7 @@ def test_a_collection_that_not_everybody_may_read_takes_no_file(workspace: Works
     link(workspace, files_to="closed")
     workspace.slack.channels[workspace.channel]["members"].append("U0CAT")
     workspace.shares("U0CAT", workspace.slack.uploads("U0CAT", "lamps.md", lamps))
-    assert "is not open to everybody here" in told(workspace)
+    assert "Not everybody in this channel may read the collection" in told(workspace)
 
 
 @pytest.mark.parametrize("of", ["file", "message"])
@@ -264,7 +265,7 @@ def test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere(
     workspace.quiet()
     assert len([each for each in documents(workspace) if each["name"] == "twice.md"]) == 1
     workspace.sender.event(workspace.slack.deletes_message(workspace.channel, first))
-    assert "stays: the same file is shared elsewhere" in told(workspace)
+    assert "the same file is also shared elsewhere" in told(workspace)
     workspace.sender.event(workspace.slack.deletes_file(file))
     workspace.quiet()
     assert len([each for each in documents(workspace) if each["name"] == "twice.md"]) == 1
@@ -278,7 +279,7 @@ def test_a_document_stays_as_long_as_its_file_is_shared_or_came_from_elsewhere(
     workspace.shares("U0ANN", file, text=f"<@{BOT}>")
     workspace.quiet()
     workspace.sender.event(workspace.slack.deletes_file(file))
-    assert "it had been uploaded to Leadline before" in told(workspace)
+    assert "it was also uploaded to Leadline" in told(workspace)
     assert [each for each in documents(workspace) if each["name"] == "own.md"]
 
 
@@ -290,7 +291,7 @@ def test_deletion_in_slack_deletes_nothing_where_it_is_not_to(
     workspace.shares("U0ANN", file, text=f"<@{BOT}>")
     workspace.quiet()
     workspace.sender.event(workspace.slack.deletes_file(file))
-    assert "stays, as this service is set" in told(workspace)
+    assert "stays, because of a setting" in told(workspace)
     assert [each for each in documents(workspace) if each["name"] == "kept.md"]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from api.languages.catalogue import Texts
 from api.slack.errors import SlackError
+from api.slack.replies.blocks import SlackMessage, build_section_block
 from api.slack.replies.live import STREAM_SECONDS, LiveProgress
-from api.slack.replies.messages import SlackMessage, build_section_block
 from api.slack.replies.reply import Reply
 from api.slack.replies.steps import DETAILS_CHARS, MAX_STEPS, TITLE_CHARS, RunSteps
 from api.slack.replies.waiting import ask_for_decision
@@ -52,6 +53,7 @@ class Thread:
     logged: list[RunEvent] = field(default_factory=list)
     is_paused: bool = False
     worked: float = 0.0
+    language: str = "en"
     reply: Reply = field(init=False)
     live: LiveProgress = field(init=False)
 
@@ -63,7 +65,7 @@ class Thread:
             return work(*arguments)
 
         web = SlackWeb(BOT_TOKEN, self.slack.url)
-        self.reply = Reply(web, self.store, self.workspace, question, run, CHANNEL)
+        self.reply = Reply(web, self.store, self.workspace, question, run, CHANNEL, Texts(self.language))
         await self.reply.recover_message()
         self.live = LiveProgress(self.reply, clock=self.clock)
         await self.live.start()
@@ -148,7 +150,7 @@ def test_a_short_run_shows_its_status_and_no_card(thread: Thread) -> None:
         await thread.happens("retrieved", passages=3)
         await thread.passes(5)
         assert thread.slack.replies(CHANNEL) == []
-        assert thread.shown.split("\n")[:2] == ["    (Leadline has searched…)", "    (button: Stop)"]
+        assert thread.shown.split("\n")[:2] == ["    (Leadline has searched the documents…)", "    (button: Stop)"]
         await thread.finish()
 
     asyncio.run(go())
@@ -183,7 +185,7 @@ def test_a_longer_run_shows_a_card_a_step_and_no_failed_one(thread: Thread) -> N
 
 
 def test_cards_are_few_and_short_and_hold_no_link() -> None:
-    steps = RunSteps()
+    steps = RunSteps(Texts("en"))
     for number in range(3 * MAX_STEPS):
         steps.add_event(
             "working", {"step": f"Judging {number} " + "by https://evil.example/ <!here> " * 20, "done": 1, "total": 2}
@@ -245,9 +247,11 @@ def test_where_no_cards_are_taken_there_is_the_status_and_the_text(thread: Threa
         await thread.happens("retrieved", passages=3)
         await thread.passes(100)
         assert thread.slack.replies(CHANNEL) == []
-        assert "(Leadline has searched…)" in thread.shown  # though Slack takes a status away after two minutes
+        assert (
+            "(Leadline has searched the documents…)" in thread.shown
+        )  # though Slack takes a status away after two minutes
         await thread.passes(100)
-        assert "(Leadline has searched…)" in thread.shown
+        assert "(Leadline has searched the documents…)" in thread.shown
         await thread.happens("draft", **{"from": 0, "text": "The keeper was Ada Brandt. "})
         await thread.passes(2)
         assert thread.texts == ["The keeper was Ada Brandt. "]
@@ -264,9 +268,9 @@ def test_a_run_that_nobody_works_on_says_that_it_waits(thread: Thread) -> None:
         await thread.passes(70)
         thread.clock.now += 10
         await thread.live.refresh_message(is_queued=True)
-        assert "Waiting to go on, 1 minute so far" in thread.shown
+        assert "Waiting in the queue, after 1 minute" in thread.shown
         await thread.passes(10)
-        assert "Looking for the answer, 1 minute so far" in thread.shown
+        assert "Looking for the answer for 1 minute" in thread.shown
         await thread.finish()
 
     asyncio.run(go())
@@ -330,7 +334,7 @@ def test_where_nothing_may_be_deleted_the_earlier_message_says_where_the_reply_i
         await thread.finish(anew=True)
 
     asyncio.run(go())
-    assert thread.texts == ["The reply is below.", "Ada Brandt kept it."]
+    assert thread.texts == ["The reply is further down in this conversation.", "Ada Brandt kept it."]
 
 
 @pytest.mark.parametrize("error", ["edit_window_closed", "cant_update_message", "some_other_word"])

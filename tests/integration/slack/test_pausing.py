@@ -102,7 +102,7 @@ def test_each_press_allows_as_much_again_and_a_button_is_of_one_pause(workspace:
     )
     second = waiting(workspace)
     press(workspace, "U0BOB", first, GO_ON)  # as it comes again, late
-    assert told(workspace) == [("U0BOB", "Somebody has decided that already.")]
+    assert told(workspace) == [("U0BOB", "Somebody else has already decided that.")]
     assert run_of(workspace, second).limits["calls"] == 2
     assert run_of(workspace, second).state is RunState.PAUSED
     while not workspace.finals(thread=thread):
@@ -119,7 +119,7 @@ def test_a_run_that_waits_answers_with_what_it_has_at_a_press(workspace: Workspa
     message = waiting(workspace)
     press(workspace, "U0ANN", message, FINISH)
     (reply,) = workspace.answered(thread)
-    assert reply.text == "There is no answer: Its limits were met before there was anything to answer with."
+    assert reply.text == "This question was not answered. A limit was reached before there were any results."
     assert run_of(workspace, message).limits["calls"] == 1
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_waits_is_stopped_by_either_button(workspace: Workspace, nati
     else:
         press(workspace, "U0BOB", message, STOP)
     (reply,) = workspace.answered(thread)
-    assert reply.text.startswith("Stopped before")
+    assert "was stopped" in reply.text
     assert len(workspace.slack.replies(workspace.channel)) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_button_pressed_twice_or_by_two_people_has_one_effect_and_says_so(work
         list(pool.map(lambda user: press(workspace, user, message, GO_ON), ["U0ANN", "U0BOB", "U0BOB", "U0ANN"]))
     told(workspace, 3)
     press(workspace, "U0BOB", message, FINISH)
-    assert {text for _, text in told(workspace, 4)} == {"Somebody has decided that already."}
+    assert {text for _, text in told(workspace, 4)} == {"Somebody else has already decided that."}
     workspace.model.pause.set()
     workspace.answered(thread)
     assert len(told(workspace, 4)) == 4
@@ -160,10 +160,10 @@ def test_a_button_of_what_has_ended_or_is_gone_says_so(workspace: Workspace) -> 
     (reply,) = workspace.answered(thread)
     before = list(reply.blocks)
     press(workspace, "U0BOB", message, GO_ON)
-    assert told(workspace) == [("U0BOB", "That work has ended by now.")]
+    assert told(workspace) == [("U0BOB", "This question has already ended.")]
     workspace.harbour.services.answers.runs.delete("default", run.id)
     press(workspace, "U0BOB", message, STOP)
-    assert told(workspace, 2)[1:] == [("U0BOB", "That work is not kept any more. Ask again.")]
+    assert told(workspace, 2)[1:] == [("U0BOB", "This question can no longer be continued. Ask it again.")]
     workspace.quiet()
     (after,) = workspace.slack.replies(workspace.channel)
     assert after.blocks == before
@@ -178,7 +178,7 @@ def test_who_may_not_ask_in_a_channel_may_not_decide_there(workspace: Workspace)
     message = waiting(workspace)
     for action in (GO_ON, FINISH, STOP):
         press(workspace, "U0BOB", message, action)
-    assert told(workspace, 3) == [("U0BOB", "Only those who may ask here decide that.")] * 3
+    assert told(workspace, 3) == [("U0BOB", "Only people who may ask questions in this channel can decide that.")] * 3
     assert waiting(workspace) == message
     press(workspace, "U0ANN", message, GO_ON)
     assert len(workspace.answered(thread)) == 1
@@ -195,7 +195,7 @@ def test_what_a_quota_does_not_allow_is_told_and_the_run_waits_on(workspace: Wor
         ((_, text),) = told(workspace)
     finally:
         quotas.set_limits(account, {Quota.TOKENS_PER_DAY: None})
-    assert "tokens" in text
+    assert text == "Today’s questions are used up. Your administrator can raise the limit."
     assert waiting(workspace) == message
     press(workspace, "U0ANN", message, GO_ON)
     assert len(workspace.answered(thread)) == 1
@@ -212,7 +212,7 @@ def test_a_run_on_which_nobody_decides_answers_with_what_it_has_in_the_end(works
     assert Expiry(engine).delete_expired_records(kept)["paused runs"] == 1
     engine.dispose()
     (reply,) = workspace.answered(thread)
-    assert reply.text.startswith("There is no answer: Its limits were met")
+    assert "A limit was reached before" in reply.text
     assert len(workspace.slack.replies(workspace.channel)) == 1
 
 

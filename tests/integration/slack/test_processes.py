@@ -74,7 +74,7 @@ def test_a_workspace_is_connected_with_the_tenant_of_a_link(tmp_path: Path, slac
             wrong = browser.get("/slack/oauth_redirect", params={**back, "state": ticket}, headers=cookie)
             assert wrong.status_code == 400
             done = browser.get("/slack/oauth_redirect", params=back, headers=cookie)
-            assert (done.status_code, done.text[:23]) == (200, "Leadline is in Harbour.")
+            assert (done.status_code, done.text[:33]) == (200, "Leadline is installed in Harbour.")
         workspace = made.services.slack.store.find_workspace("T0HARBOUR")
         assert workspace is not None
         assert BOT_TOKEN not in workspace.token

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from api.answers.forms import CitedSpan, Form
+from api.answers.markdown import render_plain_text
+from api.answers.rendering import render_text
 from rlm.events import Completed
 from tests.fakes.scripted_answers import answer
 from tests.support.asking import AskedApi, asked_api
@@ -64,3 +67,18 @@ def test_a_kept_answer_and_a_conversation_are_shown_in_the_forms_that_are_asked_
 def test_without_a_public_address_mrkdwn_has_no_links(api: AskedApi) -> None:
     api.services.settings.public_url = None
     assert faults_of_mrkdwn(api.ask(render=["mrkdwn"])["mrkdwn"], ()) == []
+
+
+def test_citations_of_a_table_are_links_below_its_code_block() -> None:
+    cited = {1: CitedSpan("d", 4, 19), 2: CitedSpan("e", 0, 5)}
+    text = "| Fee | Amount |\n|---|---|\n| Late [1] | 10 % [2][1] |\n\nThat is all."
+    shown = render_text(Form.MRKDWN, text, cited, PUBLIC)
+    links = [f"<{PUBLIC}/library/d?start=4&amp;end=19|[1]>", f"<{PUBLIC}/library/e?start=0&amp;end=5|[2]>"]
+    assert f"```\n{' '.join(links)}\n\nThat is all." in shown
+    assert "<" not in render_text(Form.MRKDWN, text, cited, None)
+
+
+def test_markdown_is_rendered_as_plain_words() -> None:
+    text = "## A *b*\n\n- `c` ~~d~~ [1].\n\n| x | y |\n|---|---|\n| 1 [2] | 2 |\n\n```\ne | f\n```"
+    assert render_plain_text(text) == "A b c d. x, y; 1, 2; e | f"
+    assert render_plain_text("| Ada **B.** [3] | a \\| b |") == "Ada B., a | b"

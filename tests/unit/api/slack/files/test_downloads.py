@@ -2,9 +2,11 @@
 
 import pytest
 
+from api.languages.catalogue import Texts
 from api.slack.errors import FileRefusedError
 from api.slack.files.downloads import RemoteFile, is_slack_address, iter_file_blocks, parse_remote_file
 
+ENGLISH = Texts("en")
 API = "https://slack.com/api/"
 GOOD = {"id": "F1", "name": "a.md", "mode": "hosted", "size": 3, "url_private_download": "https://files.slack.com/f/a"}
 
@@ -38,28 +40,31 @@ def test_the_token_goes_to_slacks_own_servers_alone(url: str, api: str, *, is_so
     [
         ({"mode": "tombstone"}, "deleted in Slack"),
         ({"file_access": "file_not_found"}, "deleted in Slack"),
-        ({"file_access": "access_denied"}, "does not let the bot see it"),
+        ({"file_access": "access_denied"}, "may not see this file"),
         ({"mode": "hidden_by_limit"}, "the workspace's plan"),
         ({"mode": "external"}, "only a link"),
         ({"is_external": True}, "only a link"),
-        ({"filetype": "canvas"}, "a canvas"),
-        ({"mode": "list"}, "a list"),
-        ({"url_private_download": ""}, "no copy"),
+        ({"filetype": "canvas"}, "canvases"),
+        ({"mode": "list"}, "lists"),
+        ({"url_private_download": ""}, "does not offer this file"),
         ({"size": 101}, "larger than the limit of 100 bytes"),
     ],
 )
 def test_what_slack_hands_over_no_file_for_is_refused_in_words(facts: dict[str, object], reason: str) -> None:
     with pytest.raises(FileRefusedError, match=reason) as refused:
-        parse_remote_file({**GOOD, **facts}, max_bytes=100)
+        parse_remote_file({**GOOD, **facts}, ENGLISH, max_bytes=100)
     assert refused.value.hint
 
 
 def test_a_file_is_what_slack_says_of_it_by_now() -> None:
-    assert parse_remote_file({**GOOD, "file_access": "visible", "mimetype": "text/markdown"}, max_bytes=100).size == 3
-    assert parse_remote_file({**GOOD, "name": "", "title": "A"}, max_bytes=100).name == "A"
-    assert parse_remote_file({**GOOD, "name": None, "mode": "snippet"}, max_bytes=100).name == "unnamed"
+    assert (
+        parse_remote_file({**GOOD, "file_access": "visible", "mimetype": "text/markdown"}, ENGLISH, max_bytes=100).size
+        == 3
+    )
+    assert parse_remote_file({**GOOD, "name": "", "title": "A"}, ENGLISH, max_bytes=100).name == "A"
+    assert parse_remote_file({**GOOD, "name": None, "mode": "snippet"}, ENGLISH, max_bytes=100).name == "unnamed"
 
 
 def test_nothing_is_asked_of_a_server_that_is_not_slacks() -> None:
-    with pytest.raises(FileRefusedError, match="none of Slack's"):
-        next(iter_file_blocks(RemoteFile("a.md", "", 3, "http://127.0.0.1:9/a.md"), "xoxb-secret", API))
+    with pytest.raises(FileRefusedError, match="not on a server of Slack"):
+        next(iter_file_blocks(RemoteFile("a.md", "", 3, "http://127.0.0.1:9/a.md"), "xoxb-secret", API, ENGLISH))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from slack_sdk.models.blocks import Block
 
+from api.languages.catalogue import Texts
 from api.slack.files.file_messages import FileStatus, build_files_message
 from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import Document, Version, VersionState
@@ -12,6 +13,7 @@ from ingest.storage.queue.records import Failure
 from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
 from ingest.storage.texts.layout import Omission, OmissionKind
 
+ENGLISH = Texts("en")
 VERSION = Version("v", "d", "ann", "a.pdf", "application/pdf", "", 1, "", VersionState.READY, pages=12)
 DOCUMENT = Document("d", 1, "ann", "slack", "a.pdf", "A", "application/pdf", VERSION, "v", 0.0)
 FILE = SharedFile("F1", "a.pdf", SharedFileState.TAKEN, "d", Audience.CHANNEL)
@@ -28,10 +30,16 @@ def progress(state: VersionState, fraction: float = 0.0, **known: int) -> Docume
 @pytest.mark.parametrize(
     ("each", "words"),
     [
-        (FileStatus(SharedFile("F1", "a.pdf")), "is being fetched…"),
-        (FileStatus(SharedFile("F1", "a.pdf", said=Failure("slack_busy", "Slack is busy."))), "waits. Slack is busy."),
-        (seen(VersionState.ACCEPTED), "waits to be read…"),
-        (seen(VersionState.ACCEPTED, progress(VersionState.ACCEPTED, queue_position=3)), "waits behind 3 others…"),
+        (FileStatus(SharedFile("F1", "a.pdf")), "is being downloaded…"),
+        (
+            FileStatus(SharedFile("F1", "a.pdf", said=Failure("slack_busy", "Slack is busy."))),
+            "is waiting. Slack is busy.",
+        ),
+        (seen(VersionState.ACCEPTED), "is in the queue…"),
+        (
+            seen(VersionState.ACCEPTED, progress(VersionState.ACCEPTED, queue_position=3)),
+            "is in the queue, behind 3 others…",
+        ),
         (seen(VersionState.PARSING), "is being read…"),
         (
             seen(VersionState.PARSING, progress(VersionState.PARSING, pages=1_200, pages_done=40)),
@@ -43,7 +51,7 @@ def progress(state: VersionState, fraction: float = 0.0, **known: int) -> Docume
             FileStatus(replace(FILE, state=SharedFileState.READY), DOCUMENT),
             "is ready: 12 pages, in the collection slack.",
         ),
-        (FileStatus(replace(FILE, state=SharedFileState.READY)), "was deleted here."),
+        (FileStatus(replace(FILE, state=SharedFileState.READY)), "was deleted in Leadline."),
         (
             FileStatus(
                 replace(FILE, state=SharedFileState.FAILED, said=Failure("no_text", "It holds no text.", "Scan it."))
@@ -53,14 +61,17 @@ def progress(state: VersionState, fraction: float = 0.0, **known: int) -> Docume
     ],
 )
 def test_each_stage_has_words_of_its_own(each: FileStatus, words: str) -> None:
-    assert build_files_message([each]).text == f"`a.pdf` {words}"
+    assert build_files_message([each], ENGLISH).text == f"`a.pdf` {words}"
 
 
 def test_what_a_file_was_read_without_is_told() -> None:
     omissions = (Omission(OmissionKind.IMAGE, 3, "pages 2, 7"), Omission(OmissionKind.FORMULA, 1))
     document = replace(DOCUMENT, version=replace(VERSION, omissions=omissions))
-    said = build_files_message([FileStatus(replace(FILE, state=SharedFileState.READY), document)]).text
-    assert said == "`a.pdf` is ready: 12 pages, without 3 images (pages 2, 7); 1 formula, in the collection slack."
+    said = build_files_message([FileStatus(replace(FILE, state=SharedFileState.READY), document)], ENGLISH).text
+    assert said == (
+        "`a.pdf` is ready: 12 pages, in the collection slack. "
+        "Content that is not in the text: 3 images (pages 2, 7); 1 formula."
+    )
 
 
 def test_a_hundred_files_are_one_message_that_slack_takes() -> None:
@@ -68,10 +79,12 @@ def test_a_hundred_files_are_one_message_that_slack_takes() -> None:
         FileStatus(replace(FILE, file_id=f"F{n}", name="<!channel> " * 60, said=Failure("x", "`" * 3_000)))
         for n in range(100)
     ]
-    message = build_files_message([FileStatus(replace(each.file, state=SharedFileState.REFUSED)) for each in many])
+    message = build_files_message(
+        [FileStatus(replace(each.file, state=SharedFileState.REFUSED)) for each in many], ENGLISH
+    )
     for block in Block.parse_all(message.blocks):
         block.validate_json()
     assert len(message.blocks) == 21
-    assert "And 80 more, of which 80 are done." in str(message.blocks[-1])
+    assert "And 80 more files. Finished: 80." in str(message.blocks[-1])
     assert all(len(each["text"]["text"]) <= 3_000 for each in message.blocks)
     assert "<!" not in str(message)
