@@ -23,6 +23,8 @@ from api.admission.services import Services
 from api.admission.turns import TenantSlots
 from api.answers import conversation_routes as conversations
 from api.answers import routes as answers
+from api.answers.detached import DetachedAnswers
+from api.answers.usual_times import UsualTimes
 from api.audit import routes as audit
 from api.collections import routes as collections
 from api.documents import batch_routes as batches
@@ -94,9 +96,12 @@ def create_app(services: Services) -> FastAPI:
         try:
             yield
         finally:
+            await detached_answers.close()
             if slack is not None:
                 await slack.stop()
 
+    answer_threads = AnswerThreads(services.settings.answers_at_once)
+    detached_answers = DetachedAnswers(services, answer_threads)
     app = FastAPI(
         title="Leadline",
         version=version("leadline"),
@@ -107,7 +112,9 @@ def create_app(services: Services) -> FastAPI:
         dependencies=[Depends(reject_unknown_parameters)],
     )
     app.state.services = services
-    app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)
+    app.state.answer_threads = answer_threads
+    app.state.detached_answers = detached_answers
+    app.state.usual_times = UsualTimes(lambda: services.answers.conversations.list_recent_times())
     app.state.health_threads = Threads(_HEALTH_THREADS)
     app.state.upload_threads = Threads(_UPLOAD_THREADS)
     settings = services.settings

@@ -26,11 +26,6 @@ from rlm.routing import Route, choose_route
 from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.strategy import StageClock
 
-SMALL_MODEL = (
-    "The built-in model is small and makes mistakes that a larger model avoids. To use a larger one, set LEADLINE_LLM "
-    "to its URL and name: `http://127.0.0.1:11434/v1 qwen3:8b` (Ollama), `http://gpu:8000/v1 Qwen/Qwen3-8B` (vLLM), or "
-    "`https://api.openai.com/v1 gpt-5-mini` with LEADLINE_LLM_API_KEY (a hosted one)."
-)
 
 
 class AnswerPipeline:
@@ -133,8 +128,6 @@ class AnswerPipeline:
             marked = apply_judgement(sentences, judgement, read)
             notes = (*notes, judgement.note) if judgement.note else notes
         notes = (*notes, *_iter_unreadable_document_notes(open_request.request))
-        if profile.small:
-            notes = (*notes, SMALL_MODEL)
         clock.record_lap("check")
         answer = replace(
             _build_answer(draft, question, route.strategy.value, profile.name),

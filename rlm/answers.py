@@ -40,6 +40,14 @@ class Check(StrEnum):
     UNCHECKED = "unchecked"  # The sentence has no citation, or cites text that the model did not read.
 
 
+class Support(StrEnum):
+    """The part of a sentence that the cited text supports, according to the judge."""
+
+    FULL = "full"
+    PARTIAL = "partial"
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class Quote:
     """A span of a cited passage that supports a sentence. `number` is the citation's number."""
@@ -82,7 +90,8 @@ class Sentence:
     """A sentence, list item or heading of the answer: `Answer.text[start:end] == text`, markers included.
 
     `citations` are the numbers of the sentence's markers. `quotes` are the spans that support it; several may come from
-    one passage. `reason` explains to users why the sentence is unsupported or only partly supported.
+    one passage. `reason` explains to users why the sentence is unsupported or only partly supported. `support` is the
+    judge's verdict, or None if no judge gave one.
     """
 
     text: str
@@ -92,6 +101,7 @@ class Sentence:
     check: Check = Check.UNCHECKED
     reason: str = ""
     quotes: tuple[Quote, ...] = ()
+    support: Support | None = None
 
 
 @dataclass(frozen=True)
@@ -258,8 +268,7 @@ class Answer:
     no language model was used. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are the records from
     which the answer was computed; `cells_behind` are the records for each number in `table`, where they are known.
     `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, or None if
-    the model has no known price. `notes` are shown to users; for example, a check was not possible, or the model is
-    small.
+    the model has no known price. `notes` are shown to users; for example, a check was not possible.
     """
 
     status: AnswerStatus

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.admission.current_caller import LOOKUP_SECONDS, AnswerCaller
-from api.answers.event_schemas import ANSWER_EVENTS
+from api.answers.event_schemas import ANSWER_EVENTS, FoundPassageOut
 from api.answers.schemas import AnswerOut
 from api.http import sse
 from api.http.problems import CLIENT_CLOSED_REQUEST, build_internal_problem, build_problem
@@ -31,6 +31,8 @@ from rlm.runs.bodies import build_cell_body
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.5
+# Maximum number of passages in an event: as many as fit on a screen while the answer is being written.
+FOUND_PASSAGES = 12
 
 _Result = TypeVar("_Result")
 # A function that starts a thread, which produces the events of a stream.
@@ -178,7 +180,7 @@ class AnswerEventFormatter:
         self._number = 0
 
     def format_event(self, event: Event) -> str:
-        name, body = _convert_event(event, self._keep)
+        name, body = convert_event(event, self._keep)
         self._number += 1
         return sse.format_event(name, body, self._number)
 
@@ -187,7 +189,7 @@ class AnswerEventFormatter:
         return sse.format_event("error", problem, self._number)
 
 
-def _convert_event(event: Event, save_answer: Keep) -> tuple[str, dict[str, Any]]:
+def convert_event(event: Event, save_answer: Keep) -> tuple[str, dict[str, Any]]:
     """Return an event's name and body. If the event completes the answer, store the answer.
 
     Events that have no special case are sent with all of their fields.
@@ -198,7 +200,8 @@ def _convert_event(event: Event, save_answer: Keep) -> tuple[str, dict[str, Any]
             return name, save_answer(answer).model_dump(mode="json")
         case Retrieved(passages, query):
             titles = list(dict.fromkeys(passage.title for passage in passages))
-            members = {"query": query, "passages": len(passages), "titles": titles}
+            found = [{name: getattr(each, name) for name in FoundPassageOut.model_fields} for each in passages]
+            members = {"query": query, "passages": len(passages), "titles": titles, "found": found[:FOUND_PASSAGES]}
         case Reading(call, passages):
             members = {"call": call, "titles": [passage.title for passage in passages]}
         case Cell(turn):

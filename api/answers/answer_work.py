@@ -69,16 +69,17 @@ class AnswerWork:
         answer.
         """
         before = await run_in_threadpool(self._asking.find_previous_answer)
-        begin = self._start_work if before is None else partial(_replay_events, before)
+        begin = self.start_events if before is None else partial(_replay_events, before)
         return await stream_answer(self._request, self._current, self._start, begin, formatter, self._stop)
 
     def _observe_events(self, on_event: Callable[[Event], None]) -> Iterator[Event]:
-        with closing(self._start_work()) as events:
+        with closing(self.start_events()) as events:
             for event in events:
                 on_event(event)
                 yield event
 
-    def _start_work(self) -> Generator[Event, None, None]:
+    def start_events(self) -> Generator[Event, None, None]:
+        """Start the work and return its events. Raises quota errors. Iterate all events, so that quotas are settled."""
         services, asked = self._services, self._asking.request
         metered = services.admission.meter.reserve_answer(get_account(self._caller), asked.wanted)
         add_quota_headers(self._request, metered.granted.standings)

@@ -3,15 +3,21 @@
 from collections.abc import Collection
 from typing import Any, Self
 
+from pydantic import Field, field_validator
+
+from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
+from ingest.storage.answers.conversation_search import FoundConversation
 from ingest.storage.answers.records import Conversation, StoredAnswer
 
 
 class RowOut(Wire):
     """A record behind a computed answer: its `row` number in the table (from 1), span, text, and values by column.
 
+    `file_row` is the number of the row in the file or sheet, which also has a header; it is null if the format has no
+    rows.
     `place` describes its position in words, such as "sheet Costs, row 40"; it is empty if the format has no positions.
     If the record is a whole document or a section, `table` is null, and sections are numbered in reading order. The
     span and text of such a record cover only its beginning, and its values are its title and its name or heading.
@@ -23,6 +29,7 @@ class RowOut(Wire):
     version_id: str
     table: int | None
     row: int
+    file_row: int | None = None
     start: int | None
     end: int | None
     text: str
@@ -39,14 +46,32 @@ class RowPage(Wire):
     next_cursor: str | None
 
 
+class ConversationIn(Wire):
+    """The new title of a conversation. Line breaks and repeated spaces become single spaces."""
+
+    title: str = Field(min_length=1, max_length=200)
+
+    @field_validator("title")
+    @classmethod
+    def _require_text(cls, title: str) -> str:
+        if not title.strip():
+            raise ValueError("the title must contain a character other than white space")
+        return title
+
+
 class ConversationOut(Wire):
-    """A conversation. Its title is its first question; `answered` counts the questions that were answered."""
+    """A conversation. `answered` counts the questions that were answered.
+
+    Its title is its first question, until you rename it. `excerpt` is set in the results of a search: the text around
+    one of the words, from a question or an answer. It is empty if the title contains all words.
+    """
 
     id: str
     title: str
     answered: int
     created_at: Instant
     updated_at: Instant
+    excerpt: str | None = None
 
     @classmethod
     def from_conversation(cls, conversation: Conversation) -> Self:
@@ -58,9 +83,16 @@ class ConversationOut(Wire):
             updated_at=conversation.updated_at,
         )
 
+    @classmethod
+    def from_found_conversation(cls, found: FoundConversation) -> Self:
+        return cls.from_conversation(found.conversation).model_copy(update={"excerpt": found.excerpt})
+
 
 class ConversationPage(Wire):
-    """A page of conversations, newest first; `next_cursor` is null on the last page."""
+    """A page of conversations, newest first; `next_cursor` is null on the last page.
+
+    A page of a search may contain fewer conversations than `limit`, even none, before the last page.
+    """
 
     conversations: list[ConversationOut]
     next_cursor: str | None
@@ -86,7 +118,12 @@ class TurnOut(Wire):
 
 
 class ConversationWithTurnsOut(ConversationOut):
-    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page."""
+    """A conversation with a page of its turns, oldest first; `next_cursor` is null on the last page.
+
+    `pending` are the questions without an answer, oldest first, at most 100: their answers are in progress, or ended
+    without a result.
+    """
 
     turns: list[TurnOut]
+    pending: list[PendingAnswerOut] = Field(default_factory=list)
     next_cursor: str | None

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
 from api.answers.schemas import AnswerOut
 from api.http.wire import Wire
 
@@ -20,12 +22,31 @@ class RoutedOut(Wire):
     estimate: str
 
 
+class FoundPassageOut(Wire):
+    """A passage that a search found: `text[start:end]` of the version, in code points.
+
+    `page` is null if the format has no pages, and `place` is the position in words.
+    """
+
+    document_id: str
+    version_id: str
+    title: str
+    start: int
+    end: int
+    page: int | None
+    place: str
+
+
 class RetrievedOut(Wire):
-    """A search for `query` found this number of `passages`, in documents with these `titles`."""
+    """A search for `query` found this number of `passages`, in documents with these `titles`.
+
+    `found` lists the best passages, at most 12, best first.
+    """
 
     query: str
     passages: int
     titles: list[str]
+    found: list[FoundPassageOut] = Field(default_factory=list)
 
 
 class ReadingOut(Wire):
@@ -51,11 +72,15 @@ class WorkingOut(Wire):
 
 
 class CellOut(Wire):
-    """Code that the model wrote, and its result. `part` and `depth` identify the sub-run that ran the code."""
+    """Code that the model wrote, and its result. `part` and `depth` identify the sub-run that ran the code.
+
+    `title` says what the code is for, in the model's words; it is empty if the model did not say it.
+    """
 
     number: int
     depth: int
     part: str
+    title: str = ""
     code: str | None
     note: str
     output: str

@@ -2,27 +2,33 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep, Streams
+from api.admission.current_caller import Follower
 from api.admission.idempotency import ClaimedRequest, get_claimed_request
 from api.admission.services import Services
 from api.answers.answer_events import AnswerEventFormatter
 from api.answers.answer_work import AnswerWork, start_run
 from api.answers.asking import CallerQuestion, build_visible_answer, render_in_formats, require_collections
 from api.answers.conversation_schemas import RowPage
+from api.answers.detached import Detached, DetachedAnswers, DetachedQuestion
 from api.answers.estimating import EstimateOut, estimate_question
+from api.answers.following import END_ID, load_events_after, stream_pending_answer
 from api.answers.forms import Form
+from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.rows_behind import load_source_rows, select_row_ranges
 from api.answers.run_schemas import RunWithAnswerOut
 from api.answers.schemas import AnswerOut, QuestionIn
+from api.answers.usual_times import UsualTimes, UsualTimesDep
 from api.http import sse
-from api.http.cursors import decode_cursor, encode_cursor
+from api.http.cursors import decode_cursor, encode_cursor, parse_last_event_id
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.pending_records import PendingAnswer
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -30,7 +36,7 @@ router = APIRouter(prefix="/v1/answers", tags=["answers"])
 @router.post(
     "",
     response_model=AnswerOut,
-    responses={200: {"content": {sse.MEDIA_TYPE: {}}}, 202: {"model": RunWithAnswerOut}},
+    responses={200: {"content": {sse.MEDIA_TYPE: {}}}, 202: {"model": RunWithAnswerOut | PendingAnswerOut}},
 )
 async def ask(
     body: QuestionIn,
@@ -38,6 +44,8 @@ async def ask(
     caller: Asker,
     services: ServicesDep,
     threads: AnswersAtOnce,
+    detached: Detached,
+    usual_times: UsualTimesDep,
     slot: HeldSlot,
 ) -> Response | AnswerOut:
     """Ask a question about your documents, on its own or in a conversation.
@@ -58,7 +66,11 @@ async def ask(
     * `checking`: the text is complete, and this number of `sentences` is being checked
     * `completed`: the whole answer; or `error`: a problem. One of these is the last event.
 
-    Closing the connection stops the work, whether or not it is streamed. If this process is already generating its
+    Closing the connection stops the work, whether or not it is streamed. With `detach`, the work continues instead: the
+    response is `202` with the pending answer, `Location` is the address of its events, and the question is immediately
+    part of its `conversation`. A restart of the service interrupts a detached answer, but not a run.
+
+    If this process is already generating its
     maximum number of answers for waiting clients, the response is `429`; `background` is not affected. Tenants that
     hold less than their fair share of these slots may exceed the limit by a quarter.
 
@@ -71,6 +83,11 @@ async def ask(
     if body.background:
         return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
     slot.release()  # The answer runs in its own thread, so it needs no slot for requests.
+    if body.detach:
+        asked = DetachedQuestion(request, caller, body, asking)
+        await _start_detached_answer(services, detached, asked, claim)
+        out = await run_in_threadpool(_build_pending_out, services, asked, usual_times)
+        return JSONResponse(out.model_dump(mode="json"), 202, {"Location": f"/v1/answers/{out.id}/events"})
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await work.stream_events(AnswerEventFormatter(asking.save_answer))
@@ -101,6 +118,49 @@ def one(
     return render_in_formats(services, build_visible_answer(services, caller, kept), render or ())
 
 
+@router.get(
+    "/{answer_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {sse.MEDIA_TYPE: {}}},
+        204: {"description": "The answer has ended, and all events were received."},
+    },
+)
+async def events(
+    answer_id: str,
+    caller: Caller,
+    current: Follower,
+    services: ServicesDep,
+    slot: HeldSlot,
+    streams: Streams,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Stream the events of a detached answer until it ends, with the same events as `POST /v1/answers`.
+
+    With `Last-Event-ID`, only events after that event are sent. An answer that has already been stored is sent as
+    `completed`. `error` has the code `answer_cancelled` if somebody cancelled the answer, and `answer_interrupted` if
+    the service was restarted in the meantime. If you cannot read everything that the author can read, you get only the
+    last event.
+    """
+    first = await run_in_threadpool(load_events_after, services, caller, caller.tenant_id, answer_id, 0)
+    if last_event_id == END_ID and first and first[-1][0] == END_ID:
+        return Response(status_code=204)
+    await slot.move_to(streams)
+    seen = 0 if last_event_id == END_ID else parse_last_event_id(last_event_id)
+    stream = stream_pending_answer(services, current, caller.tenant_id, answer_id, seen)
+    return StreamingResponse(stream, media_type=sse.MEDIA_TYPE)
+
+
+@router.post("/{answer_id}/cancel", status_code=204)
+def cancel(answer_id: str, caller: Asker, services: ServicesDep, detached: Detached) -> None:
+    """Cancel a detached answer. Its work stops within about a second, and its text is not stored.
+
+    The question stays in its conversation. An answer that has already ended does not change.
+    """
+    services.answers.pending.cancel(caller.tenant_id, answer_id, caller.visible_owner)
+    detached.stop(answer_id)
+
+
 @router.get("/{answer_id}/rows")
 def rows(
     answer_id: str,
@@ -127,8 +187,48 @@ def rows(
 
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Asker, services: ServicesDep) -> None:
-    """Delete an answer. Its conversation remains. If a run generated the answer, the run remains without it."""
+    """Delete an answer. Its conversation remains. If a run generated the answer, the run remains without it.
+
+    A pending answer is stopped, and its question is deleted.
+    """
+    if services.answers.pending.delete(caller.tenant_id, answer_id, caller.visible_owner):
+        return
     services.answers.conversations.delete_answer(caller.tenant_id, answer_id, caller.visible_owner)
+
+
+async def _start_detached_answer(
+    services: Services, detached: DetachedAnswers, asked: DetachedQuestion, claim: ClaimedRequest | None
+) -> None:
+    """Start a detached answer, unless an earlier request with the same claim has started it."""
+    if claim is not None and claim.is_repeat and await run_in_threadpool(_find_pending, services, asked) is not None:
+        return
+    if await run_in_threadpool(asked.question.find_previous_answer) is None:
+        await detached.start(asked)
+    if claim is not None:
+        claim.is_made = True
+
+
+def _find_pending(services: Services, asked: DetachedQuestion) -> PendingAnswer | None:
+    caller = asked.caller
+    return services.answers.pending.find(caller.tenant_id, asked.answer_id, caller.visible_owner)
+
+
+def _build_pending_out(services: Services, asked: DetachedQuestion, usual_times: UsualTimes) -> PendingAnswerOut:
+    usual = usual_times.compute_medians()
+    if (found := _find_pending(services, asked)) is not None:
+        return PendingAnswerOut.from_pending(found, usual)
+    # The answer may already be stored. Its state is then not a state of pending answers.
+    stored = services.answers.conversations.load_answer(
+        asked.caller.tenant_id, asked.answer_id, asked.caller.visible_owner
+    )
+    return PendingAnswerOut(
+        id=stored.id,
+        conversation=stored.conversation_id or "",
+        question=stored.question,
+        state="completed",
+        usual_seconds=usual,
+        created_at=stored.created_at,
+    )
 
 
 def _start_background_run(

@@ -73,12 +73,14 @@ def _load_rows(services: Services, row_ranges: RowRanges, row_numbers: list[int]
     if row_ranges.table >= len(tables):  # The document was replaced, and the data of its previous version was removed.
         return [_build_deleted_row(row_ranges, number) for number in row_numbers]
     names = [column.name for column in tables[row_ranges.table].columns]
+    positions = services.contents.texts.load_positions(row_ranges.version_id)
     return [
         RowOut(
             document_id=row_ranges.document_id,
             version_id=row_ranges.version_id,
             table=row_ranges.table,
             row=row.number,
+            file_row=positions.find_sheet_row(row.start, row.end),
             start=row.start,
             end=row.end,
             text=services.contents.texts.read(row_ranges.version_id, row.start, row.end),

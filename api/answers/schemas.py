@@ -11,7 +11,8 @@ from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.documents.filters import parse_conditions
-from rlm.answers import AnswerStatus, Check
+from rlm.answers import AnswerStatus, Check, Support
+from rlm.checking.levels import infer_support
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerOptions, AnswerScope, EarlierMessage, StrategyName
 
@@ -51,9 +52,10 @@ class QuestionIn(Wire):
     the answer to continue it.
 
     `filters` are conditions on document metadata, as in a search. `stream` returns server-sent events instead of one
-    JSON object; `background` returns a run immediately. `strategy` determines how the answer is generated: `direct`
-    reads passages, `table` computes over records, `recursive` lets the model write code that works through the
-    documents, and `auto` lets the model choose.
+    JSON object; `background` returns a run immediately. `detach` returns a pending answer immediately, whose events can
+    be followed by several clients, and requires a `conversation`. `strategy` determines how the answer is
+    generated: `direct` reads passages, `table` computes over records, `recursive` lets the model write code that works
+    through the documents, and `auto` lets the model choose.
 
     If the estimated cost is large, the request is refused with `confirmation_required`, unless `confirm` is true, a
     `budget` is set, or `auto` can answer with `recursive`. Work that exceeds the budget is skipped, and the answer says
@@ -76,6 +78,7 @@ class QuestionIn(Wire):
     strategy: StrategyName = StrategyName.AUTO
     stream: bool = False
     background: bool = False
+    detach: bool = False
     confirm: bool = False
     budget: BudgetIn | None = None
     every_record: bool = False
@@ -94,6 +97,10 @@ class QuestionIn(Wire):
             raise ValueError("the last message is the question, so its role must be `user`")
         if self.pause_on_budget and not self.background:
             raise ValueError("`pause_on_budget` requires `background`, because only runs can pause")
+        if self.detach and self.conversation is None:
+            raise ValueError("`detach` requires a `conversation`, in which the question is stored")
+        if self.detach and (self.stream or self.background):
+            raise ValueError("`detach` cannot be combined with `stream` or `background`")
         return self
 
     @property
@@ -171,8 +178,10 @@ class SentenceOut(Wire):
     `check` is `verified` if a judge found that the cited text supports the sentence; `quoted` if the cited text was
     found but not judged, or supports only part of the sentence; `computed` if code counted or computed the sentence's
     value from the cited records; `unsupported` if a judge found that the cited text does not support the sentence; and
-    `unchecked` if the sentence has no citation. `reason` explains to users what is missing. `quotes` contains up to
-    five quotes for each number in `citations`, the one closest to the sentence first.
+    `unchecked` if the sentence has no citation. `support` is the judge's verdict on the sentence: the cited text
+    supports all of it (`full`), a part (`partial`) or nothing (`none`); it is null if no judge gave a verdict. `reason`
+    explains to users what is missing. `quotes` contains up to five quotes for each number in `citations`, the one
+    closest to the sentence first.
     """
 
     text: str
@@ -182,6 +191,7 @@ class SentenceOut(Wire):
     check: Check
     reason: str
     quotes: list[QuoteOut]
+    support: Support | None = None
 
 
 class SearchedDocumentOut(Wire):
@@ -363,9 +373,15 @@ class AnswerOut(Wire):
         """Build the model from the JSON of an answer, as written by `rlm.answers.build_answer_json`.
 
         Unknown fields are ignored, because during an upgrade, processes of the next release may already write answers.
+        Sentences of earlier releases have no `support`: it is inferred where the result of the check implies it.
         """
         shown = _redact_deleted_documents(body, deleted_documents) if deleted_documents else body
-        named = {"id": identifier, "conversation": conversation, "citations": _build_citations(shown)}
+        named = {
+            "id": identifier,
+            "conversation": conversation,
+            "citations": _build_citations(shown),
+            "sentences": [{**each, "support": infer_support(each)} for each in shown["sentences"]],
+        }
         # guard: answer-of-next-release
         return cls.model_validate({**shown, **named}, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""`leadline collections`: list collections and manage who can use them."""
+"""`leadline collections`: list and rename collections, and manage who can use them."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -14,7 +14,7 @@ from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from ingest.storage.accounts.records import Role
 from ingest.storage.documents.cards.records import DescribeMode
 
-app = typer.Typer(help="List collections and manage who can use them.", no_args_is_help=True)
+app = typer.Typer(help="List and rename collections, and manage who can use them.", no_args_is_help=True)
 
 Collection = Annotated[str, typer.Argument(help="The collection's name.")]
 Subject = Annotated[str, typer.Argument(help="The user, group or key: user:NAME, group:NAME or key:ID.")]
@@ -37,6 +37,23 @@ def list_collections(tenant: Tenant = IN_DEFAULT) -> None:
         subjects = ", ".join(f"{grant.subject} ({grant.role})" for grant in role_grants) or "everyone"
         table.add_row(each.name, f"{each.documents:,}", escape(subjects))
     Console().print(table)
+
+
+@app.command()
+def rename(
+    collection: Collection,
+    title: Annotated[str, typer.Argument(help='The title that people see; "" shows the name again.')],
+    tenant: Tenant = IN_DEFAULT,
+) -> None:
+    """Give a collection a new title.
+
+    The collection's name, which programs use, stays the same, so no filter, grant or stored answer changes.
+    """
+    with open_configured_catalog() as opened:
+        owner, collections = load_tenant_id(opened, tenant), opened.collections
+        settings = replace(collections.load_collection(owner, collection).settings, title=title.strip() or None)
+        collections.change(owner, collection, settings, None)
+    Console().print(f"The title of {escape(collection)} is now: {escape(title.strip() or collection)}", highlight=False)
 
 
 @app.command()

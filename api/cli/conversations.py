@@ -1,7 +1,9 @@
-"""`leadline conversations`: list, show and delete saved conversations."""
+"""`leadline conversations`: list, search, show, rename, export and delete saved conversations."""
 
 import json
-from typing import Annotated, Any
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -13,7 +15,7 @@ from api.cli.client import open_client
 from api.cli.environment import read_settings
 from api.client import Client
 
-app = typer.Typer(help="List, show and delete saved conversations.", no_args_is_help=True)
+app = typer.Typer(help="List, search, rename, export and delete saved conversations.", no_args_is_help=True)
 
 Identifier = Annotated[str, typer.Argument(help="The conversation id, from `leadline conversations list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,14 +34,48 @@ def list_conversations(
     """
     with open_client(read_settings()) as client:
         found = client.get("/v1/conversations", limit=limit)["conversations"]
-    if as_json:
-        print(json.dumps(found, ensure_ascii=False))
-        return
-    table = Table(Column("conversation", no_wrap=True), "first question", "answered", "last used")
-    for each in found:
-        title = escape(shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS))
-        table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
-    Console().print(table)
+    _print_conversations(found, as_json=as_json)
+
+
+@app.command()
+def search(
+    words: Annotated[str, typer.Argument(help="Words that the conversation must contain.")],
+    limit: Annotated[int, typer.Option(help="Maximum number of conversations.", min=1, max=500)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Find conversations by words in their titles, questions and answers."""
+    with open_client(read_settings()) as client:
+        found = list(islice(client.conversations(search=words), limit))
+    _print_conversations([each.model_dump(mode="json") for each in found], as_json=as_json)
+
+
+@app.command()
+def rename(
+    conversation: Identifier, title: Annotated[str, typer.Argument(help="The new title, of at most 200 characters.")]
+) -> None:
+    """Rename a conversation."""
+    with open_client(read_settings()) as client:
+        renamed = client.rename_conversation(conversation, title)
+    Console().print(
+        f"Renamed the conversation to “{escape(remove_control_chars(renamed.title))}”.", highlight=False, soft_wrap=True
+    )
+
+
+@app.command()
+def export(
+    conversation: Identifier,
+    form: Annotated[Literal["markdown", "json"], typer.Option(help="Markdown for people, or JSON for programs.")] = (
+        "markdown"
+    ),
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+) -> None:
+    """Export a conversation with its sources and the checks of its statements."""
+    with open_client(read_settings()) as client:
+        content = client.export_conversation(conversation, form=form)
+    if output is None:
+        print(remove_control_chars(content) if form == "markdown" else content, end="")
+    else:
+        output.write_text(content, encoding="utf-8")
 
 
 @app.command()
@@ -66,6 +102,22 @@ def delete(conversation: Identifier) -> None:
     with open_client(read_settings()) as client:
         client.delete(f"/v1/conversations/{conversation}")
     Console().print("Deleted the conversation.", highlight=False)
+
+
+def _print_conversations(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    if not found:
+        Console().print("No conversations found.")
+        return
+    table = Table(Column("conversation", no_wrap=True), "title", "answered", "last used")
+    for each in found:
+        title = escape(shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS))
+        if each.get("excerpt"):
+            title += f"\n[dim]{escape(remove_control_chars(each['excerpt']))}[/dim]"
+        table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
+    Console().print(table)
 
 
 def _fetch_conversation(client: Client, conversation: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`leadline documents`: list and show documents, and change their metadata, title, readers and cards."""
+"""`leadline documents`: list, show and move documents, and change their metadata, title, readers and cards."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, MetadataOption, parse_attributes
 
 app = typer.Typer(
-    help="List and show documents, and change their metadata, title, readers and cards.", no_args_is_help=True
+    help="List, show and move documents, and change their metadata, title, readers and cards.", no_args_is_help=True
 )
 
 Identifier = Annotated[str, typer.Argument(help="The document id, from `leadline documents list`.")]
@@ -86,6 +86,35 @@ def change(
         body["readers"] = None if everybody else reader
     with open_client(read_settings()) as client:
         _print_document(client.patch(f"/v1/documents/{document_id}", body), as_json=as_json)
+
+
+@app.command()
+def move(
+    collection: Annotated[str, typer.Argument(help="The collection to move the documents to. It must exist.")],
+    document_ids: Annotated[list[str] | None, typer.Argument(help="The document ids.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Instead of ids: move all documents of this collection.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move documents to another collection.
+
+    The new collection's grants apply immediately. If the command is interrupted, run it again to move the rest.
+    """
+    if bool(document_ids) == bool(source):
+        raise typer.BadParameter("Name the documents by their ids, or a collection with --from, but not both.")
+    with open_client(read_settings()) as client:
+        moved = client.move_documents(collection, {"collection": source} if source else document_ids or ())
+    if as_json:
+        print(moved.model_dump_json(exclude={"next_cursor"}))
+    else:
+        console = Console()
+        console.print(f"Moved to {escape(collection)}: {moved.done:,}", highlight=False)
+        for each in moved.refused:
+            reason = remove_control_chars(str(each.problem["detail"]))
+            console.print(f"Not moved: {each.id}: {escape(reason)}", highlight=False, soft_wrap=True)
+    if moved.refused:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -19,6 +19,8 @@ _MAX_RECONNECTIONS = 6
 # the connection is dead.
 FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _NO_CONTENT = 204
+# The last event of a run, document or batch is `end`; an answer has one of the other two.
+_LAST_EVENTS = frozenset({"end", "completed", "error"})
 
 
 @dataclass
@@ -51,7 +53,7 @@ class StreamPosition(Generic[T]):
 
     def record_event(self, sse_event: ServerSentEvent) -> None:
         self._seen, self._broken = sse_event.id, 0
-        self.ended = sse_event.event == "end"
+        self.ended = sse_event.event in _LAST_EVENTS
 
     @contextmanager
     def tolerate_failures(self) -> Iterator[None]:

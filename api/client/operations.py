@@ -160,6 +160,61 @@ class Operations:
         return call.with_idempotency_key(idempotency_key)
 
     @operation
+    def start_answer(
+        self,
+        /,
+        question: str | schemas.QuestionIn = "",
+        *,
+        idempotency_key: str | None = None,
+        **members: Any,  # noqa: ANN401
+    ) -> Call[schemas.PendingAnswerOut]:
+        """Start an answer in a conversation that continues without this connection, unless the service is restarted.
+
+        Args:
+            question: The question, or a `QuestionIn` with all parameters.
+            idempotency_key: Your own idempotency key. By default, each call generates a key and uses it for all tries.
+            **members: Fields of `QuestionIn`, as for `answer`. `conversation` is required.
+
+        Returns:
+            The pending answer. Follow it with `follow_answer`. Once it is complete, `kept_answer` returns it.
+
+        Raises:
+            RefusedError: If the question is invalid.
+            QuotaError: If a quota or rate limit is exceeded.
+        """
+        body = _build_body("question", question, {**members, "detach": True})
+        call = Call("POST", "/v1/answers", ModelReader(schemas.PendingAnswerOut), body=body)
+        return call.with_idempotency_key(idempotency_key)
+
+    @following
+    def follow_answer(self, answer: str) -> FollowCall[schemas.AnswerEvent | None]:
+        """Follow an answer of `start_answer` from its start to its end, reconnecting as needed.
+
+        Args:
+            answer: The answer's id.
+
+        Returns:
+            An iterator of the same events as for `stream_answer`. The last event is the complete `AnswerOut`.
+
+        Raises:
+            NotFoundError: If the answer does not exist.
+            LeadlineError: If the answer failed, was cancelled, or was interrupted by a restart.
+        """
+        return FollowCall(f"/v1/answers/{answer}/events", _parse_answer_event)
+
+    @operation
+    def cancel_answer(self, answer: str) -> Call[None]:
+        """Cancel an answer of `start_answer`. Its text is not stored; its question stays in the conversation.
+
+        Args:
+            answer: The answer's id.
+
+        Raises:
+            NotFoundError: If the answer does not exist.
+        """
+        return Call("POST", f"/v1/answers/{answer}/cancel", ignore_response, body={}, repeatable=True)
+
+    @operation
     def kept_answer(self, answer: str) -> Call[schemas.AnswerOut]:
         """Retrieve a stored answer.
 
@@ -394,28 +449,50 @@ class Operations:
         document: str,
         *,
         if_match: str = "*",
-        **changes: Any,  # noqa: ANN401 - `metadata`, `title`, `readers`
+        **changes: Any,  # noqa: ANN401 - `metadata`, `title`, `readers`, `collection`
     ) -> Call[schemas.DocumentOut]:
-        """Change a document's metadata, title or readers.
+        """Change a document's metadata, title, readers or collection.
 
         Args:
             document: The document's id.
             if_match: The `ETag` that the document must still have. By default, any `ETag` is accepted.
             **changes: `metadata`, a mapping in which None removes an attribute; `title`, or None for the title from the
-                content; `readers`, or None for the whole tenant. Omitted fields are not changed.
+                content; `readers`, or None for the whole tenant; `collection`, the collection to move the document to.
+                Omitted fields are not changed.
 
         Returns:
             The changed document.
 
         Raises:
-            NotFoundError: If the document does not exist.
-            ForbiddenError: If you change `readers` and are neither the uploader nor an admin of the collection.
-            StateError: If the document no longer matches `if_match`.
+            NotFoundError: If the document or the collection does not exist.
+            ForbiddenError: If you change `readers` and are neither the uploader nor an admin of the collection, or move
+                the document and may not write in both collections.
+            StateError: If the document no longer matches `if_match`, or is an entry of an archive, mailbox or message.
         """
         headers = {"If-Match": if_match}
         return Call(
             "PATCH", f"/v1/documents/{document}", ModelReader(schemas.DocumentOut), body=changes, headers=headers
         )
+
+    @stepwise
+    def move_documents(
+        self, collection: str, documents: Sequence[str] | Mapping[str, Any]
+    ) -> CallSequence[schemas.BulkStepOut]:
+        """Move many documents to another collection, a hundred at a time. If interrupted, call it again to continue.
+
+        Args:
+            collection: The name of the collection to move the documents to. It must exist.
+            documents: The ids of the documents, or a filter with the fields of `documents()`, such as
+                `{"collection": "drafts"}`. Documents that are added later are not moved.
+
+        Returns:
+            The number of documents that were moved, and the documents that were not, with the reasons.
+
+        Raises:
+            NotFoundError: If the collection does not exist.
+            ForbiddenError: If you may not write in the collection.
+        """
+        return CallSequence(lambda: stepping.iter_move_calls(collection, documents))
 
     @operation
     def change_card(
@@ -733,13 +810,17 @@ class Operations:
     # Conversations and the caller
 
     @listing
-    def conversations(self) -> PagedCall[schemas.ConversationOut]:
-        """Iterate over saved conversations, most recently used first.
+    def conversations(self, *, search: str = "") -> PagedCall[schemas.ConversationOut]:
+        """Iterate over saved conversations, newest first.
+
+        Args:
+            search: Only conversations that contain all of these words in the title, the questions or the answers.
 
         Returns:
-            An iterator of conversations. Pages are fetched as needed.
+            An iterator of conversations. Pages are fetched as needed. If you search, `excerpt` is the text around one
+            of the words.
         """
-        return _build_paged_call("/v1/conversations", schemas.ConversationPage, "conversations")
+        return _build_paged_call("/v1/conversations", schemas.ConversationPage, "conversations", search=search or None)
 
     @operation
     def conversation(self, conversation: str) -> Call[schemas.ConversationWithTurnsOut]:
@@ -755,6 +836,46 @@ class Operations:
             NotFoundError: If the conversation does not exist.
         """
         return Call("GET", f"/v1/conversations/{conversation}", ModelReader(schemas.ConversationWithTurnsOut))
+
+    @operation
+    def rename_conversation(self, conversation: str, title: str) -> Call[schemas.ConversationOut]:
+        """Rename a conversation.
+
+        Args:
+            conversation: The conversation's id.
+            title: The new title, of at most 200 characters.
+
+        Returns:
+            The conversation.
+
+        Raises:
+            NotFoundError: If the conversation does not exist.
+            RefusedError: If the title is empty or too long.
+        """
+        return Call(
+            "PATCH",
+            f"/v1/conversations/{conversation}",
+            ModelReader(schemas.ConversationOut),
+            body={"title": title},
+            repeatable=True,
+        )
+
+    @operation
+    def export_conversation(self, conversation: str, *, form: Literal["markdown", "json"] = "markdown") -> Call[str]:
+        """Export a conversation with its sources and the checks of its statements.
+
+        Args:
+            conversation: The conversation's id.
+            form: `markdown` for people, or `json` for programs.
+
+        Returns:
+            The content of the file.
+
+        Raises:
+            NotFoundError: If the conversation does not exist.
+        """
+        path = f"/v1/conversations/{conversation}/export"
+        return Call("GET", path, lambda response: response.text, params={"form": form})
 
     @operation
     def delete_conversation(self, conversation: str) -> Call[None]:
@@ -776,6 +897,58 @@ class Operations:
             The collections.
         """
         return Call("GET", "/v1/collections", ModelReader(schemas.CollectionPage))
+
+    @operation
+    def create_collection(self, /, name: str, **settings: Any) -> Call[schemas.CollectionOut]:  # noqa: ANN401
+        """Create an empty collection.
+
+        Args:
+            name: The collection's name: letters, digits, dots, dashes and underscores. It cannot be changed later.
+            **settings: `title`, which people see instead of the name, `description`, `default_strategy`, `metadata`,
+                `describe`, and `private`, which closes the collection to others.
+
+        Returns:
+            The collection.
+
+        Raises:
+            StateError: If a collection with this name exists.
+        """
+        return Call(
+            "POST", "/v1/collections", ModelReader(schemas.CollectionOut), body={"name": name, **settings}
+        ).with_idempotency_key()
+
+    @operation
+    def change_collection(
+        self,
+        /,
+        name: str,
+        *,
+        if_match: str = "*",
+        **changes: Any,  # noqa: ANN401 - fields of the settings
+    ) -> Call[schemas.CollectionOut]:
+        """Rename or describe a collection, or change its other settings.
+
+        Args:
+            name: The collection's name, which is its id.
+            if_match: The `ETag` that the collection must still have. By default, any `ETag` is accepted.
+            **changes: `title`, which people see instead of the name, `description`, `default_strategy`, `metadata` and
+                `describe`. Omitted fields are not changed.
+
+        Returns:
+            The changed collection.
+
+        Raises:
+            NotFoundError: If the collection does not exist.
+            ForbiddenError: If the collection has grants and you are not its admin.
+            StateError: If the collection no longer matches `if_match`.
+        """
+        return Call(
+            "PATCH",
+            f"/v1/collections/{name}",
+            ModelReader(schemas.CollectionOut),
+            body=changes,
+            headers={"If-Match": if_match},
+        )
 
     @operation
     def me(self) -> Call[schemas.PrincipalOut]:

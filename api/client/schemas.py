@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         CheckingOut,
         CondensedOut,
         DeltaOut,
+        FoundPassageOut,
         PlannedOut,
         ReadingOut,
         RetrievedOut,
         RoutedOut,
         WorkingOut,
     )
+    from api.answers.pending_schemas import PendingAnswerOut
     from api.answers.run_schemas import RunEndOut, RunEventOut, RunOut, RunPage, RunWithAnswerOut
     from api.answers.schemas import (
         AnswerOut,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
     from api.documents.card_schemas import CardOut, FacetsOut
     from api.documents.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
+    from api.documents.listing_schemas import BulkPlanOut, BulkStepOut, RefusedOut
     from api.documents.schemas import (
         DeletionOut,
         DocumentGoneOut,
@@ -70,6 +73,8 @@ __all__ = [
     "BatchOut",
     "BatchPage",
     "BudgetIn",
+    "BulkPlanOut",
+    "BulkStepOut",
     "CardOut",
     "CellOut",
     "CheckingOut",
@@ -87,11 +92,13 @@ __all__ = [
     "DocumentOut",
     "DocumentPage",
     "FacetsOut",
+    "FoundPassageOut",
     "HitOut",
     "MessageIn",
     "OmissionOut",
     "OutlineEntryOut",
     "OutlinePage",
+    "PendingAnswerOut",
     "PlannedOut",
     "PositionsOut",
     "PrincipalOut",
@@ -100,6 +107,7 @@ __all__ = [
     "QuoteOut",
     "ReadingOut",
     "Reason",
+    "RefusedOut",
     "RerankedOut",
     "ResultOut",
     "ResultTableOut",
@@ -134,15 +142,17 @@ _NAMES_BY_MODULE = {
     "api.documents.card_schemas": "CardOut FacetsOut",
     "api.documents.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
     "api.collections.schemas": "CollectionOut CollectionPage",
+    "api.documents.listing_schemas": "BulkPlanOut BulkStepOut RefusedOut",
     "api.documents.content_schemas": "OutlineEntryOut OutlinePage PositionsOut TableOut TablePage",
     "api.answers.conversation_schemas": (
         "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut"
     ),
     "api.answers.event_schemas": (
-        "ANSWER_EVENTS AnswerEvent CellOut CheckingOut CondensedOut DeltaOut PlannedOut ReadingOut RetrievedOut "
-        "RoutedOut WorkingOut"
+        "ANSWER_EVENTS AnswerEvent CellOut CheckingOut CondensedOut DeltaOut FoundPassageOut PlannedOut "
+        "ReadingOut RetrievedOut RoutedOut WorkingOut"
     ),
     "api.accounts.schemas": "PrincipalOut",
+    "api.answers.pending_schemas": "PendingAnswerOut",
     "api.answers.run_schemas": "RunEndOut RunEventOut RunOut RunPage RunWithAnswerOut",
     "api.documents.schemas": (
         "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason UploadedOut"

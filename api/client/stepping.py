@@ -3,7 +3,7 @@
 from __future__ import annotations  # Keeps annotations from importing the schemas at runtime.
 
 from base64 import b64encode
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ T = TypeVar("T")
 _TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
 # Number of attempts in a row without progress after which an upload fails.
 _MAX_TRIES = 6
+# Number of documents in one request.
+_MAX_CHOSEN = 500
 
 
 class SequenceRun(Generic[T]):
@@ -75,6 +77,34 @@ def iter_upload_calls(
         offset = arrived
     uploaded: schemas.DocumentOut = yield Call("GET", document, ModelReader(schemas.DocumentOut))
     return uploaded
+
+
+def iter_move_calls(
+    collection: str, documents: Sequence[str] | Mapping[str, Any]
+) -> Generator[Call[Any], Any, schemas.BulkStepOut]:
+    """Yield the requests that move documents, given by id or by a filter, to a collection, in steps."""
+    choices: list[dict[str, Any]]
+    if isinstance(documents, Mapping):
+        choices = [{"matching": dict(documents)}]
+    else:
+        choices = [{"documents": documents[at : at + _MAX_CHOSEN]} for at in range(0, len(documents), _MAX_CHOSEN)]
+    done, refused = 0, list[schemas.RefusedOut]()
+    for choice in choices:
+        body = {"action": "move", "collection": collection, **choice}
+        step = yield Call("POST", "/v1/documents/bulk/plan", ModelReader(schemas.BulkPlanOut), body=body)
+        cursor: str | None = step.cursor
+        while cursor is not None:
+            # Repeating a step is safe, because it skips documents that are in the collection already.
+            step = yield Call(
+                "POST",
+                "/v1/documents/bulk",
+                ModelReader(schemas.BulkStepOut),
+                body={**body, "cursor": cursor},
+                repeatable=True,
+            )
+            done, cursor = done + step.done, step.next_cursor
+            refused += step.refused
+    return schemas.BulkStepOut(done=done, refused=refused, next_cursor=None)
 
 
 def _parse_upload_path(response: httpx.Response) -> str:

@@ -76,7 +76,9 @@ def change(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> CollectionOut:
-    """Change a collection's title, description, default strategy, metadata or `describe`. Its name cannot be changed.
+    """Change a collection's title, description, default strategy, metadata or `describe`.
+
+    To rename a collection, change its `title`, which people see. Its `name` is its id and cannot be changed.
 
     Requires write access if the collection is open to the tenant, or the role `admin` on it if it has grants. Send the
     collection's `ETag` as `If-Match`. The response is `428` without `If-Match`, and `412` if the collection has changed
@@ -92,16 +94,22 @@ def change(
 
 
 @router.delete("/{collection}")
-def delete(collection: CollectionName, caller: Granter, services: ServicesDep) -> CollectionDeletionOut:
+def delete(
+    collection: CollectionName,
+    caller: Granter,
+    services: ServicesDep,
+    only_if_empty: Annotated[bool, Query()] = False,
+) -> CollectionDeletionOut:
     """Delete a collection with its documents and grants. Once this returns, searches no longer find any of its content.
 
     The response is a receipt. Workers remove the content; `GET …/deletion` shows when they have finished. Requires
     write access if the collection is open to the tenant, or the role `admin` on it if it has grants. `403` if it
-    contains documents that you cannot read.
+    contains documents that you cannot read. With `only_if_empty`, a collection that contains documents is not deleted
+    (`409`, `collection_not_empty`).
     """
     require_manageable_collection(services, caller, collection)
     deletion = services.documents.collections.delete(
-        caller.tenant_id, collection, owner=caller.owner, readers=caller.readers
+        caller.tenant_id, collection, owner=caller.owner, readers=caller.readers, only_if_empty=only_if_empty
     )
     services.work.doorbell.notify(JobKind.COLLECT)
     return CollectionDeletionOut.from_records(deletion)

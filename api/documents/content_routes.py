@@ -203,9 +203,13 @@ def rows(
     begin = decode_cursor(cursor)
     numbers = range(begin + 1, min(begin + limit, found.rows) + 1)
     records = services.contents.tables.load_rows(active, found.index, numbers) if numbers else []
+    positions = services.contents.texts.load_positions(active)
     return RecordPage(
         version=active,
-        rows=[RecordOut.from_row(row, names, column or names) for row in records],
+        rows=[
+            RecordOut.from_row(row, names, column or names, positions.find_sheet_row(row.start, row.end))
+            for row in records
+        ],
         total=found.rows,
         next_cursor=_build_next_cursor(begin + limit, found.rows),
     )

@@ -71,13 +71,16 @@ class OutlinePage(Wire):
 
 
 def build_outline(layout: Layout, text_length: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
-    """Return the headings, pages, slides, sheets and tables of a text in reading order, outer entries first."""
+    """Return the headings, pages, slides, sheets and tables of a text in reading order, outer entries first.
+
+    A page without text comes before the page that starts at the same offset.
+    """
     entries = [
         *_iter_heading_entries(layout, text_length),
         *_iter_page_entries(layout, text_length),
         *_iter_table_entries(layout, list(tables)),
     ]
-    return sorted(entries, key=lambda each: (each.start, -each.end))
+    return sorted(entries, key=lambda each: (each.start, each.end > each.start, -each.end))
 
 
 def _iter_heading_entries(layout: Layout, text_length: int) -> Iterator[OutlineEntryOut]:
@@ -163,18 +166,22 @@ class TablePage(Wire):
 class RecordOut(Wire):
     """A table row with its number (from 1), its span in the text, and its values keyed by column.
 
-    Dates are ISO strings.
+    `file_row` is the number of the row in the file or sheet, which also has a header; it is null if the format has no
+    rows. Dates are ISO strings.
     """
 
     row: int = Field(validation_alias="number")
+    file_row: int | None = None
     start: int
     end: int
     values: dict[str, Any]
 
     @classmethod
-    def from_row(cls, row: RecordRow, column_names: Sequence[str], selected_columns: Iterable[str]) -> Self:
+    def from_row(
+        cls, row: RecordRow, column_names: Sequence[str], selected_columns: Iterable[str], file_row: int | None
+    ) -> Self:
         values = dict(zip(column_names, convert_to_json_value(row.values), strict=True))
-        return cls.from_records(row, values={name: values[name] for name in selected_columns})
+        return cls.from_records(row, values={name: values[name] for name in selected_columns}, file_row=file_row)
 
 
 class RecordPage(Wire):

@@ -84,7 +84,7 @@ def plan(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
 
 @router.post("/bulk")
 def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
-    """Run one step of a bulk action: delete, retry or cancel documents, or change their readers.
+    """Run one step of a bulk action: delete, retry, cancel or move documents, or change their readers.
 
     A step takes a few seconds at most and returns a cursor for the next step. Documents added after the plan are not
     affected, and documents that no longer exist are skipped.
@@ -123,7 +123,11 @@ def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
 
 
 def _build_bulk_action(body: BulkIn, caller: Principal, services: Services) -> Callable[[str], object]:
-    """Return a function that applies the bulk action to one document. Raises `MetadataError` for invalid readers."""
+    """Return a function that applies the bulk action to one document.
+
+    Raises `MetadataError` for invalid readers, and `CollectionNotFoundError` or `RoleMissingError` if the caller may
+    not write in the collection to which documents should be moved.
+    """
     tenant, readers = caller.tenant_id, caller.readers
     if body.action == "retry":
         return lambda identifier: services.work.intake.retry_document(
@@ -134,17 +138,24 @@ def _build_bulk_action(body: BulkIn, caller: Principal, services: Services) -> C
             key_id=caller.key_id or "",
             priority=JobPriority.BULK,
         )
-    if body.action == "readers":
-        chosen = None if body.readers is None else validate_readers(body.readers)
-        change = DocumentChange(readers=chosen, changed=frozenset({"readers"}))
+    if body.action in ("readers", "move"):
+        change = _build_access_change(body)
 
-        def set_readers(identifier: str) -> None:
+        def change_access(identifier: str) -> None:
             # guard: bulk-readers-writable
             require_writable_document(services, caller, identifier)
+            if body.action == "move":
+                document = services.documents.catalog.load_document(tenant, identifier, readers=readers)
+                if document.collection == body.collection:  # an entry, which moved with its container in this step
+                    services.work.settle(identifier)
+                    return
             services.documents.catalog.change_document(tenant, identifier, change, None, caller=caller)
             services.work.settle(identifier)
 
-        return set_readers
+        if body.collection is not None:
+            caller.collections.require_writable(body.collection)
+            services.documents.collections.require_collections(tenant, [body.collection], readers=readers)
+        return change_access
 
     def delete_or_cancel(identifier: str) -> None:
         require_writable_document(services, caller, identifier)
@@ -154,6 +165,14 @@ def _build_bulk_action(body: BulkIn, caller: Principal, services: Services) -> C
             services.documents.catalog.cancel_latest_version(tenant, identifier, readers=readers)
 
     return delete_or_cancel
+
+
+def _build_access_change(body: BulkIn) -> DocumentChange:
+    """Build the change of the action `readers` or `move`. Raises `MetadataError` for invalid readers."""
+    if body.collection is not None:
+        return DocumentChange(collection=body.collection, changed=frozenset({"collection"}))
+    chosen = None if body.readers is None else validate_readers(body.readers)
+    return DocumentChange(readers=chosen, changed=frozenset({"readers"}))
 
 
 def _notify_workers(body: BulkIn, services: Services) -> None:

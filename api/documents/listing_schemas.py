@@ -21,7 +21,7 @@ _FILTERS_EXAMPLE = '{"year": {"gte": 2020}, "$card": {"kind": "contract"}}'
 COLLECTION_PATTERN = r"^[\w.-]+$"
 Type = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-BulkAction = Literal["delete", "retry", "cancel", "readers"]
+BulkAction = Literal["delete", "retry", "cancel", "readers", "move"]
 # Document states to which each action applies. If an action is not listed, it applies to documents in any state.
 _APPLIES: dict[str, frozenset[VersionState]] = {"retry": frozenset({VersionState.FAILED}), "cancel": IN_PROGRESS}
 
@@ -46,14 +46,16 @@ class MatchingIn(Wire):
 class BulkIn(Wire):
     """An action on many documents: the documents listed in `documents`, or all documents that match `matching`.
 
-    `readers` are the new readers and are used only by the action `readers`; null means the whole tenant. `cursor` comes
-    from the plan or from the previous step; documents added later are not affected.
+    `readers` are the new readers and are used only by the action `readers`; null means the whole tenant. `collection`
+    is the target of the action `move`. `cursor` comes from the plan or from the previous step; documents added later
+    are not affected.
     """
 
     action: BulkAction
     documents: list[Id] | None = Field(None, min_length=1, max_length=MAX_CHOSEN)
     matching: MatchingIn | None = Field(None, examples=[{"collection": "reports", "state": ["failed"]}])
     readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
+    collection: str | None = Field(None, min_length=1, max_length=128, pattern=COLLECTION_PATTERN)
     cursor: str | None = Field(None, max_length=200)
 
     @model_validator(mode="after")
@@ -62,6 +64,8 @@ class BulkIn(Wire):
             raise ValueError("send either `documents` or `matching`, not both")
         if ("readers" in self.model_fields_set) != (self.action == "readers"):
             raise ValueError("`readers` must be given with the action `readers`, and only with that action")
+        if (self.collection is None) == (self.action == "move"):
+            raise ValueError("`collection` must be given with the action `move`, and only with that action")
         return self
 
     def build_filter(self) -> DocumentFilter:
@@ -71,11 +75,13 @@ class BulkIn(Wire):
     def build_affected_filter(self) -> DocumentFilter | None:
         """Return a filter for the documents that the action would change, or None if it cannot change any."""
         chosen = self.build_filter()
+        if self.action == "move":
+            return replace(chosen, outside=self.collection)
         applies = _APPLIES.get(self.action)
         if applies is None:
             return chosen
         states = applies & set(chosen.states) if chosen.states else applies
-        return DocumentFilter(**{**vars(chosen), "states": sorted(states)}) if states else None
+        return replace(chosen, states=sorted(states)) if states else None
 
 
 class BulkPlanOut(Wire):

@@ -186,12 +186,14 @@ def change(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> DocumentOut:
-    """Change a document's metadata, title or readers without uploading it again.
+    """Change a document's metadata, title, readers or collection without uploading it again.
 
     `metadata` is a JSON merge patch: fields that are null are removed, and all others are set. A null `title` restores
     the title found in the content. Null `readers` opens the document to the whole tenant; a list restricts it to these
     readers. Everyone else then gets `404`, and their searches no longer find any of its content. Only the uploader and
-    admins of the collection may change `readers` (`403`, `not_uploader`). Send the document's `ETag` as `If-Match`. The
+    admins of the collection may change `readers` (`403`, `not_uploader`). A new `collection` moves the document, with
+    the entries of an archive, mailbox or message, which requires write access to both collections. The new collection's
+    grants apply immediately. Send the document's `ETag` as `If-Match`. The
     response is `428` without `If-Match`, and `412` if the document has changed since. The change creates a new `ETag`.
     """
     admitted = parse_if_match(if_match)

@@ -64,6 +64,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.KeyNotFoundError: 404,
     ingest.KeyStateError: 409,
     ingest.CollectionNotFoundError: 404,
+    ingest.CollectionNotEmptyError: 409,
     ingest.RoleMissingError: 403,
     ingest.NotUploaderError: 403,
     ingest.GrantNotFoundError: 404,
@@ -221,6 +222,22 @@ class AnswersFullError(ApiError):
     default_hint = (
         "Ask again later, or send `background`: a run then generates the answer, and you get its address immediately."
     )
+
+
+class AnswerCancelledError(ApiError):
+    """Somebody cancelled the answer, so it was not stored."""
+
+    code = "answer_cancelled"
+    status = 409
+    default_hint = "Ask the question again."
+
+
+class AnswerInterruptedError(ApiError):
+    """The process that worked on the answer was stopped or restarted."""
+
+    code = "answer_interrupted"
+    status = 503
+    default_hint = "Ask the question again. Use `background` for answers that must survive a restart."
 
 
 class BodyTooLargeError(ApiError):

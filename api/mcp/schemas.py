@@ -279,7 +279,8 @@ class CheckedAnswerOut(Wire):
     """An answer with checked sentences, as in the REST API. `text` has markers such as `[1]` that refer to `citations`.
 
     In `text`, anything that would render as an image, link or HTML is written with full-width characters, one for one,
-    so that spans stay valid. When you use a sentence whose `check` is `unsupported` or `unchecked`, mention that doubt.
+    so that spans stay valid. When you use a sentence whose `check` is `unsupported` or `unchecked`, or whose `support`
+    is `partial`, mention that doubt.
     """
 
     id: str | None

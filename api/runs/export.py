@@ -1,7 +1,6 @@
 """Exports a finished run as one file: JSON for programs, Markdown for users."""
 
 import json
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 
 from api.admission.services import Services
+from api.answers.markdown_files import escape_line, format_code_block
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut
 from ingest.storage.answers.run_records import Run
@@ -55,10 +55,10 @@ def _iter_json(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator
 
 
 def _iter_markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
-    yield f"# {_escape_line(run.question)}\n\n"
+    yield f"# {escape_line(run.question)}\n\n"
     yield from _iter_summary_lines(run)
     if run.failure is not None:
-        yield f"\n**{_escape_line(run.failure.detail)}** {_escape_line(run.failure.hint)}\n"
+        yield f"\n**{escape_line(run.failure.detail)}** {escape_line(run.failure.hint)}\n"
     if run.answer is not None:
         yield from _iter_answer_blocks(run.answer)
     yield "\n## What was done\n"
@@ -70,7 +70,7 @@ def _iter_summary_lines(run: RunWithAnswerOut) -> Iterator[str]:
     usage, answer = run.usage, run.answer
     yield f"* State: {run.state}\n* Asked: {run.created_at:%Y-%m-%d %H:%M} UTC\n* Run: {run.id}\n"
     if answer is not None:
-        yield f"* Answered by: {_escape_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
+        yield f"* Answered by: {escape_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
     yield (
         f"* Cost: {format_count(usage.calls, 'call')} (and {usage.cached:,} cached), "
         f"{format_count(usage.prompt_tokens, 'token')} read, "
@@ -87,39 +87,39 @@ def _iter_summary_lines(run: RunWithAnswerOut) -> Iterator[str]:
 
 def _iter_answer_blocks(answer: AnswerOut) -> Iterator[str]:
     """Yield the answer as a code block, so that links and images in a model's Markdown are not rendered."""
-    yield f"\n## Answer ({answer.status})\n\n{_format_code_block(answer.text)}"
+    yield f"\n## Answer ({answer.status})\n\n{format_code_block(answer.text)}"
     for note in answer.notes:
-        yield f"\nNote: {_escape_line(note)}\n"
+        yield f"\nNote: {escape_line(note)}\n"
     if answer.table is not None:
-        yield f"\n### How it was computed\n\n{_format_code_block(answer.table.sql, 'sql')}"
+        yield f"\n### How it was computed\n\n{format_code_block(answer.table.sql, 'sql')}"
     yield "\n### How each sentence was checked\n\n"
     for number, each in enumerate(answer.sentences, start=1):
-        reason = f" ({_escape_line(each.reason)})" if each.reason else ""
-        yield f"{number}. {_MARKS[each.check]} {each.check}{reason}: {_escape_line(each.text)}\n"
+        reason = f" ({escape_line(each.reason)})" if each.reason else ""
+        yield f"{number}. {_MARKS[each.check]} {each.check}{reason}: {escape_line(each.text)}\n"
     if answer.citations:
         yield "\n### Sources\n\n"
     for cited in answer.citations:
-        place = f", {_escape_line(cited.place)}" if cited.place else ""
-        title = "not available" if cited.deleted else _escape_line(cited.title or "Untitled")
+        place = f", {escape_line(cited.place)}" if cited.place else ""
+        title = "not available" if cited.deleted else escape_line(cited.title or "Untitled")
         yield f"* [{cited.number}] {title}{place} (document {cited.document_id}, {cited.start} to {cited.end})\n"
         for quote in cited.quoted_texts:
-            yield "\n" + _format_code_block(quote, indent="  ") + "\n"
+            yield "\n" + format_code_block(quote, indent="  ") + "\n"
 
 
 def _iter_event_blocks(kind: str, body: dict[str, Any]) -> Iterator[str]:
     if body.get("withheld"):
         yield f"\n### {kind}\n\nWithheld: you cannot read a document of the run, or it was deleted.\n"
     elif kind == "cell":
-        where = f" (part {_escape_line(body['part'])})" if body.get("part") else ""
+        where = f" (part {escape_line(body['part'])})" if body.get("part") else ""
         yield f"\n### Code {body['number']}{where}, {body['seconds']} s, {body['sub_calls']} sub-calls\n"
         for name, language in (("code", "python"), ("note", ""), ("output", ""), ("error", "")):
             if body.get(name):
                 heading = "" if name == "code" else f"{name.capitalize()}:"
-                yield f"\n{heading}\n\n{_format_code_block(body[name], language)}"
+                yield f"\n{heading}\n\n{format_code_block(body[name], language)}"
     elif kind in ("call", "lost"):
         usage = body["usage"]
         cost = "cached, no cost" if body.get("cached") else f"{format_count(usage['prompt_tokens'], 'token')} read"
-        yield f"\n### Sub-call: {_escape_line(body['purpose'])} ({cost})\n"
+        yield f"\n### Sub-call: {escape_line(body['purpose'])} ({cost})\n"
         if body.get("spans"):
             yield "\nRead: " + "; ".join(
                 f"{each['document_id']} {each['start']} to {each['end']}" for each in body["spans"]
@@ -127,19 +127,7 @@ def _iter_event_blocks(kind: str, body: dict[str, Any]) -> Iterator[str]:
             yield "\n"
         for name in ("prompt", "text", "detail"):
             if body.get(name):
-                yield f"\n{'reply' if name == 'text' else name}:\n\n{_format_code_block(body[name])}"
+                yield f"\n{'reply' if name == 'text' else name}:\n\n{format_code_block(body[name])}"
     elif kind not in ("start", "working"):
         written = json.dumps(body, ensure_ascii=False, indent=1)
-        yield f"\n### {kind.capitalize()}\n\n{_format_code_block(written, 'json')}"
-
-
-def _escape_line(text: str) -> str:
-    """Return the text on a single line, with all Markdown escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>#+!|~-])", r"\\\1", " ".join(text.split()))
-
-
-def _format_code_block(text: str, language: str = "", indent: str = "") -> str:
-    """Return the text as a code block whose fence is longer than any fence in the text."""
-    longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return "".join(f"{indent}{line}\n" for line in (fence + language, *text.splitlines(), fence))
+        yield f"\n### {kind.capitalize()}\n\n{format_code_block(written, 'json')}"

@@ -135,7 +135,7 @@ def remove_boilerplate(root: etree._Element, writer: DocumentWriter) -> None:
     regions += _remove_if_enough_remains(list(_iter_outer_link_blocks(body)), body, min_share=0.5)
     if regions:
         writer.record_omission(
-            OmissionKind.OTHER, regions, "navigation, banners, footers and other parts around the content"
+            OmissionKind.BOILERPLATE, regions, "navigation, banners, footers and other parts around the content"
         )
 
 

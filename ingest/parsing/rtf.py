@@ -33,7 +33,7 @@ _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
     "moMath": (OmissionKind.FORMULA, 1, ""),
     **dict.fromkeys(
         (f"{edge}{pages}" for edge in ("header", "footer") for pages in ("", "f", "l", "r")),
-        (OmissionKind.OTHER, 1, "headers and footers"),
+        (OmissionKind.BOILERPLATE, 1, "headers and footers"),
     ),
 }
 _MAX_DEPTH = 1_000

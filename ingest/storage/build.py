@@ -13,6 +13,7 @@ from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.accounts.users import Users
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.pending import PendingAnswers
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.answers.replies import Replies
 from ingest.storage.answers.run_log import RunLog
@@ -103,9 +104,10 @@ class ContentStores:
 
 @dataclass(frozen=True)
 class AnswerStores:
-    """Conversations and runs, with their feedback, links and usage."""
+    """Conversations, answers in progress, and runs, with their feedback, links and usage."""
 
     conversations: Conversations
+    pending: PendingAnswers
     runs: Runs
     run_log: RunLog
     replies: Replies
@@ -208,6 +210,7 @@ def build_stores(
         ),
         answers=AnswerStores(
             conversations=Conversations(engine),
+            pending=PendingAnswers(engine, announce=announce),
             runs=Runs(engine, announce=announce, quotas=rules),
             run_log=RunLog(engine, announce=announce),
             replies=Replies(engine),

@@ -333,6 +333,13 @@ class CollectionNotFoundError(CatalogError):
     default_hint = "List the collections with GET /v1/collections."
 
 
+class CollectionNotEmptyError(CatalogError):
+    """The collection contains documents and should be deleted only if it is empty."""
+
+    code = "collection_not_empty"
+    default_hint = "Move its documents to another collection or delete them first."
+
+
 class RoleMissingError(CatalogError):
     """The principal may use the collection, but its role does not allow the operation."""
 

@@ -134,6 +134,9 @@ class Generations(Protocol):
         None makes them visible to the whole tenant.
         """
 
+    def set_collection(self, tenant_id: str, version_id: str, collection: str) -> None:
+        """Record the collection of a version's chunks in every generation."""
+
     def remove_discarded_indexes(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""
 

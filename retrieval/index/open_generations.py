@@ -140,6 +140,9 @@ class OpenGenerations:
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         self._change_each_index(lambda index: index.set_readers(tenant_id, version_id, readers))
 
+    def set_collection(self, tenant_id: str, version_id: str, collection: str) -> None:
+        self._change_each_index(lambda index: index.set_collection(tenant_id, version_id, collection))
+
     def _change_each_index(self, change: Callable[[Index], Result]) -> list[Result]:
         """Apply a change to every generation's index, and return the results."""
         found: list[Result] = []

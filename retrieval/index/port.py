@@ -124,6 +124,9 @@ class IndexWriter(IndexVectors, Protocol):
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         """Restrict a version's chunks to these readers. With None, the whole tenant may see the chunks."""
 
+    def set_collection(self, tenant_id: str, version_id: str, collection: str) -> None:
+        """Record that a version's chunks belong to this collection, after its document was moved there."""
+
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Delete all chunks of a version, and return their number."""
 

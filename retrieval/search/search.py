@@ -249,8 +249,8 @@ class Searcher:
     def _build_lookup(self, request: SearchRequest, filters: MetadataFilter | None) -> VisibleLookup:
         """Build the function that returns the versions this principal may see, within the request's filters.
 
-        The function queries the catalog, which is authoritative, because changes of readers reach the index with a
-        delay.
+        The function queries the catalog, which is authoritative, because changes of readers and collections reach the
+        index with a delay.
         """
 
         def find_visible(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, VisibleVersion]:
@@ -261,6 +261,8 @@ class Searcher:
                 for version, each in found.items()
                 # guard: readers-after-search
                 if each.is_visible_to(request.readers) and each.collection not in closed
+                # guard: moved-documents-after-search
+                if not request.collections or each.collection in request.collections
             }
             left = select_allowed_keys(filters, {version: each.document_id for version, each in shown.items()})
             return {version: each for version, each in shown.items() if version in left}

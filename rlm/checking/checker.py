@@ -13,7 +13,7 @@ from itertools import product
 
 from ingest.storage.tables.places import Location
 from retrieval.search.requests import Passage
-from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence
+from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quote, ResultTable, Sentence, Support
 from rlm.checking.judging import (
     ASSESSMENT,
     COLLECTION,
@@ -22,6 +22,7 @@ from rlm.checking.judging import (
     Judgement,
     JudgeVerdict,
 )
+from rlm.checking.levels import ABOUT_ALL, PARTLY_PREFIX, states_nothing
 from rlm.checking.markers import iter_marked_spans, remove_markers
 from rlm.checking.nearest import PassageSpans, extract_stems, is_header_row
 from rlm.checking.quotes import QuotedText, Span
@@ -32,14 +33,9 @@ _QUOTE_NOT_FOUND = "The words that the model quoted for this sentence are not in
 _COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
 _UNCITED = "This sentence cites nothing, so it could not be checked."
 _ABSENT = "This sentence cites nothing, because no passage can show what the documents do not say."
-# Matches text that makes no statement: headings, bold words at the start of a paragraph or item, and sentences that
-# introduce the next lines.
-_STATES_NOTHING = re.compile(r"#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?$|.*[:：]\W*$", re.DOTALL)
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # Matches a string literal in an SQL query.
 # Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
-_PARTLY = "Supported in part: "
-_ABOUT_ALL = "This is about all of the documents, and not all of them were read."
 _NAMED_PASSAGE = r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*"
 # Minimum length of a long quotation, in characters and words. A shorter quotation may occur in another passage by
 # chance.
@@ -98,7 +94,7 @@ def locate_citations(
 def _set_uncited_reason(sentence: Sentence, reason: str) -> Sentence:
     """Set `reason` on a sentence that makes a statement without citing anything."""
     is_uncited = sentence.check is Check.UNCHECKED and not sentence.citations
-    return replace(sentence, reason=reason) if is_uncited and not _STATES_NOTHING.match(sentence.text) else sentence
+    return replace(sentence, reason=reason) if is_uncited and not states_nothing(sentence.text) else sentence
 
 
 def apply_judgement(
@@ -127,7 +123,7 @@ def _check_sentence(
     sentence: Sentence, draft: Draft, mode: CheckMode, shown_quotes: Sequence["_ShownQuote"]
 ) -> Sentence:
     # guard: stated-sentence-not-computed
-    is_stated = sentence.text in draft.stated and not _STATES_NOTHING.match(sentence.text)
+    is_stated = sentence.text in draft.stated and not states_nothing(sentence.text)
     if draft.computed and not is_stated and (draft.table is not None or not sentence.citations):
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
         # The remaining text of an answer that a program wrote consists of quotations from documents, so a judge checks
@@ -145,23 +141,24 @@ def _check_sentence(
 def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None, read: ReadShare) -> Sentence:
     """Apply a verdict to a sentence.
 
-    A sentence with an invented quotation is rated `quoted` at best and keeps its reason.
+    A sentence with an invented quotation is rated `quoted` at best and keeps its reason. A statement about all
+    documents has partial support if some of them were not read.
     """
     if verdict is None:
         return sentence
     # guard: collection-read-whole
     if verdict.support == COLLECTION and not read.is_whole:
-        reason = f"{_ABOUT_ALL} {read.sentence}." if read.sentence else _ABOUT_ALL
-        return replace(sentence, check=Check.QUOTED, reason=sentence.reason or reason)
+        reason = f"{ABOUT_ALL} {read.sentence}." if read.sentence else ABOUT_ALL
+        return replace(sentence, check=Check.QUOTED, reason=sentence.reason or reason, support=Support.PARTIAL)
     if verdict.support in (SUPPORTED, ASSESSMENT, COLLECTION):
         # guard: invented-quotation-unverified
         check = Check.QUOTED if sentence.reason == _QUOTE_NOT_FOUND else Check.VERIFIED
-        return replace(sentence, check=check)
+        return replace(sentence, check=check, support=Support.FULL)
     if verdict.support == PARTLY:
-        reason = f"{_PARTLY}{verdict.reason}" if verdict.reason else sentence.reason
-        return replace(sentence, check=Check.QUOTED, reason=reason)
+        reason = f"{PARTLY_PREFIX}{verdict.reason}" if verdict.reason else sentence.reason
+        return replace(sentence, check=Check.QUOTED, reason=reason, support=Support.PARTIAL)
     reason = verdict.reason or "The cited passage does not say this."
-    return replace(sentence, check=Check.UNSUPPORTED, reason=reason)
+    return replace(sentence, check=Check.UNSUPPORTED, reason=reason, support=Support.NONE)
 
 
 def _build_citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:

@@ -49,7 +49,7 @@ _TRAILER = "<support"
 _CODE = re.compile(r"`+")
 # Two full stops after a word. Three are an ellipsis, and two without a space after them belong to a path or a range.
 _TWO_FULL_STOPS = re.compile(r"(?<=[^\W\d_])\.\.(?=\s|\Z)")
-_END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
+_END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\r?\n[ \t]*(?:\r?\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
 # Matches code spans, and short text between single quotation marks. Full stops inside them do not end a sentence.
 _SHORT = rf"{{1,{MAX_QUOTED_CHARS}}}"
 _VERBATIM = re.compile(rf"`[^`\n]+`|(?<!\w)'[^'\n]{_SHORT}'(?!\w)|(?<!\w)‘[^‘’\n]{_SHORT}’(?!\w)")

@@ -49,8 +49,8 @@ class ModelProfile:
     means half of the longest prompt, at most 32,000). One call of an operator reads `slice_tokens` of a document (0
     means half of the longest prompt, at most 12,000) or `batch_items` small records.
 
-    Capabilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). The
-    answers of a `small` model carry a note that says so. Runs nest up to `max_depth` levels; `root_advice` is appended
+    Capabilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). A
+    `small` model gets shorter prompts and simpler tasks. Runs nest up to `max_depth` levels; `root_advice` is appended
     to the instructions of a root model.
 
     The text of a reply: with `tags`, thoughts come first, between <think> and </think>. `open-ended` thoughts have only

@@ -208,6 +208,7 @@ class RecursiveRun:
             error=ran.error,
             seconds=ran.seconds,
             subcalls=self._calls.pop_call_count(),
+            title=read.title,
         )
         return turn, survived
 

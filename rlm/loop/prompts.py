@@ -161,15 +161,22 @@ def _compute_boundary_mark(environment: Environment) -> str:
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+_FIRST_SENTENCE = re.compile(r".+?[.!?:…](?=\s|$)|.+")
+_TOP_COMMENT = re.compile(r"\s*#+[ \t]*([^\n]+)")
+_MAX_TITLE_CHARS = 200
+
+
 @dataclass(frozen=True)
 class RootReply:
     """A root model's reply.
 
-    `code` is None if there is nothing to run; `note` tells the model about problems with the reply.
+    `code` is None if there is nothing to run; `note` tells the model about problems with the reply. `title` says for
+    people what the code is for: the first sentence before the code, or the comment at the top of the code.
     """
 
     code: str | None
     note: str = ""
+    title: str = ""
 
 
 def parse_root_reply(text: str) -> RootReply:
@@ -180,12 +187,23 @@ def parse_root_reply(text: str) -> RootReply:
     text = _THOUGHT.sub("", text[:_MAX_REPLY_CHARS])
     blocks = [match for match in _FENCE.finditer(text) if match[1].lower() in _PYTHON and match[2].strip()]
     if not blocks:
-        return RootReply(text.strip()) if _is_code(text) else RootReply(None, NO_CODE)
-    code = blocks[0][2]
+        return RootReply(text.strip(), "", find_title("", text)) if _is_code(text) else RootReply(None, NO_CODE)
+    code, title = blocks[0][2], find_title(text[: blocks[0].start()], blocks[0][2])
     if len(blocks) > 1:
-        return RootReply(code, FIRST_OF_SEVERAL.format(count=len(blocks)))
+        return RootReply(code, FIRST_OF_SEVERAL.format(count=len(blocks)), title)
     closed = blocks[0][0].rstrip().endswith(("```", "~~~"))
-    return RootReply(code, "" if closed else UNCLOSED)
+    return RootReply(code, "" if closed else UNCLOSED, title)
+
+
+def find_title(prose: str, code: str) -> str:
+    """Return the first sentence of the prose before a cell's code, or the comment at the top of the code.
+
+    The title is empty if there is neither, and has at most 200 characters.
+    """
+    sentence = _FIRST_SENTENCE.match(" ".join(prose.replace("*", "").replace("`", "").split()).lstrip("# "))
+    comment = _TOP_COMMENT.match(code)
+    found = sentence[0] if sentence else comment[1] if comment else ""
+    return found.strip()[:_MAX_TITLE_CHARS]
 
 
 def _is_code(text: str) -> bool:

@@ -91,6 +91,7 @@ def build_cell_body(turn: Turn) -> dict[str, Any]:
         "number": turn.number,
         "depth": turn.depth,
         "part": turn.part,
+        "title": turn.title,
         "code": turn.code and _shorten_text(turn.code),
         "note": _shorten_text(turn.note),
         "output": _shorten_text(turn.output),

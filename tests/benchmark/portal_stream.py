@@ -105,7 +105,9 @@ def portal_stream(
         page.evaluate("window.longTasks.length = 0")
         page.get_by_label("Your question").fill("Tell me all of it.")
         page.keyboard.press("Enter")
-        expect(page.locator(".under", has_text=f"{citations} sentences")).to_be_visible(timeout=60_000)
+        expect(page.locator(".verdict", has_text=f"{citations} of {citations} statements proven")).to_be_visible(
+            timeout=60_000
+        )
         streamed = list(page.evaluate("window.longTasks"))
         expect(page.locator(".answer .cite")).to_have_count(citations)
         page.wait_for_timeout(500)

@@ -94,6 +94,55 @@ def test_a_conversation_is_listed_newest_first_once_something_was_answered_in_it
     assert kept.list_conversations("bob") == []
 
 
+def test_a_conversation_is_found_by_words_of_its_title_its_questions_and_its_answers(kept: Conversations) -> None:
+    first, second, _ = (kept.start_conversation("ann", f"Question {number}?") for number in range(3))
+    kept.store_answer(
+        answer("a", first, question="Which Straße?", text=f"{'It is long. ' * 9}The ＷＨＡＬＥ is white.")
+    )
+    kept.store_answer(answer("b", second, text="Nothing."))
+
+    def search(words: str, **changes: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - arguments of the method
+        found = kept.search_conversations("ann", words, **changes)
+        return [(each.conversation.id, each.excerpt) for each in found.found]
+
+    assert search("question") == [(second, ""), (first, "")]
+    assert search("STRASSE 0 whale") == [(first, "Which Straße?")]
+    assert search("white") == [(first, "…g. It is long. It is long. The ＷＨＡＬＥ is white.")]
+    assert search("white nothing") == search("black") == search("question", owner="bob", before=1) == []
+    assert kept.search_conversations("bob", "question").found == []
+
+
+def test_a_search_continues_after_the_conversations_that_it_has_searched(
+    kept: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talks = [kept.start_conversation("ann", f"Question {number}?") for number in range(7)]
+    for number, talk in enumerate(talks):
+        kept.store_answer(answer(f"a{number}", talk, text="White." if number in (0, 5) else "Black."))
+    monkeypatch.setattr("ingest.storage.answers.conversation_search.CONVERSATIONS_PER_SEARCH", 3)
+    pages, before = [], None
+    while not pages or before is not None:
+        found = kept.search_conversations("ann", "white", before=before)
+        pages.append([each.conversation.id for each in found.found])
+        before = found.searched_to
+    assert pages == [[talks[5]], [], [talks[0]]]
+    first = kept.search_conversations("ann", "question", limit=2)
+    assert [each.conversation.id for each in first.found] == talks[:4:-1]
+    again = kept.search_conversations("ann", "question", limit=2, before=first.searched_to)
+    assert [each.conversation.id for each in again.found] == talks[4:2:-1]
+
+
+def test_a_conversation_is_renamed_by_its_owner(kept: Conversations) -> None:
+    talk = kept.start_conversation("ann", "Why?", owner="user:eve")
+    kept.store_answer(answer("a", talk))
+    assert kept.rename_conversation("ann", talk, f" Whales\n and {'x' * 300}", "user:eve").title == (
+        f"Whales and {'x' * 189}"
+    )
+    for tenant, owner in (("ann", "user:bob"), ("bob", None)):
+        with pytest.raises(ConversationNotFoundError):
+            kept.rename_conversation(tenant, talk, "Mine", owner)
+    assert kept.load_conversation("ann", talk).title.startswith("Whales")
+
+
 def test_the_end_of_a_long_conversation_is_read_and_not_all_of_it(kept: Conversations) -> None:
     talk = kept.start_conversation("ann", "0?")
     for number in range(60):

@@ -172,6 +172,20 @@ def test_chunks_of_a_closed_collection_are_found_by_nobody_whom_it_is_closed_to(
     assert set(index.load_chunks(scope, [closed.id, opened.id])) == {opened.id}
 
 
+def test_chunks_of_a_moved_document_are_found_in_their_new_collection_alone(index: Index) -> None:
+    moved, other = chunk("x", version="v1"), chunk("x", version="v2")
+    put(index, {moved: "same words", other: "same words"})
+    index.set_readers("ann", "v1", {"user:eve"})
+    index.set_collection("ann", "v1", "law")
+    index.set_collection("bob", "v2", "law")
+    old, new = SearchScope("ann", collections=("default",)), SearchScope("ann", collections=("law",))
+    assert find(index, "same words", old) == ([other.id], [other.id])
+    assert find(index, "same words", new) == ([moved.id], [moved.id])
+    assert index.load_chunks(new, [moved.id, other.id])[moved.id].collection == "law"
+    assert find(index, "same words", replace(new, readers=frozenset({"user:bob"}))) == ([], [])
+    assert index.count_chunks("ann", "v1", embedded_only=True) == 1
+
+
 def test_readers_can_be_none_at_all_and_everybody_again(index: Index) -> None:
     closed = chunk("x")
     put(index, {closed: "same words"})

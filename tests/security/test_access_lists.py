@@ -331,6 +331,8 @@ def test_the_name_of_a_document_that_an_answer_has_only_seen_is_masked_wherever_
         f"/v1/answers/{answer['id']}",
         f"/v1/answers/{answer['id']}?render=html&render=mrkdwn",
         f"/v1/conversations/{answer['conversation']}",
+        f"/v1/conversations/{answer['conversation']}/export",
+        f"/v1/conversations/{answer['conversation']}/export?form=json",
         f"{at}/export?form=markdown",
         f"{at}/export",
         f"{at}/events",
@@ -341,10 +343,16 @@ def test_the_name_of_a_document_that_an_answer_has_only_seen_is_masked_wherever_
     def list_answers() -> list[str]:
         found = [world.http.get(each, headers=world.of("eve")) for each in places]
         assert {each.status_code for each in found} == {200}
-        return [each.text for each in found]
+        return [each.text.replace("\\", "") for each in found]
+
+    def find_by_name() -> list[str]:
+        found = world.http.get("/v1/conversations", params={"search": "Quagvoxle"}, headers=world.of("eve"))
+        return [each["id"] for each in found.json()["conversations"]]
 
     assert all("quagvoxle.md" in each for each in list_answers())
+    assert find_by_name() == [answer["conversation"]]
     world.change(document, readers=["user:bob"])
+    assert find_by_name() == []
     for text in list_answers():
         assert "quagvoxle" not in text.lower()
         assert "a document" in text
@@ -352,11 +360,13 @@ def test_the_name_of_a_document_that_an_answer_has_only_seen_is_masked_wherever_
     world.ask("eve", "direct", conversation=answer["conversation"], documents=scope)
     world.change(document, readers=None)
     assert all("quagvoxle.md" in each for each in list_answers()[:2])
+    assert find_by_name() == [answer["conversation"]]
     assert world.http.delete(f"/v1/documents/{document}", headers=world.of("admin")).status_code == 200
     del world.readers[document]
     for text in list_answers():
         assert "quagvoxle" not in text.lower()
         assert "withheld: based" not in text
+    assert find_by_name() == []
     assert "a deleted document" in list_answers()[0]
 
 

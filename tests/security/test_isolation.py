@@ -31,6 +31,7 @@ NUMBERS = {"table": "0", "page": "1"}
 TUS = {"Tus-Resumable": "1.0.0"}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/answers/{answer_id}/feedback"): {"json": {"rating": "up"}},
+    ("PATCH", "/v1/conversations/{conversation_id}"): {"json": {"title": "mine"}},
     ("POST", "/v1/runs/{run_id}/continue"): {"json": {"calls": 1}},
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
@@ -252,6 +253,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         {"json": {"action": "delete", "documents": ["{document_id}"]}},
         {"json": {"action": "retry", "documents": ["{document_id}"]}},
         {"json": {"action": "readers", "documents": ["{document_id}"], "readers": None}},
+        {"json": {"action": "move", "documents": ["{document_id}"], "collection": "default"}},
         {"json": {"action": "delete", "matching": {"collection": "secrets", "batch": "{batch_id}"}}},
     ],
     "/v1/documents/bulk/plan": [{"json": {"action": "delete", "documents": ["{document_id}"]}}],

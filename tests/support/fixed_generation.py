@@ -43,5 +43,8 @@ class FixedGeneration:
     def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
         self.made.index.set_readers(tenant_id, version_id, readers)
 
+    def set_collection(self, tenant_id: str, version_id: str, collection: str) -> None:
+        self.made.index.set_collection(tenant_id, version_id, collection)
+
     def remove_discarded_indexes(self) -> None:
         return None

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,6 +47,12 @@ class MemoryIndex:
             self.readers.pop((tenant_id, version_id), None)
         else:
             self.readers[(tenant_id, version_id)] = frozenset(readers)
+
+    def set_collection(self, tenant_id: str, version_id: str, collection: str) -> None:
+        self.fault("set_collection")
+        for identifier, chunk in list(self.kept.items()):
+            if (chunk.tenant_id, chunk.version_id) == (tenant_id, version_id):
+                self.kept[identifier] = replace(chunk, collection=collection)
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         self.fault("delete_version")

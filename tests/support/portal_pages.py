@@ -82,7 +82,7 @@ def ready_document(client: Client, text: str | bytes = TEXT, name: str = "whale.
 
 
 def written(document: dict[str, Any], content: str, markdown: str = MARKDOWN, **changes: Any) -> Answer:  # noqa: ANN401
-    """An answer whose sentences were found to be verified, quoted, unsupported and unchecked, in turn."""
+    """An answer whose sentences were found to be proven, found, contradicted and without a source, in turn."""
 
     def quote(words: str) -> Quote:
         return Quote(1, content.index(words), content.index(words) + len(words), words)
@@ -114,7 +114,7 @@ def ask(page: Page, question: str = "Which colour had the whale?") -> None:
 
 def wait_for_answer(page: Page) -> None:
     """Wait until the last answer is whole, and listed: its text is shown in turns, and may be the last to come."""
-    expect(page.locator(".turn").last).to_contain_text("4 sentences")
+    expect(page.locator(".turn").last).to_contain_text("1 of 4 statements proven")
     expect(page.locator(".answer[aria-busy]")).to_have_count(0)
     expect(page.locator("#conversations a[aria-current]")).to_have_count(1)
 

@@ -1,4 +1,4 @@
-"""Writes the readers of documents to the index, so that searches find only chunks that the principal may see.
+"""Writes the readers and collections of documents to the index, so that searches find only chunks in their scope.
 
 The catalog decides what is visible as soon as a change is committed. The index is updated immediately or, if it is
 unreachable, once it is available again. Until then, `Catalog.list_unsynced_readers` lists the document.
@@ -26,11 +26,15 @@ class ReaderSync:
         self._generations = generations
 
     def sync_document(self, document_id: str) -> bool:
-        """Write a changed document's readers to the index.
+        """Write the readers and the collection of a changed document, and of its first entries, to the index.
 
-        Returns false if the index is unreachable, in which case `sync_all_documents` writes the readers later.
+        Returns false if the index is unreachable, in which case `sync_all_documents` writes them later.
         """
         reach_fault_point("access.committed")
+        entries = self._catalog.list_unsynced_entries(document_id)
+        return all([self._sync_one(each) for each in (document_id, *entries)])
+
+    def _sync_one(self, document_id: str) -> bool:
         try:
             revision = write_current_permissions(self._catalog, document_id, self._write_readers)
         except LeadlineError as error:
@@ -40,11 +44,19 @@ class ReaderSync:
 
     def sync_all_documents(self) -> int:
         """Write all readers that are missing from the index, for every tenant. Return the number of documents."""
-        return sum(self.sync_document(document_id) for document_id in self._catalog.list_unsynced_readers())
+        return sum(self._sync_one(document_id) for document_id in self._catalog.list_unsynced_readers())
 
     def _write_readers(self, document: Document) -> None:
         for version in {document.version.id, document.active_version_id} - {None}:
-            self._generations.set_readers(document.tenant_id, str(version), document.readers)
+            _write_permissions(self._generations, document, str(version))
+
+
+def _write_permissions(index: IndexWriter | Generations, document: Document, version_id: str) -> None:
+    """Write the readers of a version's points, and their collection if the document may have been moved."""
+    index.set_readers(document.tenant_id, version_id, document.readers)
+    # guard: index-learns-move
+    if document.revision:
+        index.set_collection(document.tenant_id, version_id, document.collection)
 
 
 def write_permissions_of_new_points(
@@ -62,7 +74,7 @@ def write_permissions_of_new_points(
             continue  # a later change of the document's readers will find these points
 
         def update_point_permissions(current: Document, version_id: str = version_id) -> None:
-            index.set_readers(current.tenant_id, version_id, current.readers)
+            _write_permissions(index, current, version_id)
 
         # guard: new-points-readers
         write_current_permissions(catalog, document_id, update_point_permissions)

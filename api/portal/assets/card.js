@@ -3,17 +3,18 @@ import { asked, labelled } from './dialog.js'
 import { el, foreign } from './dom.js'
 import { languageName } from './facets.js'
 import { send } from './rest.js'
+import { t } from './text.js'
 
 const FIELDS = [
-  ['kind', 'Kind', 'Such as contract, minutes or manual'],
-  ['subjects', 'Subjects', 'Organizations, people, products and places, one a line'],
-  ['periods', 'Periods', 'Such as 2023, 2023-H1, 2023-Q2 or 2023-04, one a line'],
-  ['dates', 'Dates', 'Such as 2023-04-01, one a line'],
-  ['version', 'Version', 'Such as 2.1'],
-  ['language', 'Language', 'A code such as en or de'],
+  ['kind', t('Kind'), t('For example contract, minutes or manual')],
+  ['subjects', t('Subjects'), t('Organizations, people, products and places, one per line')],
+  ['periods', t('Periods'), t('For example 2023, 2023-H1, 2023-Q2 or 2023-04, one per line')],
+  ['dates', t('Dates'), t('For example 2023-04-01, one per line')],
+  ['version', t('Version'), t('For example 2.1')],
+  ['language', t('Language'), t('A code such as en or de')],
 ]
 const LISTS = new Set(['subjects', 'periods', 'dates'])
-const ORIGINS = { person: 'set by a person', model: 'written by the language model', rules: 'found in the text', source: 'found in the file' }
+const ORIGINS = { person: t('set by a person'), model: t('written by the language model'), rules: t('found in the text'), source: t('found in the file') }
 
 // Returns the known fields as terms and descriptions.
 export function cardRows(card) {
@@ -35,12 +36,12 @@ export async function editCard(id) {
     field.value = textOf(card, name)
     field.dir = 'auto'
     const made = labelled(name, title, field, hint)
-    if (card.origins[name] === 'person') made.append(el('label', { class: 'inline' }, el('input', { type: 'checkbox', name: `${name}-found`, onchange: (event) => { field.disabled = event.target.checked } }), 'As found in the document'))
+    if (card.origins[name] === 'person') made.append(el('label', { class: 'inline' }, el('input', { type: 'checkbox', name: `${name}-found`, onchange: (event) => { field.disabled = event.target.checked } }), t('As found in the document')))
     return made
   })
-  return asked('What tells this document apart', [
-    el('p', { text: 'Changes apply immediately to searches, filters and answers, and are kept for later versions. An empty field means that the document has none.' }), ...fields,
-  ], 'Change', async (values) => {
+  return asked(t('Card of this document'), [
+    el('p', { text: t('Changes apply immediately to searches, filters and answers, and are kept for later versions. An empty field means that the document has none.') }), ...fields,
+  ], t('Change'), async (values) => {
     const changes = changesOf(card, values)
     if (Object.keys(changes).length) await send('PATCH', `/v1/documents/${id}/card`, { json: changes, more: { 'If-Match': response.headers.get('ETag') } })
     return true

@@ -2,8 +2,9 @@
 import { byId, el, foreign, number, readable } from './dom.js'
 import { LOCALE } from './locale.js'
 import { get } from './rest.js'
+import { t, tn } from './text.js'
 
-const FIELDS = [['kind', 'Kind'], ['periods', 'Period'], ['subjects', 'Subject'], ['dates', 'Date'], ['version', 'Version'], ['language', 'Language']]
+const FIELDS = [['kind', t('Kind')], ['periods', t('Period')], ['subjects', t('Subject')], ['dates', t('Date')], ['version', t('Version')], ['language', t('Language')]]
 const NAMES = FIELDS.map(([name]) => name)
 const SHOWN = 6
 const MOST = 100
@@ -89,7 +90,7 @@ export class Facets {
     if (field === 'periods' || field === 'dates') all.sort((one, other) => (one.value < other.value ? 1 : -1))
     const shown = this.opened.has(field) ? all : all.filter((each, at) => at < SHOWN || chosen.has(each.value))
     const more = all.length > shown.length
-      ? el('button', { type: 'button', class: 'quiet', name: field, value: 'all', text: `All ${number(all.length)}`, 'aria-label': `Show all ${number(all.length)}: ${title}`, onclick: () => { this.opened.add(field); this.draw({ ...this.last, [field]: counts }) } })
+      ? el('button', { type: 'button', class: 'quiet', name: field, value: 'all', text: tn(all.length, 'Show {n}', 'Show all {n}'), 'aria-label': tn(all.length, 'Show {n}: {field}', 'Show all {n}: {field}', { field: title }), onclick: () => { this.opened.add(field); this.draw({ ...this.last, [field]: counts }) } })
       : null
     this.last = { ...this.last, [field]: counts }
     return el('fieldset', {}, el('legend', { text: title }), shown.map((each) => this.option(field, each)), more)

@@ -1,9 +1,11 @@
-// What a person says of an answer: that it helped, or what of it is wrong, in words, by sentences and by sources.
+// A person's feedback on an answer: that it helped, or what is wrong with it, in words, by sentences and by sources.
 import { el, foreign, say, trouble } from './dom.js'
+import { icon } from './icons.js'
 import { may, post, send } from './rest.js'
+import { t } from './text.js'
 
 const SHOWN = 160
-// A sentence without the signs of Markdown and the numbers of its sources, to be recognised by.
+// A sentence without the signs of Markdown and the numbers of its sources.
 const bare = (text) => text.replace(/\*\*|__|`|^#+ |\s*\[\d{1,4}\]/g, '')
 
 export function feedbackOf(answer, given) {
@@ -15,11 +17,12 @@ export function feedbackOf(answer, given) {
 
 function show(place, answer, given) {
   const pressed = (rating) => String(given?.rating === rating)
-  const up = el('button', { type: 'button', class: 'quiet', 'aria-pressed': pressed('up'), text: 'Helpful' })
-  const down = el('button', { type: 'button', class: 'quiet', 'aria-pressed': pressed('down'), text: 'Something is wrong' })
+  const button = (rating, name, label) => el('button', { type: 'button', class: 'quiet', 'aria-pressed': pressed(rating), 'aria-label': label, title: label }, icon(name))
+  const up = button('up', 'thumbs-up', t('Helpful'))
+  const down = button('down', 'thumbs-down', t('Something is wrong'))
   up.addEventListener('click', () => (given?.rating === 'up' ? withdraw(place, answer, up) : give(place, answer, { rating: 'up' }, up)))
   down.addEventListener('click', () => form(place, answer, given))
-  place.replaceChildren(el('div', { class: 'row' }, el('span', { class: 'soft', text: 'This answer:' }), up, down))
+  place.replaceChildren(up, down)
 }
 
 function form(place, answer, given) {
@@ -32,16 +35,16 @@ function form(place, answer, given) {
     el('input', { type: 'checkbox', name, value, checked: chosen?.includes(value) }), foreign(label))))
   const cut = (text) => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text)
   const sentences = answer.sentences.map((each, at) => [at + 1, cut(bare(each.text))])
-  const sources = answer.citations.map((each) => [each.number, `${each.number}: ${cut(each.title || 'Untitled')}`])
+  const sources = answer.citations.map((each) => [each.number, `${each.number}: ${cut(each.title || t('Untitled'))}`])
   const made = el('form', { class: 'notice' },
-    el('label', {}, 'What is wrong? ', el('span', { class: 'hint', text: 'You need not say.' }), comment),
-    el('details', { open: Boolean(wrong?.sentences.length || wrong?.citations.length) }, el('summary', { text: 'Which sentences or sources' }),
-      sentences.length ? el('fieldset', {}, el('legend', { text: 'Sentences' }), boxes('sentence', sentences, wrong?.sentences)) : null,
-      sources.length ? el('fieldset', {}, el('legend', { text: 'Sources' }), boxes('citation', sources, wrong?.citations)) : null),
+    el('label', {}, t('What is wrong?'), ' ', el('span', { class: 'hint', text: t('optional') }), comment),
+    el('details', { open: Boolean(wrong?.sentences.length || wrong?.citations.length) }, el('summary', { text: t('Which sentences or sources') }),
+      sentences.length ? el('fieldset', {}, el('legend', { text: t('Sentences') }), boxes('sentence', sentences, wrong?.sentences)) : null,
+      sources.length ? el('fieldset', {}, el('legend', { text: t('Sources') }), boxes('citation', sources, wrong?.citations)) : null),
     el('div', { class: 'row end' },
-      wrong ? el('button', { type: 'button', class: 'quiet', text: 'Take it back', onclick: (event) => withdraw(place, answer, event.target) }) : null,
-      el('button', { type: 'button', text: 'Cancel', onclick: () => { made.remove(); place.querySelectorAll('button')[1].focus() } }),
-      el('button', { type: 'submit', class: 'main', text: 'Send' })))
+      wrong ? el('button', { type: 'button', class: 'quiet', text: t('Take it back'), onclick: (event) => withdraw(place, answer, event.target) }) : null,
+      el('button', { type: 'button', text: t('Cancel'), onclick: () => { made.remove(); place.querySelectorAll('button')[1].focus() } }),
+      el('button', { type: 'submit', class: 'main', text: t('Send') })))
   made.addEventListener('submit', (event) => {
     event.preventDefault()
     const chosen = (name) => [...made.querySelectorAll(`[name="${name}"]:checked`)].map((each) => Number(each.value))
@@ -54,7 +57,7 @@ function form(place, answer, given) {
 async function give(place, answer, said, button) {
   await done(place, button, async () => {
     show(place, answer, await post(`/v1/answers/${answer.id}/feedback`, said))
-    say('Thank you. Those who administer Leadline can read it.')
+    say(t('Thank you. Your administrators can read this.'))
   })
 }
 
@@ -62,14 +65,14 @@ async function withdraw(place, answer, button) {
   await done(place, button, async () => {
     await send('DELETE', `/v1/answers/${answer.id}/feedback`)
     show(place, answer, null)
-    say('Taken back')
+    say(t('Taken back'))
   })
 }
 
 async function done(place, button, work) {
   if (button.disabled) return
   button.disabled = true
-  const at = [...place.querySelectorAll('.row button')].indexOf(button)
+  const at = [...place.querySelectorAll(':scope > button')].indexOf(button)
   try {
     await work()
     place.querySelectorAll('button')[Math.max(0, Math.min(at, 1))]?.focus()

@@ -1,14 +1,20 @@
-// The library: uploads, and the documents a page at a time.
-import { openTo, remove as removeMany, retry } from './bulk.js'
-import { cardLine } from './card.js'
-import { byId, bytes, confirmed, el, foreign, number, plural, readable, say, time, trouble } from './dom.js'
+// The library: uploads, the documents a page at a time, and passages of their texts.
+import { move, openTo, remove as removeMany, retry } from './bulk.js'
+import { collectionLabel, createCollection, loadCollections, manageCollections, writableCollections } from './collections.js'
+import { byId, confirmed, el, foreign, number, readable, say, trouble } from './dom.js'
 import { whenReleased } from './drawing.js'
 import { Facets } from './facets.js'
+import { icon } from './icons.js'
+import { installIntake } from './intake.js'
+import { documentRow } from './library_rows.js'
 import { Pager } from './pager.js'
 import { get, may, post } from './rest.js'
-import { leftOut, removes, status, typeName, UNDER_WAY } from './status.js'
+import { Selection } from './selection.js'
+import { removes, typeName, UNDER_WAY } from './status.js'
+import { t, tn } from './text.js'
+import { TextSearch } from './text_search.js'
 import { UploadList } from './upload_list.js'
-import { dropped, removeDocument, Uploads } from './uploads.js'
+import { removeDocument, Uploads } from './uploads.js'
 
 const PAGE = 50
 const LOOK_MS = 3000
@@ -21,14 +27,19 @@ let total = null
 let counted = ''
 let faceted = ''
 let pending
-const picked = new Set()
-let allPicked = false
 const facets = new Facets(() => again())
+const selection = new Selection(() => draw())
+const search = new TextSearch({
+  scope: () => ({ collection: byId('in-collection').value, filters: facets.filter() }),
+  namesInstead: () => { byId('in-names').checked = true; again(); byId('named').focus() },
+})
+
+const inTexts = () => byId('in-texts').checked
 
 // Returns the parameters of the listing, which are also those of the page's address.
 function listing() {
   return {
-    named: byId('named').value.trim(),
+    named: inTexts() ? '' : byId('named').value.trim(),
     collection: byId('in-collection').value,
     state: byId('in-state').value.split(' ').filter(Boolean),
     type: byId('of-type').value,
@@ -42,7 +53,8 @@ const filtered = () => Object.values(filters()).some((value) => value.length)
 // Keeps the filters in the page's address, so that they outlast a reload and the way back from a document.
 function remember() {
   const params = new URLSearchParams(location.search)
-  for (const [name, value] of Object.entries({ ...listing(), order: byId('order').value === 'newest' ? '' : byId('order').value })) {
+  const kept = { ...listing(), order: byId('order').value === 'newest' ? '' : byId('order').value, text: inTexts() ? byId('named').value.trim() || ' ' : '' }
+  for (const [name, value] of Object.entries(kept)) {
     params.delete(name)
     for (const each of [value].flat().filter(Boolean)) params.append(name, each)
   }
@@ -53,9 +65,10 @@ function remember() {
 // Sets the filters from the page's address.
 function restore() {
   const params = new URLSearchParams(location.search)
-  byId('named').value = params.get('named') ?? ''
-  for (const [id, name] of [['in-collection', 'collection'], ['of-type', 'type']]) {
-    if (params.has(name)) byId(id).append(el('option', { value: params.get(name), text: params.get(name), selected: true }))
+  byId('in-texts').checked = params.has('text')
+  byId('named').value = (params.get('text') ?? params.get('named') ?? '').trim()
+  for (const [id, name, label] of [['in-collection', 'collection', collectionLabel], ['of-type', 'type', typeName]]) {
+    if (params.has(name)) byId(id).append(el('option', { value: params.get(name), text: label(params.get(name)), selected: true }))
   }
   const choose = (id, value) => { if ([...byId(id).options].some((each) => each.value === value)) byId(id).value = value }
   choose('in-state', params.getAll('state').join(' '))
@@ -82,21 +95,34 @@ const pager = new Pager(async (cursor) => {
     faceted = counting
   }
   whenReleased(draw)
-}, { describe: (page) => `${number((page - 1) * PAGE + 1)} to ${number((page - 1) * PAGE + shown.length)} of ${number(total)}`, retry: load })
+}, {
+  describe: (page) => t('{from} to {to} of {n}', { from: number((page - 1) * PAGE + 1), to: number((page - 1) * PAGE + shown.length), n: number(total) }),
+  retry: load,
+})
 
 async function load() {
   await pager.again()
   // The last page may have been deleted.
   if (!shown.length && pager.page > 1) await again()
 }
-const again = () => { remember(); pickNone(); pager.cursors = [null]; return load() }
 
-// Loads again in a moment, while something is under way and the page is looked at.
+function again() {
+  remember()
+  selection.clear()
+  pager.cursors = [null]
+  document.body.classList.toggle('in-texts', inTexts())
+  byId('named').placeholder = inTexts() ? t('Words or a question') : t('Name or title')
+  if (inTexts()) search.run(byId('named').value.trim())
+  else search.hide()
+  return load()
+}
+
+// Loads again in a moment, while something is in progress and the page is looked at.
 function soon() {
   if (pending) return
   pending = setTimeout(() => {
     pending = null
-    if (!document.hidden && !document.querySelector('dialog[open]')) load()
+    if (!document.hidden && !document.querySelector('dialog[open], .menu:popover-open')) load()
     else soon()
   }, LOOK_MS)
 }
@@ -104,127 +130,87 @@ function soon() {
 function draw() {
   const focused = document.activeElement?.closest?.('#rows tr')?.dataset.id
   const label = document.activeElement?.getAttribute?.('aria-label') ?? document.activeElement?.textContent
-  byId('rows').replaceChildren(...shown.map(row))
+  const acts = { move: act(move), permissions: act(openTo), retry: act(async ({ documents: [id] }) => { await post(`/v1/documents/${id}/retry`); return true }), cancel: act(cancel), remove }
+  byId('rows').replaceChildren(...shown.map((each) => documentRow(each, { selected: selection.has(each.id), select: (id, is) => selection.select(id, is), acts })))
   if (focused) {
     const same = [...byId('rows').querySelectorAll(`tr[data-id="${CSS.escape(focused)}"] :is(a, button, input)`)]
     same.find((each) => (each.getAttribute('aria-label') ?? each.textContent) === label)?.focus()
   }
   byId('table').hidden = !shown.length
-  byId('empty').hidden = Boolean(shown.length)
-  byId('filters').hidden = !shown.length && !filtered()
+  byId('filters').hidden = !shown.length && !filtered() && !inTexts()
   for (const head of document.querySelectorAll('[data-order]')) {
     const [first, second] = head.dataset.order.split(' ')
     const now = byId('order').value
     const falls = now.startsWith('-') || now === 'newest'
-    if (now === first || now === second) head.setAttribute('aria-sort', falls ? 'descending' : 'ascending')
+    const isSorted = now === first || now === second
+    if (isSorted) head.setAttribute('aria-sort', falls ? 'descending' : 'ascending')
     else head.removeAttribute('aria-sort')
+    head.querySelector('.icon').replaceWith(icon(isSorted ? (falls ? 'arrow-down' : 'arrow-up') : 'chevrons-up-down'))
   }
-  chosen()
-  if (!shown.length) empty()
+  selection.draw(shown, { total, filtered: filtered(), listing: { ...listing(), filters: facets.text() } })
+  empty()
+  offerTexts()
   if (shown.some((each) => UNDER_WAY.has(each.state))) soon()
 }
 
 function empty() {
   const place = byId('empty')
+  // Below a running upload, the list is not empty for long.
+  place.hidden = shown.length > 0 || (!filtered() && uploads.all.length > 0)
+  if (place.hidden) return
   if (filtered()) {
-    place.replaceChildren(el('h2', { text: 'Nothing matches' }),
-      el('p', { text: 'No document has all of this. Take a filter away, or look for fewer characters of the name.' }),
-      el('button', { type: 'button', text: 'Show all documents', onclick: () => { byId('filters').reset(); facets.clear(); again() } }))
-  } else if (may('write')) {
-    place.replaceChildren(el('h2', { text: 'No documents yet' }),
-      el('p', { text: 'Drop a few files here to begin. When the first is searchable, ask about it.' }))
+    place.replaceChildren(icon('search'), el('h2', { text: t('Nothing matches') }),
+      el('p', { text: t('No document meets all conditions. Remove a filter, or type fewer characters of the name.') }),
+      el('button', { type: 'button', text: t('Show all documents'), onclick: () => { byId('filters').reset(); facets.clear(); again() } }))
   } else {
-    place.replaceChildren(el('h2', { text: 'No documents yet' }),
-      el('p', { text: 'Somebody whose key has the scope “write” can add some; then they appear here.' }))
+    place.replaceChildren(icon('library'), el('h2', { text: t('No documents yet') }),
+      el('p', { text: may('write') ? t('Drop a few files here to begin. You can ask about the first one after a few seconds.') : t('People with the permission “write” can add documents, which then appear here.') }))
   }
 }
 
-function row(each) {
-  const title = each.title || each.name
-  return el('tr', { data: { id: each.id }, class: picked.has(each.id) || allPicked ? 'picked' : null },
-    may('write') ? el('td', { class: 'pick' }, el('input', { type: 'checkbox', checked: picked.has(each.id) || allPicked, 'aria-label': readable(`Choose ${title}`), onchange: (event) => pick(each.id, event.target.checked) })) : null,
-    el('td', { class: 'main-cell' },
-      el('a', { class: 'title', href: `/library/${each.id}` }, foreign(title)),
-      each.title && each.title !== each.name ? el('span', { class: 'soft small' }, foreign(each.name)) : null,
-      cardLine(each.card) ? el('div', { class: 'soft small' }, foreign(cardLine(each.card))) : null,
-      each.failure ? el('div', { class: 'small bad-ink', text: `${each.failure.detail} ${each.failure.hint}` }) : null,
-      each.omissions.length ? el('div', { class: 'small warn-ink', text: `Not in the text: ${leftOut(each.omissions)}` }) : null),
-    el('td', {}, status(each)),
-    el('td', {}, el('span', { class: 'small', text: each.collection })),
-    el('td', { class: 'right', text: number(each.pages) }),
-    el('td', { class: 'right', text: bytes(each.size_bytes) }),
-    el('td', { class: 'when small', text: time(each.created_at) }),
-    el('td', { class: 'act' }, may('write') ? actions(each, title) : null))
+// Below the names that match, leads to the texts that do.
+function offerTexts() {
+  const words = byId('named').value.trim()
+  byId('look-in-texts').hidden = inTexts() || !words
+  byId('look-in-texts-words').textContent = t('Search for “{words}” in the text', { words: readable(words) })
 }
 
-function actions(each, title) {
-  const under = UNDER_WAY.has(each.state)
-  return [
-    under ? el('button', { type: 'button', class: 'quiet', text: 'Cancel', 'aria-label': `Cancel ${title}`, onclick: () => act(`/v1/documents/${each.id}/cancel`) }) : null,
-    el('button', { type: 'button', class: 'quiet', text: 'Delete', 'aria-label': `Delete ${title}`, onclick: () => remove(each, title) }),
-  ]
-}
+// An action of a row's menu, of which the bulk actions are told the one document.
+const act = (action) => (each) => attempt(() => action({ documents: [each.id] }, each.collection))
+const cancel = async ({ documents: [id] }) => { await post(`/v1/documents/${id}/cancel`); return true }
 
-async function act(path) {
+async function attempt(action) {
+  byId('trouble').replaceChildren()
+  let changed = true
   try {
-    await post(path)
+    changed = await action()
   } catch (error) {
     byId('trouble').replaceChildren(trouble(error))
   }
-  load()
-}
-
-async function remove(each, title) {
-  if (!await confirmed('Delete this document?', [el('p', {}, foreign(title)), ...removes(each)], 'Delete')) return
-  try {
-    const receipt = await removeDocument(each.id)
-    say(`Deleted. ${plural(receipt.chunks_removed, 'passage')} removed; receipt ${receipt.receipt}.`)
-  } catch (error) {
-    byId('trouble').replaceChildren(trouble(error))
-  }
-  load()
+  if (!changed) return
   totals()
+  await load()
 }
 
-function pick(id, is) {
-  // Who takes one away of all that match goes on with those of this page.
-  if (allPicked) { allPicked = false; for (const each of shown) picked.add(each.id) }
-  if (is) picked.add(id)
-  else picked.delete(id)
-  draw()
+async function remove(each) {
+  if (!await confirmed(t('Delete this document?'), [el('p', {}, foreign(each.title || each.name)), ...removes(each)], t('Delete'))) return
+  await attempt(async () => {
+    const receipt = await removeDocument(each.id)
+    say(tn(receipt.chunks_removed, 'Deleted, with {n} passage. Audit entry {receipt}.', 'Deleted, with {n} passages. Audit entry {receipt}.', { receipt: receipt.receipt }))
+    return true
+  })
 }
 
-// What the page shows as chosen is what the next action is for: it does not wait for the list.
-function pickNone() {
-  const some = allPicked || picked.size
-  allPicked = false
-  picked.clear()
-  if (some) draw()
-}
-
-function chosen() {
-  const place = byId('chosen')
-  if (!place) return
-  const here = shown.filter((each) => picked.has(each.id)).length
-  place.hidden = !allPicked && !picked.size
-  byId('pick-all').checked = Boolean(shown.length) && (allPicked || here === shown.length)
-  byId('pick-all').indeterminate = !allPicked && here > 0 && here < shown.length
-  byId('chosen-count').textContent = allPicked ? `All ${plural(total ?? 0, 'document')} ${filtered() ? 'that match' : 'of the library'}` : `${plural(picked.size, 'document')} chosen`
-  byId('choose-matching').hidden = allPicked || !total || total <= picked.size || here !== shown.length
-  byId('choose-matching').textContent = `Choose all ${number(total)}${filtered() ? ' that match' : ''}`
-}
-
-// What is chosen, as the API names it.
-function choice() {
-  if (!allPicked) return { documents: [...picked] }
+// The filter in force, as the bulk routes want it.
+function matching() {
   const { collection, type, with_omissions: omissions, ...rest } = listing()
-  return { matching: { ...rest, collection: collection || null, type: type ? [type] : [], with_omissions: Boolean(omissions), filters: facets.filter() } }
+  return { ...rest, collection: collection || null, type: type ? [type] : [], with_omissions: Boolean(omissions), filters: facets.filter() }
 }
 
-async function many(act) {
+async function many(action) {
   try {
-    if (!await act(choice())) return
-    pickNone()
+    if (!await action(selection.choice(matching()))) return
+    selection.clear()
   } catch (error) {
     byId('trouble').replaceChildren(trouble(error))
   }
@@ -234,72 +220,43 @@ async function many(act) {
 
 async function totals() {
   try {
-    const [found, state] = await Promise.all([get('/v1/collections'), get('/v1/status')])
-    const names = found.collections.map((each) => each.name)
-    byId('collections').replaceChildren(...names.map((name) => el('option', { value: name })))
-    const before = { collection: byId('in-collection').value, type: byId('of-type').value }
-    byId('in-collection').replaceChildren(el('option', { value: '', text: 'All collections' }),
-      ...found.collections.map((each) => el('option', { value: each.name, text: `${each.name} (${number(each.documents)})` })))
+    const [found, state] = await Promise.all([loadCollections(), get('/v1/status')])
+    const before = { collection: byId('in-collection').value, type: byId('of-type').value, into: byId('into').value }
+    byId('in-collection').replaceChildren(el('option', { value: '', text: t('All collections') }),
+      ...found.map((each) => el('option', { value: each.name, text: `${readable(collectionLabel(each.name))} (${number(each.documents)})` })))
     byId('in-collection').value = before.collection
-    byId('of-type').replaceChildren(el('option', { value: '', text: 'Any type' }),
+    byId('of-type').replaceChildren(el('option', { value: '', text: t('All types') }),
       ...Object.entries(state.types).map(([type, count]) => el('option', { value: type, text: `${typeName(type)} (${number(count)})` })))
     byId('of-type').value = before.type
+    offerCollections(before.into)
     const all = Object.values(state.documents).reduce((sum, count) => sum + count, 0)
     counted = ''
-    byId('totals').textContent = all ? plural(all, 'document') : ''
+    byId('totals').textContent = all ? tn(all, '{n} document', '{n} documents') : ''
+    if (shown.length) draw() // with the titles of collections
   } catch { /* the listing says what is wrong */ }
+}
+
+const NEW = '+'
+function offerCollections(chosen) {
+  const names = writableCollections().map((each) => each.name)
+  if (!names.includes('default')) names.unshift('default')
+  byId('into').replaceChildren(...names.map((name) => el('option', { value: name, text: readable(collectionLabel(name)) })), el('option', { value: NEW, text: t('New collection…') }))
+  byId('into').value = names.includes(chosen) ? chosen : 'default'
 }
 
 async function upload(files) {
   if (!may('write') || !files.length) return
-  const into = byId('into')
-  if (!into.reportValidity()) return
-  say(`${plural(files.length, 'file')} to upload`)
-  await uploads.add(files, into.value.trim() || 'default')
+  say(tn(files.length, '{n} file to upload', '{n} files to upload'))
+  await uploads.add(files, byId('into').value)
   totals()
   again()
 }
 
-const sent = (input) => {
-  const files = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }))
-  input.value = ''
-  upload(files)
-}
-
-byId('choose-files').addEventListener('click', () => byId('files').click())
-byId('choose-folder').addEventListener('click', () => byId('folder').click())
-byId('files').addEventListener('change', (event) => sent(event.target))
-byId('folder').addEventListener('change', (event) => sent(event.target))
-
-let depth = 0
-addEventListener('dragenter', (event) => { if (event.dataTransfer?.types.includes('Files')) { depth += 1; document.body.classList.add('dropping') } })
-addEventListener('dragleave', () => { depth = Math.max(0, depth - 1); if (!depth) document.body.classList.remove('dropping') })
-addEventListener('dragover', (event) => { if (event.dataTransfer?.types.includes('Files')) event.preventDefault() })
-addEventListener('drop', async (event) => {
-  depth = 0
-  document.body.classList.remove('dropping')
-  if (!event.dataTransfer?.types.includes('Files')) return
-  event.preventDefault()
-  upload(await dropped(event.dataTransfer))
-})
-addEventListener('paste', (event) => {
-  if (event.target.closest?.('input, textarea')) return
-  const files = [...event.clipboardData.files].map((file) => ({ file, name: file.name || 'Pasted file' }))
-  const text = event.clipboardData.getData('text/plain')
-  if (!files.length && text.trim()) {
-    const name = `Pasted ${new Date().toISOString().slice(0, 16).replace('T', ' ').replace(':', '.')}.txt`
-    files.push({ file: new File([text], name, { type: 'text/plain' }), name })
-  }
-  if (files.length) {
-    event.preventDefault()
-    upload(files)
-  }
-})
-
 let typing
-byId('filters').addEventListener('submit', (event) => event.preventDefault())
-byId('filters').addEventListener('change', again)
-byId('named').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(again, 200) })
+byId('filters').addEventListener('submit', (event) => { event.preventDefault(); clearTimeout(typing); again() })
+byId('filters').addEventListener('change', (event) => { if (event.target !== byId('named')) again() })
+byId('named').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(again, inTexts() ? 400 : 200) })
+byId('look-in-texts').addEventListener('click', () => { byId('in-texts').checked = true; again(); byId('named').focus() })
 for (const head of document.querySelectorAll('[data-order]')) {
   head.querySelector('button').addEventListener('click', () => {
     const [first, second] = head.dataset.order.split(' ')
@@ -307,20 +264,19 @@ for (const head of document.querySelectorAll('[data-order]')) {
     again()
   })
 }
-byId('pick-all')?.addEventListener('change', (event) => {
-  allPicked = false
-  for (const each of shown) {
-    if (event.target.checked) picked.add(each.id)
-    else picked.delete(each.id)
-  }
-  draw()
-})
-byId('choose-matching')?.addEventListener('click', () => { picked.clear(); allPicked = true; draw() })
-byId('choose-none')?.addEventListener('click', pickNone)
 byId('delete-chosen')?.addEventListener('click', () => many(removeMany))
 byId('retry-chosen')?.addEventListener('click', () => many(retry))
 byId('open-chosen')?.addEventListener('click', () => many(openTo))
+byId('move-chosen')?.addEventListener('click', () => many((choice) => move(choice, byId('in-collection').value)))
+byId('manage-collections')?.addEventListener('click', async () => { if (await manageCollections()) { totals(); load() } })
+byId('into').addEventListener('change', async () => {
+  if (byId('into').value !== NEW) return
+  const made = await createCollection()
+  offerCollections(made?.name)
+  if (made) totals()
+})
 
+installIntake(upload)
 restore()
 totals()
-load()
+again()

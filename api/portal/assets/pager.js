@@ -1,9 +1,10 @@
 // Pages of a listing that has cursors: forward by the last one, and back by those that were used.
 import { byId, el, number, trouble } from './dom.js'
+import { t } from './text.js'
 
 export class Pager {
   // `load(cursor)` asks for a page, which `draw(page)` shows; `describe(number)` says which one it is.
-  constructor(load, draw, { describe = (page) => `Page ${number(page)}`, retry = () => this.again() } = {}) {
+  constructor(load, draw, { describe = (page) => t('Page {n}', { n: number(page) }), retry = () => this.again() } = {}) {
     Object.assign(this, { load, draw, describe, retry })
     this.cursors = [null]
     this.next = null
@@ -39,7 +40,7 @@ export class Pager {
       this.draw(page)
       this.shown(page.next_cursor)
     } catch (error) {
-      if (mine === this.asked) byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: this.retry })))
+      if (mine === this.asked) byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: t('Try again'), onclick: this.retry })))
     }
   }
 

@@ -1,7 +1,9 @@
-// Who may see a document: everybody who may see its collection, or a list of people and groups.
+// Who can see a document: everyone who can see its collection, or a list of people and groups.
 import { choices, labelled } from './dialog.js'
 import { el } from './dom.js'
+import { icon } from './icons.js'
 import { get, may } from './rest.js'
+import { t } from './text.js'
 
 const NAMES = 500
 
@@ -9,7 +11,7 @@ export async function readersForm(readers) {
   const list = el('datalist', { id: 'subjects' }, (await known()).map((value) => el('option', { value })))
   const field = el('textarea', { rows: 4, spellcheck: 'false', autocapitalize: 'none', placeholder: 'group:hr\nuser:ann' })
   field.value = (readers ?? []).join('\n')
-  const adding = el('input', { list: 'subjects', placeholder: 'group:… or user:…', 'aria-label': 'Add somebody', autocapitalize: 'none', spellcheck: 'false' })
+  const adding = el('input', { list: 'subjects', placeholder: t('group:NAME or user:NAME'), 'aria-label': t('Add a person or group'), autocapitalize: 'none', spellcheck: 'false' })
   const add = () => {
     const subject = adding.value.trim()
     if (!subject) return
@@ -18,13 +20,13 @@ export async function readersForm(readers) {
     adding.focus()
   }
   adding.addEventListener('keydown', (event) => { if (event.key === 'Enter') { event.preventDefault(); add() } })
-  const who = choices('Open to', 'who', [
-    ['everybody', 'Everybody who may see the collection'],
-    ['listed', 'Only these people and groups, and admins'],
+  const who = choices(t('Who can see it'), 'who', [
+    ['everybody', t('Everyone who can see the collection')],
+    ['listed', t('Only these people and groups, and administrators')],
   ], readers === null ? 'everybody' : 'listed')
   const listed = el('div', { class: 'stacked', hidden: readers === null },
-    labelled('readers', 'People and groups, one a line', field, 'Write user:NAME or group:NAME. Without any, only admins see it.'),
-    list, el('div', { class: 'row' }, el('div', { class: 'grow' }, adding), el('button', { type: 'button', text: 'Add', onclick: add })))
+    labelled('readers', t('People and groups, one per line'), field, t('Write user:NAME or group:NAME. If the list is empty, only administrators can see it.')),
+    list, el('div', { class: 'row' }, el('div', { class: 'grow' }, adding), el('button', { type: 'button', onclick: add }, icon('user-plus'), t('Add'))))
   who.addEventListener('change', () => { listed.hidden = field.form.elements.who.value === 'everybody' })
   return [who, listed]
 }
@@ -33,7 +35,7 @@ export const readersOf = (values) => (values.get('who') === 'everybody' ? null :
 
 const lines = (text) => [...new Set(text.split('\n').map((line) => line.trim()).filter(Boolean))]
 
-// Names to choose from: an admin's are all there are, and everybody else's their own.
+// Names to suggest: an administrator gets the names of all people and groups, and everyone else their own.
 async function known() {
   try {
     if (!may('admin')) {

@@ -1,8 +1,10 @@
 // The records that a computed answer rests on: all of them beneath it, and those of one figure beside it.
-import { el, number, plural, readable, say, trouble } from './dom.js'
-import { csv, download, tableOf } from './record_table.js'
+import { openBeside } from './beside.js'
+import { el, number, readable, say, trouble } from './dom.js'
+import { icon } from './icons.js'
+import { csv, download, orderByUse, rowNumber, tableOf } from './record_table.js'
 import { get } from './rest.js'
-import { openBeside } from './source.js'
+import { t, tn } from './text.js'
 
 const SHOWN = 50
 const AT_ONCE = 500
@@ -12,36 +14,58 @@ export function behind(answer) {
   if (!answer.rows_behind_total || !answer.id) return null
   const body = el('div')
   return el('details', { ontoggle: (event) => { if (event.target.open && !body.hasChildNodes()) show(answer, {}, body, null) } },
-    el('summary', { text: `${plural(answer.rows_behind_total, 'record')} behind it` }), body)
+    el('summary', { text: tn(answer.rows_behind_total, '{n} record behind it', '{n} records behind it') }), body)
 }
 
 // Says for a cell of the answer's table how its records are opened; null for one of which none are known.
 export function figures(answer) {
-  const counts = new Map((answer.table.records ?? []).map((each) => [`${each.row} ${each.column ?? ''}`, each.count]))
   return (at, column, value) => {
-    const row = at + 1
-    const count = counts.get(`${row} ${column}`) ?? counts.get(`${row} `)
+    const count = countOf(answer, at + 1, column)
     if (!count) return null
     return {
-      words: `${readable(value)}: ${plural(count, 'record')} behind it`,
-      open: () => openBeside(`Records behind ${readable(value)}`, (body) => show(answer, { row, column }, body, null, count)),
+      words: tn(count, '{value}: {n} record behind it', '{value}: {n} records behind it', { value: readable(value) }),
+      open: () => openRecords(answer, { row: at + 1, column }, titleOf(answer, at, column), count),
     }
   }
 }
 
+// The number of records behind a cell, or behind its whole row; rows count from 1, and columns from 0.
+export const countOf = (answer, row, column) => {
+  const records = answer.table.records ?? []
+  const found = records.find((each) => each.row === row && each.column === column) ?? records.find((each) => each.row === row && (each.column ?? null) === null)
+  return found?.count
+}
+
+// Opens the records behind one cell beside the answer, or with an empty `cell` all records behind the answer.
+export const openRecords = (answer, cell, title, count) => openBeside(title, (body) => show(answer, cell, body, null, count))
+
+// Says what a figure counts: its value, its column, and what else stands in its row, such as "122 late orders, Germany".
+export function titleOf(answer, at, column) {
+  const { columns, rows, quantities = [] } = answer.table
+  const row = rows[at]
+  const isGroup = (value, each) => each !== column && typeof value === 'string' && value && !/^-?\d+(\.\d+)?$/.test(value) && !quantities.includes(each)
+  const groups = row.map((value, each) => (isGroup(value, each) ? readable(value) : null)).filter(Boolean)
+  const value = row[column]
+  const isFigure = typeof value === 'number' || /^-?\d+(\.\d+)?$/.test(value)
+  const shown = quantities.includes(column) && typeof value === 'number' ? number(value) : readable(value ?? '–')
+  return [isFigure ? `${shown} ${readable(columns[column]).replaceAll('_', ' ')}` : shown, ...groups].join(', ')
+}
+
 async function show(answer, cell, body, cursor, count = answer.rows_behind_total) {
-  const all = count === 1 ? 'Download this record (CSV)' : `Download all ${number(count)} records (CSV)`
   try {
     const page = await get(`/v1/answers/${answer.id}/rows`, { ...cell, limit: SHOWN, cursor })
-    const names = columnsOf(page.rows)
-    const values = (row) => [row.row, ...names.map((name) => (row.gone ? 'deleted since' : row.values[name]))]
-    const turn = (text, to) => el('button', { type: 'button', text, onclick: () => show(answer, cell, body, to, count) })
+    const names = orderByUse(columnsOf(page.rows), answer.table?.sql)
+    const values = (row) => names.map((name, at) => (row.gone ? (at ? null : t('deleted since')) : row.values[name]))
+    const turn = (text, sign, to) => el('button', { type: 'button', onclick: () => show(answer, cell, body, to, count) }, icon(sign), text)
     body.replaceChildren(
-      tableOf(['row', ...names], page.rows.map(values), { caption: 'Records behind the answer' }),
-      el('p', { class: 'small soft', text: page.rows.length < page.total ? `${number(page.rows.length)} of ${plural(page.total, 'record')} on this page` : plural(page.total, 'record') }),
+      el('p', { class: 'small soft', text: page.rows.length < page.total
+        ? tn(page.total, '{shown} of {n} record on this page', '{shown} of {n} records on this page', { shown: number(page.rows.length) })
+        : tn(page.total, '{n} record', '{n} records') }),
+      tableOf(names.length ? names : [t('Record')], page.rows.map((row) => (names.length ? values(row) : [t('deleted since')])), { caption: t('Records behind the answer'), numbers: page.rows.map(rowNumber) }),
       el('div', { class: 'row' },
-        cursor ? turn('First records', null) : null, page.next_cursor ? turn('Next records', page.next_cursor) : null,
-        el('button', { type: 'button', text: all, onclick: (event) => save(answer, cell, event.target) })))
+        cursor ? turn(t('First records'), 'chevron-left', null) : null, page.next_cursor ? turn(t('Next records'), 'chevron-right', page.next_cursor) : null,
+        el('button', { type: 'button', onclick: (event) => save(answer, cell, event.currentTarget) }, icon('download'),
+          tn(count, 'Download this record (CSV)', 'Download all {n} records (CSV)'))))
   } catch (error) {
     body.replaceChildren(trouble(error))
   }
@@ -58,8 +82,8 @@ async function save(answer, cell, button) {
       cursor = page.next_cursor
     } while (cursor && found.length < MOST)
     const names = columnsOf(found)
-    download('records.csv', csv(['document', 'row', ...names], found.map((row) => [row.document_id, row.row, ...names.map((name) => row.values[name])])), 'text/csv;charset=utf-8')
-    if (cursor) say(`The file has the first ${number(found.length)} records.`)
+    download('records.csv', csv(['document', 'row', ...names], found.map((row) => [row.document_id, rowNumber(row), ...names.map((name) => row.values[name])])), 'text/csv;charset=utf-8')
+    if (cursor) say(tn(found.length, 'The file has the first {n} record.', 'The file has the first {n} records.'))
   } catch (error) {
     button.after(trouble(error))
   } finally {

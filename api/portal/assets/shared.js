@@ -1,18 +1,21 @@
-// What somebody of the tenant shows by a link: a conversation, or a run, as far as it is open to whoever reads it.
+// A conversation or a run that a colleague shares by a link, as far as its reader may see it.
 import { answerOf } from './answer.js'
-import { byId, el, inTurns, number, plural, readable, time, trouble } from './dom.js'
+import { byId, el, inTurns, readable, time, trouble } from './dom.js'
 import { get } from './rest.js'
 import { barsOf, stateOf, Steps } from './run_steps.js'
 import { closable } from './source.js'
+import { t, tn } from './text.js'
 import { turnOf } from './turn.js'
 
 const TURNS = 50
 const id = byId('desk').dataset.share
 
-function about(shared, what) {
+function about(shared) {
   byId('title').textContent = readable(shared.title)
   document.title = `${readable(shared.title)} · Leadline`
-  byId('about').textContent = `${what} of ${shared.by.startsWith('user:') ? readable(shared.by.slice(5)) : 'somebody with an API key'}, which you can read until ${time(shared.expires_at)}. What rests on documents that are closed to you is withheld.`
+  const name = shared.by.startsWith('user:') ? readable(shared.by.slice(5)) : t('a colleague with an API key')
+  const until = time(shared.expires_at)
+  byId('about').textContent = `${shared.kind === 'run' ? t('A run, shared by {name}. You can read it until {until}.', { name, until }) : t('A conversation, shared by {name}. You can read it until {until}.', { name, until })} ${t('You see only what your own permissions allow.')}`
 }
 
 async function conversation(first) {
@@ -39,14 +42,16 @@ async function run(shared) {
     cursor = page.next_cursor
   } while (cursor)
   await steps.end()
-  if (!shared.run.ended_at) byId('steps').append(el('li', { class: 'small soft', text: `It goes on: ${plural(shared.run.usage.calls, 'call')} so far, ${number(shared.run.events)} steps. Load the page again to see more.` }))
+  if (!shared.run.ended_at) byId('steps').append(el('li', { class: 'small soft', text: t('In progress: {calls}, {steps} so far. Reload the page to see more.', {
+    calls: tn(shared.run.usage.calls, '{n} call', '{n} calls'), steps: tn(shared.run.events, '{n} step', '{n} steps'),
+  }) }))
 }
 
 try {
   const shared = await get(`/v1/shared/${id}`, { limit: TURNS })
-  about(shared, shared.kind === 'run' ? 'Background work' : 'A conversation')
+  about(shared)
   await (shared.kind === 'run' ? run(shared) : conversation(shared))
 } catch (error) {
-  byId('trouble').replaceChildren(trouble(error, el('a', { href: '/', text: 'To your own conversations' })))
+  byId('trouble').replaceChildren(trouble(error, el('a', { href: '/', text: t('Go to your conversations') })))
 }
 closable()

@@ -1,88 +1,84 @@
 // A cited source beside the answer: its words at the exact span, the page of a PDF with boxes, or the rows of a table.
-import { byId, el, foreign, plural, trouble } from './dom.js'
-import { tableOf } from './record_table.js'
+import { focusBeside, isShown, showBeside } from './beside.js'
+import { isPlain, joined, partsOf, wholeBlocks } from './document_text.js'
+import { byId, el, foreign, trouble } from './dom.js'
+import { icon } from './icons.js'
+import { hasPageImages, pageViewer } from './page_viewer.js'
+import { rowNumber, tableOf } from './record_table.js'
 import { get } from './rest.js'
 import { addressOf, marked, textOf } from './spans.js'
+import { t } from './text.js'
+
+export { closable, openBeside } from './beside.js'
 
 const AROUND = 1_200
 const MOST_PAGES = 20
 const MOST_PLACES = 20
-let asked = 0
-let opener = null
+const NEIGHBOURS = 2
+const MOST_ROWS = 50
 
-export async function openSource(citation, quotes, { name = 'Source', hint } = {}) {
-  const mine = show(`${name} ${citation.number}`)
+export async function openSource(citation, quotes, { name = t('Source'), hint } = {}) {
+  const mine = showBeside(`${name} ${citation.number}`)
   const body = byId('beside-body')
   if (citation.deleted) {
-    body.replaceChildren(el('p', { class: 'notice' }, el('strong', { text: 'No longer shown' }), 'The document was deleted or closed to you since this was answered.'))
-    return focus()
+    body.replaceChildren(el('p', { class: 'notice' }, el('strong', { text: t('No longer shown') }), t('The document was deleted or closed to you since this was answered.')))
+    return focusBeside()
   }
   const spans = (quotes.length ? quotes : [citation]).map((each) => [each.start, each.end]).sort((a, b) => a[0] - b[0])
   const start = spans[0][0]
   const end = Math.max(...spans.map((each) => each[1]))
-  const shown = el('div', {}, el('p', { class: 'soft', text: 'Loading…' }))
-  body.replaceChildren(
-    el('p', {}, el('a', { href: addressOf(citation.document_id, spans) }, foreign(citation.title || 'Untitled')),
-      el('span', { class: 'soft small', text: citation.place ? ` ${citation.place}` : '' }),
-      citation.heading_path.length ? el('span', { class: 'small soft', text: ' · ' }) : null,
-      citation.heading_path.length ? foreign(citation.heading_path.join(' › '), 'span', { class: 'small soft' }) : null),
-    el('p', { class: 'hint', text: hint ?? (citation.verified ? 'The marked words were quoted, and found here exactly.' : citation.quote ? 'The marked words are what stands nearest to the sentence; they were not quoted.' : 'Nothing is marked: no words of the source were quoted.') }),
-    shown)
-  focus()
+  const says = el('p', { class: 'hint', text: hint ?? hintOf(citation) })
+  const shown = el('div', {}, el('p', { class: 'soft', text: t('Loading…') }))
+  body.replaceChildren(heading(citation, spans), says, shown)
+  focusBeside()
   try {
-    const parts = await Promise.all([records(citation, spans, start, end), words(citation, spans, start, end), places(citation, spans)])
-    if (mine !== asked) return
-    shown.replaceChildren(...parts.flat())
+    const file = get(`/v1/documents/${citation.document_id}`).catch(() => null)
+    const [rows, text, place] = await Promise.all([records(citation, spans, start, end), words(citation, spans, start, end, file), places(citation, spans, file)])
+    if (!isShown(mine)) return
+    // A row was computed with, not quoted.
+    if (rows.length && !hint && !citation.verified) says.textContent = t('The marked row is one of the records that the answer rests on.')
+    // The words of a row are those of its cells.
+    const wording = rows.length ? [el('details', {}, el('summary', { text: t('The row as text') }), text)] : text
+    shown.replaceChildren(...rows, ...wording, ...place)
     shown.querySelector('mark')?.scrollIntoView({ block: 'center' })
     byId('beside').scrollTop = 0
   } catch (error) {
-    if (mine !== asked) return
+    if (!isShown(mine)) return
     if (error.status === 409 || error.status === 404) {
       shown.replaceChildren(
-        el('p', { class: 'notice' }, el('strong', { text: 'The document has changed since' }), 'Its text is another one now, so nothing is marked in it.', citation.quote ? ' These were the cited words:' : ''),
+        el('p', { class: 'notice' }, el('strong', { text: t('The document has changed since') }), t('Nothing is marked, because its text is no longer the text that was cited.'), citation.quote ? el('span', {}, ' ', t('These were the cited words:')) : ''),
         citation.quote ? el('blockquote', {}, foreign(citation.quote)) : '')
     } else shown.replaceChildren(trouble(error))
   }
 }
 
-// Shows something else than a source beside the answer.
-export function openBeside(title, fill) {
-  show(title)
-  const shown = el('div', {}, el('p', { class: 'soft', text: 'Loading…' }))
-  byId('beside-body').replaceChildren(shown)
-  byId('beside').scrollTop = 0
-  focus()
-  fill(shown)
+function heading(citation, spans) {
+  const address = addressOf(citation.document_id, spans)
+  return el('div', { class: 'source-head' },
+    el('p', {}, el('a', { href: address }, foreign(citation.title || t('Untitled'))),
+      el('span', { class: 'soft small', text: citation.place ? ` ${citation.place}` : '' }),
+      citation.heading_path.length ? el('span', { class: 'small soft', text: ' · ' }) : null,
+      citation.heading_path.length ? foreign(citation.heading_path.join(' › '), 'span', { class: 'small soft' }) : null),
+    el('a', { class: 'button small', href: address }, icon('external-link'), t('Open document')))
 }
 
-function show(title) {
-  if (!byId('beside').contains(document.activeElement)) opener = document.activeElement
-  byId('beside').hidden = false
-  byId('desk').classList.add('with-source')
-  byId('beside-title').textContent = title
-  return ++asked
+function hintOf(citation) {
+  if (citation.verified) return t('The marked words were quoted and found here exactly.')
+  return citation.quote ? t('The marked words are the part of the source closest to the sentence. The model did not quote them.') : t('Nothing is marked, because the model quoted no words of this source.')
 }
 
-const focus = () => byId('beside').focus({ preventScroll: true })
-
-// Closes what stands beside, and goes back to what opened it.
-function close() {
-  asked += 1
-  byId('beside').hidden = true
-  byId('desk').classList.remove('with-source')
-  document.querySelector('.cite[aria-pressed="true"]')?.setAttribute('aria-pressed', 'false')
-  opener?.focus()
-}
-
-export function closable() {
-  byId('close-beside').addEventListener('click', close)
-  addEventListener('keydown', (event) => { if (event.key === 'Escape' && !byId('beside').hidden && !document.querySelector('dialog[open]')) close() })
-}
-
-async function words(citation, spans, start, end) {
+async function words(citation, spans, start, end, file) {
   const from = Math.max(0, start - AROUND)
   const text = await textOf(citation.document_id, from, end + AROUND, citation.version_id)
-  return [el('div', { class: 'source foreign', dir: 'auto', tabindex: 0, role: 'region', 'aria-label': 'Cited text' }, marked(text, from, spans))]
+  const type = (await file)?.media_type ?? 'text/plain'
+  const place = el('div', { class: 'source foreign', dir: 'auto', tabindex: 0, role: 'region', 'aria-label': t('Cited text') })
+  if (isPlain(type)) place.append(...marked(text, from, spans))
+  else {
+    place.classList.add('formatted')
+    place.classList.toggle('keeps-lines', type !== 'text/markdown')
+    place.append(...partsOf(...wholeBlocks(text, from, start, end), joined(spans)).map((make) => make()))
+  }
+  return [place]
 }
 
 // The records of a table that the spans touch, between those around them.
@@ -100,9 +96,9 @@ async function records(citation, spans, start, end) {
       const touched = (row) => spans.some((span) => row.start < span[1] && span[0] < row.end)
       const first = page.rows.findIndex(touched)
       if (first >= 0) {
-        const shown = page.rows.slice(Math.max(0, first - 2), page.rows.findLastIndex(touched) + 3).slice(0, 50)
-        return [tableOf(['row', ...names], shown.map((row) => [row.row, ...names.map((name) => row.values[name])]),
-          { caption: 'The cited records', marked: (at) => touched(shown[at]) })]
+        const shown = page.rows.slice(Math.max(0, first - NEIGHBOURS), page.rows.findLastIndex(touched) + NEIGHBOURS + 1).slice(0, MOST_ROWS)
+        return [tableOf(names, shown.map((row) => names.map((name) => row.values[name])),
+          { caption: t('The cited records'), marked: (at) => touched(shown[at]), numbers: shown.map(rowNumber) })]
       }
       cursor = page.next_cursor
       if (!cursor) break
@@ -112,40 +108,23 @@ async function records(citation, spans, start, end) {
 }
 
 // Where the spans stand in the file itself: nothing for formats that have no positions.
-async function places(citation, spans) {
-  const path = `/v1/documents/${citation.document_id}/positions`
+async function places(citation, spans, file) {
+  const { document_id: id, version_id: version } = citation
   let found
   try {
-    found = await Promise.all(spans.slice(0, MOST_PLACES).map(([start, end]) => get(path, { start, end, version: citation.version_id })))
+    found = await Promise.all(spans.slice(0, MOST_PLACES).map(([start, end]) => get(`/v1/documents/${id}/positions`, { start, end, version })))
   } catch {
     return []
   }
-  const pages = new Map()
-  for (const box of found.flatMap((each) => each.boxes)) pages.set(box.page, [...(pages.get(box.page) ?? []), box])
-  const sheets = [...pages].slice(0, 5).map(([page, boxes]) => sheet(citation, page, boxes))
-  const cells = found.filter((each) => each.cells.length)
-    .map((each) => el('p', { class: 'small soft', text: `In the file: ${each.place}, ${plural(each.cells.length, 'cell')}` }))
-  return [...sheets, ...cells]
+  const boxes = new Map()
+  for (const box of found.flatMap((each) => each.boxes)) boxes.set(box.page, [...(boxes.get(box.page) ?? []), box])
+  const cells = [...new Set(found.filter((each) => each.cells.length).map((each) => each.place))]
+    .map((place) => el('p', { class: 'small soft', text: t('In the file: {place}', { place }) }))
+  return [...(boxes.size ? viewerOf(id, version, boxes, await file) : []), ...cells]
 }
 
-function sheet(citation, page, boxes) {
-  const place = el('figure', { class: 'sheet' })
-  const image = el('img', {
-    src: `/v1/documents/${citation.document_id}/pages/${page}/image?version=${citation.version_id}`,
-    alt: `Page ${page} with the cited words marked`,
-  })
-  image.addEventListener('error', () => place.remove())
-  image.addEventListener('load', () => {
-    place.lastElementChild.remove()
-    for (const box of boxes) {
-      const mark = el('div', { class: 'box' })
-      Object.assign(mark.style, {
-        left: `${box.left * 100}%`, top: `${box.top * 100}%`,
-        width: `${(box.right - box.left) * 100}%`, height: `${(box.bottom - box.top) * 100}%`,
-      })
-      place.append(mark)
-    }
-  })
-  place.append(image, el('p', { class: 'small soft', text: `Page ${page}…` }))
-  return place
+function viewerOf(id, version, boxes, file) {
+  if (!file || !hasPageImages(file.media_type)) return []
+  const viewer = pageViewer({ id, version, pages: file.pages, page: Math.min(...boxes.keys()), boxes, failed: () => viewer.element.remove() })
+  return [viewer.element]
 }

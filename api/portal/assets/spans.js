@@ -17,6 +17,14 @@ export function unitsAt(text, points) {
   return at
 }
 
+// Returns a function from the index of a code point in a text to its index in the string. Indexes may come in any order.
+export function unitsOf(text) {
+  if (text.length === pointsIn(text)) return (points) => points
+  const places = []
+  for (let at = 0; at < text.length; at += text.codePointAt(at) > 0xffff ? 2 : 1) places.push(at)
+  return (points) => places[points] ?? text.length
+}
+
 export const pointsIn = (text) => {
   let count = 0
   for (let at = 0; at < text.length; count += 1) at += text.codePointAt(at) > 0xffff ? 2 : 1

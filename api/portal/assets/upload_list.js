@@ -1,12 +1,13 @@
-// Shows uploads: a sum for all, and a line for each of the first ones, what failed before what goes on.
-import { byId, bytes, el, foreign, number, percent, plural, span } from './dom.js'
+// Shows uploads: a sum for all, and a line for each file that is no document yet. The list of documents has the others.
+import { byId, bytes, el, foreign, number, percent, span } from './dom.js'
 import { whenReleased } from './drawing.js'
-import { words } from './status.js'
-import { ENDED } from './uploads.js'
+import { icon } from './icons.js'
+import { t, tn } from './text.js'
+import { canRetry, ENDED } from './uploads.js'
 
 const SHOWN = 150
-const SEARCHABLE = new Set(['searchable', 'embedding', 'ready', 'duplicate'])
-const RANK = { refused: 0, failed: 0, sending: 1, waiting: 3, duplicate: 4, ready: 5, cancelled: 6 }
+const ASKABLE = new Set(['searchable', 'embedding', 'ready', 'duplicate'])
+const RANK = { refused: 0, sending: 1, waiting: 2, duplicate: 3, cancelled: 4 }
 
 export class UploadList {
   constructor() {
@@ -17,7 +18,7 @@ export class UploadList {
     this.uploads = uploads
     byId('cancel-all').addEventListener('click', () => uploads.cancelAll())
     byId('clear-done').addEventListener('click', () => uploads.clear())
-    byId('retry-failed').addEventListener('click', () => uploads.retry(failed(uploads.all)))
+    byId('retry-failed').addEventListener('click', () => uploads.retry(failed(uploads.all).filter(canRetry)))
   }
 
   // Many changes within a moment are one drawing.
@@ -34,57 +35,61 @@ export class UploadList {
     const count = (...states) => all.filter((each) => states.includes(each.state)).length
     const ready = count('ready', 'duplicate')
     const searchable = ready + count('searchable', 'embedding')
-    const wrong = failed(all).length
     const going = all.filter((each) => !ENDED.has(each.state))
-    const known = new Set(going.map((each) => each.batch))
-    const left = [...this.uploads.batches.values()].filter((each) => known.has(each.id)).map((each) => each.left)
-    const longest = left.length && left.every((each) => each !== null) ? Math.max(...left) : null
+    const sums = { askable: number(searchable), ready: number(ready) }
     byId('uploads-sum').textContent = [
-      `${number(searchable)} of ${plural(all.length, 'file')} searchable, ${number(ready)} ready`,
-      wrong ? `${number(wrong)} failed` : '',
-      count('cancelled') ? `${number(count('cancelled'))} cancelled` : '',
-      this.uploads.skipped ? `${plural(this.uploads.skipped, 'hidden file')} skipped` : '',
-      going.length && longest !== null ? `${span(longest)} left` : '',
+      tn(all.length, '{askable} of {n} file can be asked about, {ready} ready', '{askable} of {n} files can be asked about, {ready} ready', sums),
+      count('refused') ? tn(count('refused'), '{n} not accepted', '{n} not accepted') : '',
+      count('failed') ? tn(count('failed'), '{n} failed', '{n} failed') : '',
+      count('cancelled') ? tn(count('cancelled'), '{n} cancelled', '{n} cancelled') : '',
+      this.uploads.skipped ? tn(this.uploads.skipped, '{n} hidden file skipped', '{n} hidden files skipped') : '',
+      this.#left(going),
     ].filter(Boolean).join(' · ')
     byId('uploads-bar').value = all.length ? all.reduce((sum, each) => sum + fraction(each), 0) / all.length : 1
     byId('cancel-all').hidden = !going.length
     byId('clear-done').hidden = going.length === all.length
-    byId('retry-failed').hidden = !wrong
-    this.#offer(all.filter((each) => SEARCHABLE.has(each.state)))
-    const shown = [...all].sort((a, b) => (RANK[a.state] ?? 2) - (RANK[b.state] ?? 2)).slice(0, SHOWN)
+    byId('retry-failed').hidden = !failed(all).some(canRetry)
+    this.#offer(all.filter((each) => ASKABLE.has(each.state)))
+    const listed = all.filter((each) => !each.document || each.state === 'duplicate')
+    const shown = [...listed].sort((a, b) => RANK[a.state] - RANK[b.state]).slice(0, SHOWN)
     const focused = document.activeElement?.closest?.('#upload-list li')?.dataset.at
     byId('upload-list').replaceChildren(...shown.map((each) => this.#line(each, all.indexOf(each))))
     if (focused) byId('upload-list').querySelector(`[data-at="${focused}"] button`)?.focus()
-    byId('uploads-more').hidden = all.length <= SHOWN
-    byId('uploads-more').textContent = `and ${plural(all.length - SHOWN, 'more file')}`
+    byId('upload-list').hidden = !shown.length
+    byId('uploads-more').hidden = listed.length <= SHOWN
+    byId('uploads-more').textContent = tn(listed.length - SHOWN, 'and {n} more file', 'and {n} more files')
   }
 
-  // What is searchable can be asked about: the one document, or all there are.
+  #left(going) {
+    const known = new Set(going.map((each) => each.batch))
+    const left = [...this.uploads.batches.values()].filter((each) => known.has(each.id)).map((each) => each.left)
+    const longest = left.length && left.every((each) => each !== null) ? Math.max(...left) : null
+    return going.length && longest !== null ? t('{time} left', { time: span(longest) }) : ''
+  }
+
+  // Leads to a question about the document that can be asked about, or about all documents.
   #offer(found) {
     const link = byId('ask-uploaded')
     if (!link) return
     link.hidden = !found.length
-    link.textContent = found.length === 1 ? 'Ask about it' : 'Ask about them'
+    link.replaceChildren(icon('message-square'), found.length === 1 ? t('Ask about it') : t('Ask about them'))
     link.href = found.length === 1 ? `/ask?document=${found[0].document.id}` : '/ask'
   }
 
   #line(upload, at) {
-    const { state } = upload
+    const { state, name } = upload
     const ended = ENDED.has(state)
-    const reason = upload.problem ?? upload.document?.failure
-    const link = upload.document && state !== 'cancelled'
+    const refused = state === 'refused'
     return el('li', { data: { at } },
-      link ? el('a', { class: 'name', href: `/library/${upload.document.id}`, title: upload.name }, foreign(upload.name))
-        : el('span', { class: 'name', title: upload.name }, foreign(upload.name)),
+      upload.document ? el('a', { class: 'name', href: `/library/${upload.document.id}`, title: name }, foreign(name))
+        : el('span', { class: 'name', title: name }, foreign(name)),
       el('div', { class: 'bar' },
-        el('span', { class: `stage ${state === 'refused' || state === 'failed' ? 'bad-ink' : ''}`, text: stage(upload) }),
-        ended ? null : el('progress', { max: 1, value: fraction(upload), 'aria-label': `${upload.name}: ${stage(upload)}` })),
+        el('span', { class: `stage ${refused ? 'bad-ink' : ''}`, text: stage(upload) }),
+        ended ? null : el('progress', { max: 1, value: fraction(upload), 'aria-label': `${name}: ${stage(upload)}` })),
       el('div', {},
-        ended ? null : el('button', { type: 'button', class: 'quiet', text: 'Cancel', 'aria-label': `Cancel ${upload.name}`, onclick: () => this.uploads.cancel(upload) }),
-        state === 'refused' || state === 'failed' || state === 'cancelled'
-          ? el('button', { type: 'button', class: 'quiet', text: 'Retry', 'aria-label': `Retry ${upload.name}`, onclick: () => this.uploads.retry([upload]) }) : null),
-      reason && (state === 'refused' || state === 'failed')
-        ? el('p', { class: 'why small', text: `${reason.detail ?? reason.message} ${reason.hint ?? ''}` }) : null)
+        ended ? null : el('button', { type: 'button', class: 'quiet small', 'aria-label': t('Cancel {name}', { name }), onclick: () => this.uploads.cancel(upload) }, icon('x'), t('Cancel')),
+        canRetry(upload) ? el('button', { type: 'button', class: 'quiet small', 'aria-label': t('Retry {name}', { name }), onclick: () => this.uploads.retry([upload]) }, icon('rotate-ccw'), t('Retry')) : null),
+      upload.problem && refused ? el('p', { class: 'why small', text: `${upload.problem.message} ${upload.problem.hint ?? ''}` }) : null)
   }
 }
 
@@ -97,12 +102,12 @@ function fraction(upload) {
   return 0.1 * upload.sent
 }
 
-function stage(upload) {
-  switch (upload.state) {
-    case 'waiting': return upload.resting ? 'Trying again soon' : `Waiting to be sent, ${bytes(upload.size)}`
-    case 'sending': return `Sending ${percent(upload.sent)} of ${bytes(upload.size)}`
-    case 'refused': return 'Not accepted'
-    case 'duplicate': return 'Already there, nothing was added'
-    default: return upload.document ? words(upload.document) : 'Cancelled'
+function stage({ state, resting, size, sent }) {
+  switch (state) {
+    case 'waiting': return resting ? t('Trying again soon') : t('Waiting to be sent, {size}', { size: bytes(size) })
+    case 'sending': return t('Sending {share} of {size}', { share: percent(sent), size: bytes(size) })
+    case 'refused': return t('Not accepted')
+    case 'duplicate': return t('Already there, nothing was added')
+    default: return t('Cancelled')
   }
 }

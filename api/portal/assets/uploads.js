@@ -3,6 +3,7 @@ import { follow } from './follow.js'
 import { inParts, sendInParts } from './resumable.js'
 import { away, get, headers, Problem, post, send, signedInAgain } from './rest.js'
 import { UNDER_WAY } from './status.js'
+import { tn } from './text.js'
 
 const AT_ONCE = 3
 const TRIES = 4
@@ -10,6 +11,12 @@ const LOOK_MS = 1000
 // Answers after which the same may be sent again: another request is at the upload, too many requests, a busy service.
 const PASSING = new Set([423, 429, 503])
 const HIDDEN = /(^|\/)(\.[^/]+|Thumbs\.db|desktop\.ini|__MACOSX\/.*)$/i
+
+// Answers about a file that would be the same the next time.
+const FINAL = new Set([400, 413, 415, 422])
+
+// Whether sending the file again may help: not where the file itself was refused.
+export const canRetry = ({ state, problem }) => state === 'cancelled' || state === 'failed' || (state === 'refused' && !FINAL.has(problem?.status))
 
 export const ENDED = new Set(['ready', 'failed', 'cancelled', 'refused', 'duplicate'])
 
@@ -44,7 +51,7 @@ export class Uploads {
     if (!uploads.length) return
     let batch
     try {
-      const name = uploads.length === 1 ? uploads[0].name : `${uploads.length} files`
+      const name = uploads.length === 1 ? uploads[0].name : tn(uploads.length, '{n} file', '{n} files')
       batch = await post('/v1/batches', { name: [...name].slice(0, 200).join('') })
     } catch (error) {
       for (const each of uploads) Object.assign(each, { state: 'refused', problem: error })

@@ -10,11 +10,11 @@ from ingest.parsing.isolation.progress import report_progress
 from ingest.parsing.pdf.blocks import Block, LineSpacing, PageTable, build_page_blocks, divide_page_into_regions
 from ingest.parsing.pdf.constants import TYPE_SAMPLE_PAGES, WINDOW_PAGES
 from ingest.parsing.pdf.content import PageContent
-from ingest.parsing.pdf.furniture import HeaderFooterFinder, find_page_edges
+from ingest.parsing.pdf.furniture import HeaderFooterFinder, RunningLine, find_page_edges
 from ingest.parsing.pdf.headings import HeadingFinder
 from ingest.parsing.pdf.opening import get_document_title, list_bookmarks, list_embedded_files
 from ingest.parsing.pdf.reading import PageSource
-from ingest.parsing.pdf.rows import TextRow, sort_words_for_reading
+from ingest.parsing.pdf.rows import sort_words_for_reading
 from ingest.parsing.pdf.writing import PageBlocks, PageWriter, collect_words
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
@@ -93,35 +93,40 @@ class PagesParser:
         found = []
         for content, each in zip(contents, lines, strict=True):
             self._seen.add_page(content)
-            running = self._remove_headers_and_footers(content, each)
-            found.append((divide_page_into_regions(content), running))
+            headers, footers = self._remove_headers_and_footers(content, each)
+            found.append((divide_page_into_regions(content), headers, footers))
             content.words = []
-        leading = LineSpacing(page for page, _ in found)
-        return [PageBlocks(page.number, build_page_blocks(page, leading), running) for page, running in found]
+        leading = LineSpacing(page for page, _, _ in found)
+        return [
+            PageBlocks(page.number, build_page_blocks(page, leading), headers, footers)
+            for page, headers, footers in found
+        ]
 
     def _read_page(self, page_number: int) -> PageContent:
         report_progress(page_number - 1, self._reader.count)
         return self._reader.read_page(page_number)
 
     def _remove_headers_and_footers(
-        self, content: PageContent, running_lines: Sequence[tuple[str, TextRow]]
-    ) -> list[Block]:
+        self, content: PageContent, running_lines: Sequence[RunningLine]
+    ) -> tuple[list[Block], list[Block]]:
         """Remove running headers and footers from a page's words.
 
-        Returns those that did not appear on an earlier page.
+        Returns the headers and the footers that did not appear on an earlier page, both from top to bottom.
         """
         gone: set[int] = set()
-        first: list[Block] = []
-        for key, row in running_lines:
+        first: tuple[list[Block], list[Block]] = ([], [])
+        for line in running_lines:
+            row = line.row
             gone.update(map(id, row.words))
-            if key in self._running_seen or not any(map(str.isalpha, row.text)):
+            if line.key in self._running_seen or not any(map(str.isalpha, row.text)):
                 self._seen.running_lines += 1
                 continue
-            self._running_seen.add(key)
+            self._running_seen.add(line.key)
             words = list(sort_words_for_reading(row.words))
-            first.append(Block(content.number, [words], row.size, row.bold, row.left, row.right))
+            first[line.is_footer].append(Block(content.number, [words], row.size, row.bold, row.left, row.right))
         content.words = [word for word in content.words if id(word) not in gone]
-        return first
+        headers, footers = first
+        return headers, footers[::-1]
 
     def _record_omissions(self) -> None:
         omit, seen = self._writer.record_omission, self._seen
@@ -138,12 +143,12 @@ class PagesParser:
         if seen.comments:
             omit(OmissionKind.OTHER, seen.comments, "comments")
         if seen.running_lines:
-            omit(OmissionKind.OTHER, seen.running_lines, _RUNNING_LINES_DETAIL)
+            omit(OmissionKind.BOILERPLATE, seen.running_lines, _RUNNING_LINES_DETAIL)
 
 
-def _has_only_headers_and_footers(content: PageContent, running_lines: Sequence[tuple[str, TextRow]]) -> bool:
+def _has_only_headers_and_footers(content: PageContent, running_lines: Sequence[RunningLine]) -> bool:
     """Return whether a page has no words other than its running headers and footers."""
-    return {id(word) for _, row in running_lines for word in row.words} >= set(map(id, content.words))
+    return {id(word) for line in running_lines for word in line.row.words} >= set(map(id, content.words))
 
 
 def _find_largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:

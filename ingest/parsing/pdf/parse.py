@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
-PDF_PARSER = "pdf-13"
+PDF_PARSER = "pdf-14"
 
 
 def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocument:

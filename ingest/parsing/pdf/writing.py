@@ -17,24 +17,22 @@ _TICK_BOXES = frozenset("☐☑☒✓✔✗✘")  # Check boxes, which carry mea
 
 @dataclass
 class PageBlocks:
-    """The blocks of a page, plus its running headers and footers that did not appear on an earlier page.
-
-    The running headers and footers come first, including those at the lower edge, because a sentence may continue on
-    the next page.
-    """
+    """The blocks of a page, plus its running headers and footers that did not appear on an earlier page."""
 
     number: int
     blocks: list[Block | PageTable]
-    running: list[Block] = field(default_factory=list)
+    headers: list[Block] = field(default_factory=list)
+    footers: list[Block] = field(default_factory=list)
 
 
 class PageWriter:
-    """Writes pages in order. A paragraph that continues on the next page is joined."""
+    """Writes pages in order. A paragraph that continues on the next page is joined, and footers follow it."""
 
     def __init__(self, writer: DocumentWriter) -> None:
         self._writer = writer
         self._begun = 0
         self._open: Block | None = None  # A paragraph that may continue in the next block.
+        self._footers: list[Block] = []  # Footers to write once the open paragraph is closed.
         self._header: list[str] = []  # Header of the previous table, if only page breaks have followed the table.
 
     def write_pages(self, pages: Sequence[PageBlocks], words: Set[str], *, is_last: bool) -> None:
@@ -48,10 +46,10 @@ class PageWriter:
             self._close_open_block(words)
 
     def _write_page(self, page: PageBlocks, words: Set[str]) -> None:
-        if page.running or not page.blocks:
+        if page.headers or not page.blocks:
             self._close_open_block(words)
             self._start_page(page.number)
-        for line in page.running:
+        for line in page.headers:
             self._write_block(line, words)
         for block in page.blocks:
             if isinstance(block, Block) and self._open and _continues_paragraph(self._open, block):
@@ -67,6 +65,8 @@ class PageWriter:
                 self._write_block(block, words)
             else:
                 self._open = block
+        # guard: pdf-footer-below-text
+        self._footers += page.footers
 
     def _start_page(self, page_number: int) -> None:
         if page_number > self._begun:
@@ -77,6 +77,9 @@ class PageWriter:
         if self._open:
             self._write_block(self._open, words)
             self._open = None
+        for line in self._footers:
+            self._write_block(line, words)
+        self._footers = []
 
     def _write_block(self, block: Block, words: Set[str]) -> None:
         pieces = self._build_block_pieces(block, words)

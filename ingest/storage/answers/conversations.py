@@ -9,13 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
 from ingest.storage.accounts.access import Readers, build_owner_condition, list_withheld_documents
+from ingest.storage.answers.conversation_search import FoundConversations, search_conversations
 from ingest.storage.answers.masking import load_masks, mask_answers
+from ingest.storage.answers.pending import build_pending_condition
 from ingest.storage.answers.records import CellRanges, Conversation, Exchange, RowRanges, StoredAnswer
 from ingest.storage.answers.redaction import redact_gone_versions
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import lock_derived_content, lock_tenant, read_transaction, write_transaction
-from ingest.storage.db.schema import answers, conversations, runs
+from ingest.storage.db.schema import answers, conversations, pending_answers, runs
 from ingest.storage.documents.records import Work
 from ingest.storage.documents.works import list_gone_versions, load_conversation_work, record_versions
 from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
@@ -35,7 +37,7 @@ class Conversations:
         self._clock = clock
 
     def start_conversation(self, tenant_id: str, question: str, owner: str | None = None) -> str:
-        """Create a conversation and return its id. It appears in listings once its first question has been answered."""
+        """Create a conversation and return its id. It appears in listings once it has an answer or a pending answer."""
         identifier, now = str(uuid.uuid4()), self._clock()
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -47,7 +49,7 @@ class Conversations:
                     sequence=last + 1,
                     tenant_id=tenant_id,
                     owner=owner,
-                    title=" ".join(question.split())[:_TITLE_CHARS],
+                    title=clean_title(question),
                     turns=0,
                     created_at=now,
                     updated_at=now,
@@ -118,14 +120,40 @@ class Conversations:
     def list_conversations(
         self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
     ) -> list[Conversation]:
-        """List conversations that have answers and a `sequence` below `before`, newest first."""
-        mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
-        query = select(conversations).where(*mine, conversations.c.turns > 0)
-        if before is not None:
-            query = query.where(conversations.c.sequence < before)
+        """List conversations that have questions and a `sequence` below `before`, newest first."""
+        query = _build_conversations_query(tenant_id, owner, before)
         with read_transaction(self._engine) as connection:
-            rows = connection.execute(query.order_by(conversations.c.sequence.desc()).limit(limit)).all()
+            rows = connection.execute(query.limit(limit)).all()
         return [Conversation(**row._mapping) for row in rows]
+
+    def search_conversations(
+        self,
+        tenant_id: str,
+        words: str,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        owner: str | None = None,
+        readers: Readers = None,
+    ) -> FoundConversations:
+        """Find conversations with these words in their titles, questions or answers, newest first.
+
+        Names of documents that these readers may not see are not found in answers that only saw the names. Each call
+        searches a limited number of conversations; continue with `before` from `searched_to`.
+        """
+        query = _build_conversations_query(tenant_id, owner, before)
+        with read_transaction(self._engine) as connection:
+            return search_conversations(connection, query, readers, words, limit)
+
+    def rename_conversation(
+        self, tenant_id: str, identifier: str, title: str, owner: str | None = None
+    ) -> Conversation:
+        """Change the title of a conversation. Raises `ConversationNotFoundError` if it does not exist."""
+        with write_transaction(self._engine) as connection:
+            load_conversation(connection, tenant_id, identifier, owner)
+            of_conversation = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
+            connection.execute(update(conversations).where(*of_conversation).values(title=clean_title(title)))
+            return load_conversation(connection, tenant_id, identifier, owner)
 
     def list_turns(
         self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, owner: str | None = None
@@ -182,10 +210,35 @@ class Conversations:
             _delete_conversations(connection, [identifier])
             record_action(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
+    def list_recent_times(self, limit: int = 60) -> list[tuple[str, str | None, float]]:
+        """List the strategies, models and seconds of the latest stored answers of all tenants, newest first."""
+        body = answers.c.answer
+        query = (
+            select(body["strategy"].as_string(), body["model"].as_string(), body["timings_ms"]["total"].as_float())
+            .order_by(answers.c.created_at.desc())
+            .limit(limit)
+        )
+        with read_transaction(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [(row[0], row[1], row[2] / 1000) for row in rows if row[0] is not None and row[2] is not None]
+
     def list_withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
         """List the documents that these readers must not see: deleted ones, and documents they may not access."""
         with read_transaction(self._engine) as connection:
             return list_withheld_documents(connection, identifiers, readers)
+
+
+def clean_title(text: str) -> str:
+    """Return a text as the title of a conversation: on one line, and of at most 200 characters."""
+    return " ".join(text.split())[:_TITLE_CHARS]
+
+
+def _build_conversations_query(tenant_id: str, owner: str | None, before: int | None) -> Select[Any]:
+    """Select conversations that have answers or pending answers, newest first."""
+    mine = conversations.c.tenant_id == tenant_id, build_owner_condition(conversations, owner)
+    has_questions = (conversations.c.turns > 0) | build_pending_condition()
+    query = select(conversations).where(*mine, has_questions).order_by(conversations.c.sequence.desc())
+    return query if before is None else query.where(conversations.c.sequence < before)
 
 
 def store_answer(connection: Connection, answer: StoredAnswer) -> StoredAnswer:
@@ -217,6 +270,7 @@ def store_answer(connection: Connection, answer: StoredAnswer) -> StoredAnswer:
             created_at=answer.created_at,
         )
     )
+    connection.execute(delete(pending_answers).where(pending_answers.c.id == answer.id))
     return replace(answer, conversation_id=conversation_id, turn=turn)
 
 

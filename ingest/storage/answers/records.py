@@ -75,8 +75,9 @@ class StoredAnswer:
 class Conversation:
     """The state of a conversation.
 
-    `sequence` orders a tenant's conversations. `title` is the first question. `owner` is the owner who started it, if
-    known. `turns` is the number of answered questions, including questions deleted since.
+    `sequence` orders a tenant's conversations. `title` is the first question until somebody renames the conversation.
+    `owner` is the owner who started it, if known. `turns` is the number of answered questions, including questions
+    deleted since.
     """
 
     id: str

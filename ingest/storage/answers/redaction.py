@@ -185,7 +185,7 @@ def _redact_sentences(
         begin = len(text) + 1 if text else 0
         text = f"{text} {said}" if text else said
         place = {"text": said, "start": begin, "end": begin + len(said)}
-        without = {"citations": [], "check": "unchecked", "reason": "", "quotes": []}
+        without = {"citations": [], "check": "unchecked", "reason": "", "quotes": [], "support": None}
         kept.append({**each, **place} if stays else {**each, **place, **without})
     return text or placeholder, kept
 

@@ -274,8 +274,8 @@ documents = Table(
     Column("uploaded_by", String(256), nullable=False, server_default=""),
     # True if a user set the title. A user's title is retained when a new version with its own title becomes active.
     Column("is_titled", Boolean, nullable=False, server_default=false()),
-    # The number of changes of metadata, title and readers. The index contains the readers as of `index_revision` or a
-    # later revision.
+    # The number of changes of metadata, title, readers and collection. The index contains the readers and the
+    # collection as of `index_revision` or a later revision.
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("index_revision", Integer, nullable=False, server_default="0"),
     # Digest of the first version's content, from which the document's id is derived. The digests of later content are
@@ -736,6 +736,38 @@ answers = Table(
     Column("created_at", Float, nullable=False),
     Index(None, "conversation_id", "turn", unique=True),
     Index(None, "created_at"),
+)
+
+# Questions in conversations whose answers are in progress, or ended without an answer. A row is removed when its answer
+# is stored, under the same id. While an answer is in progress, its process updates `alive_at`.
+pending_answers = Table(
+    "pending_answers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("owner", String(256)),
+    # The subjects whose documents the author could read; null if the author could read all.
+    Column("readers", JSON(none_as_null=True)),
+    Column("question", Text, nullable=False),
+    # The options of the question, so that it can be asked again in the same way.
+    Column("options", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("problem", JSON(none_as_null=True)),
+    Column("alive_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "conversation_id", "created_at"),
+)
+
+# The events of answers in progress. They are removed when the answer ends.
+pending_events = Table(
+    "pending_events",
+    metadata,
+    Column("answer_id", ForeignKey("pending_answers.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", JSON, nullable=False),
 )
 
 # Feedback on answers, at most one entry per author and answer. Feedback is deleted with the answer.

@@ -54,6 +54,7 @@ from ingest.storage.documents.rows import (
     build_document,
     build_document_query,
     build_version,
+    list_nested_documents,
     load_document,
     load_version,
     parse_readers,
@@ -163,18 +164,20 @@ class Catalog:
         *,
         caller: Principal | None = None,
     ) -> Document:
-        """Change a document's metadata, title or readers in one commit. Queries use the new values from then on.
+        """Change a document's metadata, title, readers or collection in one commit. Queries use the new values at once.
 
-        If `caller` is None, the service itself makes the change, and no permission is needed. `find_visible` uses the
-        new readers immediately. `list_unsynced_readers` lists the document until the new readers are in the index.
-        Raises `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not match, `MetadataError` if a value
-        is invalid, and `NotUploaderError` if the caller may not change the readers.
+        If `caller` is None, the service itself makes the change, and no permission is needed. The entries of a
+        container get its readers and collection. `list_unsynced_readers` lists the document until its new readers and
+        collection are in the index. Raises `DocumentNotFoundError`, `PreconditionFailedError` if the tag does not
+        match, `MetadataError` if a value is invalid, `NotUploaderError` if the caller may not change the readers,
+        `CollectionNotFoundError` and `RoleMissingError` if the caller may not write in both collections, and
+        `DocumentStateError` if an entry would be moved without its container.
         """
         # guard: readers-change-corpus
         with self._search_transaction(tenant_id) as connection:
             known, changed = change_document(connection, tenant_id, identifier, change, if_match, caller)
-            lists = _describe_reader_change(known, changed)
-            record_action(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id, **lists)
+            access = _describe_access_change(known, changed)
+            record_action(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id, **access)
         self._announce(tenant_id, [identifier])
         return changed
 
@@ -195,6 +198,15 @@ class Catalog:
         with read_transaction(self._engine) as connection:
             return list(connection.execute(select(documents.c.id).where(*behind).limit(limit)).scalars())
 
+    def list_unsynced_entries(self, identifier: str, *, limit: int = 100) -> list[str]:
+        """List entries of a container, at any depth, whose readers or collection may be missing from the index."""
+        with read_transaction(self._engine) as connection:
+            query = select(documents.c.id).where(
+                documents.c.id.in_(list_nested_documents(connection, [identifier])[:limit]),
+                documents.c.index_revision < documents.c.revision,
+            )
+            return list(connection.execute(query).scalars())
+
     def mark_readers_unsynced(self) -> None:
         """Mark all documents' readers as unsynced, because a crash may have removed some readers from the index."""
         changed = documents.c.readers.is_not(null()) | (documents.c.revision > 0)
@@ -202,14 +214,18 @@ class Catalog:
             connection.execute(update(documents).where(changed).values(index_revision=-1))
 
     def record_readers_synced(self, identifier: str, revision: int) -> bool:
-        """Record that the index contains the readers of this revision.
+        """Record that the index contains the readers and the collection of this revision.
 
-        Returns false if the document has changed since.
+        Searches may now find more, so the tenant's corpus version increases. Returns false if the document has changed
+        since.
         """
         current = documents.c.id == identifier, documents.c.revision == revision
         with write_transaction(self._engine) as connection:
             settled = update(documents).where(*current).values(index_revision=revision)
-            return bool(connection.execute(settled).rowcount)
+            changed = connection.execute(settled.returning(documents.c.tenant_id)).scalars().all()
+            # guard: synced-index-changes-corpus
+            bump_corpus_versions(connection, changed)
+            return bool(changed)
 
     def load_version(self, identifier: str) -> Version:
         """Load a version of any tenant, even a deleted one, for a worker that holds a job for it."""
@@ -615,15 +631,15 @@ def _record_arrival(connection: Connection, action: Action, arrival: Arrival, up
     )
 
 
-def _describe_reader_change(old_document: Document, new_document: Document) -> dict[str, Any]:
-    """Return a document's readers before and after a change, for the audit log.
-
-    The result is empty if the readers did not change.
-    """
-    if old_document.readers == new_document.readers:
-        return {}
-    old, new = (None if each.readers is None else sorted(each.readers) for each in (old_document, new_document))
-    return {"readers": {"before": old, "after": new}}
+def _describe_access_change(old_document: Document, new_document: Document) -> dict[str, Any]:
+    """Return a document's readers and collection before and after a change, if they changed, for the audit log."""
+    changes: dict[str, Any] = {}
+    if old_document.readers != new_document.readers:
+        old, new = (None if each.readers is None else sorted(each.readers) for each in (old_document, new_document))
+        changes["readers"] = {"before": old, "after": new}
+    if old_document.collection != new_document.collection:
+        changes["collection"] = {"before": old_document.collection, "after": new_document.collection}
+    return changes
 
 
 def _lock_open_batch(connection: Connection, arrival: Arrival) -> Batch | None:

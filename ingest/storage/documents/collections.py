@@ -38,7 +38,13 @@ from ingest.storage.db.schema import (
 from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
 from ingest.storage.documents.deletions import delete_documents
 from ingest.storage.documents.records import VersionState
-from ingest.storage.errors import CollectionNotFoundError, NameTakenError, PreconditionFailedError, RoleMissingError
+from ingest.storage.errors import (
+    CollectionNotEmptyError,
+    CollectionNotFoundError,
+    NameTakenError,
+    PreconditionFailedError,
+    RoleMissingError,
+)
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 
 _DELETED_AT_ONCE = 500
@@ -143,17 +149,22 @@ class Collections:
             record_action(connection, Action.COLLECTION_CHANGED, f"collection:{name}", tenant_id=tenant_id)
             return _load_collection(connection, tenant_id, name, None)
 
-    def delete(self, tenant_id: str, name: str, *, owner: str, readers: Readers = None) -> CollectionDeletion:
+    def delete(
+        self, tenant_id: str, name: str, *, owner: str, readers: Readers = None, only_if_empty: bool = False
+    ) -> CollectionDeletion:
         """Delete a collection with its documents and grants. Once this returns, searches no longer find its documents.
 
         `owner` identifies who is deleting the collection. Documents are deleted in batches, the last batch together
         with the collection, and workers remove their content. Raises `CollectionNotFoundError` if there is no such
-        collection, and `RoleMissingError` if it contains documents that these readers may not see.
+        collection, `RoleMissingError` if it contains documents that these readers may not see, and
+        `CollectionNotEmptyError` if it contains any document and `only_if_empty` is true.
         """
         receipt, left = str(uuid.uuid4()), True
         while left:
             with write_transaction(self._engine) as connection:
                 lock_tenant(connection, tenant_id)
+                if only_if_empty:
+                    _require_empty(connection, tenant_id, name, readers)
                 left = self._delete_next_documents(connection, tenant_id, name, readers, receipt, owner)
                 bump_corpus_versions(connection, [tenant_id])
             self._announce(tenant_id, None)
@@ -228,6 +239,15 @@ class Collections:
 def _require_open_collection(connection: Connection, tenant_id: str, name: str, readers: Readers) -> None:
     if name in list_hidden_collections(connection, tenant_id, readers):
         raise CollectionNotFoundError(f"Collection {name!r} not found.")
+
+
+def _require_empty(connection: Connection, tenant_id: str, name: str, readers: Readers) -> None:
+    """Raise `CollectionNotEmptyError` if the collection contains documents, also such as these readers may not see."""
+    _require_open_collection(connection, tenant_id, name, readers)
+    live = documents.c.tenant_id == tenant_id, documents.c.collection == name, documents.c.deleted_at.is_(None)
+    # guard: delete-only-empty
+    if connection.execute(select(documents.c.id).where(*live).limit(1)).first() is not None:
+        raise CollectionNotEmptyError(f"The collection {name!r} contains documents.")
 
 
 def _apply_listing_order(

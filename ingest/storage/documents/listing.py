@@ -148,7 +148,7 @@ class DocumentFilter:
     `batch` selects documents whose bytes were sent in that batch, and `container` selects the entries of that
     container. `with_omissions` selects documents whose text omits content of the file. `named` is a substring of the
     name or title, ignoring case. `identifiers` restricts the listing to these ids. `conditions` are on the metadata and
-    the cards of documents.
+    the cards of documents. `outside` excludes the documents of that collection.
     """
 
     collection: str | None = None
@@ -160,6 +160,7 @@ class DocumentFilter:
     named: str = ""
     identifiers: Collection[str] = ()
     conditions: Conditions = ()
+    outside: str | None = None
 
 
 EVERYTHING = DocumentFilter()
@@ -305,11 +306,14 @@ def _build_cursor_condition(
     return or_(further, and_(value == after.value, _row.sequence > after.sequence))
 
 
+def _build_collection_conditions(filters: DocumentFilter) -> list[ColumnElement[bool]]:
+    inside = [] if filters.collection is None else [_row.collection == filters.collection]
+    return inside if filters.outside is None else [*inside, _row.collection != filters.outside]
+
+
 def _build_conditions(tenant_id: str, filters: DocumentFilter) -> list[ColumnElement[bool]]:
     """Build the conditions on `document_listing`."""
-    found: list[ColumnElement[bool]] = []
-    if filters.collection is not None:
-        found.append(_row.collection == filters.collection)
+    found = _build_collection_conditions(filters)
     if filters.states:
         found.append(_row.state.in_([state.value for state in filters.states]))
     if filters.media_types:

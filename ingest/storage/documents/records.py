@@ -123,9 +123,9 @@ class Document:
     `version` is the latest version; `active_version_id` is the version that searches find. Name, title and media type
     are taken from the active version, or from the latest version if none is active. A title set by a user takes
     precedence. `readers` are the subjects that may see the document; None means the whole tenant. `uploaded_by` is its
-    uploader, `user:NAME` or `key:ID`, or empty if none was recorded. `revision` counts changes of metadata, title and
-    readers. For an entry of a container, `container_id` is the container's document id and the path is set. `file_id`
-    is the file from which the document was created, if any.
+    uploader, `user:NAME` or `key:ID`, or empty if none was recorded. `revision` counts changes of metadata, title,
+    readers and collection. For an entry of a container, `container_id` is the container's document id and the path is
+    set. `file_id` is the file from which the document was created, if any.
     """
 
     id: str
@@ -161,17 +161,18 @@ class Document:
 
 @dataclass(frozen=True)
 class DocumentChange:
-    """A change of a document's metadata, title or readers, not of its content.
+    """A change of a document's metadata, title, readers or collection, not of its content.
 
-    `metadata` is a JSON merge patch (RFC 7396): its fields are set, or removed if null. `title` and `readers` change
-    only if `changed` contains their names. If `title` is None, the title in the content is used. If `readers` is None,
-    the whole tenant may see the document.
+    `metadata` is a JSON merge patch (RFC 7396): its fields are set, or removed if null. `title`, `readers` and
+    `collection` change only if `changed` contains their names. If `title` is None, the title in the content is used. If
+    `readers` is None, the whole tenant may see the document.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     title: str | None = None
     readers: frozenset[str] | None = None
     changed: frozenset[str] = frozenset()
+    collection: str = ""
 
 
 @dataclass(frozen=True)

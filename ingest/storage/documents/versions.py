@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, insert, select, update
 
 from ingest.storage.accounts.access import Readers, build_access_condition, store_readers
-from ingest.storage.accounts.grants import ensure_collection
+from ingest.storage.accounts.grants import ensure_collection, require_collection
 from ingest.storage.accounts.records import Principal
 from ingest.storage.db.database import iter_slices, lock_documents, lock_tenant, read_clock
 from ingest.storage.db.schema import documents, jobs, versions
@@ -34,7 +34,7 @@ from ingest.storage.documents.records import (
     derive_document_id,
     derive_version_id,
 )
-from ingest.storage.documents.rights import require_readers_right
+from ingest.storage.documents.rights import require_move_right, require_readers_right
 from ingest.storage.documents.rows import (
     AcceptedUpload,
     Arrival,
@@ -92,11 +92,14 @@ def change_document(
     if_match: Collection[str] | None,
     caller: Principal | None,
 ) -> tuple[Document, Document]:
-    """Change a document's metadata, title and readers, and the readers of its entries. See `Catalog.change`.
+    """Change a document's metadata and title, and its readers and collection with those of its entries.
 
-    Returns the document before and after the change.
+    See `Catalog.change_document`. Returns the document before and after the change.
     """
     readers = None if caller is None else caller.readers
+    if "collection" in change.changed:
+        # Deleting a collection takes this lock, so the target cannot disappear. Uploads take it before documents, too.
+        lock_tenant(connection, tenant_id)
     entries = list_nested_documents(connection, [identifier])
     lock_documents(connection, [identifier, *entries])
     document = load_document(connection, tenant_id, identifier, readers)
@@ -112,22 +115,30 @@ def change_document(
         values["readers"] = None if change.readers is None else sorted(change.readers)
         store_readers(connection, [identifier], change.readers)
         # guard: entry-readers
-        _change_entry_readers(connection, entries, values["readers"])
-    else:  # metadata and titles are not in the index
+        _change_entries(connection, entries, readers=values["readers"])
+        store_readers(connection, entries, values["readers"])
+    if "collection" in change.changed and change.collection != document.collection:
+        require_move_right(document, change.collection, caller)
+        require_collection(connection, tenant_id, change.collection)
+        values["collection"] = change.collection
+        # guard: entries-move-along
+        _change_entries(connection, entries, collection=change.collection)
+    # guard: moved-document-unsynced
+    if not values.keys() & {"readers", "collection"}:  # metadata and titles are not in the index
         up_to_date = documents.c.index_revision == documents.c.revision
         values["index_revision"] = documents.c.index_revision + case((up_to_date, 1), else_=0)
     if change.metadata:
         store_attributes(connection, tenant_id, [identifier], values["attributes"])
     connection.execute(update(documents).where(documents.c.id == identifier).values(**values))
-    refresh_listing(connection, [identifier, *(entries if "readers" in values else [])], include_states=False)
+    with_entries = entries if values.keys() & {"readers", "collection"} else []
+    refresh_listing(connection, [identifier, *with_entries], include_states=False)
     return document, load_document(connection, tenant_id, identifier)
 
 
-def _change_entry_readers(connection: Connection, entries: Collection[str], readers: list[str] | None) -> None:
-    for some in iter_slices(list(entries)):
+def _change_entries(connection: Connection, entries: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - of columns
+    for some in iter_slices(entries):
         changed = update(documents).where(documents.c.id.in_(some))
-        connection.execute(changed.values(readers=readers, revision=documents.c.revision + 1))
-        store_readers(connection, some, readers)
+        connection.execute(changed.values(**values, revision=documents.c.revision + 1))
 
 
 def _load_content_title(connection: Connection, document: Document) -> str | None:
@@ -206,6 +217,10 @@ def _insert_document(connection: Connection, arrival: Arrival) -> Document:
     ).scalar_one()
     last = connection.execute(select(func.max(documents.c.sequence)).where(of_tenant)).scalar()
     identifier = derive_document_id(arrival.tenant_id, arrival.collection, arrival.content_sha256, generation)
+    # guard: id-after-move
+    while connection.execute(select(documents.c.id).where(documents.c.id == identifier)).first() is not None:
+        generation += 1  # a document with this id was moved to another collection, and is not counted
+        identifier = derive_document_id(arrival.tenant_id, arrival.collection, arrival.content_sha256, generation)
     version = derive_version_id(identifier, arrival.content_sha256, arrival.fingerprint)
     connection.execute(
         insert(documents).values(

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, exists, func, select
 
+from ingest.storage.answers.pending import PendingAnswers
 from ingest.storage.answers.run_log import build_run, build_run_query, resume_run
 from ingest.storage.answers.run_records import build_finish_decision
 from ingest.storage.audit.store import Audit
@@ -89,6 +90,7 @@ class Expiry:
         counts["slack files"] = SlackFiles(self._engine).delete_ended_shares(
             compute_cutoff(retention.conversations_days)
         )
+        counts["events of interrupted answers"] = PendingAnswers(self._engine).delete_lapsed_events()
         counts["idempotency keys"] = _remove_request_keys(self._engine, now)
         counts["audit"] = sum(_trim_audit_log(Audit(self._engine), compute_cutoff(retention.audit_days)))
         if any(counts.values()):

@@ -212,6 +212,7 @@ _EXPORTED_TABLES = (
     "batches",
     "conversations",
     "answers",
+    "pending_answers",
     "feedback",
     "shares",
     "runs",

@@ -109,6 +109,9 @@ class OmissionKind(StrEnum):
     MACRO = "macro"
     TABLE = "table"  # A table whose rows were not converted to records.
     ROW = "row"  # A row of a very long table. Searches do not find the row, but questions about the table do.
+    BOILERPLATE = (
+        "boilerplate"  # Repeated parts around the content: page headers and footers, page numbers, navigation.
+    )
     OTHER = "other"
 
 
@@ -139,6 +142,7 @@ _OMISSION_WORDS = {
     OmissionKind.MACRO: ("macro", "macros"),
     OmissionKind.TABLE: ("table without records", "tables without records"),
     OmissionKind.ROW: ("row that searches do not find", "rows that searches do not find"),
+    OmissionKind.BOILERPLATE: ("repeated part around the content", "repeated parts around the content"),
     OmissionKind.OTHER: ("other thing", "other things"),
 }
 

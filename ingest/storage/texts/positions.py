@@ -100,6 +100,10 @@ class Positions:
         """List the cells that overlap a span, in reading order."""
         return [at for _, _, at in self.iter_positions_within(start, end) if isinstance(at, SheetCell)]
 
+    def find_sheet_row(self, start: int, end: int) -> int | None:
+        """Return the number of the first row with a cell that overlaps a span, counted from 1, or None."""
+        return next((at.row for _, _, at in self.iter_positions_within(start, end) if isinstance(at, SheetCell)), None)
+
     def list_row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
         """List the end of the last cell, as a code point, for each sheet row with a cell that overlaps a span."""
         first, last = self._find_entry_range(start, end)

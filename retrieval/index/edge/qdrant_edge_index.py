@@ -126,6 +126,12 @@ class QdrantEdgeIndex:
                     UpdateOperation.set_payload_by_filter(where, build_readers_payload(readers)), present
                 )
 
+    def set_collection(self, tenant_id: str, version_id: str, collection: str) -> None:
+        present = self.count_chunks(tenant_id, version_id)
+        if present:
+            where = _build_version_filter(tenant_id, version_id)
+            self._apply_operation(UpdateOperation.set_payload_by_filter(where, {COLLECTION: collection}), present)
+
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count_chunks(tenant_id, version_id)
         if present:

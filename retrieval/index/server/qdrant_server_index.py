@@ -104,6 +104,10 @@ class QdrantServerIndex:
         else:
             self._send_write(partial(QdrantClient.set_payload, payload=build_readers_payload(readers), points=where))
 
+    def set_collection(self, tenant_id: str, version_id: str, collection: str) -> None:
+        where = models.FilterSelector(filter=_build_version_filter(tenant_id, version_id))
+        self._send_write(partial(QdrantClient.set_payload, payload={COLLECTION: collection}, points=where))
+
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count_chunks(tenant_id, version_id)
         # Delete even if the count is 0, because the count may come from a replica that lags behind.

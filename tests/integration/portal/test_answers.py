@@ -70,8 +70,8 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
 ) -> None:
     services, page = service[0], answered
     page.get_by_role("button", name="Share").click()
-    expect(page.get_by_text("Nobody else can read it now.")).to_be_visible()
-    page.get_by_role("button", name="Make a link").click()
+    expect(page.get_by_text("Nobody else can read this.")).to_be_visible()
+    page.get_by_role("button", name="Create link").click()
     address = page.locator(".links a").get_attribute("href")
     assert address is not None
     assert serious(page) == []
@@ -82,20 +82,20 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         other.wait_for_selector("#account")
         other.goto(f"{opened.url}{address}")
         expect(other.locator(".answer")).to_contain_text("The whale was white")
-        expect(other.locator("#about")).to_contain_text("which you can read until")
+        expect(other.locator("#about")).to_contain_text("You can read it until")
         expect(other.get_by_role("button", name="Helpful")).to_have_count(0)
         other.locator(".answer .cite").first.click()
         expect(other.locator("#beside mark")).to_have_text("The whale was white.")
         assert serious(other) == []
-        page.get_by_role("button", name="End it").click()
-        expect(page.get_by_text("Nobody else can read it now.")).to_be_visible()
+        page.get_by_role("button", name="Revoke").click()
+        expect(page.get_by_text("Nobody else can read this.")).to_be_visible()
         other.reload()
         expect(other.get_by_role("main")).to_contain_text("has expired")
 
 
 def test_a_source_and_its_page_show_every_place_that_the_answer_quotes(answered: Page) -> None:
     page, quoted = answered, ["The whale was white.", "hips were many."]
-    page.locator(".sources .cite").click()
+    page.locator(".source-cards .cite").click()
     expect(page.locator("#beside mark")).to_have_text(quoted)
     page.locator("#beside").get_by_role("link", name="The Whale").click()
     expect(page.locator("#text mark")).to_have_text(quoted)
@@ -118,11 +118,12 @@ def test_the_passages_that_were_read_are_shown_on_demand_with_their_ranks(
     ]
     page = opened.signed_in("/ask")
     ask(page)
+    page.get_by_role("button", name="Details").click()
     page.get_by_text("2 passages that the model read").click()
     expect(page.get_by_text("rank 3")).to_be_visible()
     page.get_by_role("button", name="Passage 1").click()
     expect(page.locator("#beside mark")).to_have_text("hips were many.")
-    expect(page.locator("#beside")).to_contain_text("what the model read")
+    expect(page.locator("#beside")).to_contain_text("The model read the marked text.")
     assert serious(page) == []
 
 
@@ -198,6 +199,7 @@ def test_a_figure_of_a_computed_table_opens_the_records_behind_it_and_they_are_d
     page.get_by_role("button", name="1200: 1 record behind it").press("Enter")
     expect(beside.locator("tbody tr")).to_have_count(1)
     expect(beside).to_contain_text("Beagle")
+    page.get_by_role("button", name="Details").click()
     page.get_by_text("3 records behind it").click()
     expect(page.locator(".under .records tbody tr")).to_have_count(3)
 
@@ -207,14 +209,14 @@ def test_more_work_is_estimated_before_it_is_asked_for(
 ) -> None:
     ready_document(service[1])
     page = opened.signed_in("/ask")
-    page.get_by_text("All documents, usual effort").click()
+    page.get_by_role("button", name="Automatic").click()
     expect(page.locator("#estimate")).to_be_hidden()
     page.get_by_label("Work through everything").check()
     expect(page.locator("#estimate")).to_contain_text("1 document with")
     expect(page.locator("#estimate")).to_contain_text("At most 500 calls of the language model, 15 min")
-    page.get_by_label("Go on in the background").check()
-    page.get_by_label("When its budget is met").check()
-    page.get_by_label("Stop after").select_option("60")
+    page.get_by_label("Answer as a background run").check()
+    page.get_by_label("Ask me before exceeding the budget").check()
+    page.get_by_label("Time limit").select_option("60")
     expect(page.locator("#estimate")).to_contain_text("At most 60 s")
     assert serious(page) == []
     ask(page)
@@ -223,31 +225,31 @@ def test_more_work_is_estimated_before_it_is_asked_for(
     assert (found["pause_on_budget"], found["budget"]["seconds"]) == (True, 60)
 
 
-CUT = 'event: delta\ndata: {"text": "The whale was "}\n\n'
+CUT = 'id: 1\nevent: delta\ndata: {"text": "The whale "}\n\n'
 
 
-def test_an_answer_that_breaks_off_says_so_and_can_be_asked_again(
+def test_an_answer_goes_on_after_its_connection_broke_off_and_one_that_failed_can_be_asked_again(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
 ) -> None:
     document = ready_document(service[1])
     page = opened.signed_in("/ask")
     opened.context.route(
-        "**/v1/answers", lambda route: route.fulfill(status=200, body=CUT, content_type="text/event-stream")
+        "**/v1/answers/*/events", lambda route: route.fulfill(body=CUT, content_type="text/event-stream")
     )
+    said.events = [Delta("The whale "), None, Delta("was white."), None, Completed(written(document, TEXT))]
     ask(page, "What of the whale?")
-    expect(page.get_by_role("alert")).to_contain_text("The connection broke off before the answer was complete.")
-    expect(page.locator(".turn .answer")).to_contain_text("The whale was")
-    opened.context.unroute("**/v1/answers")
+    expect(page.locator(".turn .answer")).to_have_text("The whale")
+    opened.context.unroute("**/v1/answers/*/events")
+    said.go_on.set()
+    wait_for_answer(page)
     opened.context.route("**/v1/answers", lambda route: route.abort())
-    page.get_by_role("button", name="Edit and ask again").click()
-    page.keyboard.press("Enter")
+    ask(page, "And then?")
     expect(page.get_by_text("Leadline does not respond.")).to_be_visible()
     opened.context.unroute("**/v1/answers")
     said.events = [Delta("The whale was "), LanguageModelUnavailableError("The language model is away.")]
-    page.get_by_role("button", name="Edit and ask again").last.click()
-    page.keyboard.press("Enter")
+    page.locator(".ended").get_by_role("button", name="Ask again", exact=True).click()
     expect(page.get_by_text("The language model is away.")).to_be_visible()
-    expect(page.get_by_text("was not checked, and is not kept").last).to_be_visible()
+    expect(page.get_by_text("It was not checked and is not stored.").last).to_be_visible()
     assert serious(page) == []
     said.events = [Completed(written(document, TEXT))]
     page.get_by_role("button", name="Edit and ask again").last.click()

@@ -47,18 +47,18 @@ def test_an_answer_streams_and_its_markers_open_the_source_at_the_very_words(
         Completed(written(document, service[1].http.get(f"/v1/documents/{document['id']}/content").text))
     )
     page = opened.signed_in("/ask")
-    expect(page.get_by_text("1 document can be asked")).to_be_visible()
+    expect(page.get_by_text("1 document can be asked about.")).to_be_visible()
     ask(page)
     expect(page.locator(".answer strong")).to_have_text("white")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     said.go_on.set()
-    expect(
-        page.locator(".under", has_text="4 sentences: 1 verified, 1 quoted, 1 not supported, 1 not checked")
-    ).to_be_visible()
-    expect(page.locator(".answer .check")).to_have_text(["✓", "❝", "!", "○"])
-    expect(page.locator(".unsupported-text")).to_have_text(["It weighed 40 tons ", "."])
-    page.get_by_role("button", name="Not supported").click()
-    expect(page.get_by_role("note")).to_have_text("Not supported. The source gives no weight.")
+    expect(page.locator(".verdict > *:not(.help)")).to_have_text(
+        ["✓1 of 4 statements proven", "1 only found", "!1 contradicted", "○1 without a source"]
+    )
+    expect(page.locator(".answer .check")).to_have_text(["✓", "", "!", "○"])
+    expect(page.locator(".contradicted-text")).to_have_text(["It weighed 40 tons", "."])
+    page.get_by_role("button", name="Not proven: contradicted").click()
+    expect(page.get_by_role("note")).to_have_text("Not proven: contradicted The source gives no weight.")
     expect(page.locator(".answer table td")).to_have_text(["Pequod", "1851"])
     expect(page.locator(".answer pre")).to_have_text("code <b>here</b>")
     page.locator(".answer .cite").first.click()
@@ -84,11 +84,13 @@ def test_what_a_person_chooses_is_asked_and_an_estimate_is_confirmed(
     document = ready_document(service[1])
     said.events = [Completed(written(document, TEXT))]
     page = opened.signed_in("/ask")
-    page.get_by_text("All documents, usual effort").click()
+    page.get_by_role("button", name="All documents").click()
+    page.get_by_role("option", name="default").click()
+    page.get_by_role("button", name="Automatic").click()
     page.get_by_label("Compute over tables").check()
-    page.get_by_label("default (1)").check()
-    page.get_by_label("Stop after").select_option("60")
-    expect(page.locator("#options-said")).to_have_text("default, computes over tables, stops after one minute")
+    page.get_by_label("Time limit").select_option("60")
+    expect(page.locator("#scope-said")).to_have_text("default")
+    expect(page.locator("#options-said")).to_have_text("Tables, at most 1 minute")
     ask(page)
     wait_for_answer(page)
     wanted, scope = said.requests[0].wanted, said.requests[0].scope
@@ -96,7 +98,7 @@ def test_what_a_person_chooses_is_asked_and_an_estimate_is_confirmed(
         "table", ("default",), 60,
     )  # fmt: skip
     page.goto(f"{opened.url}/ask?document={document['id']}")
-    expect(page.locator("#options-said")).to_contain_text("Only in")
+    expect(page.locator("#chips li")).to_have_text(["The Whale 𝔚"])
     ask(page)
     wait_for_answer(page)
     assert said.requests[1].scope.documents == (document["id"],)
@@ -111,7 +113,7 @@ def test_an_answer_is_stopped_and_the_question_edited_and_asked_again(
     ask(page, "What of the whale?")
     expect(page.locator(".answer")).to_contain_text("The whale was")
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped.")).to_be_visible()
+    expect(page.get_by_text("You stopped this answer.")).to_be_visible()
     assert said.stopped.wait(60)
     said.events = [Completed(written(document, TEXT))]
     page.get_by_role("button", name="Edit and ask again").click()
@@ -130,7 +132,7 @@ def test_the_next_question_is_asked_while_the_connection_of_a_complete_answer_is
     wait_for_answer(page)
     said.events = [Completed(written(document, TEXT))]
     ask(page, "And its age?")
-    expect(page.locator(".turn").nth(1)).to_contain_text("4 sentences")
+    expect(page.locator(".turn").nth(1)).to_contain_text("1 of 4 statements proven")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     said.go_on.set()
 
@@ -226,8 +228,8 @@ def test_a_run_goes_on_in_the_background_and_shows_its_steps_as_a_tree(
 ) -> None:
     ready_document(service[1])
     page = opened.signed_in("/ask")
-    page.get_by_text("All documents, usual effort").click()
-    page.get_by_label("Go on in the background").check()
+    page.get_by_role("button", name="Automatic").click()
+    page.get_by_label("Answer as a background run").check()
     ask(page, "What colour was the whale?")
     page.wait_for_url("**/runs/*")
     expect(page.locator("#state")).to_have_text("Complete")
@@ -300,7 +302,10 @@ def test_a_hostile_document_runs_nothing_asks_nobody_and_breaks_no_layout(
             expect(page.locator(".status", has_text="Ready")).to_be_visible()
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.title").startswith("pwned") is False
-        assert page.evaluate("document.querySelectorAll('main :is(script, style, svg, iframe, object)').length") == 0
+        assert (
+            page.evaluate("document.querySelectorAll('main :is(script, style, svg:not(.icon), iframe, object)').length")
+            == 0
+        )
         assert page.evaluate("[...document.querySelectorAll('main img')].map(each => each.src)") == []
         hrefs = page.evaluate("[...document.querySelectorAll('a')].map(each => each.href)")
         assert [each for each in hrefs if not each.startswith(opened.url)] == []

@@ -45,7 +45,7 @@ def test_somebody_who_has_never_been_here_gets_a_checked_answer_about_a_pdf_with
             expect(page.get_by_label("Your question")).to_be_focused()
             page.keyboard.type(KEEPER)
             page.keyboard.press("Enter")
-            expect(page.locator(".answer .check").first).to_have_attribute("aria-label", "Verified")
+            expect(page.locator(".answer .check").first).to_have_attribute("aria-label", "Proven")
             page.locator(".answer .cite").first.click()
             expect(page.locator("#beside mark")).to_have_text("keeper of the lighthouse was Ada Brandt")
             expect(page.locator("#beside .sheet .box").first).to_be_visible()

@@ -62,9 +62,9 @@ def added(page: Page, opened: Portal, tmp_path: Path, name: str, content: bytes)
 
 def ask(page: Page, question: str, strategy: str = "") -> None:
     if strategy:
-        page.locator(".options summary").click()
+        page.get_by_role("button", name="Automatic").click()
         page.get_by_label(strategy).check()
-        page.locator(".options summary").click()
+        page.get_by_role("button", name="Automatic").click()
     page.get_by_label("Your question").fill(question)
     page.keyboard.press("Enter")
 
@@ -128,9 +128,9 @@ def test_a_run_is_watched_as_it_works_and_cancelled(
 ) -> None:
     client, page = service[1], opened.signed_in()
     added(page, opened, tmp_path, "harbour.pdf", pdf(HARBOUR))
-    page.locator(".options summary").click()
+    page.get_by_role("button", name="Automatic").click()
     page.get_by_label("Work through everything").check()
-    page.get_by_label("Go on in the background").check()
+    page.get_by_label("Answer as a background run").check()
     expect(page.locator("#estimate")).to_contain_text("At most")
     ask(page, "Go through every document and list all people, places and years, each with the sentence that names it.")
     page.wait_for_url("**/runs/*")
@@ -151,10 +151,10 @@ def test_what_the_documents_do_not_say_is_never_shown_as_verified(
     ask(page, "What is the boiling point of tungsten in degrees Celsius?")
     expect(page.locator(".turn .under").first).to_be_visible(timeout=ANSWERED_MS)
     answer = answered(client)
-    expect(page.locator(".check.verified")).to_have_count(0)
+    expect(page.locator(".answer .check.proven")).to_have_count(0)
     if answer["status"] == "not_found":
         expect(page.get_by_text("Not in these documents")).to_be_visible()
-        expect(page.locator(".under details[open]", has_text="What was searched")).to_be_visible()
+        expect(page.locator(".under .details", has_text="What was searched")).to_be_visible()
     else:  # a small model answers nevertheless
         assert {each["check"] for each in answer["sentences"]} <= {"quoted", "unchecked", "unsupported"}
     assert serious(page) == []

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from rlm.answering import SMALL_MODEL, AnswerPipeline
+from rlm.answering import AnswerPipeline
 from rlm.answers import Answer, AnswerStatus, Check
 from rlm.build import HelperModels
 from rlm.checking.checker import CheckMode
@@ -256,14 +256,14 @@ def test_a_forced_strategy_is_taken_without_asking() -> None:
     assert events[0].strategy == "direct"
 
 
-def test_a_small_model_neither_routes_nor_judges_and_its_answers_say_that_it_is_small() -> None:
+def test_a_small_model_neither_routes_nor_judges_and_its_answers_have_no_note_for_administrators() -> None:
     small = replace(CAPABLE, small=True, routes=False, judges=False, writes_code=False)
     with pipeline(DOCUMENTS, by_stage(SMALL_REPLY), profile=small) as (answering, chat):
         _, answer = asked(answering)
         assert chat is not None
         assert len(chat.prompts) == 1
         assert "Today" not in chat.prompts[0]
-    assert answer.notes == (SMALL_MODEL,)
+    assert answer.notes == ()
     assert answer.sentences[0].check is Check.QUOTED
 
 

@@ -1,13 +1,17 @@
 """A conversation in the terminal, a line at a time, with a real server behind it."""
 
 import io
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from api.cli import conversations
 from api.cli.chat import Chat
 from api.cli.conversations import _fetch_conversation
 from api.client import Client
@@ -103,3 +107,31 @@ def test_commands_end_the_chat_or_are_unknown(client: Client) -> None:
     talk = Talk(client)
     assert "Unknown command /nonsense." in talk.take("/nonsense now")
     assert talk.ends_with("/exit")
+
+
+def test_saved_conversations_are_found_renamed_and_exported(
+    client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def connect(_: object) -> Iterator[Client]:
+        yield client
+
+    monkeypatch.setattr(conversations, "open_client", connect)
+    monkeypatch.setattr(conversations, "read_settings", lambda: None)
+
+    def run(*words: str) -> str:
+        result = CliRunner(env={"COLUMNS": "160"}).invoke(conversations.app, list(words), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        printed: str = result.stdout
+        # Services log to the same stream; JSON is the last line.
+        return printed.rstrip().rpartition("\n")[2] if "--json" in words else printed
+
+    Talk(client).take("Which colour?")
+    (listed,) = client.get("/v1/conversations")["conversations"]
+    assert listed["id"] in run("search", "COLOUR white")
+    assert "No conversations found" in run("search", "black")
+    assert "“Whales”" in run("rename", listed["id"], "Whales")
+    assert json.loads(run("search", "whales", "--json"))[0]["title"] == "Whales"
+    assert f"{SENTENCE} ✓" in run("export", listed["id"])
+    run("export", listed["id"], "--form", "json", "-o", str(tmp_path / "talk.json"))
+    assert json.loads((tmp_path / "talk.json").read_text())["turns"][0]["question"] == "Which colour?"

@@ -75,6 +75,7 @@ def test_an_answer_says_what_was_read_searched_and_not_opened_and_what_it_comput
 def test_events_are_sent_in_their_order_and_a_draft_is_not(api: AskedApi) -> None:
     found: tuple[Passage, ...] = (passage("white", title="The Whale"),)
     made = answer()
+    span = {name: getattr(found[0], name) for name in ("document_id", "version_id", "start", "end", "page", "place")}
     api.answers.scripts = [
         [
             Condensed("Which colour had the whale?"),
@@ -93,7 +94,10 @@ def test_events_are_sent_in_their_order_and_a_draft_is_not(api: AskedApi) -> Non
     assert events[:-1] == [
         ("condensed", {"question": "Which colour had the whale?"}),
         ("routed", {"strategy": "direct", "reason": "A passage says it.", "estimate": ""}),
-        ("retrieved", {"query": "whale", "passages": 1, "titles": ["The Whale"]}),
+        (
+            "retrieved",
+            {"query": "whale", "passages": 1, "titles": ["The Whale"], "found": [{**span, "title": "The Whale"}]},
+        ),
         ("reading", {"call": 1, "titles": ["The Whale"]}),
         ("planned", {"steps": ["Count."], "sql": "SELECT 1"}),
         ("working", {"step": "classify", "done": 1, "total": 2}),

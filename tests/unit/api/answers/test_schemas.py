@@ -10,7 +10,17 @@ from api.accounts.schemas import LinkIn
 from api.answers.run_schemas import RunEventOut
 from api.answers.schemas import AnswerOut, BudgetIn
 from ingest.storage.answers.run_records import RunEvent
-from rlm.answers import Answer, AnswerStatus, Result, SearchSummary, build_answer_json, build_stored_answer
+from rlm.answers import (
+    Answer,
+    AnswerStatus,
+    Check,
+    Result,
+    SearchSummary,
+    Sentence,
+    Support,
+    build_answer_json,
+    build_stored_answer,
+)
 
 
 def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
@@ -21,6 +31,19 @@ def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
     sent = AnswerOut.from_stored_answer(build_stored_answer(answer, "id", "ann", "How many?", None))
     assert sent.model_dump(mode="json")["result"] == build_answer_json(answer)["result"]
     assert json.loads(sent.model_dump_json()) == sent.model_dump(mode="json")
+
+
+def test_an_answer_of_an_earlier_release_gets_the_support_that_its_checks_imply() -> None:
+    sentences = (Sentence("It sank [1].", 0, 12, (1,), Check.VERIFIED), Sentence("It burned [1].", 13, 27, (1,)))
+    body = build_answer_json(
+        Answer(
+            AnswerStatus.ANSWERED, "It sank [1]. It burned [1].", sentences, (), "direct", None, SearchSummary(0, 0, ())
+        )
+    )
+    for each in body["sentences"]:
+        del each["support"]
+    read = AnswerOut.from_body(body, identifier="id", conversation=None)
+    assert [each.support for each in read.sentences] == [Support.FULL, None]
 
 
 def test_an_event_of_a_run_can_be_sent_whatever_a_model_wrote() -> None:

@@ -46,7 +46,7 @@ def test_what_stands_around_the_content_is_left_out_and_counted(file: Path, body
     assert document.text.startswith("# Ships\n\nA ship is")
     assert document.text.endswith("on board.")
     (omission,) = document.omissions
-    assert (omission.kind, omission.count >= 1) == (OmissionKind.OTHER, True)
+    assert (omission.kind, omission.count >= 1) == (OmissionKind.BOILERPLATE, True)
 
 
 @pytest.mark.parametrize(

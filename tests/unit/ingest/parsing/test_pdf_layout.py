@@ -234,11 +234,55 @@ def test_a_sentence_that_goes_on_on_the_next_page_is_one_paragraph_there_and_her
         if page < 2:
             drawing.next_page()
     document = _parsed(file, drawing)
-    head, foot, _ = document.text.split("\n\n")
+    head, _, foot = document.text.split("\n\n")
     assert (head, foot) == ("Annual report of the mill", "Page 1 of 3")
     starts = [place.start for place in document.layout.places]
     assert [document.text[start:].split()[0] for start in starts[1:]] == ["x1", "x2"]
-    assert _omitted(document) == {OmissionKind.OTHER: 4}
+    assert _omitted(document) == {OmissionKind.BOILERPLATE: 4}
+
+
+def test_a_footer_is_written_below_the_text_of_its_page(file: Path) -> None:
+    drawing = Drawing()
+    for page in range(1, 6):
+        drawing.line(f"The {page}th clause", 60, 740, font=BOLD, size=12)
+        drawing.lines([f"Text of clause {each}{page} that ends." for each in "ab"], 60, 700)
+        if page > 2:
+            drawing.line("Confidential until it is signed", 200, 40)
+        if page < 5:
+            drawing.next_page()
+    document = _parsed(file, drawing)
+    third = document.text.index("The 3th clause")
+    assert (
+        third < document.text.index("clause b3") < document.text.index("Confidential") < document.text.index("The 4th")
+    )
+    assert document.text.count("Confidential") == 1
+
+
+def test_a_sentence_that_ends_some_pages_at_different_heights_stays_in_each_of_them(file: Path) -> None:
+    drawing = Drawing()
+    for page in range(1, 5):
+        base = drawing.lines(
+            [f"Line {each}{page} of the text." for each in "abcdefgh"[: 2 + page]], 60, 740, leading=30
+        )
+        drawing.line("All amounts are in euros.", 60, base)
+        if page < 4:
+            drawing.next_page()
+    document = _parsed(file, drawing)
+    assert document.text.count("All amounts are in euros.") == 4
+    assert _omitted(document) == {}
+
+
+def test_numbered_titles_at_the_top_of_each_page_are_no_page_numbers(file: Path) -> None:
+    drawing = Drawing()
+    for page in range(1, 5):
+        drawing.line(f"Chapter {page}", 60, 740, font=BOLD, size=16)
+        drawing.lines(filled_lines([f"x{page}", *_PROSE], 450), 60, 700)
+        drawing.line(f"Page {page}", 280, 40)
+        if page < 4:
+            drawing.next_page()
+    document = _parsed(file, drawing)
+    assert [each.title for each in document.layout.headings] == [f"Chapter {page}" for page in range(1, 5)]
+    assert document.text.count("Page") == 1
 
 
 def test_a_single_line_on_each_page_is_what_the_document_says_and_no_running_line(file: Path) -> None:

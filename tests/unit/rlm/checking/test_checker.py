@@ -10,7 +10,7 @@ import pytest
 
 from ingest.storage.tables.places import Location
 from retrieval.search.requests import Passage
-from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, summarize_search
+from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, Support, summarize_search
 from rlm.checking.checker import (
     CheckMode,
     apply_judgement,
@@ -273,22 +273,22 @@ def test_a_quotation_from_one_passage_does_not_hide_that_one_from_another_was_in
 
 
 @pytest.mark.parametrize(
-    ("support", "why", "check", "reason"),
+    ("verdict", "why", "check", "support", "reason"),
     [
-        ("supported", "", Check.QUOTED, "not in the passage"),
-        ("partly", "", Check.QUOTED, "not in the passage"),
-        ("partly", "No year is named.", Check.QUOTED, "No year is named."),
-        ("not_supported", "It says another.", Check.UNSUPPORTED, "It says another."),
+        ("supported", "", Check.QUOTED, Support.FULL, "not in the passage"),
+        ("partly", "", Check.QUOTED, Support.PARTIAL, "not in the passage"),
+        ("partly", "No year is named.", Check.QUOTED, Support.PARTIAL, "No year is named."),
+        ("not_supported", "It says another.", Check.UNSUPPORTED, Support.NONE, "It says another."),
     ],
 )
 @pytest.mark.parametrize("others", [{}, {2: "Merle sank off the cape"}])
 def test_a_sentence_with_an_invented_quotation_is_verified_by_no_judge(
-    support: str, why: str, check: Check, reason: str, others: dict[int, str]
+    verdict: str, why: str, check: Check, support: Support, reason: str, others: dict[int, str]
 ) -> None:
     draft = draft_of("Ada saw the Merle sink [1][2].", {1: INVENTED, **others})
-    judgement, _ = judgement_of(verdicts((1, support, why)), draft)
+    judgement, _ = judgement_of(verdicts((1, verdict, why)), draft)
     (sentence,) = apply_judgement(sentences_of(draft), judgement)
-    assert sentence.check is check
+    assert (sentence.check, sentence.support) == (check, support)
     assert reason in sentence.reason
 
 
@@ -340,6 +340,7 @@ def test_verdicts_mark_sentences_and_leave_their_text() -> None:
     judgement, calls = judgement_of(said, draft)
     marked = apply_judgement(sentences_of(draft), judgement)
     assert [each.check for each in marked] == [Check.VERIFIED, Check.QUOTED, Check.UNSUPPORTED, Check.UNCHECKED]
+    assert [each.support for each in marked] == [Support.FULL, Support.PARTIAL, Support.NONE, None]
     assert "No month is named." in marked[1].reason
     assert marked[2].reason == "It sank."
     assert [each.text for each in marked] == [each.text for each in sentences_of(draft)]

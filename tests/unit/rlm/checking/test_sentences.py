@@ -42,6 +42,7 @@ def split(text: str) -> list[str]:
         ("東京。首都です。", ["東京。", "首都です。"]),
         ("broken where the\npage was. Next", ["broken where the\npage was.", "Next"]),
         ("# Heading\n- one\n- two\n\nText", ["# Heading", "- one", "- two", "Text"]),
+        ("# Heading\r\n- one\r\n- two\r\n\r\nText", ["# Heading", "- one", "- two", "Text"]),
         ("  \n ", []),
     ],
 )

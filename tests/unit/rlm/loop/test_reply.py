@@ -44,3 +44,20 @@ def test_half_a_fence_is_run_as_far_as_it_goes() -> None:
 def test_a_fence_inside_a_string_does_not_end_the_block() -> None:
     read = parse_root_reply("```python\nx = 'say ```json'\nprint(x)\n```")
     assert read.code == "x = 'say ```json'\nprint(x)\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "title"),
+    [
+        (
+            "I look for the headings of **journals**. Then I count.\n```python\nx = 1\n```",
+            "I look for the headings of journals.",
+        ),
+        ("```python\n# Count the journals\nx = 1\n```", "Count the journals"),
+        ("# Count the journals\nprint(len(corpus))", "Count the journals"),
+        ("```python\nx = 1\n```", ""),
+        ("## Step 1: read `corpus`\n```python\nx = 1\n```", "Step 1:"),
+    ],
+)
+def test_a_step_has_the_models_first_sentence_or_its_first_comment_as_title(reply: str, title: str) -> None:
+    assert parse_root_reply(reply).title == title

@@ -1,0 +1,111 @@
+"""Exports a conversation as one file: Markdown for people, JSON for programs."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+from fastapi.responses import StreamingResponse
+
+from api.answers.conversation_schemas import ConversationOut, TurnOut
+from api.answers.markdown_files import escape_line, escape_links
+from api.answers.schemas import AnswerOut, CitationOut
+from api.answers.verdicts import describe_level, describe_verdict
+from api.languages.catalogue import Texts
+from rlm.checking.levels import Level, find_levels
+
+_SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "·", Level.NOT_PROVEN: "!"}
+_NAME_CHARS = 80
+
+
+class ExportForm(StrEnum):
+    """The file formats in which a conversation can be exported."""
+
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+_TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("text/markdown; charset=utf-8", "md")}
+EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
+
+
+def build_export(
+    conversation: ConversationOut, turns: Iterator[TurnOut], form: ExportForm, texts: Texts
+) -> StreamingResponse:
+    """Return the export as a download. The export is generated while it is sent."""
+    media_type, ending = _TYPES[form]
+    written = _iter_json(conversation, turns) if form is ExportForm.JSON else _iter_markdown(conversation, turns, texts)
+    name = quote(f"{build_file_name(conversation.title)}.{ending}", safe="")
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+    return StreamingResponse(written, media_type=media_type, headers=headers)
+
+
+def build_file_name(title: str) -> str:
+    """Return the title as the name of a file, without characters that a file system rejects."""
+    plain = "".join(each for each in title if unicodedata.category(each)[0] != "C")
+    return re.sub(r'[\s\\/:*?"<>|]+', " ", plain).strip(" .")[:_NAME_CHARS].strip(" .") or "conversation"
+
+
+def _iter_json(conversation: ConversationOut, turns: Iterator[TurnOut]) -> Iterator[str]:
+    head = json.dumps(conversation.model_dump(mode="json"), ensure_ascii=False)
+    yield head[:-1] + ', "next_cursor": null, "turns": ['
+    for number, turn in enumerate(turns):
+        yield (",\n" if number else "\n") + json.dumps(turn.model_dump(mode="json"), ensure_ascii=False)
+    yield "\n]}\n"
+
+
+def _iter_markdown(conversation: ConversationOut, turns: Iterator[TurnOut], texts: Texts) -> Iterator[str]:
+    yield f"# {escape_line(conversation.title)}\n\n"
+    legend = (f"{sign} {describe_level(level, texts)}" for level, sign in _SIGNS.items())
+    yield f"{texts.translate('Marks after statements:')} {', '.join(legend)}\n"
+    for turn in turns:
+        yield f"\n## {escape_line(turn.question)}\n\n*{turn.created_at:%Y-%m-%d %H:%M} UTC*\n\n"
+        yield from _iter_answer(turn.answer, texts)
+
+
+def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
+    body = answer.model_dump(mode="json")
+    levels = find_levels(body)
+    verdict = describe_verdict(body, texts)
+    if verdict:
+        yield f"> {verdict}\n\n"
+    yield f"{escape_links(_add_signs(answer, levels))}\n"
+    for note in answer.notes:
+        yield f"\n{escape_line(note)}\n"
+    remarks = [
+        f"* {_SIGNS[level]} {escape_line(sentence.text)} ({escape_line(sentence.reason)})\n"
+        for sentence, level in zip(answer.sentences, levels, strict=True)
+        if level in (Level.PARTLY_PROVEN, Level.NOT_PROVEN) and sentence.reason
+    ]
+    if remarks:
+        yield f"\n### {texts.translate('What is not proven')}\n\n"
+        yield from remarks
+    if answer.citations:
+        yield f"\n### {texts.translate('Sources')}\n\n"
+        for citation in answer.citations:
+            yield from _iter_citation(citation, texts)
+
+
+def _add_signs(answer: AnswerOut, levels: Sequence[Level | None]) -> str:
+    """Return the text of an answer with a sign after each statement; in a table, in the statement's own row."""
+    text, pieces, last = answer.text, [], 0
+    marked = sorted((each.end, level) for each, level in zip(answer.sentences, levels, strict=True) if level)
+    for end, level in marked:
+        at = last + len(text[last:end].rstrip().removesuffix("|").rstrip())
+        pieces += [text[last:at], f" {_SIGNS[level]}"]
+        last = at
+    return "".join([*pieces, text[last:]])
+
+
+def _iter_citation(citation: CitationOut, texts: Texts) -> Iterator[str]:
+    if citation.deleted:
+        gone = texts.translate("Not available: the document was deleted, or you cannot read it.")
+        yield f"* [{citation.number}] {gone}\n"
+        return
+    place = f", {escape_line(citation.place)}" if citation.place else ""
+    yield f"* [{citation.number}] {escape_line(citation.title or texts.translate('Untitled'))}{place}\n"
+    for quoted in citation.quoted_texts:
+        yield f"  > {escape_line(quoted)}\n"

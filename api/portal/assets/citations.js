@@ -1,0 +1,109 @@
+// The sources of an answer: their numbers in the text, a preview of each, and a card for each below the text.
+import { el, foreign, readable } from './dom.js'
+import { icon } from './icons.js'
+import { openSource } from './source.js'
+import { t, tn } from './text.js'
+
+const FIRST = 3
+const WORDS = 400
+const AFTER_MS = 250
+const GAP = 6
+
+const titleOf = (citation) => (citation.deleted ? t('No longer shown') : [citation.title || t('Untitled'), citation.place].filter(Boolean).join(', '))
+const wordsOf = (citation, quotes) => (quotes.length ? quotes.map((each) => each.text) : [citation.quote]).filter(Boolean).join(' … ').replace(/\s+/g, ' ').slice(0, WORDS)
+
+// The number of a source, which opens it beside the answer. Texts are functions, because a number is inserted.
+export function citeButton(citation, quotes, { label = (number, title) => t('Source {number}: {title}', { number, title }), ...options } = {}) {
+  const button = el('button', { type: 'button', class: 'cite', text: citation.number, 'aria-label': readable(label(citation.number, titleOf(citation))), 'aria-pressed': 'false' })
+  button.addEventListener('click', () => open(button, citation, quotes, options))
+  previewed(button, citation, quotes)
+  return button
+}
+
+function open(button, citation, quotes, options) {
+  closePreview()
+  for (const each of document.querySelectorAll('.cite[aria-pressed="true"]')) each.setAttribute('aria-pressed', 'false')
+  button.setAttribute('aria-pressed', 'true')
+  openSource(citation, quotes, options)
+}
+
+let preview = null
+let waiting = null
+
+// Shows a card with the cited words while the pointer or the keyboard's focus is on a number. Fingers only press.
+function previewed(button, citation, quotes) {
+  const later = () => { clearTimeout(waiting); waiting = setTimeout(() => openPreview(button, citation, quotes), AFTER_MS) }
+  button.addEventListener('pointerenter', (event) => { if (event.pointerType !== 'touch') later() })
+  button.addEventListener('pointerleave', () => leave(button))
+  button.addEventListener('focus', () => { if (button.matches(':focus-visible')) later() })
+  button.addEventListener('blur', closePreview)
+}
+
+function leave(button) {
+  clearTimeout(waiting)
+  if (document.activeElement === button && preview) return
+  waiting = setTimeout(() => { if (!preview?.card.matches(':hover')) closePreview() }, AFTER_MS)
+}
+
+function openPreview(button, citation, quotes) {
+  closePreview()
+  if (!button.isConnected) return
+  const words = citation.deleted ? '' : wordsOf(citation, quotes)
+  const card = el('div', { class: 'preview', role: 'tooltip', id: 'preview' },
+    el('strong', {}, citation.deleted ? t('No longer shown') : foreign(citation.title || t('Untitled'))),
+    citation.place ? el('span', { class: 'soft', text: citation.place }) : null,
+    words ? el('blockquote', {}, foreign(words)) : null)
+  card.addEventListener('pointerleave', () => leave(button))
+  document.body.append(card)
+  button.setAttribute('aria-describedby', 'preview')
+  preview = { card, button }
+  const at = button.getBoundingClientRect()
+  const room = document.documentElement
+  card.style.left = `${Math.max(GAP, Math.min(at.left, room.clientWidth - card.offsetWidth - GAP))}px`
+  const above = at.top - card.offsetHeight - GAP
+  card.style.top = `${above >= GAP ? above : at.bottom + GAP}px`
+  addEventListener('keydown', escape, { capture: true })
+  addEventListener('scroll', closePreview, { capture: true, passive: true })
+}
+
+function escape(event) {
+  if (event.key !== 'Escape') return
+  event.stopPropagation()
+  closePreview()
+}
+
+function closePreview() {
+  clearTimeout(waiting)
+  if (!preview) return
+  preview.card.remove()
+  preview.button.removeAttribute('aria-describedby')
+  preview = null
+  removeEventListener('keydown', escape, { capture: true })
+  removeEventListener('scroll', closePreview, { capture: true })
+}
+
+// The sources of an answer as cards: the first of them at once, the others when they are wanted.
+export function sourceCards(answer) {
+  const { citations } = answer
+  if (!citations.length) return null
+  const list = el('ol', { class: 'source-cards', 'aria-label': t('Sources') }, citations.slice(0, FIRST).map(cardOf))
+  if (citations.length <= FIRST) return list
+  const more = el('button', { type: 'button', class: 'quiet more' }, tn(citations.length, 'Show the {n} source', 'Show all {n} sources'), icon('chevron-down'))
+  more.addEventListener('click', () => {
+    const added = citations.slice(FIRST).map(cardOf)
+    list.append(...added)
+    more.remove()
+    added[0].querySelector('button').focus()
+  })
+  return el('div', {}, list, more)
+}
+
+function cardOf(citation) {
+  const button = el('button', { type: 'button', class: 'cite', 'aria-pressed': 'false', 'aria-label': readable(t('Source {number}: {title}', { number: citation.number, title: titleOf(citation) })) },
+    el('span', { class: 'number', text: citation.number }),
+    el('span', { class: 'title' }, citation.deleted ? t('No longer shown') : foreign(citation.title || t('Untitled'))),
+    citation.place ? el('span', { class: 'place soft', text: citation.place }) : null,
+    citation.deleted || !citation.quote ? null : foreign(wordsOf(citation, citation.quotes.slice(0, 1)), 'span', { class: 'words soft' }))
+  button.addEventListener('click', () => open(button, citation, citation.quotes, {}))
+  return el('li', {}, button)
+}

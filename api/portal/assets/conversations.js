@@ -1,0 +1,144 @@
+// The list of conversations, by day, with a search; and what can be done with each of them.
+import { conversation } from './conversation.js'
+import { asked, labelled } from './dialog.js'
+import { byId, confirmed, el, foreign, readable, say, time, trouble } from './dom.js'
+import { icon } from './icons.js'
+import { LOCALE } from './locale.js'
+import { menuButton } from './menu.js'
+import { get, may, send } from './rest.js'
+import { openShares } from './shares.js'
+import { t } from './text.js'
+
+const AT_ONCE = 30
+const TYPING_MS = 250
+// A page of a search may be empty although more follow: this many are read before the reader has to ask for more.
+const SEARCH_PAGES = 10
+const DAY_MS = 86_400_000
+const MONTH = new Intl.DateTimeFormat(LOCALE, { month: 'long', year: 'numeric' })
+const NARROW = matchMedia('(max-width: 75rem)')
+
+let listed = []
+let next = null
+let asking = 0
+
+export async function listConversations(more = false) {
+  const mine = ++asking
+  const search = byId('find-conversation').value.trim()
+  if (!more) next = null
+  try {
+    let found = []
+    for (let pages = 0; pages < (search ? SEARCH_PAGES : 1); pages += 1) {
+      const page = await get('/v1/conversations', { limit: AT_ONCE, cursor: next, search })
+      if (mine !== asking) return
+      found = [...found, ...page.conversations]
+      next = page.next_cursor
+      if (!next || found.length >= AT_ONCE) break
+    }
+    listed = more ? [...listed, ...found] : found
+    draw(search)
+  } catch (error) {
+    if (mine === asking) byId('conversations').replaceChildren(trouble(error))
+  }
+}
+
+function draw(search) {
+  const groups = new Map()
+  for (const each of listed) {
+    const name = groupOf(new Date(each.created_at))
+    groups.set(name, [...(groups.get(name) ?? []), each])
+  }
+  const nothing = search ? t('No conversation contains these words.') : t('Your questions and their answers are kept here.')
+  byId('conversations').replaceChildren(...(listed.length
+    ? [...groups].map(([name, some]) => el('section', {}, el('h3', { text: name }), el('ol', {}, some.map(entry))))
+    : [el('p', { class: 'hint', text: nothing })]))
+  byId('more-conversations').hidden = !next
+  if (search) say(listed.length ? t('Conversations found') : nothing)
+}
+
+// Conversations are in the order in which they began, so their day is the one on which they began.
+function groupOf(date) {
+  const today = new Date().setHours(0, 0, 0, 0)
+  if (date >= today) return t('Today')
+  if (date >= today - DAY_MS) return t('Yesterday')
+  if (date >= today - 7 * DAY_MS) return t('Last 7 days')
+  if (date >= today - 30 * DAY_MS) return t('Last 30 days')
+  return MONTH.format(date)
+}
+
+function entry(each) {
+  const title = readable(each.title)
+  return el('li', {},
+    el('a', { href: `/ask/${each.id}`, 'aria-current': each.id === conversation.id ? 'page' : null, title: `${title}\n${time(each.created_at)}` },
+      foreign(each.title, 'span', { class: 'title' })),
+    each.excerpt ? foreign(each.excerpt, 'p', { class: 'excerpt' }) : null,
+    menuButton(t('Actions for “{title}”', { title }), () => actions(each), { class: 'quiet icon-button small' }))
+}
+
+const actions = (each) => [
+  ...(may('ask') ? [{ text: t('Rename'), icon: 'pencil', act: () => rename(each) }] : []),
+  { text: t('Export as Markdown'), icon: 'download', href: `/v1/conversations/${each.id}/export`, download: '' },
+  { text: t('Export as JSON'), icon: 'code', href: `/v1/conversations/${each.id}/export?form=json`, download: '' },
+  ...(may('ask') ? [null, { text: t('Delete'), icon: 'trash-2', danger: true, act: () => forget(each) }] : []),
+]
+
+async function rename({ id, title }) {
+  const field = el('input', { type: 'text', required: true, maxlength: 200, value: title, autocomplete: 'off', dir: 'auto' })
+  const renamed = await asked(t('Rename the conversation'), [labelled('title', t('Title'), field)], t('Rename'),
+    async (values) => (await send('PATCH', `/v1/conversations/${id}`, { json: { title: values.get('title') } })).json())
+  if (!renamed) return
+  if (id === conversation.id) showTitle(renamed.title)
+  listed = listed.map((each) => (each.id === id ? { ...each, title: renamed.title } : each))
+  draw('')
+  say(t('The conversation was renamed'))
+}
+
+async function forget({ id }) {
+  if (!await confirmed(t('Delete this conversation?'), [t('Its questions and answers are deleted permanently. Documents are not changed.')], t('Delete'))) return
+  try {
+    await send('DELETE', `/v1/conversations/${id}`)
+    if (id === conversation.id) return location.assign('/ask')
+    listed = listed.filter((each) => each.id !== id)
+    draw('')
+    say(t('The conversation was deleted'))
+  } catch (error) {
+    byId('trouble').replaceChildren(trouble(error))
+  }
+}
+
+let current = ''
+
+export function showTitle(title) {
+  current = title
+  byId('talk-title').textContent = readable(title)
+  byId('talk-title').title = readable(title)
+  document.title = `${readable(title)} · Leadline`
+  byId('share').hidden = !may('ask')
+  byId('talk-menu').hidden = false
+}
+
+// On a narrow screen the list is a sheet over the page, which Escape and a press beside it close.
+function showList(open) {
+  byId('desk').classList.toggle('with-history', open)
+  byId('show-history').setAttribute('aria-expanded', String(open))
+  if (open) byId('find-conversation').focus()
+  else byId('show-history').focus()
+}
+
+const isSheet = () => NARROW.matches && byId('desk').classList.contains('with-history')
+
+byId('show-history').addEventListener('click', () => showList(!byId('desk').classList.contains('with-history')))
+byId('close-history').addEventListener('click', () => showList(false))
+addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape' || !isSheet() || event.defaultPrevented || document.querySelector('dialog[open]')) return
+  event.stopImmediatePropagation()
+  showList(false)
+}, { capture: true })
+addEventListener('pointerdown', (event) => {
+  if (isSheet() && !event.target.closest('#history, #show-history, .menu, dialog')) showList(false)
+})
+
+let typing
+byId('find-conversation').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(listConversations, TYPING_MS) })
+byId('more-conversations').addEventListener('click', () => listConversations(true))
+byId('share').addEventListener('click', () => openShares({ conversation: conversation.id }, { goesOn: true }))
+byId('talk-menu').append(menuButton(t('Actions for this conversation'), () => actions({ id: conversation.id, title: current })))

@@ -1,0 +1,63 @@
+// The rows of the library: a document, its state, who can see it, and a menu of what can be done with it.
+import { cardLine } from './card.js'
+import { collectionLabel, isRestricted } from './collections.js'
+import { bytes, el, foreign, number, readable, time } from './dom.js'
+import { icon } from './icons.js'
+import { menuButton } from './menu.js'
+import { may } from './rest.js'
+import { omissionLine, status, typeName, UNDER_WAY } from './status.js'
+import { t, tn } from './text.js'
+
+/* Builds the row of a document. `selected` is null where nothing can be selected; `select(id, is)` is called with a
+   change. `acts` has what the menu does: `move`, `permissions`, `retry`, `cancel` and `remove`, each of the document. */
+export function documentRow(each, { selected, select, acts }) {
+  const title = each.title || each.name
+  const label = readable(title)
+  return el('tr', { data: { id: each.id }, class: selected ? 'picked' : null },
+    selected === null ? null : el('td', { class: 'pick' }, el('input', { type: 'checkbox', checked: selected, 'aria-label': t('Select {title}', { title: label }), onchange: (event) => select(each.id, event.target.checked) })),
+    el('td', { class: 'main-cell' },
+      el('a', { class: 'title', href: `/library/${each.id}` }, foreign(title)),
+      each.title && each.title !== each.name ? el('span', { class: 'soft small file-name' }, foreign(each.name)) : null,
+      cardLine(each.card) ? el('div', { class: 'soft small' }, foreign(cardLine(each.card))) : null,
+      failureLine(each, label, acts),
+      omissionLine(each.omissions)),
+    el('td', { class: 'type small soft', text: typeName(each.media_type) }),
+    el('td', {}, status(each)),
+    el('td', { class: 'small collection' }, foreign(collectionLabel(each.collection))),
+    el('td', { class: 'small permissions' }, permissions(each)),
+    el('td', { class: 'right', text: number(each.pages) }),
+    el('td', { class: 'right', text: bytes(each.size_bytes) }),
+    el('td', { class: 'when small', text: time(each.created_at) }),
+    el('td', { class: 'act' }, menuButton(t('Actions for {title}', { title: label }), items(each, acts), { class: 'quiet icon-button small' })))
+}
+
+function failureLine(each, label, { retry }) {
+  if (!each.failure) return null
+  return el('div', { class: 'small bad-ink failure' }, el('span', { text: `${each.failure.detail} ${each.failure.hint}` }),
+    may('write') ? el('button', { type: 'button', class: 'small', 'aria-label': t('Retry {title}', { title: label }), onclick: () => retry(each) }, icon('rotate-ccw'), t('Retry')) : null)
+}
+
+function permissions({ readers, collection }) {
+  if (readers !== null) {
+    const text = readers.length ? tn(readers.length, '{n} reader', '{n} readers') : t('Administrators')
+    return el('span', { title: readers.join(', ') }, icon('lock'), text)
+  }
+  return isRestricted(collection)
+    ? el('span', { title: t('Everyone with a role on the collection') }, icon('users'), t('Collection'))
+    : el('span', { class: 'soft', text: t('Everyone') })
+}
+
+function items(each, acts) {
+  const ask = each.active_version && may('ask') ? { text: t('Ask about it'), icon: 'message-square', href: `/ask?document=${each.id}` } : null
+  const open = { text: t('Open'), icon: 'book-open', href: `/library/${each.id}` }
+  if (!may('write')) return [open, ask].filter(Boolean)
+  return [
+    ...[open, ask].filter(Boolean),
+    { text: t('Move…'), icon: 'folder-input', disabled: Boolean(each.container), act: () => acts.move(each) },
+    { text: t('Permissions…'), icon: 'users', act: () => acts.permissions(each) },
+    ...(each.state === 'failed' ? [{ text: t('Retry'), icon: 'rotate-ccw', act: () => acts.retry(each) }] : []),
+    ...(UNDER_WAY.has(each.state) ? [{ text: t('Cancel processing'), icon: 'ban', act: () => acts.cancel(each) }] : []),
+    null,
+    { text: t('Delete'), icon: 'trash-2', danger: true, act: () => acts.remove(each) },
+  ]
+}

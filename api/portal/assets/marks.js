@@ -1,0 +1,127 @@
+// How well each sentence of an answer is proven, as a mark beside it, as one line above the answer, and in a legend.
+// `rlm/checking/levels.py` derives the same levels for the command line and for Slack.
+import { el, foreign, number } from './dom.js'
+import { icon } from './icons.js'
+import { t, tn } from './text.js'
+
+const STATES_NOTHING = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|[^]*[:：][^\p{L}\p{N}_]*$|\$\$[^$]*\$\$[^\p{L}\p{N}_]*$|[^\p{L}\p{N}_]*$)/u
+const WITHHELD = '[withheld: '
+const PARTLY = /^Supported in part: /
+const JUDGED = new Set(['verified', 'computed', 'unsupported'])
+
+// The kinds of marks: the class of the mark, its sign, its level, and what it means.
+const KINDS = {
+  proven: { sign: '✓', level: 'proven', name: () => t('Proven'), means: () => t('A language model compared this sentence with its source, and the source says the same.') },
+  computed: { sign: 'ƒ', level: 'proven', name: () => t('Proven: computed'), means: () => t('Code counted or computed this from the records.') },
+  partly: { sign: '~', level: 'partly proven', name: () => t('Partly proven'), means: () => t('The source proves only part of this sentence.') },
+  found: { icon: 'search', level: 'found', name: () => t('Found'), means: () => t('The words exist in the source. Nobody has checked that they prove this sentence.') },
+  contradicted: { sign: '!', level: 'not proven', name: () => t('Not proven: contradicted'), means: () => t('The source says something else, or nothing about this.') },
+  uncited: { sign: '○', level: 'not proven', name: () => t('Not proven: no source'), means: () => t('No source is given for this sentence.') },
+}
+
+// Returns the kind of each sentence's mark, or null for a sentence that needs none: headings, introductions of lists,
+// rows of a computed table, and all sentences of an answer that no language model judged.
+export function kindsOf(answer) {
+  const checked = isChecked(answer)
+  return answer.sentences.map((each) => (states(answer, each) && (checked || isLost(each)) ? kindOf(each) : null))
+}
+
+export const levelsOf = (answer) => kindsOf(answer).map((kind) => kind && KINDS[kind].level)
+
+export const nameOf = (kind) => KINDS[kind].name()
+
+// The class of a sentence's text.
+export const styleOf = (kind) => ({ partly: 'partly-text', contradicted: 'contradicted-text' })[kind] ?? ''
+
+// Says whether a language model judged a statement or code computed one; without any source there is nothing to judge.
+export function isChecked(answer) {
+  const statements = answer.sentences.filter((each) => states(answer, each))
+  return statements.some((each) => JUDGED.has(each.check) || each.support) || !statements.some((each) => each.citations.length)
+}
+
+function states(answer, { text, citations }) {
+  if (answer.table && text.trimStart().startsWith('|')) return false
+  return citations.length > 0 || !(answer.status === 'not_found' || STATES_NOTHING.test(text) || text.startsWith(WITHHELD))
+}
+
+// The words that a model quoted for the sentence are not in the passage.
+const isLost = ({ check, citations, reason }) => check === 'unchecked' && citations.length > 0 && Boolean(reason)
+
+function kindOf({ check, support }) {
+  if (check === 'quoted') return support === 'partial' ? 'partly' : 'found'
+  return { verified: 'proven', computed: 'computed', unsupported: 'contradicted' }[check] ?? 'uncited'
+}
+
+export function reasonOf(kind, sentence) {
+  const reason = sentence.reason?.replace(PARTLY, '')
+  if (!reason) return KINDS[kind].means()
+  return kind === 'partly' ? t('The source proves only part of this: {reason}', { reason }) : reason
+}
+
+export function markOf(kind, sentence) {
+  const name = nameOf(kind)
+  const button = el('button', { type: 'button', class: `check ${kind}`, 'aria-label': name, title: name, 'aria-expanded': 'false' }, signOf(kind))
+  button.addEventListener('click', () => {
+    const open = button.nextElementSibling?.classList.contains('why') ? button.nextElementSibling : null
+    button.setAttribute('aria-expanded', String(!open))
+    if (open) open.remove()
+    else button.after(el('span', { class: 'why', role: 'note' }, el('strong', { text: name }), ' ', foreign(reasonOf(kind, sentence))))
+  })
+  return button
+}
+
+const signOf = (kind) => (KINDS[kind].icon ? icon(KINDS[kind].icon) : KINDS[kind].sign)
+
+// The parts of the verdict, each with the kinds of marks that it counts.
+function countsOf(answer) {
+  const kinds = kindsOf(answer).filter(Boolean)
+  const count = (...wanted) => kinds.filter((kind) => wanted.includes(kind)).length
+  const parts = [
+    [['proven', 'computed'], tn(kinds.length, '{proven} of {n} statement proven', '{proven} of {n} statements proven', { proven: number(count('proven', 'computed')) })],
+    [['partly'], tn(count('partly'), '{n} partly proven', '{n} partly proven')],
+    [['found'], tn(count('found'), '{n} only found', '{n} only found')],
+    [['contradicted'], tn(count('contradicted'), '{n} contradicted', '{n} contradicted')],
+    [['uncited'], tn(count('uncited'), '{n} without a source', '{n} without a source')],
+  ]
+  return kinds.length ? parts.filter(([wanted], at) => at === 0 || count(...wanted)).map(([wanted, text]) => ({ wanted, text, count: count(...wanted) })) : []
+}
+
+// The verdict in words, for the clipboard.
+export function verdictOf(answer) {
+  if (!isChecked(answer)) return notChecked()
+  const counts = countsOf(answer)
+  if (counts.length) return counts.map((each) => each.text).join(', ')
+  return answer.table ? t('Computed from the records') : ''
+}
+
+const notChecked = () => t('This answer was not checked: no language model judged it. Open the sources to check.')
+
+// The line above an answer, whose counts lead to the first sentence of their kind in `place`.
+export function verdictLine(answer, place) {
+  if (!isChecked(answer)) return answer.status === 'extractive' ? null : el('div', { class: 'notice unchecked' }, icon('info'), el('span', { text: notChecked() }))
+  const counts = countsOf(answer)
+  if (!counts.length) return null
+  const legend = legendOf()
+  const help = el('button', { type: 'button', class: 'quiet help', 'aria-expanded': 'false', 'aria-label': t('What the marks mean'), title: t('What the marks mean') }, icon('circle-help'))
+  help.addEventListener('click', () => {
+    legend.hidden = !legend.hidden
+    help.setAttribute('aria-expanded', String(!legend.hidden))
+  })
+  const shown = counts.map(({ wanted, text, count }, at) => {
+    const kind = wanted.length > 1 && count === 0 ? '' : wanted[0]
+    const inner = [at || count ? el('span', { class: `check ${kind}`, 'aria-hidden': 'true' }, signOf(wanted[0])) : null, text]
+    return count ? el('button', { type: 'button', class: 'quiet', onclick: () => goTo(place, wanted) }, inner) : el('span', { class: 'none' }, inner)
+  })
+  return el('div', { class: 'verdict-part' }, el('div', { class: 'verdict', role: 'group', 'aria-label': t('How this answer was checked') }, shown, help), legend)
+}
+
+function goTo(place, wanted) {
+  const mark = place.querySelector(wanted.map((kind) => `.answer .check.${kind}`).join())
+  mark?.scrollIntoView({ block: 'center' })
+  mark?.focus({ preventScroll: true })
+}
+
+function legendOf() {
+  return el('dl', { class: 'legend', hidden: true }, Object.entries(KINDS).map(([kind, { means }]) => el('div', {},
+    el('dt', {}, el('span', { class: `check ${kind}`, 'aria-hidden': 'true' }, signOf(kind)), nameOf(kind)), el('dd', { text: means() }))))
+}

@@ -1,0 +1,251 @@
+"""Stores questions whose answers are in progress, so that any process can show them and nobody loses them.
+
+The events of an answer may contain the text of documents. They are stored only while the answer is in progress, and
+only as long as all document versions that the answer used still exist.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, exists, insert, select, update
+
+from ingest.storage.accounts.access import build_owner_condition
+from ingest.storage.answers.pending_records import (
+    LAPSE_SECONDS,
+    NewPendingAnswer,
+    PendingAnswer,
+    PendingEvent,
+    PendingState,
+)
+from ingest.storage.db.database import (
+    build_clock_expression,
+    lock_derived_content,
+    read_clock,
+    read_transaction,
+    write_transaction,
+)
+from ingest.storage.db.schema import answers, conversations, pending_answers, pending_events
+from ingest.storage.documents.records import Work
+from ingest.storage.documents.works import record_versions
+from ingest.storage.errors import AnswerNotFoundError
+from ingest.storage.feed.feed import Announce, announce_to_nobody
+
+_LISTED = 100
+
+
+class PendingAnswers:
+    """The pending answers of all tenants.
+
+    If `owner` is given, a method finds only that owner's answers. `announce` is called with the id of each answer that
+    changes.
+    """
+
+    def __init__(self, engine: Engine, *, announce: Announce = announce_to_nobody) -> None:
+        self._engine = engine
+        self._announce = announce
+
+    def start(self, pending: NewPendingAnswer) -> None:
+        """Store a question whose answer is being started. The conversation counts as used now.
+
+        If the question is already stored because an earlier attempt at the same request failed, it is started again.
+        """
+        with write_transaction(self._engine) as connection:
+            now = read_clock(connection)
+            connection.execute(delete(pending_answers).where(_is_pending(pending.tenant_id, pending.id)))
+            connection.execute(
+                insert(pending_answers).values(
+                    id=pending.id,
+                    tenant_id=pending.tenant_id,
+                    conversation_id=pending.conversation_id,
+                    owner=pending.owner,
+                    readers=None if pending.readers is None else sorted(pending.readers),
+                    question=pending.question,
+                    options=dict(pending.options),
+                    state=PendingState.RUNNING.value,
+                    events=0,
+                    alive_at=now,
+                    created_at=now,
+                )
+            )
+            of_conversation = conversations.c.id == pending.conversation_id
+            connection.execute(update(conversations).where(of_conversation).values(updated_at=now))
+        self._announce(pending.tenant_id, {pending.id})
+
+    def append_events(
+        self, tenant_id: str, identifier: str, events: Sequence[tuple[str, Mapping[str, Any]]], work: Work
+    ) -> bool:
+        """Append events, each with its kind and body, and return whether the answer is still in progress.
+
+        `work` contains the document versions used so far. If one of them no longer exists, no event is stored, and the
+        events stored so far are removed.
+        """
+        with write_transaction(self._engine) as connection:
+            lock_derived_content(connection, tenant_id)
+            mine = _is_running(tenant_id, identifier)
+            locked = select(pending_answers.c.events).where(mine).with_for_update()
+            last = connection.execute(locked).scalar()
+            if last is None:
+                return False
+            # guard: pending-events-of-gone-documents
+            if not record_versions(connection, work):
+                connection.execute(delete(pending_events).where(pending_events.c.answer_id == identifier))
+                return True
+            rows = [
+                {"answer_id": identifier, "sequence": number, "kind": kind, "body": dict(body)}
+                for number, (kind, body) in enumerate(events, last + 1)
+            ]
+            if rows:
+                connection.execute(insert(pending_events), rows)
+            changed = {"events": last + len(rows), "alive_at": build_clock_expression(connection)}
+            connection.execute(update(pending_answers).where(mine).values(**changed))
+        self._announce(tenant_id, {identifier})
+        return True
+
+    def renew(self, tenant_id: str, identifier: str) -> bool:
+        """Record that the answer is still in progress. Return false if it was cancelled or deleted."""
+        with write_transaction(self._engine) as connection:
+            alive = update(pending_answers).where(_is_running(tenant_id, identifier))
+            return bool(connection.execute(alive.values(alive_at=build_clock_expression(connection))).rowcount)
+
+    def end(
+        self, tenant_id: str, identifier: str, state: PendingState, problem: Mapping[str, Any] | None = None
+    ) -> None:
+        """End an answer without a result. Answers that have already ended do not change.
+
+        Its followers can still get its last events. Call `delete_events` shortly afterwards.
+        """
+        with write_transaction(self._engine) as connection:
+            ended = update(pending_answers).where(_is_running(tenant_id, identifier))
+            connection.execute(ended.values(state=state.value, problem=None if problem is None else dict(problem)))
+        self._announce(tenant_id, {identifier})
+
+    def delete_events(self, tenant_id: str, identifier: str) -> None:
+        """Remove the events of an answer, unless the answer has been started again."""
+        ended = select(pending_answers.c.id).where(
+            _is_pending(tenant_id, identifier), pending_answers.c.state != PendingState.RUNNING.value
+        )
+        with write_transaction(self._engine) as connection:
+            connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(ended)))
+
+    def cancel(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
+        """Cancel an answer in progress. Its process stops the work within about a second.
+
+        Raises `AnswerNotFoundError` if there is neither such a pending answer nor such a stored answer.
+        """
+        with read_transaction(self._engine) as connection:
+            if _find_pending(connection, tenant_id, identifier, owner) is None:
+                stored = answers.c.tenant_id == tenant_id, answers.c.id == identifier
+                mine = select(answers.c.id).where(*stored, build_owner_condition(answers, owner))
+                if connection.execute(mine).first() is None:
+                    raise AnswerNotFoundError(f"Answer {identifier!r} not found.")
+        self.end(tenant_id, identifier, PendingState.CANCELLED)
+
+    def find(self, tenant_id: str, identifier: str, owner: str | None = None) -> PendingAnswer | None:
+        """Find a pending answer. Return None if there is none with this id, or if its answer is stored."""
+        with read_transaction(self._engine) as connection:
+            return _find_pending(connection, tenant_id, identifier, owner)
+
+    def list_by_conversation(
+        self, tenant_id: str, conversation_id: str, owner: str | None = None
+    ) -> list[PendingAnswer]:
+        """List the last pending answers of a conversation, oldest first."""
+        query = (
+            select(pending_answers)
+            .where(
+                pending_answers.c.tenant_id == tenant_id,
+                pending_answers.c.conversation_id == conversation_id,
+                build_owner_condition(pending_answers, owner),
+                ~exists().where(answers.c.id == pending_answers.c.id),
+            )
+            .order_by(pending_answers.c.created_at.desc())
+            .limit(_LISTED)
+        )
+        with read_transaction(self._engine) as connection:
+            now = read_clock(connection)
+            return [_build_pending(row, now) for row in connection.execute(query).all()][::-1]
+
+    def list_events(self, identifier: str, *, after: int = 0, limit: int = 500) -> list[PendingEvent]:
+        """List the events of an answer in progress after event number `after`, in order."""
+        query = (
+            select(pending_events.c.sequence, pending_events.c.kind, pending_events.c.body)
+            .where(pending_events.c.answer_id == identifier, pending_events.c.sequence > after)
+            .order_by(pending_events.c.sequence)
+            .limit(limit)
+        )
+        with read_transaction(self._engine) as connection:
+            return [PendingEvent(*row) for row in connection.execute(query).all()]
+
+    def delete(
+        self, tenant_id: str, identifier: str, owner: str | None = None, *, with_empty_conversation: bool = False
+    ) -> bool:
+        """Delete a question without an answer, and stop its work. Return whether there was one.
+
+        With `with_empty_conversation`, a conversation that has no other question is deleted too.
+        """
+        with write_transaction(self._engine) as connection:
+            mine = _is_pending(tenant_id, identifier), build_owner_condition(pending_answers, owner)
+            conversation = connection.execute(select(pending_answers.c.conversation_id).where(*mine)).scalar()
+            if conversation is None:
+                return False
+            connection.execute(delete(pending_answers).where(*mine))
+            is_empty = (
+                conversations.c.turns == 0,
+                ~exists().where(pending_answers.c.conversation_id == conversations.c.id),
+            )
+            if with_empty_conversation:
+                connection.execute(delete(conversations).where(conversations.c.id == conversation, *is_empty))
+        self._announce(tenant_id, {identifier})
+        return True
+
+    def delete_lapsed_events(self) -> int:
+        """Remove the events of answers whose process was stopped. Return how many were removed."""
+        with write_transaction(self._engine) as connection:
+            return delete_lapsed_events(connection)
+
+
+def build_pending_condition() -> ColumnElement[bool]:
+    """Build the condition that a conversation has questions without an answer."""
+    return exists().where(pending_answers.c.conversation_id == conversations.c.id)
+
+
+def delete_lapsed_events(connection: Connection) -> int:
+    """Remove the events of answers whose process was stopped, within the caller's transaction."""
+    lapsed = pending_answers.c.alive_at < read_clock(connection) - LAPSE_SECONDS
+    of_lapsed = select(pending_answers.c.id).where(lapsed)
+    return connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(of_lapsed))).rowcount
+
+
+def _is_pending(tenant_id: str, identifier: str) -> ColumnElement[bool]:
+    return (pending_answers.c.tenant_id == tenant_id) & (pending_answers.c.id == identifier)
+
+
+def _is_running(tenant_id: str, identifier: str) -> ColumnElement[bool]:
+    return _is_pending(tenant_id, identifier) & (pending_answers.c.state == PendingState.RUNNING.value)
+
+
+def _find_pending(connection: Connection, tenant_id: str, identifier: str, owner: str | None) -> PendingAnswer | None:
+    # guard: pending-answer-owner
+    mine = _is_pending(tenant_id, identifier) & build_owner_condition(pending_answers, owner)
+    query = select(pending_answers).where(mine, ~exists().where(answers.c.id == pending_answers.c.id))
+    row = connection.execute(query).first()
+    return None if row is None else _build_pending(row, read_clock(connection))
+
+
+def _build_pending(row: Row[Any], now: float) -> PendingAnswer:
+    state = PendingState(row.state)
+    if state is PendingState.RUNNING and row.alive_at < now - LAPSE_SECONDS:
+        state = PendingState.INTERRUPTED
+    return PendingAnswer(
+        row.id,
+        row.tenant_id,
+        row.conversation_id,
+        row.question,
+        row.owner,
+        None if row.readers is None else frozenset(row.readers),
+        row.options,
+        state,
+        row.events,
+        row.problem,
+        row.created_at,
+        round(max(0.0, now - row.created_at), 1),
+    )

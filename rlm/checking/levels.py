@@ -1,0 +1,133 @@
+"""Derives the level of proof of each sentence from its check, for display to users.
+
+The levels apply to answers as JSON, in the form of the REST API, because the command line reads nothing else. The
+portal derives the same levels in `api/portal/assets/marks.js`; `tests/unit/rlm/checking/levels.json` has cases for
+both.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rlm.answers import AnswerStatus, Check, Support
+
+PARTLY_PREFIX = "Supported in part: "
+ABOUT_ALL = "This is about all of the documents, and not all of them were read."
+# Matches text that makes no statement: headings, bold words at the start of a paragraph or item, sentences that
+# introduce the next lines, a formula alone, and text without letters and digits.
+_STATES_NOTHING = re.compile(
+    r"[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$"
+    r"|.*[:：]\W*$|\$\$[^$]*\$\$\W*$|\W*$)",
+    re.DOTALL,
+)
+# The beginning of `WITHHELD_TEXT` and `CLOSED_TEXT` in `ingest.storage.answers.redaction`. The Python client imports
+# this module, and cannot import that one because of its database.
+_WITHHELD = "[withheld: "
+
+
+class Level(StrEnum):
+    """The level of proof of a sentence."""
+
+    PROVEN = "proven"  # A judge found that the cited text supports the sentence, or code computed it.
+    PARTLY_PROVEN = "partly proven"  # A judge found that the cited text supports a part of it.
+    FOUND = "found"  # The cited words exist, but it is not confirmed that they prove the sentence.
+    NOT_PROVEN = "not proven"  # A judge found no support, or there is no source.
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The number of statements of an answer, and the number of statements for each result.
+
+    `contradicted` and `uncited` statements have the level `NOT_PROVEN`; `uncited` are those without a source. If
+    `is_checked` is false, no judge gave a verdict on any statement, so the counts tell users nothing.
+    """
+
+    statements: int
+    proven: int
+    partly_proven: int
+    found: int
+    contradicted: int
+    uncited: int
+    is_checked: bool
+
+
+def states_nothing(text: str) -> bool:
+    """Return whether a sentence makes no statement, such as a heading or the introduction of a list."""
+    return _STATES_NOTHING.match(text) is not None
+
+
+def infer_support(sentence: Mapping[str, Any]) -> Support | None:
+    """Return the judge's verdict on a stored sentence. Answers of earlier releases contain it only by implication."""
+    if sentence.get("support") is not None:
+        return Support(sentence["support"])
+    match sentence["check"]:
+        case Check.VERIFIED:
+            return Support.FULL
+        case Check.UNSUPPORTED:
+            return Support.NONE
+        case Check.QUOTED if sentence["reason"].startswith((PARTLY_PREFIX, ABOUT_ALL)):
+            return Support.PARTIAL
+    return None
+
+
+def find_levels(answer: Mapping[str, Any]) -> list[Level | None]:
+    """Return the level of each sentence of an answer, or None for a sentence that needs no mark.
+
+    Sentences without a statement need no mark, nor do the rows of a computed table. If no judge gave a verdict, only
+    sentences whose quotations were not found in their sources have a mark.
+    """
+    is_checked = _is_checked(answer)
+    return [
+        _find_level(sentence) if is_statement and (is_checked or _has_lost_quotation(sentence)) else None
+        for sentence, is_statement in _iter_sentences(answer)
+    ]
+
+
+def build_verdict(answer: Mapping[str, Any]) -> Verdict:
+    """Count the statements of an answer by the result of their checks."""
+    statements = [sentence for sentence, is_statement in _iter_sentences(answer) if is_statement]
+    levels = [_find_level(each) for each in statements]
+    contradicted = sum(each["check"] == Check.UNSUPPORTED for each in statements)
+    return Verdict(
+        statements=len(statements),
+        proven=levels.count(Level.PROVEN),
+        partly_proven=levels.count(Level.PARTLY_PROVEN),
+        found=levels.count(Level.FOUND),
+        contradicted=contradicted,
+        uncited=levels.count(Level.NOT_PROVEN) - contradicted,
+        is_checked=_is_checked(answer),
+    )
+
+
+def _iter_sentences(answer: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    """Yield each sentence, and whether it makes a statement that users expect to be checked."""
+    is_absence = answer["status"] == AnswerStatus.NOT_FOUND
+    for sentence in answer["sentences"]:
+        text, is_cited = sentence["text"], bool(sentence["citations"])
+        is_row = answer["table"] is not None and text.lstrip().startswith("|")
+        # A judge reads headings and introductions that cite something, so its verdict on them is shown.
+        is_empty = not is_cited and (is_absence or states_nothing(text) or text.startswith(_WITHHELD))
+        yield sentence, not (is_row or is_empty)
+
+
+def _is_checked(answer: Mapping[str, Any]) -> bool:
+    """Return whether a judge or code gave a verdict on any statement, or no statement has a source to check."""
+    statements = [sentence for sentence, is_statement in _iter_sentences(answer) if is_statement]
+    judged = (Check.VERIFIED, Check.COMPUTED, Check.UNSUPPORTED)
+    has_verdict = any(each["check"] in judged or each.get("support") is not None for each in statements)
+    return has_verdict or not any(each["citations"] for each in statements)
+
+
+def _has_lost_quotation(sentence: Mapping[str, Any]) -> bool:
+    return sentence["check"] == Check.UNCHECKED and bool(sentence["citations"]) and bool(sentence["reason"])
+
+
+def _find_level(sentence: Mapping[str, Any]) -> Level:
+    match sentence["check"]:
+        case Check.VERIFIED | Check.COMPUTED:
+            return Level.PROVEN
+        case Check.QUOTED:
+            return Level.PARTLY_PROVEN if sentence.get("support") == Support.PARTIAL else Level.FOUND
+    return Level.NOT_PROVEN

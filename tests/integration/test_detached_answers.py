@@ -1,0 +1,295 @@
+"""Answers that continue when their clients disconnect: followed, cancelled, failed and interrupted."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from api.admission.meter import MeteredWork
+from api.admission.services import DEFAULT_TENANT, Services
+from api.client import Client
+from api.client.errors import ServiceError
+from api.client.schemas import AnswerOut
+from api.main import create_app
+from ingest.storage.accounts.records import Scope
+from ingest.storage.db.database import write_transaction
+from ingest.storage.db.schema import pending_answers
+from rlm.errors import LanguageModelUnavailableError
+from rlm.events import Completed, Delta, Retrieved, Routed
+from tests.fakes.scripted_answers import answer
+from tests.support.cluster import wait_until
+from tests.support.portal_pages import WrittenAnswers
+from tests.support.service import running
+from tests.support.serving import serving
+
+QUESTION = {"question": "Which colour had the whale?", "conversation": "new", "detach": True}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
+    with running(tmp_path / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def services(service: tuple[Services, Client]) -> Services:
+    return service[0]
+
+
+@pytest.fixture
+def script(services: Services) -> WrittenAnswers:
+    made = WrittenAnswers()
+    services.asking = replace(services.asking, answering=made)
+    return made
+
+
+@contextmanager
+def connect(services: Services, user: str | None = None, **options: Any) -> Iterator[httpx.Client]:  # noqa: ANN401
+    """Serve the API in a process of its own, and return a client of a user or, without one, of an admin's key."""
+    if user is not None:
+        services.accounts.users.create(DEFAULT_TENANT, user)
+    _, key = services.keys.issue_key(DEFAULT_TENANT, user or "a test", user=user, **options)
+    with (
+        serving(create_app(services)) as url,
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client,
+    ):
+        yield client
+
+
+def read_events(client: httpx.Client, answer_id: str, **headers: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    with client.stream("GET", f"/v1/answers/{answer_id}/events", headers=headers) as response:
+        assert response.status_code == 200, response.read()
+        fields: dict[str, str] = {}
+        for line in response.iter_lines():
+            name, _, value = line.partition(": ")
+            if line:
+                fields[name] = value
+            elif "event" in fields:
+                yield fields["id"], fields["event"], json.loads(fields["data"])
+                fields = {}
+
+
+def start(client: httpx.Client, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    response = client.post("/v1/answers", json={**QUESTION, **changes})
+    assert response.status_code == 202, response.text
+    assert response.headers["location"] == f"/v1/answers/{response.json()['id']}/events"
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def load(client: httpx.Client, conversation: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(f"/v1/conversations/{conversation}").json()
+    return found
+
+
+def test_the_question_is_part_of_its_conversation_at_once_and_the_answer_is_stored_without_a_client(
+    services: Services, script: WrittenAnswers
+) -> None:
+    script.events = [Routed("direct", ""), Delta("The whale "), None, Delta("was white."), Completed(answer("d"))]
+    with connect(services) as client:
+        pending = start(client, strategy="direct")
+        assert (pending["state"], pending["question"]) == ("running", QUESTION["question"])
+        shown = load(client, pending["conversation"])
+        assert [(each["id"], each["state"]) for each in shown["pending"]] == [(pending["id"], "running")]
+        assert shown["turns"] == []
+        assert shown["pending"][0]["options"]["strategy"] == "direct"
+        listed = client.get("/v1/conversations").json()["conversations"]
+        assert [each["id"] for each in listed] == [pending["conversation"]]
+        script.go_on.set()
+        wait_until(lambda: load(client, pending["conversation"])["turns"], what="the answer is stored")
+        shown = load(client, pending["conversation"])
+        assert (shown["pending"], [each["answer"]["id"] for each in shown["turns"]]) == ([], [pending["id"]])
+        assert client.get(f"/v1/answers/{pending['id']}").status_code == 200
+
+
+def test_followers_of_any_process_get_every_event_and_continue_after_the_last_one_they_received(
+    services: Services, script: WrittenAnswers
+) -> None:
+    script.events = [Routed("direct", ""), Retrieved((), "whale"), Delta("The whale "), None, Delta("was white.")]
+    script.events.append(Completed(answer("d")))
+    with connect(services) as first, connect(services) as second:
+        pending = start(first)
+        found = read_events(second, pending["id"])
+        begun = [next(found) for _ in range(3)]
+        assert [kind for _, kind, _ in begun] == ["routed", "retrieved", "delta"]
+        later = read_events(first, pending["id"], **{"Last-Event-ID": begun[1][0]})
+        assert next(later) == begun[2]
+        script.go_on.set()
+        for rest in (list(found), list(later)):
+            assert "".join(body["text"] for _, kind, body in rest if kind == "delta") in ("was white.", "")
+            assert (rest[-1][1], rest[-1][2]["id"]) == ("completed", pending["id"])
+        again = list(read_events(second, pending["id"]))
+        assert [kind for _, kind, _ in again] == ["completed"]
+        received = {"Last-Event-ID": again[0][0]}
+        assert second.get(f"/v1/answers/{pending['id']}/events", headers=received).status_code == 204
+
+
+def test_cancelling_stops_the_work_of_another_process_and_leaves_the_question(
+    services: Services, script: WrittenAnswers
+) -> None:
+    script.events = [Delta("The whale "), None]
+    with connect(services) as first, connect(services) as second:
+        pending = start(first)
+        assert second.post(f"/v1/answers/{pending['id']}/cancel").status_code == 204
+        assert script.stopped.wait(60)
+        *_, (_, kind, problem) = read_events(second, pending["id"])
+        assert (kind, problem["code"]) == ("error", "answer_cancelled")
+        shown = load(first, pending["conversation"])
+        assert [(each["state"], each["question"]) for each in shown["pending"]] == [("cancelled", QUESTION["question"])]
+        wait_until(lambda: not services.answers.pending.list_events(pending["id"]), what="the text is removed")
+        assert first.delete(f"/v1/answers/{pending['id']}").status_code == 204
+        assert load(first, pending["conversation"])["pending"] == []
+
+
+def test_a_failure_is_kept_with_its_reason(services: Services, script: WrittenAnswers) -> None:
+    script.events = [Delta("The whale "), LanguageModelUnavailableError("The language model is away.")]
+    with connect(services) as client:
+        pending = start(client)
+        *text, (_, kind, problem) = read_events(client, pending["id"])
+        assert [body for _, _, body in text] == [{"text": "The whale "}]
+        assert (kind, problem["code"]) == ("error", "language_model_unavailable")
+        (kept,) = load(client, pending["conversation"])["pending"]
+        assert (kept["state"], kept["problem"]["code"]) == ("failed", "language_model_unavailable")
+
+
+def test_a_restart_interrupts_an_answer_whose_question_stays(services: Services, script: WrittenAnswers) -> None:
+    script.events = [Delta("The whale "), None]
+    with connect(services) as client:
+        pending = start(client)
+    with connect(services) as client:
+        (kept,) = load(client, pending["conversation"])["pending"]
+        assert (kept["state"], kept["question"]) == ("interrupted", QUESTION["question"])
+        ((_, kind, problem),) = read_events(client, pending["id"])
+        assert (kind, problem["code"]) == ("error", "answer_interrupted")
+
+
+def test_an_answer_without_a_sign_of_life_counts_as_interrupted(services: Services, script: WrittenAnswers) -> None:
+    script.events = [Delta("The whale "), None]
+    with connect(services) as client:
+        pending = start(client)
+    engine = services.answers.pending._engine
+    with write_transaction(engine) as connection:
+        connection.execute(update(pending_answers).values(state="running", alive_at=0.0))
+    with connect(services) as client:
+        (kept,) = load(client, pending["conversation"])["pending"]
+        assert kept["state"] == "interrupted"
+
+
+def test_a_repeated_request_gets_the_answer_that_the_first_one_started(
+    services: Services, script: WrittenAnswers
+) -> None:
+    script.events = [Delta("The whale "), None, Completed(answer("d"))]
+    with connect(services) as client:
+        key = {"Idempotency-Key": "once"}
+        first, again = (client.post("/v1/answers", json=QUESTION, headers=key).json() for _ in range(2))
+        assert (first["id"], first["conversation"]) == (again["id"], again["conversation"])
+        script.go_on.set()
+        wait_until(lambda: load(client, first["conversation"])["turns"], what="the answer is stored")
+        assert client.post("/v1/answers", json=QUESTION, headers=key).json()["state"] == "completed"
+        assert len(script.requests) == 1
+
+
+def test_a_refused_question_leaves_no_conversation(services: Services, script: WrittenAnswers) -> None:
+    _, key = services.keys.issue_key(DEFAULT_TENANT, "poor")
+    with connect(services) as client:
+        key_id = next(each["id"] for each in client.get("/v1/keys").json()["keys"] if each["name"] == "poor")
+        limits = {"limits": {"tokens_per_day": 0}}
+        assert client.put(f"/v1/keys/{key_id}/quotas", json=limits).status_code == 200
+        refused = client.post("/v1/answers", json=QUESTION, headers={"Authorization": f"Bearer {key}"})
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+        assert client.get("/v1/conversations").json()["conversations"] == []
+
+
+def test_the_reservation_is_settled_once_however_an_answer_ends(services: Services, script: WrittenAnswers) -> None:
+    settled = threading.Semaphore(0)
+    meter = services.admission.meter
+    settle = meter.settle_work
+    with pytest.MonkeyPatch.context() as patched, connect(services) as client:
+
+        def settle_and_count(work: MeteredWork) -> None:
+            settle(work)
+            settled.release()
+
+        patched.setattr(meter, "settle_work", settle_and_count)
+        for events in ([Completed(answer("d"))], [LanguageModelUnavailableError("Away.")], [Delta("So"), None]):
+            script.events = list(events)
+            pending = start(client)
+            if events[-1] is None:
+                client.post(f"/v1/answers/{pending['id']}/cancel")
+            assert settled.acquire(timeout=60)
+            assert not settled.acquire(timeout=1.5)
+
+
+def test_others_can_neither_follow_nor_cancel_nor_see_a_pending_answer(
+    services: Services, script: WrittenAnswers
+) -> None:
+    script.events = [Delta("The whale "), None]
+    scopes = frozenset({Scope.READ, Scope.ASK})
+    with connect(services, "ann", scopes=scopes) as ann, connect(services, "bob", scopes=scopes) as bob:
+        pending = start(ann)
+        assert bob.get(f"/v1/answers/{pending['id']}/events").json()["code"] == "answer_not_found"
+        assert bob.post(f"/v1/answers/{pending['id']}/cancel").json()["code"] == "answer_not_found"
+        assert bob.delete(f"/v1/answers/{pending['id']}").json()["code"] == "answer_not_found"
+        assert bob.get(f"/v1/conversations/{pending['conversation']}").json()["code"] == "conversation_not_found"
+        assert load(ann, pending["conversation"])["pending"][0]["state"] == "running"
+
+
+def test_an_answer_ends_when_its_key_is_revoked(services: Services, script: WrittenAnswers) -> None:
+    script.events = [Delta("The whale "), None]
+    with connect(services, "ann") as client, connect(services) as admin:
+        pending = start(client)
+        (key,) = (each["id"] for each in admin.get("/v1/keys").json()["keys"] if each["name"] == "ann")
+        assert admin.delete(f"/v1/keys/{key}").status_code < 300
+        assert script.stopped.wait(60)
+        wait_until(
+            lambda: load(admin, pending["conversation"])["pending"][0]["state"] == "failed", what="the answer ended"
+        )
+
+
+def test_an_admin_who_may_read_less_than_the_author_gets_only_the_end(
+    services: Services, script: WrittenAnswers
+) -> None:
+    script.events = [Delta("The whale "), None]
+    scopes = frozenset({Scope.READ, Scope.ASK})
+    admin_scopes = frozenset({Scope.READ, Scope.ASK, Scope.ADMIN})
+    with connect(services, "ann", scopes=scopes) as ann, connect(services, "root", scopes=admin_scopes) as root:
+        pending = start(ann)
+        wait_until(lambda: bool(services.answers.pending.list_events(pending["id"])), what="the text is stored")
+        found = read_events(root, pending["id"])
+        ann.post(f"/v1/answers/{pending['id']}/cancel")
+        assert [kind for _, kind, _ in found] == ["error"]
+
+
+def test_the_client_starts_follows_and_cancels_answers(service: tuple[Services, Client]) -> None:
+    services, client = service
+    script = WrittenAnswers()
+    services.asking = replace(services.asking, answering=script)
+    script.events = [Delta("The whale "), Delta("was white."), Completed(answer("d"))]
+    pending = client.start_answer("Which colour had the whale?", conversation="new")
+    *_, last = client.follow_answer(pending.id)
+    assert isinstance(last, AnswerOut)
+    assert (last.id, last.conversation) == (pending.id, pending.conversation)
+    script.events = [Delta("The whale "), None]
+    pending = client.start_answer("And its age?", conversation=pending.conversation)
+    client.cancel_answer(pending.id)
+    with pytest.raises(ServiceError, match="cancelled"):
+        list(client.follow_answer(pending.id))
+    assert script.stopped.wait(60)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"stream": True}, {"background": True}, {"conversation": None}], ids=["stream", "background", "alone"]
+)
+def test_detach_needs_a_conversation_and_no_other_way_of_delivery(
+    services: Services, script: WrittenAnswers, changes: Mapping[str, Any]
+) -> None:
+    with connect(services) as client:
+        body = {name: value for name, value in {**QUESTION, **changes}.items() if value is not None}
+        assert client.post("/v1/answers", json=body).status_code == 422
