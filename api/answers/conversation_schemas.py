@@ -9,8 +9,7 @@ from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
-from ingest.storage.answers.conversation_search import FoundConversation
-from ingest.storage.answers.records import Conversation, StoredAnswer
+from ingest.storage.answers.records import Conversation, FoundConversation, StoredAnswer
 
 
 class RowOut(Wire):

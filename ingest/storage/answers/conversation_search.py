@@ -5,14 +5,13 @@ Answers are searched as their readers see them: a name that is masked in an answ
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
 from ingest.storage.accounts.access import Readers
 from ingest.storage.answers.masking import load_masks
-from ingest.storage.answers.records import Conversation
+from ingest.storage.answers.records import Conversation, FoundConversation, FoundConversations
 from ingest.storage.db.database import iter_slices
 from ingest.storage.db.schema import answers
 from ingest.storage.documents.listing import fold_text
@@ -21,28 +20,6 @@ from ingest.storage.documents.listing import fold_text
 CONVERSATIONS_PER_SEARCH = 500
 _CONVERSATIONS_AT_ONCE = 50
 _EXCERPT_CHARS = 120
-
-
-@dataclass(frozen=True)
-class FoundConversation:
-    """A conversation that contains all words of a search, with the text around one of them.
-
-    `excerpt` is empty if the title contains all words.
-    """
-
-    conversation: Conversation
-    excerpt: str
-
-
-@dataclass(frozen=True)
-class FoundConversations:
-    """The conversations found, newest first.
-
-    `searched_to` is the `sequence` of the last conversation that was searched, or None if none is left to search.
-    """
-
-    found: list[FoundConversation]
-    searched_to: int | None
 
 
 def search_conversations(

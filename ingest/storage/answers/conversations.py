@@ -9,10 +9,17 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
 from ingest.storage.accounts.access import Readers, build_owner_condition, list_withheld_documents
-from ingest.storage.answers.conversation_search import FoundConversations, search_conversations
+from ingest.storage.answers.conversation_search import search_conversations
 from ingest.storage.answers.masking import load_masks, mask_answers
 from ingest.storage.answers.pending import build_pending_condition
-from ingest.storage.answers.records import CellRanges, Conversation, Exchange, RowRanges, StoredAnswer
+from ingest.storage.answers.records import (
+    CellRanges,
+    Conversation,
+    Exchange,
+    FoundConversations,
+    RowRanges,
+    StoredAnswer,
+)
 from ingest.storage.answers.redaction import redact_gone_versions
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action

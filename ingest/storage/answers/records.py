@@ -91,6 +91,28 @@ class Conversation:
 
 
 @dataclass(frozen=True)
+class FoundConversation:
+    """A conversation that contains all words of a search, with the text around one of them.
+
+    `excerpt` is empty if the title contains all words.
+    """
+
+    conversation: Conversation
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class FoundConversations:
+    """The conversations found, newest first.
+
+    `searched_to` is the `sequence` of the last conversation that was searched, or None if none is left to search.
+    """
+
+    found: list[FoundConversation]
+    searched_to: int | None
+
+
+@dataclass(frozen=True)
 class Exchange:
     """A question in a conversation and the text of its answer."""
 
