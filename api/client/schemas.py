@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     )
     from api.collections.schemas import CollectionOut, CollectionPage
     from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
+    from api.documents.bulk_schemas import BulkPlanOut, BulkStepOut, RefusedOut
     from api.documents.card_schemas import CardOut, FacetsOut
     from api.documents.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
-    from api.documents.listing_schemas import BulkPlanOut, BulkStepOut, RefusedOut
     from api.documents.schemas import (
         DeletionOut,
         DocumentGoneOut,
@@ -142,7 +142,7 @@ _NAMES_BY_MODULE = {
     "api.documents.card_schemas": "CardOut FacetsOut",
     "api.documents.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
     "api.collections.schemas": "CollectionOut CollectionPage",
-    "api.documents.listing_schemas": "BulkPlanOut BulkStepOut RefusedOut",
+    "api.documents.bulk_schemas": "BulkPlanOut BulkStepOut RefusedOut",
     "api.documents.content_schemas": "OutlineEntryOut OutlinePage PositionsOut TableOut TablePage",
     "api.answers.conversation_schemas": (
         "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut"

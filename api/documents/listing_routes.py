@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query
 
 from api.admission.access import Caller, ServicesDep, Writer
 from api.admission.services import Services
-from api.documents.listing_schemas import BulkIn, BulkPlanOut, BulkStepOut, RefusedOut, parse_document_filter
+from api.documents.bulk_schemas import BulkPlanOut, BulkStepOut, RefusedOut
+from api.documents.listing_schemas import BulkIn, parse_document_filter
 from api.documents.schemas import DocumentOut, DocumentPage
 from api.http.cursors import (
     build_cursor_error,

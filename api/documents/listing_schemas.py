@@ -1,4 +1,4 @@
-"""Wire models for document listings: filters, versions and bulk actions."""
+"""Wire models for document listings: filters, versions and requests for bulk actions."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from api.documents.schemas import Reason
 from api.http.wire import Instant, Wire
 from ingest.storage.documents.filters import parse_conditions
-from ingest.storage.documents.listing import DocumentFilter, ListingTotal
+from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import IN_PROGRESS, Document, Version, VersionState
 from ingest.storage.errors import FilterError
@@ -82,42 +82,6 @@ class BulkIn(Wire):
             return chosen
         states = applies & set(chosen.states) if chosen.states else applies
         return replace(chosen, states=sorted(states)) if states else None
-
-
-class BulkPlanOut(Wire):
-    """The effects of a bulk action: the number of documents that it would change, with their bytes and chunks.
-
-    `others` counts selected documents that would not change. For example, only failed documents can be retried. Send
-    `cursor` with the action.
-    """
-
-    documents: int
-    bytes: int = Field(validation_alias="size_bytes")
-    chunks: int
-    others: int
-    cursor: str
-
-    @classmethod
-    def from_totals(cls, affected_total: ListingTotal, selected_count: int, cursor: str) -> Self:
-        return cls.from_records(affected_total, others=selected_count - affected_total.documents, cursor=cursor)
-
-
-class RefusedOut(Wire):
-    """A document that the action could not change, and the reason."""
-
-    id: str
-    problem: dict[str, Any]
-
-
-class BulkStepOut(Wire):
-    """The result of a step: the number of documents `done`.
-
-    `next_cursor` starts the next step; it is null after the last step.
-    """
-
-    done: int
-    refused: list[RefusedOut]
-    next_cursor: str | None
 
 
 class VersionOut(Wire):

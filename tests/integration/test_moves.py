@@ -77,7 +77,7 @@ def test_while_the_index_is_away_a_moved_document_is_already_no_more_in_its_old_
         client.change_document(document, collection="law")
         assert (found(client, "default"), found(client, "law")) == (set(), set())
         assert services.documents.catalog.list_unsynced_readers() == [document]
-    client.change_document(document, title="Iris")
+    assert services.work.settle(document)
     assert found(client, "law") == {document}
 
 

@@ -17,6 +17,7 @@ import api.answers.run_schemas as runs
 import api.audit.schemas as audit
 import api.collections.schemas as collections
 import api.documents.batch_schemas as batches
+import api.documents.bulk_schemas as bulk
 import api.documents.card_schemas as cards
 import api.documents.content_schemas as content
 import api.documents.listing_schemas as listings
@@ -124,7 +125,7 @@ def _documents(chance: Random) -> list[BaseModel]:
         batches.BatchFailureOut.from_failure(awkward(BatchFailure, chance)),
         content.TableOut.from_table(table, TEXT),
         content.RecordOut.from_row(row, ("a", "b", "c"), ("c", "a")),
-        listings.BulkPlanOut.from_totals(awkward(ListingTotal, chance), 9, TEXT),
+        bulk.BulkPlanOut.from_totals(awkward(ListingTotal, chance), 9, TEXT),
         listings.VersionOut.from_version(awkward(Version, chance), document),
         documents.DocumentOut.from_document(document, chance.choice([None, awkward(DocumentProgress, chance)])),
         cards.CardOut.from_card(awkward(DocumentCard, chance)),

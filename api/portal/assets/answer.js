@@ -51,7 +51,7 @@ function text(answer, reads) {
   }))
   // A number opens the words for its own sentence.
   const quotes = (of, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === of)
-  const cite = (of, at) => cited.has(of) && citeButton(cited.get(of), quotes(of, at))
+  const cite = (of, at) => cited.has(of) && citeButton(cited.get(of), quotes(of, at), { sql: answer.table?.sql })
   // The rows of a computed table stand below the text, where each figure can be pressed.
   showInTurns(made, blocks(answer.text).filter((block) => !answer.table || block.kind !== 'table'), {
     sentences,

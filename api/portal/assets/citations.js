@@ -86,11 +86,11 @@ function closePreview() {
 export function sourceCards(answer) {
   const { citations } = answer
   if (!citations.length) return null
-  const list = el('ol', { class: 'source-cards', 'aria-label': t('Sources') }, citations.slice(0, FIRST).map(cardOf))
+  const list = el('ol', { class: 'source-cards', 'aria-label': t('Sources') }, citations.slice(0, FIRST).map((each) => cardOf(each, answer)))
   if (citations.length <= FIRST) return list
   const more = el('button', { type: 'button', class: 'quiet more' }, tn(citations.length, 'Show the {n} source', 'Show all {n} sources'), icon('chevron-down'))
   more.addEventListener('click', () => {
-    const added = citations.slice(FIRST).map(cardOf)
+    const added = citations.slice(FIRST).map((each) => cardOf(each, answer))
     list.append(...added)
     more.remove()
     added[0].querySelector('button').focus()
@@ -98,12 +98,12 @@ export function sourceCards(answer) {
   return el('div', {}, list, more)
 }
 
-function cardOf(citation) {
+function cardOf(citation, answer) {
   const button = el('button', { type: 'button', class: 'cite', 'aria-pressed': 'false', 'aria-label': readable(t('Source {number}: {title}', { number: citation.number, title: titleOf(citation) })) },
     el('span', { class: 'number', text: citation.number }),
     el('span', { class: 'title' }, citation.deleted ? t('No longer shown') : foreign(citation.title || t('Untitled'))),
     citation.place ? el('span', { class: 'place soft', text: citation.place }) : null,
     citation.deleted || !citation.quote ? null : foreign(wordsOf(citation, citation.quotes.slice(0, 1)), 'span', { class: 'words soft' }))
-  button.addEventListener('click', () => open(button, citation, citation.quotes, {}))
+  button.addEventListener('click', () => open(button, citation, citation.quotes, { sql: answer.table?.sql }))
   return el('li', {}, button)
 }

@@ -121,7 +121,8 @@ function line(each, attempt) {
     ]) : null)
 }
 
-// A field with the collections in which the session may write.
-export function collectionField(chosen) {
-  return el('select', { required: true }, writableCollections().map((each) => el('option', { value: each.name, text: readable(collectionLabel(each.name)), selected: each.name === chosen })))
+// A field with the collections in which the session may write, other than `from`.
+export function collectionField(from) {
+  const others = writableCollections().filter((each) => each.name !== from)
+  return el('select', { required: true }, others.map((each) => el('option', { value: each.name, text: readable(collectionLabel(each.name)) })))
 }

@@ -9,7 +9,10 @@ import { t, tn } from './text.js'
 
 const ROWS = 50
 const MOST_PLACES = 20
+const BEFORE = 2_000
 const VIEW = 'leadline-document-view'
+// The rows of such a file say more than its text, and come first.
+const DELIMITED = new Set(['text/csv', 'text/tab-separated-values'])
 const VIEWS = ['formatted', 'plain', 'pages']
 
 // `cited` are the spans to mark; `fail` shows an error, with a way to try again if there is one.
@@ -72,7 +75,7 @@ export class Reading {
       return this.showPages(start)
     }
     this.text.formatted = view === 'formatted'
-    await this.text.open(start ?? Math.max(0, (this.cited[0]?.[0] ?? 0) - 2_000))
+    await this.text.open(start ?? Math.max(0, (this.cited[0]?.[0] ?? 0) - BEFORE))
     const mark = start === null && byId('text').querySelector('mark')
     if (mark) mark.scrollIntoView({ block: 'center' })
     else if (start) byId('text').scrollIntoView({ block: 'start' })
@@ -145,6 +148,7 @@ export class Reading {
   }
 
   async jump(start, page) {
+    if (!this.view) return // the address names the place, so the text opens there
     try {
       if (this.view === 'pages') {
         const at = page ?? await this.pageAt(start)
@@ -173,6 +177,10 @@ export class Reading {
         el('summary', {}, foreign(table.name || t('Table')), el('span', { class: 'soft small', text: size })),
         body)
     }))
+    if (DELIMITED.has(this.found.media_type) && page.tables.length) {
+      byId('earlier').before(byId('tables'))
+      byId('table-list').firstElementChild.open = true
+    }
     return page.tables
   }
 

@@ -21,10 +21,10 @@ export class TextView {
 
   get place() { return byId('text') }
 
-  // Shows the text anew from the block that holds a position.
-  async open(start) {
+  // Shows the text anew from a position, or from the block that holds it.
+  async open(start, { isBlock = false } = {}) {
     const mine = ++this.opened
-    const begin = await this.blockStart(start)
+    const begin = isBlock ? start : await this.blockStart(start)
     if (mine !== this.opened) return
     this.from = this.to = begin
     this.place.replaceChildren()
@@ -32,9 +32,9 @@ export class TextView {
     await this.later()
   }
 
-  // Shows a position: by scrolling where it is on the page, or else by opening the text there. Returns what to scroll to.
+  // Shows the block that begins at a position: by scrolling where it is on the page, or else by opening the text there. Returns what to scroll to.
   async find(start) {
-    if (!this.formatted || start < this.from || start >= this.to) await this.open(start)
+    if (!this.formatted || start < this.from || start >= this.to) await this.open(start, { isBlock: true })
     return [...this.place.querySelectorAll('[data-start]')].findLast((each) => Number(each.dataset.start) <= start) ?? this.place
   }
 

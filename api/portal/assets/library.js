@@ -18,15 +18,23 @@ import { removeDocument, Uploads } from './uploads.js'
 
 const PAGE = 50
 const LOOK_MS = 3000
+const SOON_MS = 400
+let shown = []
 const list = new UploadList()
-const uploads = new Uploads(() => { list.draw(); soon() })
+let uploaded = 0
+const uploads = new Uploads(() => {
+  list.draw()
+  if (!shown.length) empty()
+  const now = uploads.all.filter((each) => each.document).length
+  soon(now === uploaded ? LOOK_MS : SOON_MS) // a new document leaves the uploads, so the list has to show it
+  uploaded = now
+})
 list.bind(uploads)
 
-let shown = []
 let total = null
 let counted = ''
 let faceted = ''
-let pending
+let pending = null
 const facets = new Facets(() => again())
 const selection = new Selection(() => draw())
 const search = new TextSearch({
@@ -118,16 +126,26 @@ function again() {
 }
 
 // Loads again in a moment, while something is in progress and the page is looked at.
-function soon() {
-  if (pending) return
-  pending = setTimeout(() => {
+function soon(wait = LOOK_MS) {
+  const at = performance.now() + wait
+  if (pending && at >= pending.at) return
+  clearTimeout(pending?.timer)
+  const timer = setTimeout(() => {
     pending = null
     if (!document.hidden && !document.querySelector('dialog[open], .menu:popover-open')) load()
     else soon()
-  }, LOOK_MS)
+  }, wait)
+  pending = { at, timer }
 }
 
+let waiting
 function draw() {
+  // Drawn anew, a row would take its open menu away.
+  clearTimeout(waiting)
+  if (document.querySelector('#rows .menu:popover-open')) {
+    waiting = setTimeout(draw, SOON_MS)
+    return
+  }
   const focused = document.activeElement?.closest?.('#rows tr')?.dataset.id
   const label = document.activeElement?.getAttribute?.('aria-label') ?? document.activeElement?.textContent
   const acts = { move: act(move), permissions: act(openTo), retry: act(async ({ documents: [id] }) => { await post(`/v1/documents/${id}/retry`); return true }), cancel: act(cancel), remove }
@@ -161,7 +179,9 @@ function empty() {
   if (filtered()) {
     place.replaceChildren(icon('search'), el('h2', { text: t('Nothing matches') }),
       el('p', { text: t('No document meets all conditions. Remove a filter, or type fewer characters of the name.') }),
-      el('button', { type: 'button', text: t('Show all documents'), onclick: () => { byId('filters').reset(); facets.clear(); again() } }))
+      el('div', { class: 'row centre' },
+        byId('named').value.trim() ? el('button', { type: 'button', class: 'main', onclick: lookInTexts }, icon('quote'), t('Search in the text instead')) : null,
+        el('button', { type: 'button', text: t('Show all documents'), onclick: () => { byId('filters').reset(); facets.clear(); again() } })))
   } else {
     place.replaceChildren(icon('library'), el('h2', { text: t('No documents yet') }),
       el('p', { text: may('write') ? t('Drop a few files here to begin. You can ask about the first one after a few seconds.') : t('People with the permission “write” can add documents, which then appear here.') }))
@@ -171,8 +191,14 @@ function empty() {
 // Below the names that match, leads to the texts that do.
 function offerTexts() {
   const words = byId('named').value.trim()
-  byId('look-in-texts').hidden = inTexts() || !words
+  byId('look-in-texts').hidden = inTexts() || !words || !shown.length
   byId('look-in-texts-words').textContent = t('Search for “{words}” in the text', { words: readable(words) })
+}
+
+function lookInTexts() {
+  byId('in-texts').checked = true
+  again()
+  byId('named').focus()
 }
 
 // An action of a row's menu, of which the bulk actions are told the one document.
@@ -256,7 +282,7 @@ let typing
 byId('filters').addEventListener('submit', (event) => { event.preventDefault(); clearTimeout(typing); again() })
 byId('filters').addEventListener('change', (event) => { if (event.target !== byId('named')) again() })
 byId('named').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(again, inTexts() ? 400 : 200) })
-byId('look-in-texts').addEventListener('click', () => { byId('in-texts').checked = true; again(); byId('named').focus() })
+byId('look-in-texts').addEventListener('click', lookInTexts)
 for (const head of document.querySelectorAll('[data-order]')) {
   head.querySelector('button').addEventListener('click', () => {
     const [first, second] = head.dataset.order.split(' ')

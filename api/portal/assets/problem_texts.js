@@ -40,6 +40,7 @@ export const TEXTS = {
   catalog_unavailable: () => [t('Leadline’s database is not available at the moment.'), `${again()} ${report()}`, t('Check that the database server runs. Leadline reconnects by itself.')],
   checksum_mismatch: () => [t('The file was damaged on its way to Leadline.'), t('Upload it again.')],
   chunks_missing: () => [t('The search index has lost a part of this document.'), t('Upload the document again.'), t('Run “leadline index rebuild” on the server.')],
+  collection_not_empty: () => [t('The collection contains documents, perhaps some that you cannot see.'), t('Move these documents to another collection, or delete them first.')],
   collection_not_found: () => [t('This collection does not exist, or you do not have permission to see it.'), t('Choose another collection.')],
   confirmation_required: () => [t('This answer would cost more than is allowed without your confirmation. Nothing was spent.'), t('Confirm the cost, set a budget, or ask about fewer documents.')],
   content_changed: () => [t('The stored file of this document is missing or damaged.'), t('Upload the document again, or tell your administrator.'), verify()],

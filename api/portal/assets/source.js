@@ -4,7 +4,7 @@ import { isPlain, joined, partsOf, wholeBlocks } from './document_text.js'
 import { byId, el, foreign, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { hasPageImages, pageViewer } from './page_viewer.js'
-import { rowNumber, tableOf } from './record_table.js'
+import { orderByUse, rowNumber, tableOf } from './record_table.js'
 import { get } from './rest.js'
 import { addressOf, marked, textOf } from './spans.js'
 import { t } from './text.js'
@@ -17,7 +17,8 @@ const MOST_PLACES = 20
 const NEIGHBOURS = 2
 const MOST_ROWS = 50
 
-export async function openSource(citation, quotes, { name = t('Source'), hint } = {}) {
+// Opens a citation at the spans of `quotes`. The columns that the query `sql` uses come first in a table of records.
+export async function openSource(citation, quotes, { name = t('Source'), hint, sql } = {}) {
   const mine = showBeside(`${name} ${citation.number}`)
   const body = byId('beside-body')
   if (citation.deleted) {
@@ -33,7 +34,7 @@ export async function openSource(citation, quotes, { name = t('Source'), hint } 
   focusBeside()
   try {
     const file = get(`/v1/documents/${citation.document_id}`).catch(() => null)
-    const [rows, text, place] = await Promise.all([records(citation, spans, start, end), words(citation, spans, start, end, file), places(citation, spans, file)])
+    const [rows, text, place] = await Promise.all([records(citation, spans, start, end, sql), words(citation, spans, start, end, file), places(citation, spans, file)])
     if (!isShown(mine)) return
     // A row was computed with, not quoted.
     if (rows.length && !hint && !citation.verified) says.textContent = t('The marked row is one of the records that the answer rests on.')
@@ -82,14 +83,14 @@ async function words(citation, spans, start, end, file) {
 }
 
 // The records of a table that the spans touch, between those around them.
-async function records(citation, spans, start, end) {
+async function records(citation, spans, start, end, sql) {
   const path = `/v1/documents/${citation.document_id}/tables`
   const { version_id: version } = citation
   try {
     const found = await get(path, { version, limit: 500 })
     const table = found.tables.find((each) => each.start <= start && end <= each.end)
     if (!table) return []
-    const names = table.columns.map((each) => each.name)
+    const names = orderByUse(table.columns.map((each) => each.name), sql)
     let cursor = null
     for (let pages = 0; pages < MOST_PAGES; pages += 1) {
       const page = await get(`${path}/${table.table}/rows`, { version, limit: 500, cursor })

@@ -110,7 +110,8 @@ export class TextSearch {
 
 function passage(hit, withCollection) {
   const href = `/library/${hit.document}?${new URLSearchParams({ start: hit.start, end: hit.end })}`
-  const where = [...hit.heading_path, hit.place].filter(Boolean).join(' › ')
+  const headings = hit.heading_path[0] === hit.title ? hit.heading_path.slice(1) : hit.heading_path
+  const where = [...headings, hit.place].filter(Boolean).join(' › ')
   return el('li', { class: 'passage' },
     el('div', { class: 'row' }, el('a', { class: 'title', href }, foreign(hit.title)),
       where ? el('span', { class: 'soft small' }, foreign(where)) : null,
@@ -122,9 +123,10 @@ function passage(hit, withCollection) {
       may('ask') ? el('a', { class: 'button small', href: `/ask?document=${hit.document}`, 'aria-label': t('Ask about {title}', { title: readable(hit.title) }) }, icon('message-square'), t('Ask about this')) : null))
 }
 
-// The part of a passage around its first matching word.
+// The part of a passage around its first matching word, without the headings before it, which are named above it.
 function excerpt({ text, matched }) {
-  const plain = readable(text).replace(/^#{1,6}\s+/gm, '').replace(/\s+/g, ' ').trim()
+  const body = readable(text).replace(/^(\s*#{1,6}\s.*\n)+/, '').trim() || readable(text)
+  const plain = body.replace(/^#{1,6}\s+/gm, '').replace(/\s+/g, ' ').trim()
   const first = [...plain.matchAll(WORD)].find((word) => isMatch(word[0], matched))?.index ?? 0
   let from = first > EXCERPT / 2 ? first - EXCERPT / 3 : 0
   if (from) from = plain.indexOf(' ', from) + 1
@@ -149,9 +151,9 @@ function isMatch(word, matched) {
   return matched.some((each) => {
     const there = each.toLowerCase()
     if (here === there) return true
-    const shorter = Math.min(here.length, there.length)
+    const [shorter, longer] = [here.length, there.length].sort((one, other) => one - other)
     let same = 0
     while (same < shorter && here[same] === there[same]) same += 1
-    return same >= 4 && same >= Math.max(here.length, there.length) - 3
+    return same === 3 && shorter === 3 ? longer <= 5 : same >= 4 && same >= longer - 3
   })
 }

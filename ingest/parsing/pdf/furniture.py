@@ -1,7 +1,8 @@
 """Find running headers, footers and page numbers: lines at a page's edge that repeat on other pages.
 
 A line is a running header or footer if it occurs at the same edge of at least `MIN_RUNNING_PAGES` pages, at the same
-distance from this edge, or if these lines differ only by the page number. Only lines at the very edge are considered.
+distance from this edge, or if these lines differ only by the page number. A number within a sentence is not a page
+number. Only lines at the very edge are considered.
 A line in a larger font than on most of these pages is a title. So is a numbered line in a larger font than the text of
 its page ("Chapter 3"). A table header repeated on each page is not a running header.
 """
@@ -10,6 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ingest.parsing.pdf.constants import (
     MAX_LINE_NUMBERS,
@@ -21,9 +23,12 @@ from ingest.parsing.pdf.constants import (
 )
 from ingest.parsing.pdf.content import PageContent, Word, compute_median
 from ingest.parsing.pdf.grids import find_grid_tables
-from ingest.parsing.pdf.rows import TextRow, build_rows
+from ingest.parsing.pdf.rows import TextRow, build_rows, sort_words_for_reading
 
+_GAP = "\t"  # Stands for a wide gap between the words of a line.
 _number = re.compile(r"(?<!\w)\d+(?!\w)")
+_separator = re.compile(r"[\t|–—•·]| - ")
+_total = re.compile(r"\W*(?:[^\W\d]{1,4}\W+)?\d+\W*")  # The number of pages: "of 12", "/ 12".
 _NUMBERED = "\0"  # Stands in a key around the difference between a number and the page number.
 Key = tuple[str, str]
 
@@ -95,15 +100,44 @@ def _list_outermost_rows(words: Sequence[Word], *, from_top: bool) -> list[TextR
     return rows[: MAX_RUNNING_LINES + 1] if whole else rows[: min(MAX_RUNNING_LINES + 1, len(rows) - 1)]
 
 
-def _list_match_keys(text: str, page_number: int) -> list[str]:
+def _list_match_keys(row: TextRow, page_number: int) -> list[str]:
     """List the keys by which a line is matched with lines on other pages."""
-    folded = " ".join(text.casefold().split())
+    text = _join_words(row).casefold()
+    folded = _collapse(text)
     keys = [folded] if any(map(str.isalpha, folded)) else []
-    numbers = [found for found in _number.finditer(folded) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
-    return keys + [
-        f"{folded[: each.start()]}{_NUMBERED}{int(each[0]) - page_number}{_NUMBERED}{folded[each.end() :]}"
-        for each in numbers[:MAX_LINE_NUMBERS]
-    ]
+    numbers = [found for found in _number.finditer(text) if len(found[0]) <= MAX_PAGE_NUMBER_DIGITS]
+    for found in numbers[:MAX_LINE_NUMBERS]:
+        before, after = text[: found.start()], text[found.end() :]
+        # guard: pdf-number-in-sentence
+        stands_alone = _is_page_number(_separator.split(before)[-1], _separator.split(after)[0])
+        if stands_alone:
+            keys.append(f"{_collapse(before)}{_NUMBERED}{int(found[0]) - page_number}{_NUMBERED}{_collapse(after)}")
+    return keys
+
+
+def _is_page_number(before: str, after: str) -> bool:
+    """Return whether a number stands where page numbers do in its part of a line: first, last, or before a total.
+
+    Numbers within a sentence, and those of sections ("3. Fees"), are not page numbers.
+    """
+    has_before, has_after = any(map(str.isalnum, before)), any(map(str.isalnum, after))
+    if not has_after:
+        return not (has_before and "." in after)
+    return not (has_before or after.startswith((".", ")"))) or _total.fullmatch(after) is not None
+
+
+def _join_words(row: TextRow) -> str:
+    """Join the words of a line in reading order, with a `_GAP` where they are more than their font size apart."""
+    words = sort_words_for_reading(row.words)
+    parts = [words[0].text] if words else []
+    for before, word in pairwise(words):
+        gap = max(word.left - before.right, before.left - word.right)
+        parts += [_GAP if gap > row.size else " ", word.text]
+    return "".join(parts)
+
+
+def _collapse(text: str) -> str:
+    return " ".join(text.replace(_GAP, " ").split())
 
 
 class HeaderFooterFinder:
@@ -113,7 +147,7 @@ class HeaderFooterFinder:
         found: dict[Key, _Occurrences] = {}
         for number, edges in pages:
             for side, rows in edges.iter_sides():
-                lines = {(side, key): row for row in rows for key in _list_match_keys(row.text, number)}
+                lines = {(side, key): row for row in rows for key in _list_match_keys(row, number)}
                 for key, row in lines.items():
                     each = found.setdefault(key, _Occurrences())
                     each.sizes.append(row.size)
@@ -144,7 +178,7 @@ class HeaderFooterFinder:
     def _find_running_key(self, page_number: int, edges: PageEdges, side: str, row: TextRow) -> str | None:
         """Return the key of a line that also runs on other pages, or None for a line of the text."""
         distance = edges.compute_distance(side, row)
-        for key in _list_match_keys(row.text, page_number):
+        for key in _list_match_keys(row, page_number):
             occurrences = self._repeated.get((side, key))
             if occurrences is None:
                 continue

@@ -211,7 +211,7 @@ def test_a_page_is_shown_with_boxes_around_the_cited_words_and_a_row_among_its_n
             assert sheet["left"] < box["left"] < box["right"] < sheet["right"]
             assert sheet["top"] < box["top"] < box["bottom"] < (sheet["top"] + sheet["bottom"]) / 2
         else:
-            expect(page.locator("#beside tr.cited")).to_have_text("2Nautilus1870")
+            expect(page.locator("#beside tr.cited")).to_have_text("3Nautilus1870")
         assert serious(page) == []
 
 

@@ -54,10 +54,10 @@ def test_values_are_counted_chosen_and_kept_in_the_address(filled: Client, opene
     page.go_back()
     expect_rows(page, "Lease", "Meeting")
     expect(facets.get_by_label("minutes")).to_be_checked()
-    page.get_by_label("Choose all on this page").check()
+    page.get_by_label("Select all on this page").check()
     page.get_by_role("button", name="Delete", exact=True).first.click()
     expect(page.get_by_role("dialog")).to_contain_text("2 documents")
-    page.get_by_role("button", name="Keep as they are").click()
+    page.get_by_role("button", name="Cancel").click()
     assert serious(page) == []
     page.get_by_role("button", name="Remove all").click()
     expect_rows(page, "Lease", "Loan", "Meeting")
@@ -82,7 +82,7 @@ def test_facets_are_closed_on_a_narrow_screen_and_open_by_keyboard(filled: Clien
 def test_a_card_is_changed_and_taken_back_on_the_page_of_its_document(filled: Client, opened: Portal) -> None:
     document = next(each for each in filled.documents() if each.name == "Loan.md")
     page = opened.signed_in(f"/library/{document.id}")
-    card = page.get_by_role("region", name="What tells it apart")
+    card = page.get_by_role("region", name="Card")
     expect(card).to_contain_text("contract set by a person")
     card.get_by_role("button", name="Edit").click()
     dialog = page.get_by_role("dialog")

@@ -1,8 +1,10 @@
 """Signing in, uploading and finding documents, in a real browser over a real service."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from api.admission.services import DEFAULT_TENANT, Services
@@ -75,15 +77,17 @@ def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(o
     )
     choose(page, *some)
     wait_until(
-        lambda: "21 of 23 files searchable, 21 ready" in page.inner_text("#uploads-sum"),
+        lambda: "21 of 23 files can be asked about, 21 ready" in page.inner_text("#uploads-sum"),
         what="all are ready",
     )
     refused = page.locator("#upload-list li", has_text="empty.md")
     expect(refused.locator(".why")).to_contain_text("empty")
     expect(page.locator("#upload-list li", has_text="picture.bin")).to_contain_text("Not accepted")
-    expect(page.get_by_role("button", name="Retry what failed")).to_be_visible()
+    # What the files are does not change, so none of them is offered to be sent again.
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    expect(page.get_by_role("button", name="Retry failed uploads")).to_be_hidden()
     expect(page.locator("#rows tr", has_text="The Whale")).to_contain_text("Ready")
-    page.get_by_label("Name or title contains").fill("WHALE")
+    page.get_by_label("Search the library").fill("WHALE")
     expect(page.locator("#rows tr")).to_have_count(1)
     choose(page, some[0])
     expect(page.locator("#upload-list")).to_contain_text("Already there, nothing was added")
@@ -119,9 +123,11 @@ def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(o
     expect(page.locator("#rows tr")).to_contain_text("Ready")
     page.locator("#rows").get_by_role("link", name="The Whale").click()
     expect(page.locator("#text")).to_contain_text("The whale was white.")
-    page.get_by_role("button", name="Ship").click()
-    expect(page.locator("#text")).not_to_contain_text("The whale was white.")
+    page.get_by_role("link", name="Ship").click()
+    assert page.url.endswith(f"#at-{WHALE.index('## Ship')}")
+    expect(page.locator("#text")).to_be_focused()
     assert serious(page) == []
+    page.goto(page.url.partition("#")[0])
     document = page.url.rpartition("/")[2]
     start = WHALE.index("white")
     page.goto(f"{page.url}?start={start}&end={start + 5}")
@@ -131,7 +137,7 @@ def test_a_document_is_read_by_its_outline_replaced_and_deleted_with_a_receipt(o
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Removed for good")
+    expect(page.get_by_role("dialog")).to_contain_text("deleted permanently")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("status").filter(has_text="Receipt")).to_be_visible()
     page.goto(f"{opened.url}/library/{document}")
@@ -145,7 +151,7 @@ def test_somebody_who_may_only_read_is_offered_nothing_else(opened: Portal) -> N
     page.get_by_label("API key").fill(key)
     page.keyboard.press("Enter")
     page.wait_for_url("**/library")
-    expect(page.locator("#empty")).to_contain_text("Somebody whose key has the scope")
+    expect(page.locator("#empty")).to_contain_text("People with the permission")
     expect(page.get_by_role("button", name="Choose files")).to_be_hidden()
 
 
@@ -179,3 +185,112 @@ def test_while_the_service_is_away_an_upload_waits_and_the_listing_says_so(
     opened.context.unroute("**/v1/documents**")
     expect(page.locator("#rows tr", has_text="late.txt")).to_contain_text("Ready")
     expect(page.locator("#trouble")).to_be_empty()
+
+
+def test_a_file_is_listed_once_and_goes_from_reading_to_ready(opened: Portal, tmp_path: Path) -> None:
+    page = opened.signed_in("/library")
+    page.evaluate(
+        """() => {
+          window.seen = new Set()
+          new MutationObserver(() => {
+            const texts = [...document.querySelectorAll('#rows .status')].map((each) => each.textContent)
+            for (const each of texts) window.seen.add(each)
+            const isShown = (id) => !document.getElementById(id).hidden
+            if (isShown('empty') && isShown('uploads')) window.seen.add('empty')
+          }).observe(document.querySelector('main'), { subtree: true, childList: true, attributes: true })
+        }"""
+    )
+    choose(page, *files(tmp_path, ("whale.md", WHALE), ("ship.txt", "The ship was called Pequod.")))
+    expect(page.locator("#rows tr")).to_have_count(2)
+    expect(page.locator("#rows tr", has_text="The Whale")).to_contain_text("Ready")
+    expect(page.locator("#rows tr", has_text="ship.txt")).to_contain_text("Ready")
+    expect(page.locator("#upload-list li")).to_have_count(0)
+    expect(page.locator("#uploads-sum")).to_contain_text("2 of 2 files can be asked about, 2 ready")
+    assert "empty" not in page.evaluate("[...window.seen]")
+    allowed = ("Waiting", "Reading…", "Can be asked now, search by meaning", "Ready")
+    for each in page.evaluate("[...window.seen]"):
+        assert each.startswith(allowed), each
+
+
+def test_a_failed_document_is_retried_in_its_row(service: tuple[Services, Client], opened: Portal) -> None:
+    client = service[1]
+    broken = client.http.post("/v1/documents", params={"name": "broken.pdf"}, content=b"%PDF-1.7 nothing").json()["id"]
+    wait_until(lambda: client.get(f"/v1/documents/{broken}")["state"] == "failed", what="it failed")
+    before = client.get(f"/v1/documents/{broken}")["version"]
+    page = opened.signed_in("/library")
+    page.get_by_role("button", name="Retry broken.pdf").click()
+    wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
+
+
+def test_while_files_are_dragged_the_whole_window_is_tinted_also_when_it_is_scrolled(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    for number in range(30):
+        service[1].http.post("/v1/documents", params={"name": f"{number}.txt"}, content=f"Note {number}".encode())
+    page = opened.signed_in("/library")
+    page.wait_for_selector("#rows tr")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer()
+          data.items.add(new File(['x'], 'x.txt'))
+          dispatchEvent(new DragEvent('dragenter', { dataTransfer: data }))
+        }"""
+    )
+    expect(page.get_by_text("Drop the files to add them to the library")).to_be_in_viewport()
+    size = page.viewport_size
+    assert page.locator("#drop-veil").bounding_box() == {"x": 0, "y": 0, **(size or {})}
+    page.evaluate("dispatchEvent(new DragEvent('dragleave', {}))")
+    expect(page.locator("#drop-veil")).to_be_hidden()
+
+
+def test_skipped_page_headers_are_no_warning_and_types_have_names(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    client = service[1]
+    page_of_news = "<body><nav>a b</nav><main><h1>News</h1><p>The light is red.</p></main><footer>x</footer></body>"
+    ready_document(client, page_of_news, "news.html")
+    photo = BytesIO()
+    Image.new("L", (8, 8)).save(photo, "JPEG")
+    client.http.post("/v1/documents", params={"name": "photo.jpg"}, content=photo.getvalue())
+    page = opened.signed_in("/library")
+    line = page.locator("#rows tr", has_text="News").get_by_text("Page headers and footers skipped")
+    expect(line).to_have_class("small soft")
+    expect(page.locator("#of-type option", has_text="JPEG image (1)")).to_have_count(1)
+    expect(page.locator("#of-type option", has_text="Web page (1)")).to_have_count(1)
+    expect(page.get_by_text("Only incomplete documents")).to_be_visible()
+
+
+def test_the_columns_are_as_wide_as_their_content_and_the_head_of_the_table_stays_in_view(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    for number in range(40):
+        service[1].http.post("/v1/documents", params={"name": f"{number}.txt"}, content=f"Note {number}".encode())
+    page = opened.signed_in("/library")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_selector("#rows tr")
+    row = page.locator("#rows tr").first
+    name, date = row.locator(".main-cell").bounding_box(), row.locator(".when").bounding_box()
+    assert name is not None
+    assert name["width"] < 700
+    assert date is not None
+    lines = row.locator(".when").evaluate(
+        """each => {
+          const range = document.createRange()
+          range.selectNodeContents(each)
+          return range.getClientRects().length
+        }"""
+    )
+    assert lines == 1
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.get_by_role("button", name="Added")).to_be_in_viewport()
+    page.get_by_label("Select all on this page").check()
+    expect(page.get_by_role("button", name="Added")).to_be_in_viewport()
+    tall = row.bounding_box()
+    opened.context.add_cookies([{"name": "leadline-density", "value": "compact", "url": opened.url}])
+    page.reload()
+    page.wait_for_selector("#rows tr")
+    compact = page.locator("#rows tr").first.bounding_box()
+    assert compact is not None
+    assert tall is not None
+    assert compact["height"] < tall["height"]

@@ -56,7 +56,7 @@ def added(page: Page, opened: Portal, tmp_path: Path, name: str, content: bytes)
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").click()
     chooser.value.set_files(file)
-    page.get_by_role("link", name="Ask about it").click()
+    page.get_by_role("link", name="Ask about this document").click()
     expect(page.get_by_label("Your question")).to_be_focused()
 
 

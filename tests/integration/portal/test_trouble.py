@@ -234,7 +234,7 @@ def test_the_part_of_a_text_that_was_asked_for_last_is_shown_whichever_comes_fir
     opened.context.route("**/content?*", lambda route: held.append(route))
     page.goto(f"{opened.url}/library/{document['id']}")
     wait_for_held(page, held, 1)
-    page.get_by_role("button", name="Ship").click()
+    page.get_by_role("link", name="Ship").click()
     wait_for_held(page, held, 2)
     with page.expect_response("**/content?*"):
         held[1].continue_()

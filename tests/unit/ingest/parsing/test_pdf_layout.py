@@ -285,6 +285,35 @@ def test_numbered_titles_at_the_top_of_each_page_are_no_page_numbers(file: Path)
     assert document.text.count("Page") == 1
 
 
+@pytest.mark.parametrize(
+    "line", ["The parties agree on part {} of the goods.", "{}. Delivery of boats", "They bought {} boats", "By part {}."]
+)
+def test_numbers_in_the_text_of_each_page_are_no_page_numbers(file: Path, line: str) -> None:
+    drawing = Drawing()
+    for page in range(1, 5):
+        drawing.line(f"Contract of the mill, page {page}", 60, 760)
+        drawing.line(line.format(page), 60, 700)
+        drawing.line(f"Page {page} of 4", 60, 40)
+        if page < 4:
+            drawing.next_page()
+    document = _parsed(file, drawing)
+    starts = [document.text.index(line.format(page)) for page in range(1, 5)]
+    assert starts == sorted(starts)
+    assert document.text.count("Contract") == 1
+    assert _omitted(document) == {OmissionKind.BOILERPLATE: 6}
+
+
+@pytest.mark.parametrize("footer", ["Page {} of 4", "Mill report | {} | Draft", "{} Mill report", "- {} -", "Mill {}/4"])
+def test_page_numbers_in_footers_are_left_out(file: Path, footer: str) -> None:
+    drawing = Drawing()
+    for page in range(1, 5):
+        drawing.lines(filled_lines([f"x{page}", *_PROSE], 450), 60, 700)
+        drawing.line(footer.format(page), 60, 40)
+        if page < 4:
+            drawing.next_page()
+    assert _omitted(_parsed(file, drawing))[OmissionKind.BOILERPLATE] >= 3
+
+
 def test_a_single_line_on_each_page_is_what_the_document_says_and_no_running_line(file: Path) -> None:
     drawing = Drawing()
     for number in range(1, 6):
