@@ -53,9 +53,11 @@ from api.runs import routes as runs
 from api.search import routes as search
 from api.settings.settings import Settings
 from api.shares import routes as shares
+from api.slack import state_routes as slack_state
 from api.status import docs_routes as docs
 from api.status import metrics
 from api.status import routes as health
+from api.status import settings_routes as settings_in_force
 from api.status.metrics import RequestMetrics
 from api.usage import routes as usage
 from api.webhooks import routes as webhooks
@@ -129,7 +131,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (listing, cards, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (uploads, answers, feedback, conversations, shares, runs, usage):
+    for route in (uploads, answers, feedback, conversations, shares, runs, usage, settings_in_force, slack_state):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)

@@ -62,7 +62,10 @@ class UserIn(Wire):
 
 
 class UserOut(Wire):
-    """A user. `scopes` is the union of the scopes of its live `keys`; `sessions` counts its open browser sessions."""
+    """A user. `scopes` is the union of the scopes of its live `keys`; `sessions` counts its open browser sessions.
+
+    `last_seen_at` is the last known use of a key or session, and may be a few minutes old. It is null if none is known.
+    """
 
     id: str
     name: str
@@ -70,6 +73,7 @@ class UserOut(Wire):
     scopes: InOrder[Scope]
     keys: int
     sessions: int
+    last_seen_at: Instant | None
     created_at: Instant
 
     @classmethod

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
+from pydantic_settings import BaseSettings
 
 from api.admission.meter import Meter
 from api.settings.settings import Settings
@@ -139,7 +140,7 @@ class Services:
     """All components of the service: the stores that it shares with the workers, and components that only the API has.
 
     `accounts` and `slack` have their own database connections, so that they never wait behind other work. `accepting`
-    becomes false when the process starts to shut down.
+    becomes false when the process starts to shut down. `more_settings` are the settings of a cluster.
     """
 
     settings: Settings
@@ -151,6 +152,7 @@ class Services:
     work: DocumentServices
     health: Health
     accepting: bool = True
+    more_settings: Sequence[BaseSettings] = ()
 
     @property
     def documents(self) -> DocumentStores:

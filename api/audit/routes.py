@@ -1,6 +1,7 @@
 """`/v1/audit`: the log of actions in the caller's tenant."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from api.audit.schemas import AuditEntryOut, AuditPage, VerificationOut
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from ingest.storage.accounts.records import Principal
-from ingest.storage.audit.records import Anchor
+from ingest.storage.audit.records import Anchor, AuditEntry
 from ingest.storage.audit.store import AuditFilter
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
@@ -41,7 +42,10 @@ def listing(
     before = decode_cursor(cursor) if cursor else None
     found = services.events.audit.list_latest(wanted, before=before, limit=limit + 1)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
-    return AuditPage(entries=[AuditEntryOut.from_records(entry) for entry in found[:limit]], next_cursor=more)
+    names = services.events.names.find_names(caller.tenant_id, _list_objects(found[:limit]), caller.readers)
+    return AuditPage(
+        entries=[AuditEntryOut.from_records(entry) for entry in found[:limit]], names=names, next_cursor=more
+    )
 
 
 @router.get("/verification")
@@ -86,6 +90,17 @@ def export(
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
     lines = (json.dumps(entry.to_json()) + "\n" for entry in entries)
     return StreamingResponse(lines, media_type=_LINES, headers=headers)
+
+
+def _list_objects(entries: Iterable[AuditEntry]) -> set[str]:
+    """Return the objects that entries are about, and the keys of their actors."""
+    found: set[str] = set()
+    for entry in entries:
+        # The object of a changed quota is `quota:` and the id of a key, or of the tenant.
+        found.add(entry.object.replace("quota:", "key:", 1))
+        if entry.actor.key_id:
+            found.add(f"key:{entry.actor.key_id}")
+    return found
 
 
 def _build_filter(

@@ -63,6 +63,7 @@ def open_cluster_services(
             database_url=cluster.database_url.get_secret_value(),
             redis_url=cluster.redis_url.get_secret_value(),
         )
+        services.more_settings = (cluster,)
         try:
             yield services
         finally:

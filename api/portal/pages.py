@@ -236,6 +236,24 @@ async def audit(request: Request) -> Response:
     return _render_private_page(request, "audit.html", t("Audit"), needs=Scope.ADMIN)
 
 
+@router.get("/feedback")
+async def feedback(request: Request) -> Response:
+    """Show the feedback that people gave on answers."""
+    return _render_private_page(request, "feedback.html", t("Feedback"), needs=Scope.ADMIN)
+
+
+@router.get("/settings")
+async def settings(request: Request) -> Response:
+    """Show the settings in force, and change quotas."""
+    return _render_private_page(request, "settings.html", t("Settings"), needs=Scope.ADMIN)
+
+
+@router.get("/slack")
+async def slack(request: Request) -> Response:
+    """Show the state of the Slack bot, and how to set it up."""
+    return _render_private_page(request, "slack.html", t("Slack"), needs=Scope.ADMIN)
+
+
 async def _check_exists(request: Request, load: Callable[[Principal], object]) -> None:
     """Raise the error of `load` if a signed-in caller cannot see the page's object."""
     caller: Principal | None = request.scope.get(CALLER)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from api.admission.access import Caller, HealthThreads, ServicesDep
+from api.admission.services import Services
 from api.http.problems import STATUS, ApiError
-from api.status.schemas import PartOut, ReadinessOut, StatusOut
+from api.status.schemas import LanguageModelOut, PartOut, ReadinessOut, StatusOut
 from ingest.storage.errors import LeadlineError
 
 router = APIRouter(tags=["health"])
@@ -64,10 +65,18 @@ async def ready(
 
 @router.get("/v1/status")
 def status(caller: Caller, services: ServicesDep, collection: str | None = None) -> StatusOut:
-    """Count your documents by state, and the hits and misses of your searches in the query cache."""
+    """Count your documents by state, and the hits and misses of your searches in the query cache; name the model."""
     totals = services.documents.catalog.compute_state_totals(caller.tenant_id, collection, readers=caller.readers)
     types = services.documents.catalog.listing.count_media_types(caller.tenant_id, caller.readers)
-    return StatusOut.from_totals(totals, types, services.asking.searcher.get_cache_counts(caller.tenant_id))
+    counts = services.asking.searcher.get_cache_counts(caller.tenant_id)
+    return StatusOut.from_totals(totals, types, counts, _describe_language_model(services))
+
+
+def _describe_language_model(services: Services) -> LanguageModelOut | None:
+    state = services.asking.answering.get_state()
+    if state["state"] == "none":
+        return None
+    return LanguageModelOut(model=state["model"], is_built_in=services.settings.llm == "local")
 
 
 @router.get("/problems/{code}")

@@ -18,10 +18,18 @@ class QueryCacheOut(Wire):
     misses: int
 
 
+class LanguageModelOut(Wire):
+    """The answering model. `is_built_in` is true for the small model that is part of Leadline."""
+
+    model: str
+    is_built_in: bool
+
+
 class StatusOut(Wire):
     """Counts of your documents by state, and totals as far as they are known.
 
-    `types` counts documents by media type, in all collections.
+    `types` counts documents by media type, in all collections. `language_model` is null if none is configured, and for
+    services of earlier releases.
     """
 
     documents: dict[VersionState, int]
@@ -30,10 +38,15 @@ class StatusOut(Wire):
     tokens: int
     types: dict[str, int]
     query_cache: QueryCacheOut
+    language_model: LanguageModelOut | None = None
 
     @classmethod
     def from_totals(
-        cls, totals: "Mapping[VersionState, StateTotal]", type_counts: "Mapping[str, int]", cache_counts: "CacheCounts"
+        cls,
+        totals: "Mapping[VersionState, StateTotal]",
+        type_counts: "Mapping[str, int]",
+        cache_counts: "CacheCounts",
+        language_model: LanguageModelOut | None,
     ) -> "StatusOut":
         return cls(
             types=type_counts,
@@ -42,6 +55,7 @@ class StatusOut(Wire):
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
             tokens=sum(total.tokens for total in totals.values()),
             query_cache=QueryCacheOut.from_records(cache_counts),
+            language_model=language_model,
         )
 
 

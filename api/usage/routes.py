@@ -2,6 +2,7 @@
 
 import calendar
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -17,12 +18,13 @@ from api.usage.schemas import (
     CollectionUsageList,
     CollectionUsageOut,
     KeyUsageOut,
+    LimitOut,
     QuotasIn,
     QuotasOut,
     UsagePage,
 )
 from ingest.storage.accounts.records import Scope
-from ingest.storage.quotas.records import Account
+from ingest.storage.quotas.records import Account, Quota
 
 router = APIRouter(prefix="/v1", tags=["usage"])
 
@@ -145,11 +147,25 @@ def _load_account(services: Services, tenant_id: str, key_id: str) -> Account:
 
 def _set_quotas(services: Services, account: Account, body: QuotasIn) -> None:
     limits, back = body.split_changes()
-    services.admission.meter.quotas.set_limits(account, limits)
-    services.admission.meter.quotas.reset_limits(account, back)
+    # Each call adds an entry to the audit log, so nothing is called for nothing.
+    if limits:
+        services.admission.meter.quotas.set_limits(account, limits)
+    if back:
+        services.admission.meter.quotas.reset_limits(account, back)
 
 
 def _load_quotas(services: Services, account: Account) -> QuotasOut:
+    quotas = services.admission.meter.quotas
     return QuotasOut(
-        quotas=[QuotaOut.from_status(each) for each in services.admission.meter.quotas.load_statuses(account)]
+        quotas=[QuotaOut.from_status(each) for each in quotas.load_statuses(account)],
+        limits=[
+            LimitOut(quota=quota, of=of, limit=_to_number(quota, limits), default=_to_number(quota, defaults))
+            for of, limits in quotas.load_limits(account).items()
+            for defaults in [quotas.get_default_limits(of)]
+            for quota in Quota
+        ],
     )
+
+
+def _to_number(quota: Quota, limits: Mapping[Quota, int]) -> float | int | None:
+    return quota.to_json_number(limits[quota]) if quota in limits else None

@@ -9,10 +9,26 @@ from api.http.wire import QuotaOut, Wire
 from ingest.storage.quotas.records import NANODOLLARS, Quota, UsageDay
 
 
+class LimitOut(Wire):
+    """The limit of a quota of the `tenant` or the `key`; null means unlimited. Dollar quotas are in dollars.
+
+    `default` is the limit in the settings, which applies unless another one was set.
+    """
+
+    quota: Quota
+    of: str
+    limit: float | int | None
+    default: float | int | None
+
+
 class QuotasOut(Wire):
-    """All quotas of the caller's tenant and key. Anything that is not listed is unlimited."""
+    """All quotas of the caller's tenant and key with a limit. Anything that is not listed is unlimited.
+
+    `limits` lists every quota, also those without a limit and requests per minute.
+    """
 
     quotas: list[QuotaOut]
+    limits: list[LimitOut]
 
 
 class QuotasIn(Wire):

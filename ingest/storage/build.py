@@ -28,6 +28,7 @@ from ingest.storage.documents.cards.store import Cards
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.digests import ContentDigests
+from ingest.storage.documents.object_names import ObjectNames
 from ingest.storage.feed.feed import Feed
 from ingest.storage.generations.index_states import IndexStates
 from ingest.storage.generations.store import GenerationRecords
@@ -39,6 +40,7 @@ from ingest.storage.operations.tenant_data import TenantRemoval
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
 from ingest.storage.sealing import SealRecord
+from ingest.storage.slack.activity import SlackActivity
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.store import SlackStore
 from ingest.storage.slack.usage import ChannelUsage
@@ -69,14 +71,15 @@ class AccountStores:
 
 @dataclass(frozen=True)
 class SlackStores:
-    """Slack workspaces and questions, and the files that Slack users share."""
+    """Slack workspaces and questions, the files that Slack users share, and a summary of both for administrators."""
 
     store: SlackStore
     files: SlackFiles
+    activity: SlackActivity
 
     @classmethod
     def from_engine(cls, engine: Engine) -> "SlackStores":
-        return cls(SlackStore(engine), SlackFiles(engine))
+        return cls(SlackStore(engine), SlackFiles(engine), SlackActivity(engine))
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,10 @@ class AnswerStores:
 
 @dataclass(frozen=True)
 class EventStores:
-    """The audit log, the change feed, and the webhooks with their outbox."""
+    """The audit log, the names of the objects in it, the change feed, and the webhooks with their outbox."""
 
     audit: Audit
+    names: ObjectNames
     feed: Feed
     webhooks: Webhooks
     outbox: Outbox
@@ -219,7 +223,7 @@ def build_stores(
             shares=Shares(engine),
         ),
         jobs=Jobs(engine, lease_seconds=lease_seconds, announce=announce, quotas=rules),
-        events=EventStores(Audit(engine), feed, Webhooks(engine), Outbox(engine)),
+        events=EventStores(Audit(engine), ObjectNames(engine), feed, Webhooks(engine), Outbox(engine)),
         usage=UsageStores(quotas, UsageByCollection(engine), ChannelUsage(engine)),
         generations=GenerationStores(GenerationRecords(engine), IndexStates(engine)),
         operations=OperationStores(

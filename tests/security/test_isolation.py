@@ -288,6 +288,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     "/v1/users": [],
     "/v1/webhooks": [],
     "/v1/sign-out": [],
+    "/v1/slack/check": [],
 }
 
 

@@ -33,6 +33,9 @@ PUBLIC = {
         "/keys",
         "/people",
         "/audit",
+        "/feedback",
+        "/settings",
+        "/slack",
         "/portal/texts/{language}.js",
     ),
 }

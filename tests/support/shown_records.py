@@ -152,7 +152,9 @@ def _others(chance: Random) -> list[BaseModel]:
     webhook = awkward(Webhook, chance)
     return [
         QuotaOut.from_status(awkward(QuotaStatus, chance)),
-        status.StatusOut.from_totals(totals, {TEXT: 1}, awkward(CacheCounts, chance)),
+        status.StatusOut.from_totals(
+            totals, {TEXT: 1}, awkward(CacheCounts, chance), status.LanguageModelOut(model=TEXT, is_built_in=True)
+        ),
         usage.KeyUsageOut.from_day(awkward(UsageDay, chance)),
         usage.CollectionUsageOut.from_records(awkward(CollectionUsage, chance)),
         usage.ChannelUsageOut.from_records(awkward(ChannelDay, chance)),

@@ -206,9 +206,8 @@ def assets() -> list[str]:
 def problems_without_class() -> list[tuple[int, str, str]]:
     """Return status, code and hint of the errors that FastAPI finds, and of a defect, as clients get them."""
     app = application()
-    request = Request(
-        {"type": "http", "path": "/x", "headers": [], "query_string": b"", "server": ("host", 80), "app": app}
-    )
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "query_string": b"", "server": ("host", 80)}
+    request = Request({**scope, "app": app})
     bodies: list[Mapping[str, Any]] = [build_internal_problem("…")]
     raised: list[Exception] = [HTTPException(404), HTTPException(405), HTTPException(418), RequestValidationError([])]
     for error in raised:

@@ -1,17 +1,15 @@
 // The audit log: filtered, a page at a time, verified, and exported.
-import { byId, el, foreign, money, number, plural, time, trouble } from './dom.js'
+import { actionOf, ACTIONS, actorOf, factsOf, objectOf } from './audit_words.js'
+import { byId, el, foreign, time, trouble } from './dom.js'
+import { icon } from './icons.js'
 import { Pager } from './pager.js'
 import { get } from './rest.js'
+import { t, tn } from './text.js'
 
 const PAGE = 50
-const ACTIONS = [
-  'document.uploaded', 'document.replaced', 'document.changed', 'document.cancelled', 'document.deleted', 'document.entries_taken',
-  'document.entries_deleted', 'batch.cancelled', 'collection.changed', 'run.deleted', 'answer.deleted', 'conversation.deleted',
-  'replies.forgotten', 'tenant.created', 'tenant.changed', 'tenant.exported', 'user.created', 'user.changed', 'user.deleted',
-  'key.created', 'key.changed', 'key.rotated', 'key.revoked', 'session.begun', 'sessions.ended', 'quota.changed',
-]
+const MOST_ACTORS = 500
 const ANCHOR = 'audit-head'
-const NANODOLLARS = 1e9
+const keys = new Map()  // the ids of keys by what the list of actors calls them
 
 const day = (value, more) => {
   if (!value) return ''
@@ -20,54 +18,50 @@ const day = (value, more) => {
 }
 
 function filters() {
+  const by = byId('by').value.trim()
   return {
-    action: byId('action').value, by: byId('by').value.trim(), object: byId('object').value.trim(),
+    action: byId('action').value, by: keys.get(by) ?? by, object: byId('object').value.trim(),
     since: day(byId('since').value, 0), until: day(byId('until').value, 1),
   }
 }
 
 const pager = new Pager((cursor) => get('/v1/audit', { ...filters(), limit: PAGE, cursor }), (page) => {
-  byId('rows').replaceChildren(...page.entries.map(row))
+  byId('rows').replaceChildren(...page.entries.map((entry) => row(entry, page.names)))
   byId('table').hidden = !page.entries.length
   byId('empty').hidden = Boolean(page.entries.length)
-  byId('empty').replaceChildren(el('h2', { text: 'No entries' }), el('p', { text: 'Nothing in the log has all of this. Take a filter away.' }))
+  byId('empty').replaceChildren(icon('shield-check'), el('h2', { text: t('No entries') }), el('p', { text: t('No entry matches all filters. Remove one of them.') }))
   const kept = Object.entries(filters()).filter(([, value]) => value)
   byId('export').href = `/v1/audit/export?${new URLSearchParams(kept)}`
 })
 
-function row(entry) {
-  const { actor } = entry
-  const id = entry.object.startsWith('document:') ? entry.object.slice(9) : null
+function row(entry, names) {
+  const facts = factsOf(entry)
   return el('tr', {},
     el('td', { class: 'small whole', text: time(entry.at) }),
-    el('td', { 'data-label': 'by' }, actor.user ? foreign(actor.user) : actor.kind === 'caller' ? 'key ' : actor.kind, actor.key ? [actor.user ? ' with ' : '', el('code', { text: actor.key })] : null),
-    el('td', { class: 'whole' }, el('span', { text: entry.action }), entry.result === 'done' ? null : el('span', { class: 'small bad-ink' }, ' ', foreign(entry.result))),
-    el('td', { 'data-label': 'to' }, id && entry.action !== 'document.deleted' ? el('a', { href: `/library/${id}`, text: entry.object }) : foreign(entry.object)),
-    el('td', { class: 'details' }, Object.entries(entry.details).filter(([, value]) => value !== null).flatMap(([name, value], at) => [at ? ', ' : '', `${name.replaceAll('_', ' ')}: `, foreign(plain(name, value))])))
+    el('td', { 'data-label': t('Who') }, actorOf(entry, names)),
+    el('td', { 'data-label': t('What') }, el('span', { text: actionOf(entry) }), entry.result === 'done' ? null : el('div', { class: 'small bad-ink' }, foreign(entry.result))),
+    el('td', { 'data-label': t('Object') }, objectOf(entry, names)),
+    el('td', { class: 'about' }, facts.length ? el('div', { class: 'facts-line' }, facts) : null, more(entry)))
 }
 
-// A value of an entry's details as people read it.
-function plain(name, value) {
-  if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
-  if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
-  if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || 'none'
-  if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key} ${plain(key, each)}`).join(', ') || 'none'
-  return typeof value === 'number' ? number(value) : String(value)
-}
+const more = (entry) => el('details', { class: 'small' }, el('summary', { text: t('Codes') }), el('dl', { class: 'codes' },
+  [[t('Entry'), String(entry.sequence)], [t('Action'), entry.action], [t('Object'), entry.object], [t('Request'), entry.request], [t('Details'), JSON.stringify(entry.details)], [t('Hash'), entry.hash]]
+    .filter(([, value]) => value).flatMap(([name, value]) => [el('dt', { text: name }), el('dd', {}, el('code', { text: value }))])))
 
 async function verify(button) {
   button.disabled = true
-  byId('verified').replaceChildren(el('p', { class: 'soft', text: 'Checking every entry…' }))
+  byId('verified').replaceChildren(el('p', { class: 'soft', text: t('Checking every entry…') }))
   let noted = null
   try {
     noted = localStorage.getItem(ANCHOR)
   } catch { /* storage is switched off */ }
   try {
     const found = await get('/v1/audit/verification', { anchor: noted })
-    const since = noted ? ' The end that this browser noted at the last check is there.' : ''
     byId('verified').replaceChildren(found.faults.length
-      ? el('div', { class: 'notice bad' }, el('strong', { text: 'The log is not as it was written' }), el('ul', {}, found.faults.map((each) => el('li', { text: `${each.sequence}: ${each.detail}` }))), 'Compare it with an earlier export, and ask who could write to the database.')
-      : el('div', { class: 'notice' }, el('strong', { text: `${plural(found.entries, 'entry', 'entries')} follow one from another` }), `Nothing was changed or taken out.${since} To find a cut end later, note this head where nobody can change it: `, el('code', { text: found.head })))
+      ? el('div', { class: 'notice bad' }, el('strong', { text: t('The log was changed after it was written') }), el('ul', {}, found.faults.map((each) => el('li', { text: `${each.sequence}: ${each.detail}` }))), t('Compare it with an earlier export, and find out who could write to the database.'))
+      : el('div', { class: 'notice good' }, el('strong', { text: tn(found.entries, 'The log is intact: {n} entry', 'The log is intact: {n} entries') }),
+        t('No entry was changed or removed.'), ' ', noted ? t('The last entry of this browser’s previous check is still there.') : '', ' ',
+        t('To detect later that entries were cut off at the end, store this value where nobody can change it:'), ' ', el('code', { text: found.head })))
     try {
       if (!found.faults.length) localStorage.setItem(ANCHOR, found.head)
     } catch { /* storage is switched off */ }
@@ -77,11 +71,19 @@ async function verify(button) {
   button.disabled = false
 }
 
+// People and keys to choose from; others can be typed in.
+async function actors() {
+  const [{ users }, found] = await Promise.all([get('/v1/users', { limit: MOST_ACTORS }), get('/v1/keys', { limit: MOST_ACTORS })])
+  for (const key of found.keys) keys.set(t('key “{name}” ({id})', { name: key.name, id: key.id }), key.id)
+  byId('actors').replaceChildren(...users.map((each) => el('option', { value: each.name })), ...[...keys.keys()].map((value) => el('option', { value })))
+}
+
 let typing
-byId('action').append(...ACTIONS.map((each) => el('option', { value: each, text: each })))
+byId('action').append(...Object.entries(ACTIONS).sort((a, b) => a[1].localeCompare(b[1])).map(([value, text]) => el('option', { value, text })))
 byId('filters').addEventListener('submit', (event) => event.preventDefault())
 byId('filters').addEventListener('change', () => { clearTimeout(typing); pager.first() })
 byId('filters').addEventListener('input', (event) => { if (event.target.matches('input:not([type="date"])')) { clearTimeout(typing); typing = setTimeout(() => pager.first(), 250) } })
 byId('filters').addEventListener('reset', () => setTimeout(() => pager.first()))
 byId('verify').addEventListener('click', (event) => verify(event.currentTarget))
 pager.again()
+actors().catch(() => { /* names can be typed in */ })

@@ -9,7 +9,9 @@ const WORDS = 400
 const AFTER_MS = 250
 const GAP = 6
 
-const titleOf = (citation) => (citation.deleted ? t('No longer shown') : [citation.title || t('Untitled'), citation.place].filter(Boolean).join(', '))
+// Where in its document a source stands: the page or row, or the heading where the format has neither.
+const placeOf = (citation) => citation.place || (citation.heading_path?.at(-1) !== citation.title && citation.heading_path?.at(-1)) || ''
+const titleOf = (citation) => (citation.deleted ? t('No longer shown') : [citation.title || t('Untitled'), placeOf(citation)].filter(Boolean).join(', '))
 const wordsOf = (citation, quotes) => (quotes.length ? quotes.map((each) => each.text) : [citation.quote]).filter(Boolean).join(' … ').replace(/\s+/g, ' ').slice(0, WORDS)
 
 // The number of a source, which opens it beside the answer. Texts are functions, because a number is inserted.
@@ -51,7 +53,7 @@ function openPreview(button, citation, quotes) {
   const words = citation.deleted ? '' : wordsOf(citation, quotes)
   const card = el('div', { class: 'preview', role: 'tooltip', id: 'preview' },
     el('strong', {}, citation.deleted ? t('No longer shown') : foreign(citation.title || t('Untitled'))),
-    citation.place ? el('span', { class: 'soft', text: citation.place }) : null,
+    placeOf(citation) ? foreign(placeOf(citation), 'span', { class: 'soft' }) : null,
     words ? el('blockquote', {}, foreign(words)) : null)
   card.addEventListener('pointerleave', () => leave(button))
   document.body.append(card)
@@ -102,7 +104,7 @@ function cardOf(citation, answer) {
   const button = el('button', { type: 'button', class: 'cite', 'aria-pressed': 'false', 'aria-label': readable(t('Source {number}: {title}', { number: citation.number, title: titleOf(citation) })) },
     el('span', { class: 'number', text: citation.number }),
     el('span', { class: 'title' }, citation.deleted ? t('No longer shown') : foreign(citation.title || t('Untitled'))),
-    citation.place ? el('span', { class: 'place soft', text: citation.place }) : null,
+    placeOf(citation) && !citation.deleted ? foreign(placeOf(citation), 'span', { class: 'place soft' }) : null,
     citation.deleted || !citation.quote ? null : foreign(wordsOf(citation, citation.quotes.slice(0, 1)), 'span', { class: 'words soft' }))
   button.addEventListener('click', () => open(button, citation, citation.quotes, { sql: answer.table?.sql }))
   return el('li', {}, button)

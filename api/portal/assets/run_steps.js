@@ -1,56 +1,28 @@
-// The steps of a run as they were logged, each sub-call below the code that made it; its budget and coverage as bars.
-import { el, foreign, inTurns, money, number, onDemand, plural, readable, span } from './dom.js'
+// The steps of a run as they are logged: what each was for as its title, with its code and the calls of the model below it.
+import { el, foreign, inTurns, number, onDemand, readable } from './dom.js'
+import { duration } from './durations.js'
+import { icon } from './icons.js'
+import { addedOf, barsOf, BUDGETS, goesOn, KINDS, purposeOf, stateOf, STATES, STRATEGIES, titleOf } from './run_words.js'
 import { openSource } from './source.js'
+import { t, tn } from './text.js'
+
+export { barsOf, goesOn, KINDS, stateOf, STATES }
 
 const SHOWN_CALLS = 200
 const LATEST = 5
-export const STATES = {
-  queued: ['soft waiting', 'Waiting'], running: ['soft waiting', 'Working'], paused: ['warn-ink', 'Waits for you'],
-  completed: ['good', 'Complete'], partial: ['warn-ink', 'Not complete'], failed: ['bad bad-ink', 'Failed'], cancelled: ['soft', 'Cancelled'],
-}
-export const KINDS = ['start', 'resume', 'condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'checking', 'call', 'lost', 'paused', 'budget', 'raised']
-export const BUDGETS = { calls: 'calls of the model', prompt_tokens: 'tokens read', completion_tokens: 'tokens written', tokens: 'tokens', dollars: 'dollars', seconds: 'seconds' }
-// The purposes of calls as they are logged, in plain words; those that are not here are plain words.
-const PURPOSES = { root: 'Writes the next code', llm_query: 'Reads a part for the code', judge: 'Checks sentences', route: 'Decides how to answer', condense: 'Makes the question stand alone', rewrite: 'Looks for other words', plan: 'Plans a computation', answer: 'Writes the answer' }
-const STRATEGIES = { direct: 'Reads passages', table: 'Computes over tables', recursive: 'Works through the documents' }
-
-export const stateOf = (run) => el('span', { class: `status ${STATES[run.state]?.[0] ?? 'soft'}`, text: STATES[run.state]?.[1] ?? run.state })
-export const goesOn = (run) => run.state === 'queued' || run.state === 'running' || run.state === 'paused'
-
-// Bars of what is spent of each limit, and of what was read, searched and not opened; without limits what was spent.
-export function barsOf(run) {
-  const used = usedOf(run)
-  const limited = Object.keys(BUDGETS).filter((name) => run.budget[name])
-  return [
-    ...limited.map((name) => bar(spentOf(run, name), used[name] / run.budget[name])),
-    ...(run.coverage ? coverage(run.coverage) : []),
-    limited.length ? null : el('p', { class: 'small soft', text: `${plural(used.calls, 'call')} of the model (${number(used.cached)} kept ones), ${number(used.tokens)} tokens, ${span(used.seconds).replace('about ', '')}` }),
-  ].filter(Boolean)
-}
-
-const usedOf = (run) => ({ ...run.usage, tokens: run.usage.prompt_tokens + run.usage.completion_tokens, seconds: run.seconds })
-
-// How much of a limit is spent, in words.
-export function spentOf(run, name) {
-  const figure = (value) => (name === 'dollars' ? money(Number(value)) : number(Math.round(value)))
-  return `${figure(usedOf(run)[name])} of ${figure(run.budget[name])}${name === 'dollars' ? '' : ` ${BUDGETS[name]}`}`
-}
-
-const bar = (words, share) => el('div', {}, el('p', { class: 'small', text: words }), el('progress', { max: 1, value: Math.min(1, share), 'aria-label': words }))
-
-// Read by a model, searched by code, and not opened: three numbers, as they are counted.
-function coverage(found) {
-  const whole = found.tokens_in_scope || 1
-  return [['read by a model', found.tokens_read], ['searched by code', found.tokens_searched], ['not opened', found.tokens_unopened]]
-    .map(([words, count]) => bar(`${number(count)} tokens ${words}`, count / whole))
-}
+const REPLY_CHARS = 90
+// Enough of a cell's code to tell which reply of the model it stands in.
+const CODE_CHARS = 60
 
 export class Steps {
-  constructor(place) {
+  // `changed(count, title)` hears of each new step with its title.
+  constructor(place, changed = () => {}) {
     this.place = place
+    this.changed = changed
     this.calls = []
     this.latest = null
     this.seen = 0
+    this.count = 0
     this.waiting = []
     this.working = null
   }
@@ -85,23 +57,33 @@ export class Steps {
   }
 
   step(kind, body) {
-    if (body.withheld) return note('A step that is no longer shown, because a document of it was closed to you')
+    if (body.withheld) return this.note(t('A step that is no longer shown, because you can no longer see one of its documents'))
     switch (kind) {
       case 'call':
       case 'lost': this.calls.push([kind, body]); return null
       case 'cell': return this.cell(body)
-      case 'condensed': return note(`Understood as: ${readable(body.question)}`)
-      case 'routed': return note(`${STRATEGIES[body.strategy] ?? body.strategy}. ${readable(body.reason ?? '')} ${readable(body.estimate ?? '')}`)
-      case 'retrieved': return note(`Found ${plural(body.passages, 'passage')}: ${readable((body.titles ?? []).slice(0, 5).join(', '))}`)
-      case 'reading': return note(`Reads ${plural((body.titles ?? []).length, 'passage')}`)
-      case 'planned': return el('li', {}, el('details', {}, el('summary', { text: 'Planned a computation' }), ...(body.steps ?? []).map((each) => el('p', {}, foreign(each))), code(body.sql)))
-      case 'working': return note(`${readable(body.step)}: ${number(body.done)} of ${number(body.total)}`)
-      case 'checking': return note(`Checks ${plural(body.sentences, 'sentence')}`)
-      case 'resume': return note('Went on after an interruption')
-      case 'paused': return note(`Its budget was met${BUDGETS[body.resource] ? ` (${BUDGETS[body.resource]})` : ''}, and it waited`)
-      case 'budget': return note(body.pauses ? `Somebody added to its budget: ${limits(body.added)}` : 'It was told to end with what it has')
+      case 'condensed': return this.note(t('Understood the question as: {question}', { question: readable(body.question) }))
+      case 'routed': return this.note([STRATEGIES[body.strategy] ?? body.strategy, readable(body.reason ?? ''), readable(body.estimate ?? '')].filter(Boolean).join('. ').replace(/\.\. /g, '. '))
+      case 'retrieved': return this.note(found(body))
+      case 'reading': return this.note(tn((body.titles ?? []).length, 'Reads {n} passage', 'Reads {n} passages'))
+      case 'planned': return this.named(t('Planned a computation'), el('li', {}, onDemand(el('summary', { text: t('Planned a computation') }), () => [...(body.steps ?? []).map((each) => el('p', {}, foreign(each))), code(body.sql)])))
+      case 'working': return this.note(t('{step}: {done} of {total}', { step: readable(body.step), done: number(body.done), total: number(body.total) }))
+      case 'checking': return this.note(tn(body.sentences, 'Checks {n} sentence', 'Checks {n} sentences'))
+      case 'resume': return this.note(t('Continued after an interruption'))
+      case 'paused': return this.note(BUDGETS[body.resource] ? t('Paused, because its budget was used up ({resource})', { resource: BUDGETS[body.resource] }) : t('Paused, because its budget was used up'))
+      case 'budget': return this.note(body.pauses ? t('Somebody added to its budget ({amounts})', { amounts: Object.entries(body.added ?? {}).map(([name, amount]) => addedOf(name, amount)).join(', ') }) : t('Somebody asked it to answer with what it has'))
       default: return null
     }
+  }
+
+  named(title, made) {
+    this.count += 1
+    this.changed(this.count, title)
+    return made
+  }
+
+  note(text) {
+    return this.named(text, el('li', { class: 'small note', text }))
   }
 
   // A sub-call is logged before the code that made it: until that has ended, the latest ones stand at the end.
@@ -111,7 +93,7 @@ export class Steps {
     this.seen = this.calls.length
     this.latest ??= el('li', {}, el('p', { class: 'small soft' }), el('ol', { class: 'calls' }))
     const [title, list] = this.latest.children
-    title.textContent = `${plural(this.calls.length, 'call')} of the model so far, the latest:`
+    title.textContent = tn(this.calls.length, '{n} model call in this step so far', '{n} model calls in this step so far; the latest:')
     list.append(...fresh.map((each) => call(...each)))
     while (list.childElementCount > LATEST) list.firstElementChild.remove()
     this.place.append(this.latest)
@@ -128,43 +110,83 @@ export class Steps {
 
   cell(body) {
     const mine = this.claimed()
-    const title = el('summary', {}, `Code ${number(body.number)}${body.depth ? `, level ${number(body.depth)}` : ''}${body.part ? ` (${readable(body.part)})` : ''}: `,
-      body.error ? el('span', { class: 'bad-ink', text: 'an error, which the model sees' }) : plural(body.sub_calls ?? mine.length, 'sub-call'), ` in ${number(Math.round(body.seconds))} s`)
-    return el('li', { class: `level-${Math.min(3, body.depth ?? 0)}` }, onDemand(title, () => [
-      body.note ? el('p', {}, foreign(body.note)) : null, code(body.code), body.output ? [el('p', { class: 'small soft', text: 'Output' }), code(body.output)] : null,
-      body.error ? code(body.error) : null, mine.length ? callsOf(mine) : null]))
+    const root = rootOf(mine, body)
+    const others = mine.filter((each) => each !== root)
+    const title = titleOf(root?.[1].text, body)
+    const part = body.depth ? el('span', { class: 'badge', text: body.part ? t('part {part}', { part: readable(body.part) }) : t('a part') }) : null
+    const summary = el('summary', {}, el('span', { class: 'title' }, foreign(title), part, body.error ? el('span', { class: 'bad-ink small' }, icon('triangle-alert'), t('the code failed; the model sees the error and tries again')) : null), el('span', { class: 'small soft whole', text: measures(body, others.length) }))
+    return this.named(title, el('li', { class: `level-${Math.min(3, body.depth ?? 0)}` }, onDemand(summary, () => [
+      body.note ? el('p', {}, foreign(body.note)) : null,
+      others.length ? callsOf(others) : null,
+      body.output ? [el('p', { class: 'small soft label', text: t('Result') }), code(body.output)] : null,
+      body.error ? [el('p', { class: 'small soft label', text: t('Error') }), code(body.error)] : null,
+      body.code ? onDemand(el('summary', { class: 'small' }, icon('code'), t('Code')), () => [code(body.code), root ? onDemand(el('summary', { class: 'small', text: t('Whole reply of the model') }), () => [code(root[1].text), code(root[1].prompt)]) : null]) : null,
+    ])))
   }
 }
 
-// The latest sub-calls; earlier ones on demand.
-function callsOf(calls) {
-  const made = el('ol', { class: 'calls' }, calls.slice(-SHOWN_CALLS).map((each) => call(...each)))
-  const earlier = calls.slice(0, -SHOWN_CALLS)
-  if (!earlier.length) return made
-  const more = el('button', { type: 'button', class: 'quiet', text: `Show ${plural(earlier.length, 'earlier one')}`, onclick: () => {
-    more.remove()
-    inTurns(earlier.reverse(), (each) => made.prepend(call(...each)))
-  } })
-  return el('div', {}, more, made)
+const found = (body) => {
+  const titles = (body.titles ?? []).slice(0, 5).map(readable).join(', ')
+  return titles ? tn(body.passages, 'Found {n} passage in {titles}', 'Found {n} passages in {titles}', { titles }) : tn(body.passages, 'Found {n} passage', 'Found {n} passages')
 }
 
-const limits = (added) => Object.entries(added ?? {}).map(([name, amount]) => `${number(Number(amount))} ${BUDGETS[name] ?? name}`).join(', ')
-const note = (text) => el('li', { class: 'small', text })
+const measures = (body, calls) => [
+  body.sub_calls || calls ? tn(body.sub_calls ?? calls, '{n} model call', '{n} model calls') : '', duration(body.seconds),
+].filter(Boolean).join(' · ')
+
+// The reply of the model that a cell's code stands in. The replies of parts that run meanwhile stand among the calls too.
+function rootOf(calls, { code: text }) {
+  const roots = calls.filter(([kind, body]) => kind === 'call' && body.purpose === 'root')
+  return roots.findLast?.(([, body]) => text && body.text?.includes(text.slice(0, CODE_CHARS))) ?? roots.at(-1)
+}
+
+// The latest calls; earlier ones on demand. Calls of one kind that follow each other are one line that opens.
+function callsOf(calls) {
+  const groups = []
+  for (const each of calls) {
+    const last = groups.at(-1)
+    if (last && last[0][1].purpose === each[1].purpose && last[0][0] === each[0]) last.push(each)
+    else groups.push([each])
+  }
+  return el('ol', { class: 'calls' }, groups.map(groupOf))
+}
+
+function groupOf(calls) {
+  if (calls.length === 1) return call(...calls[0])
+  const summary = el('summary', {}, purposeOf(calls[0][1]), el('span', { class: 'soft small', text: ` · ${tn(calls.length, '{n} time', '{n} times')}` }))
+  return el('li', {}, onDemand(summary, () => {
+    const made = el('ol', { class: 'calls' }, calls.slice(-SHOWN_CALLS).map((each) => call(...each)))
+    const earlier = calls.slice(0, -SHOWN_CALLS)
+    if (!earlier.length) return made
+    const more = el('button', { type: 'button', class: 'quiet small', text: tn(earlier.length, 'Show {n} earlier call', 'Show {n} earlier calls'), onclick: () => {
+      more.remove()
+      inTurns(earlier.reverse(), (each) => made.prepend(call(...each)))
+    } })
+    return [more, made]
+  }))
+}
+
 const code = (text) => (text ? el('pre', { tabindex: 0 }, el('code', { class: 'foreign', dir: 'auto', text: readable(text) })) : null)
 
+// One call of the model: what it was for and how its reply begins, with the prompt, the sources and the reply below.
 function call(kind, body) {
   const tokens = (body.usage?.prompt_tokens ?? 0) + (body.usage?.completion_tokens ?? 0)
-  const title = el('summary', {}, foreign(PURPOSES[body.purpose] ?? body.purpose ?? 'A call'), ` · ${body.cached ? 'kept, costs nothing' : plural(tokens, 'token')}`, kind === 'lost' || body.code ? el('span', { class: 'bad-ink', text: ' · came to nothing' }) : null)
-  return el('li', {}, onDemand(title, () => [
-    code(body.prompt), read(body), body.text ? [el('p', { class: 'small soft', text: 'Reply' }), code(body.text)] : null, body.detail ? el('p', {}, foreign(body.detail)) : null]))
+  const failed = kind === 'lost' || body.code
+  const reply = readable(body.text ?? '').replace(/\s+/g, ' ').trim()
+  const begins = reply.length > REPLY_CHARS ? `${reply.slice(0, REPLY_CHARS)}…` : reply
+  const summary = el('summary', {}, purposeOf(body), failed ? el('span', { class: 'bad-ink small', text: ` · ${t('without a result')}` }) : begins && body.purpose !== 'root' ? el('span', { class: 'soft small' }, ' · ', foreign(begins)) : null)
+  return el('li', {}, onDemand(summary, () => [
+    el('p', { class: 'small soft', text: body.cached ? t('Stored before, costs nothing') : tn(tokens, '{n} token', '{n} tokens') }),
+    read(body), el('p', { class: 'small soft label', text: t('Prompt') }), code(body.prompt),
+    body.text ? [el('p', { class: 'small soft label', text: t('Reply') }), code(body.text)] : null, body.detail ? el('p', {}, foreign(body.detail)) : null]))
 }
 
-// The text of documents that stood in the prompt.
+// The text of documents that was part of the prompt.
 function read(body) {
   if (!body.spans?.length) return null
-  return el('p', { class: 'small row' }, `It read ${plural(body.spans_total ?? body.spans.length, 'span')} of documents:`,
+  return el('p', { class: 'small row' }, tn(body.spans_total ?? body.spans.length, 'Read {n} part of the documents:', 'Read {n} parts of the documents:'),
     body.spans.map((each, at) => el('button', {
-      type: 'button', class: 'cite', text: at + 1, 'aria-label': `Span ${at + 1}, ${number(each.end - each.start)} characters`,
-      onclick: () => openSource({ ...each, number: at + 1, title: '', place: '', heading_path: [], quote: '' }, [], { name: 'Span', hint: 'This text stood in the prompt of the sub-call.' }),
+      type: 'button', class: 'cite', text: at + 1, 'aria-label': t('Part {number}, {characters} characters', { number: at + 1, characters: number(each.end - each.start) }),
+      onclick: () => openSource({ ...each, number: at + 1, title: '', place: '', heading_path: [], quote: '' }, [], { name: t('Part'), hint: t('This text was part of the prompt.') }),
     })))
 }

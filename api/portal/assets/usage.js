@@ -1,30 +1,31 @@
 // What was used by day and key, what is left of quotas, and what goes on now.
-import { byId, bytes, day, el, foreign, money, number, plural, time, trouble } from './dom.js'
+import { byId, bytes, day, el, foreign, money, number, time, trouble } from './dom.js'
+import { amountOf, QUOTAS } from './quotas.js'
 import { csv, download } from './record_table.js'
 import { get, may } from './rest.js'
+import { t, tn, tp } from './text.js'
 
 const MOST_ROWS = 20_000
-const QUOTAS = {
-  requests_per_minute: 'Requests in a minute', tokens_per_day: 'Tokens today', tokens_per_month: 'Tokens this month',
-  dollars_per_day: 'Dollars today', dollars_per_month: 'Dollars this month', answers_at_once: 'Answers at once',
-  runs_at_once: 'Runs at once', documents: 'Documents', bytes: 'Bytes',
-}
 const COLUMNS = [
-  ['questions', 'Questions'], ['calls', 'Calls of the model'], ['prompt_tokens', 'Tokens read'], ['completion_tokens', 'Tokens written'],
-  ['dollars', 'Cost'], ['documents', 'Documents added'], ['bytes', 'Bytes added'],
+  ['questions', t('Questions')], ['calls', t('Model calls')], ['prompt_tokens', t('Tokens read')], ['completion_tokens', t('Tokens written')],
+  ['dollars', t('Cost')], ['documents', t('Documents added')], ['bytes', t('Size added')],
 ]
-const BY_COLLECTION = COLUMNS.filter(([column]) => ['questions', 'prompt_tokens', 'completion_tokens', 'dollars'].includes(column))
-const BY_CHANNEL = [['questions', 'Questions'], ['answers', 'Answers'], ['files', 'Files shared'], ...COLUMNS.filter(([column]) => ['prompt_tokens', 'completion_tokens', 'dollars'].includes(column))]
+const choose = (names) => COLUMNS.filter(([column]) => names.includes(column))
+const BY_COLLECTION = choose(['questions', 'prompt_tokens', 'completion_tokens', 'dollars'])
+const BY_CHANNEL = [['questions', t('Questions')], ['answers', t('Answers')], ['files', t('Files shared')], ...choose(['prompt_tokens', 'completion_tokens', 'dollars'])]
 const HOW = {
-  channel: 'Channels of Slack by their ids; U… is what a user asked with /ask.',
-  collection: 'A question counts in each collection of which it was given documents, with all of its tokens. Only what is kept is counted: answers and runs that were deleted, or are older than they are kept, are not.',
-  day: 'Days are those of UTC. What answers under way have spent is counted when they end.',
+  channel: t('Channels are shown by their Slack ids. An id that begins with U is a person who asked with /ask.'),
+  collection: t('A question counts, with all its tokens, for each collection whose documents it used. Deleted and expired answers are not counted.'),
+  day: t('Days in UTC. An answer is counted when it is complete.'),
 }
-const PARTS = { catalog: 'Catalog', search: 'Search', language_model: 'Language model', upkeep: 'Upkeep' }
+const PARTS = { catalog: t('Catalog'), search: t('Search'), copies: t('Copies of the index'), disk: t('Disk'), language_model: t('Language model'), upkeep: t('Maintenance') }
 const STATES = {
-  ready: ['good', 'Ready'], loading: ['warn-ink waiting', 'Loading'], none: ['soft waiting', 'None is set up'],
-  stopped: ['bad bad-ink', 'Stopped: leadline doctor says why'], unavailable: ['bad bad-ink', 'Does not answer'], away: ['bad bad-ink', 'Does not answer'],
+  ready: ['good', t('Ready')], loading: ['warn-ink waiting', t('Loading')], none: ['soft waiting', t('Not set up')],
+  stopped: ['bad bad-ink', t('Stopped')], unavailable: ['bad bad-ink', t('Not reachable')], away: ['bad bad-ink', t('Not reachable')],
+  full: ['bad bad-ink', t('Full: uploads are rejected')], lost: ['bad bad-ink', t('Must be rebuilt')], degraded: ['warn-ink', t('Fewer copies than configured')],
 }
+// These states are normal for a service that does not have the part.
+const OPTIONAL = ['copies']
 let used = []
 let asked = []
 let inSlack = []
@@ -36,29 +37,38 @@ async function quotas() {
   const found = (await get('/v1/quotas')).quotas
   byId('no-quotas').hidden = Boolean(found.length)
   byId('quotas').replaceChildren(...found.map((each) => {
-    const kind = each.quota.startsWith('dollars') ? 'dollars' : each.quota === 'bytes' ? 'bytes' : ''
     const name = QUOTAS[each.quota] ?? each.quota
-    return el('li', {}, el('strong', { text: name }), el('p', { class: 'hint', text: each.of === 'key' ? 'of your key' : 'of everybody together' }),
-      el('progress', { max: Math.max(1e-9, each.limit), value: Math.min(each.used, each.limit), 'aria-label': `${name}: used` }),
-      el('p', { class: each.left ? null : 'bad-ink', text: `${shown(kind, each.left)} of ${shown(kind, each.limit)} left` }),
-      each.renews_at ? el('p', { class: 'hint', text: `all of it again ${time(each.renews_at)}` }) : null)
+    const [left, limit] = [amountOf(each.quota, each.left), amountOf(each.quota, each.limit)]
+    return el('li', {}, el('strong', { text: name }), el('p', { class: 'hint', text: each.of === 'key' ? t('for your key') : t('shared by the organisation') }),
+      el('progress', { max: Math.max(1e-9, each.limit), value: Math.min(each.used, each.limit), 'aria-label': t('{quota}: used', { quota: name }) }),
+      el('p', { class: each.left ? null : 'bad-ink', text: remaining(each.quota, left, limit) }),
+      each.renews_at ? el('p', { class: 'hint', text: t('resets {time}', { time: time(each.renews_at) }) }) : null)
   }))
+}
+
+function remaining(quota, left, limit) {
+  if (quota.endsWith('_per_day')) return t('{left} of {limit} remaining today', { left, limit })
+  if (quota.endsWith('_per_month')) return t('{left} of {limit} remaining this month', { left, limit })
+  return t('{left} of {limit} remaining', { left, limit })
 }
 
 async function now() {
   const [state, ready] = await Promise.all([get('/v1/status'), readiness()])
   const count = (...states) => states.reduce((sum, each) => sum + (state.documents[each] ?? 0), 0)
-  const waiting = count('accepted')
-  const queue = [
-    waiting ? `${number(waiting)} waiting` : '', count('parsing', 'chunking', 'indexing') ? `${number(count('parsing', 'chunking', 'indexing'))} being read` : '',
-    count('searchable', 'embedding') ? `${number(count('searchable', 'embedding'))} found by words, not yet by meaning` : '', count('failed') ? `${number(count('failed'))} failed` : '',
-  ].filter(Boolean)
+  const parts = [
+    [count('accepted'), t('{count} waiting', { count: number(count('accepted')) })],
+    [count('parsing', 'chunking', 'indexing'), t('{count} being read', { count: number(count('parsing', 'chunking', 'indexing')) })],
+    [count('searchable', 'embedding'), t('{count} found by words, not yet by meaning', { count: number(count('searchable', 'embedding')) })],
+    [count('failed'), t('{count} failed', { count: number(count('failed')) })],
+  ].filter(([amount]) => amount)
+  const { chunks, chunks_embedded: embedded } = state
   byId('now').replaceChildren(
-    el('li', {}, el('strong', { text: 'Documents' }), el('p', { text: `${number(count('ready'))} ready` }), el('p', { class: 'hint', text: queue.join(', ') || 'nothing waits' })),
-    el('li', {}, el('strong', { text: 'Index' }), el('p', { text: plural(state.chunks, 'passage') }), el('p', { class: 'hint', text: `${number(state.chunks_embedded)} of them with their meaning` })),
-    ...Object.entries(ready).map(([part, { state: each }]) => {
+    el('li', {}, el('strong', { text: t('Documents') }), el('p', { text: t('{count} ready', { count: number(count('ready')) }) }), el('p', { class: 'hint', text: parts.map(([, text]) => text).join(', ') || t('nothing waits') })),
+    el('li', {}, el('strong', { text: t('Index') }), el('p', { text: tn(chunks, '{n} passage', '{n} passages') }),
+      chunks ? el('p', { class: 'hint', text: embedded === chunks ? t('All can be found by meaning') : t('{count} can be found by meaning', { count: number(embedded) }) }) : null),
+    ...Object.entries(ready).filter(([part, { state: each }]) => each !== 'none' || !OPTIONAL.includes(part)).map(([part, { state: each }]) => {
       const [kind, text] = STATES[each] ?? ['soft waiting', each]
-      return el('li', {}, el('strong', { text: PARTS[part] ?? part }), el('p', {}, el('span', { class: `status ${kind}`, text })))
+      return el('li', {}, el('strong', { text: PARTS[part] ?? part }), el('p', {}, el('span', { class: `status ${kind}`, text })), each === 'stopped' ? el('p', { class: 'hint' }, tp('{command} says why.', { command: el('code', { text: 'leadline doctor' }) })) : null)
     }))
 }
 
@@ -105,7 +115,7 @@ function grouped() {
 }
 
 const columns = () => ({ collection: BY_COLLECTION, channel: BY_CHANNEL }[byId('by').value] ?? COLUMNS)
-const title = (name) => (byId('by').value === 'day' ? day(name) : byId('by').value !== 'key' ? name : names.get(name) ?? (name || 'without a key'))
+const title = (name) => (byId('by').value === 'day' ? day(name) : byId('by').value !== 'key' ? name : names.get(name) ?? (name || t('without a key')))
 
 function draw() {
   const rows = grouped()
@@ -115,11 +125,14 @@ function draw() {
   byId('table').hidden = !rows.length
   byId('empty').hidden = Boolean(rows.length)
   byId('download').disabled = !rows.length
-  byId('sums').textContent = used.length ? `${plural(total('questions'), 'question')}, ${number(total('prompt_tokens') + total('completion_tokens'))} tokens, ${money(total('dollars'))}, ${plural(total('documents'), 'document')} added` : ''
-  byId('columns').replaceChildren(el('th', { scope: 'col', text: { day: 'Day', key: 'Key', collection: 'Collection', channel: 'Channel' }[byId('by').value] }), el('th', { scope: 'col', class: 'bar-cell' }, el('span', { class: 'unseen', text: 'Share of tokens' })), ...columns().map(([, text]) => el('th', { scope: 'col', class: 'right', text })))
+  byId('sums').textContent = used.length ? [
+    tn(total('questions'), '{n} question', '{n} questions'), tn(total('prompt_tokens') + total('completion_tokens'), '{n} token', '{n} tokens'),
+    money(total('dollars')), tn(total('documents'), '{n} document added', '{n} documents added'),
+  ].join(' · ') : ''
+  byId('columns').replaceChildren(el('th', { scope: 'col', text: { day: t('Day'), key: t('Key'), collection: t('Collection'), channel: t('Channel') }[byId('by').value] }), el('th', { scope: 'col', class: 'bar-cell' }, el('span', { class: 'unseen', text: t('Share of tokens') })), ...columns().map(([, text]) => el('th', { scope: 'col', class: 'right', text })))
   byId('rows').replaceChildren(...rows.map(([name, sum]) => el('tr', {},
     el('th', { scope: 'row' }, foreign(title(name))),
-    el('td', { class: 'middle' }, el('progress', { max: most, value: sum.prompt_tokens + sum.completion_tokens, 'aria-label': 'Share of tokens' })),
+    el('td', { class: 'middle' }, el('progress', { max: most, value: sum.prompt_tokens + sum.completion_tokens, 'aria-label': t('Share of tokens') })),
     ...columns().map(([column]) => el('td', { class: 'right', text: shown(column, sum[column]) })))))
 }
 
@@ -134,13 +147,13 @@ async function keyNames() {
   let cursor = null
   do {
     const page = await get('/v1/keys', { limit: 500, cursor })
-    for (const key of page.keys) names.set(key.id, `${key.name}${key.user ? ` of ${key.user}` : ''}`)
+    for (const key of page.keys) names.set(key.id, key.user ? t('{key} of {person}', { key: key.name, person: key.user }) : key.name)
     cursor = page.next_cursor
   } while (cursor && names.size < MOST_ROWS)
   draw()
 }
 
-const fail = (error) => byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: 'Try again', onclick: all })))
+const fail = (error) => byId('trouble').replaceChildren(trouble(error, el('button', { type: 'button', text: t('Try again'), onclick: all })))
 const all = () => Promise.all([quotas(), now(), usage(), stored(), keyNames()]).then(() => byId('trouble').replaceChildren(), fail)
 
 byId('choices').addEventListener('submit', (event) => event.preventDefault())

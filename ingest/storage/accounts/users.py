@@ -57,11 +57,15 @@ class User:
 
 @dataclass(frozen=True)
 class UserAccess:
-    """A user's access: the combined scopes of its live keys, and the number of live keys and of live sessions."""
+    """A user's access: the combined scopes of its live keys, and the number of live keys and of live sessions.
+
+    `last_seen_at` is the last known use of a key or session, a few minutes old at most; None if there was none.
+    """
 
     scopes: frozenset[Scope] = frozenset()
     keys: int = 0
     sessions: int = 0
+    last_seen_at: float | None = None
 
 
 class Users:
@@ -112,6 +116,7 @@ class Users:
         with read_transaction(self._engine) as connection:
             keys = connection.execute(select(api_keys.c.user_id, api_keys.c.scopes).where(*live)).all()
             signed_in = count_sessions(connection, tenant_id, [f"user:{user.name}" for user in listed_users], now)
+            last_seen = _load_last_uses(connection, tenant_id, listed_users)
         scopes: dict[str, list[frozenset[Scope]]] = {}
         for user_id, named in keys:
             scopes.setdefault(user_id, []).append(frozenset(scope for scope in Scope if scope in named))
@@ -120,6 +125,7 @@ class Users:
                 frozenset().union(*scopes.get(user.id, [])),
                 len(scopes.get(user.id, [])),
                 signed_in.get(f"user:{user.name}", 0),
+                last_seen.get(user.id),
             )
             for user in listed_users
         }
@@ -179,6 +185,24 @@ def _build_live_query(tenant_id: str) -> Select[Any]:
 
 def _build_user(row: Row[Any]) -> User:
     return User(row.id, row.tenant_id, row.name, tuple(row.groups), row.created_at)
+
+
+def _load_last_uses(connection: Connection, tenant_id: str, listed_users: Sequence[User]) -> dict[str, float]:
+    """Return the time of the last use of each user's keys and sessions. Users without a use are omitted."""
+    ids = {f"user:{user.name}": user.id for user in listed_users}
+    of_keys = select(api_keys.c.user_id, func.max(api_keys.c.last_used_at)).where(
+        api_keys.c.user_id.in_(list(ids.values())), api_keys.c.last_used_at.is_not(None)
+    )
+    of_sessions = select(sessions.c.owner, func.max(sessions.c.used_at)).where(
+        sessions.c.tenant_id == tenant_id, sessions.c.owner.in_(list(ids)), sessions.c.purpose == SESSION
+    )
+    found: dict[str, float] = {}
+    for user_id, used_at in (
+        *connection.execute(of_keys.group_by(api_keys.c.user_id)).all(),
+        *((ids[owner], at) for owner, at in connection.execute(of_sessions.group_by(sessions.c.owner)).all()),
+    ):
+        found[user_id] = max(found.get(user_id, 0.0), used_at)
+    return found
 
 
 def _normalize_groups(groups: Collection[str]) -> tuple[str, ...]:

@@ -127,6 +127,10 @@ class Quotas:
         with read_transaction(self._engine) as connection:
             return self._rules.load_limits(connection, account)
 
+    def get_default_limits(self, of: Literal["tenant", "key"]) -> Mapping[Quota, int]:
+        """Return the limits that apply to a tenant or key for which none were set."""
+        return self._rules.get_default_limits(of)
+
     def set_limits(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
         """Set limits of the account's key or, if it has no key, of its tenant. None means no limit, not even a default.
 
@@ -246,6 +250,10 @@ class QuotaRules:
             "key": key_defaults,
         }
         self.now = clock
+
+    def get_default_limits(self, of: Literal["tenant", "key"]) -> Mapping[Quota, int]:
+        """Return the limits that apply to a tenant or key for which none were set."""
+        return self._defaults[of]
 
     def load_limits(
         self, connection: Connection, account: Account

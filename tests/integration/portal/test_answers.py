@@ -298,14 +298,14 @@ def test_a_run_that_met_its_budget_waits_for_a_person_and_is_downloaded_when_it_
     page = opened.signed_in("/ask")
     made = client.post("/v1/answers", {"question": "What colour was the whale?", "background": True})["id"]
     page.goto(f"{opened.url}/runs/{made}")
-    expect(page.locator("#state")).to_have_text("Complete")
+    expect(page.locator("#state")).to_contain_text("Complete")
     with page.expect_download() as waiting:
-        page.get_by_role("link", name="to read (Markdown)").click()
+        page.get_by_role("link", name="Download to read (Markdown)").click()
     text = Path(waiting.value.path()).read_text()
     assert text.startswith("# What colour was the whale?\n")
     assert "The whale was white" in text
     with page.expect_download() as waiting:
-        page.get_by_role("link", name="for programs (JSON)").click()
+        page.get_by_role("link", name="Download for programs (JSON)").click()
     whole = json.loads(Path(waiting.value.path()).read_bytes())
     assert (whole["id"], whole["log"][-1]["kind"]) == (made, "end")
     assert serious(page) == []
@@ -316,8 +316,8 @@ def test_a_run_that_met_its_budget_waits_for_a_person_and_is_downloaded_when_it_
     sent: list[Any] = []
     opened.context.route(f"**/v1/runs/{made}", lambda route: route.fulfill(json=paused))
     page.reload()
-    expect(page.get_by_text("Its budget is met")).to_be_visible()
-    expect(page.get_by_label("More calls of the model")).to_have_value("100")
+    expect(page.get_by_text("The budget is used up")).to_be_visible()
+    expect(page.get_by_label("More model calls")).to_have_value("100")
     assert serious(page) == []
 
     def resumed(route: Any) -> None:  # noqa: ANN401 - Playwright's
@@ -325,8 +325,8 @@ def test_a_run_that_met_its_budget_waits_for_a_person_and_is_downloaded_when_it_
         route.fulfill(json={**paused, "state": "queued"})
 
     opened.context.route(f"**/v1/runs/{made}/continue", resumed)
-    page.get_by_label("More calls of the model").fill("7")
+    page.get_by_label("More model calls").fill("7")
     with page.expect_response("**/continue"):
-        page.get_by_role("button", name="Add and go on").click()
-    expect(page.get_by_text("Its budget is met")).to_be_visible()
+        page.get_by_role("button", name="Add and continue").click()
+    expect(page.get_by_text("The budget is used up")).to_be_visible()
     assert sent == [{"calls": 7}]

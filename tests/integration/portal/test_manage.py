@@ -18,7 +18,7 @@ from tests.support.portal_pages import serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
-PAGES = ("/usage", "/keys", "/people", "/audit")
+PAGES = ("/usage", "/keys", "/people", "/audit", "/feedback", "/settings", "/slack")
 HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>" + "N" * 110
 
 
@@ -44,9 +44,12 @@ def test_usage_shows_what_was_used_by_day_and_key_and_what_is_left(
     services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
     client.http.post("/v1/documents", params={"name": "a.txt", "collection": "ships"}, content=b"A ship.")
     page = opened.signed_in("/usage")
-    expect(page.locator("#quotas")).to_contain_text("5,400 of 10,000 left")
-    expect(page.locator("#sums")).to_contain_text("5 questions, 4,600 tokens, $2.50")
-    page.get_by_label("By", exact=True).select_option("key")
+    expect(page.locator("#quotas")).to_contain_text("5,400 of 10,000 remaining today")
+    expect(page.locator("#quotas")).to_contain_text("shared by the organisation")
+    expect(page.locator("#quotas")).to_contain_text("resets")
+    expect(page.locator("#sums")).to_contain_text("5 questions · 4,600 tokens · $2.50")
+    expect(page.locator("#how")).to_contain_text("Days in UTC.")
+    page.get_by_label("Group by", exact=True).select_option("key")
     expect(page.locator("#rows tr", has_text="nightly upload")).to_contain_text("4,000")
     expect(page.locator("#rows tr", has_text="without a key")).to_contain_text("100")
     with page.expect_download() as waiting:
@@ -65,18 +68,18 @@ def test_usage_of_slack_is_shown_by_channel_where_there_is_any(
     expect(page.locator("#by-channel")).to_have_attribute("hidden", "")
     spent(service[0], "slack:C0QUAY", runs=2, prompt_tokens=700, nanodollars=1_000_000_000)
     page.reload()
-    page.get_by_label("By", exact=True).select_option("channel")
+    page.get_by_label("Group by", exact=True).select_option("channel")
     expect(page.locator("#rows tr", has_text="C0QUAY")).to_contain_text("$1.00")
     expect(page.locator("#columns")).to_contain_text("Files shared")
 
 
 def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) -> None:
     services, page = opened.services, opened.signed_in("/keys")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create key").click()
     page.get_by_role("dialog").get_by_label("Name", exact=True).fill("phone")
-    page.get_by_label("Ask").check()
-    page.get_by_label("Ends", exact=True).select_option("30")
-    dialog_of(page, "Make")
+    page.get_by_role("dialog").get_by_label("Ask").check()
+    page.get_by_label("Expires", exact=True).select_option("30")
+    dialog_of(page, "Create key")
     secret = page.locator(".secret").input_value()
     made = services.keys.authenticate(secret)
     assert made is not None
@@ -90,10 +93,10 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
     assert secret not in page.content()
     row.get_by_role("button", name="Change").click()
     page.get_by_role("dialog").get_by_label("Ask").uncheck()
-    dialog_of(page, "Change")
+    dialog_of(page, "Save")
     expect(row).not_to_contain_text("ask")
     row.get_by_role("button", name="Rotate").click()
-    page.get_by_label("The old one ends").select_option("0")
+    page.get_by_label("The old key expires").select_option("0")
     dialog_of(page, "Rotate")
     rotated = page.locator(".secret").input_value()
     dialog_of(page, "Done")
@@ -105,7 +108,7 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
     dialog_of(page, "Revoke")
     expect(row).to_have_count(0)
     assert services.keys.authenticate(rotated) is None
-    page.get_by_label("show revoked and expired ones").check()
+    page.get_by_label("Show revoked and expired keys").check()
     expect(row).to_have_count(2)
     assert serious(page) == []
 
@@ -113,12 +116,13 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(opened: Portal) ->
 def test_a_person_is_added_signs_in_by_the_link_and_is_signed_out_and_removed(opened: Portal) -> None:
     page = opened.signed_in("/people")
     expect(page.locator("#empty")).to_contain_text("Nobody yet")
-    page.get_by_role("button", name="Add somebody").click()
+    page.get_by_role("button", name="Add person").click()
     page.get_by_role("dialog").get_by_label("Name", exact=True).fill("ann")
     page.get_by_role("dialog").get_by_label("Groups").fill("hr, captains")
-    dialog_of(page, "Add")
+    dialog_of(page, "Add person")
     page.get_by_label("Read and ask", exact=False).first.check()
-    dialog_of(page, "Make the link")
+    expect(page.get_by_role("dialog")).to_contain_text("This replaces their earlier permissions everywhere.")
+    dialog_of(page, "Create link")
     link = page.locator(".secret").input_value()
     dialog_of(page, "Done")
     row = page.locator("#rows tr", has_text="ann")
@@ -128,14 +132,15 @@ def test_a_person_is_added_signs_in_by_the_link_and_is_signed_out_and_removed(op
         expect(hers.locator("#account")).to_have_text("ann")
         expect(hers.get_by_role("link", name="Manage")).to_have_count(0)
         page.reload()
-        expect(row).to_contain_text("1 browser")
+        expect(row).to_contain_text("in 1 browser")
+        expect(row.locator("[data-label='Last seen']")).not_to_have_text("never")
         row.get_by_role("button", name="Groups").click()
         page.get_by_role("dialog").get_by_label("Groups").fill("captains")
-        dialog_of(page, "Change")
+        dialog_of(page, "Save")
         expect(row).not_to_contain_text("hr")
         row.get_by_role("button", name="Sign out").click()
         dialog_of(page, "Sign out")
-        expect(row).to_contain_text("nowhere")
+        expect(row.locator("[data-label='Signed in']")).to_have_text("no")
         hers.goto(f"{opened.url}/library")
         hers.wait_for_url("**/sign-in?to=%2Flibrary")
     row.get_by_role("button", name="Remove").click()
@@ -152,14 +157,14 @@ def test_roles_on_a_collection_are_given_and_taken_away(service: tuple[Services,
     expect(place).to_contain_text("open to everybody")
     place.locator("summary").click()
     place.get_by_role("button", name="Give a role").click()
-    expect(page.get_by_role("dialog")).to_contain_text("closed to everybody else")
+    expect(page.get_by_role("dialog")).to_contain_text("only administrators and those with a role")
     page.get_by_label("Name, or id of the key").fill("hr")
-    dialog_of(page, "Give")
-    expect(place.locator("tr", has_text="group:hr")).to_contain_text("reads")
+    dialog_of(page, "Give role")
+    expect(place.locator("tr", has_text="group:hr")).to_contain_text("Reader")
     assert serious(page) == []
-    place.get_by_role("button", name="Take away").click()
-    expect(page.get_by_role("dialog")).to_contain_text("open to everybody")
-    dialog_of(page, "Take away")
+    place.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("dialog")).to_contain_text("everybody can use the collection")
+    dialog_of(page, "Remove")
     expect(place.locator("tbody")).to_have_count(0)
     assert services.accounts.grants.list_grants(DEFAULT_TENANT, "plans") == []
 
@@ -169,7 +174,8 @@ def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Service
     for number in range(60):
         services.accounts.users.create(DEFAULT_TENANT, f"person {number}")
     page = opened.signed_in("/audit")
-    expect(page.locator("#rows tr").first).to_contain_text("session.begun")
+    expect(page.locator("#rows tr").first).to_contain_text("Signed in")
+    expect(page.locator("#rows tr").first.locator("td").nth(1)).to_contain_text("portal")  # the name of the key
     page.get_by_label("Action").select_option("user.created")
     expect(page.locator("#rows tr")).to_have_count(50)
     expect(page.locator("#rows tr").first).to_contain_text("person 59")
@@ -178,7 +184,7 @@ def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Service
     expect(page.locator("#rows tr")).to_have_count(10)
     page.wait_for_timeout(300)  # longer than typing is waited for: choosing an action is no typing
     expect(page.locator("#rows tr")).to_have_count(10)
-    page.get_by_label("Done by").fill("nobody at all")
+    page.get_by_label("Person or key").fill("nobody at all")
     expect(page.locator("#empty")).to_contain_text("No entries")
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#rows tr")).to_have_count(50)
@@ -189,14 +195,14 @@ def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Service
     lines = Path(waiting.value.path()).read_text().splitlines()
     assert [json.loads(line)["details"]["name"] for line in lines] == [f"person {number}" for number in range(60)]
     page.get_by_role("button", name="Verify").click()
-    expect(page.locator("#verified")).to_contain_text("Nothing was changed or taken out")
+    expect(page.locator("#verified")).to_contain_text("No entry was changed or removed")
     page.get_by_role("button", name="Verify").click()
-    expect(page.locator("#verified")).to_contain_text("noted at the last check is there")
+    expect(page.locator("#verified")).to_contain_text("previous check is still there")
     assert serious(page) == []
     with write_transaction(services.documents.catalog._engine) as connection:
         connection.exec_driver_sql("UPDATE audit SET action = 'user.deleted' WHERE sequence = 5")
     page.get_by_role("button", name="Verify").click()
-    expect(page.locator("#verified")).to_contain_text("not as it was written")
+    expect(page.locator("#verified")).to_contain_text("was changed after it was written")
 
 
 def test_who_administers_nothing_is_offered_nothing_of_it(opened: Portal) -> None:
@@ -211,7 +217,7 @@ def test_who_administers_nothing_is_offered_nothing_of_it(opened: Portal) -> Non
     expect(page.get_by_role("navigation", name="Manage")).to_have_count(0)
     for path in PAGES[1:]:
         page.goto(f"{opened.url}{path}")
-        expect(page.get_by_text("needs the scope “admin”")).to_be_visible()
+        expect(page.get_by_text("This page is for administrators.")).to_be_visible()
         assert serious(page) == []
 
 
@@ -232,8 +238,10 @@ def test_hostile_names_run_nothing_and_break_no_layout_from_a_phone_to_a_wall(
             for path in (*PAGES, "/library"):
                 page.goto(f"{opened.url}{path}")
                 if path == "/usage":
-                    page.get_by_label("By", exact=True).select_option("key")
+                    page.get_by_label("Group by", exact=True).select_option("key")
                     expect(page.locator("#rows tr", has_text="<img")).to_have_count(1)
+                elif path in ("/feedback", "/settings", "/slack"):
+                    expect(page.locator("main")).to_contain_text("No feedback" if path == "/feedback" else "LEADLINE_")
                 elif path == "/people":
                     page.locator("details.collection summary").click()
                     expect(page.locator("details.collection td").first).to_be_visible()

@@ -1,0 +1,72 @@
+// Entries of the audit log in plain words: actions, who did them, and their details.
+import { bytes, el, foreign, money, number, time } from './dom.js'
+import { inWords } from './scopes.js'
+import { t } from './text.js'
+
+const NANODOLLARS = 1e9
+export const ACTIONS = {
+  'document.uploaded': t('Uploaded a document'), 'document.replaced': t('Replaced a document'), 'document.changed': t('Changed a document'),
+  'document.cancelled': t('Cancelled an upload'), 'document.deleted': t('Deleted a document'), 'document.entries_taken': t('Extracted the files of an archive'),
+  'document.entries_deleted': t('Deleted files of an archive'), 'batch.cancelled': t('Cancelled a batch'), 'collection.created': t('Created a collection'),
+  'collection.changed': t('Changed a collection'), 'collection.deleted': t('Deleted a collection'), 'file.uploaded': t('Uploaded a file'), 'file.deleted': t('Deleted a file'),
+  'run.deleted': t('Deleted a run'), 'answer.deleted': t('Deleted an answer'), 'conversation.deleted': t('Deleted a conversation'), 'share.created': t('Created a share link'),
+  'share.revoked': t('Revoked a share link'), 'replies.forgotten': t('Deleted stored model replies'), 'tenant.created': t('Created an organisation'),
+  'tenant.changed': t('Changed an organisation'), 'tenant.exported': t('Exported an organisation'), 'tenant.deleted': t('Deleted an organisation'),
+  'tenant.erased': t('Removed the data of an organisation'), 'user.created': t('Added a person'), 'user.changed': t('Changed the groups of a person'), 'user.deleted': t('Removed a person'),
+  'key.created': t('Created a key'), 'key.changed': t('Changed a key'), 'key.rotated': t('Rotated a key'), 'key.revoked': t('Revoked a key'),
+  'session.begun': t('Signed in'), 'sessions.ended': t('Signed out everywhere'), 'webhook.created': t('Created a webhook'), 'webhook.changed': t('Changed a webhook'),
+  'webhook.rotated': t('Rotated the secret of a webhook'), 'webhook.disabled': t('Disabled a webhook after failures'), 'webhook.deleted': t('Deleted a webhook'),
+  'quota.changed': t('Changed limits'), 'queue.paused': t('Paused a queue'), 'queue.resumed': t('Resumed a queue'), 'settings.changed': t('Changed settings'),
+  'index.switched': t('Switched the index'), 'installation.changed': t('Changed the installation'), 'backup.made': t('Made a backup'), 'backup.restored': t('Restored a backup'),
+  'slack.installed': t('Installed the Slack app'), 'slack.removed': t('Removed the Slack app'), 'slack.channel_set': t('Changed a Slack channel'),
+  'retention.applied': t('Deleted expired content'), 'audit.trimmed': t('Deleted expired log entries'),
+}
+const KINDS = {
+  document: t('document'), file: t('file'), key: t('key'), user: t('person'), collection: t('collection'), run: t('run'), answer: t('answer'), conversation: t('conversation'),
+  batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), quota: t('limits'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
+}
+const FACTS = {
+  name: t('name'), scopes: t('permissions'), user: t('person'), groups: t('groups'), collection: t('collection'), expires_at: t('expires'), sessions: t('sessions'), documents: t('documents'),
+  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
+}
+
+export const actionOf = (entry) => ACTIONS[entry.action] ?? entry.action
+
+// Who did it: the name of the person or key, with what they signed in with below it.
+export function actorOf({ actor }, names) {
+  const key = actor.key ? names[`key:${actor.key}`] : null
+  if (actor.kind === 'command line') return [el('span', { text: t('Command line') }), actor.user ? below(foreign(actor.user)) : null]
+  if (actor.kind === 'service') return [el('span', { text: t('Leadline itself') })]
+  if (actor.kind === 'nobody') return [el('span', { text: t('Somebody who was not signed in') })]
+  if (actor.user) return [foreign(actor.user), actor.key ? below(foreign(t('with the key “{key}”', { key: key ?? actor.key }))) : null]
+  return [key ? foreign(key) : el('code', { text: actor.key ?? '' }), below(key ? el('code', { text: actor.key }) : t('key'))]
+}
+
+const below = (...content) => el('div', { class: 'small soft' }, content)
+
+// What it was done to: its name where it is known, with its kind and id below it.
+export function objectOf(entry, names) {
+  const [, kind, id] = /^([a-z_]+):(.*)$/s.exec(entry.object) ?? [null, '', entry.object]
+  const name = names[entry.object] ?? (kind === 'quota' ? names[`key:${id}`] : null) ?? entry.details.name
+  const words = KINDS[kind] ?? kind
+  if (!name) return kind === 'document' && entry.action !== 'document.deleted' ? [el('a', { href: `/library/${encodeURIComponent(id)}` }, el('code', { text: id })), below(words)] : [isId(id) ? el('code', { text: id }) : foreign(id), below(words)]
+  const linked = kind === 'document' && names[entry.object] ? el('a', { href: `/library/${encodeURIComponent(id)}` }, foreign(name)) : foreign(name)
+  return [linked, below(`${words} `, id === name ? null : el('code', { text: id }))]
+}
+
+const isId = (text) => /^[\w-]{8,}$/.test(text) && /\d/.test(text)
+
+// The details of an entry as parts of a line. The name stands beside the object.
+export const factsOf = (entry) => Object.entries(entry.details)
+  .filter(([name, value]) => value !== null && name !== 'name' && name !== 'version' && !(Array.isArray(value) && !value.length))
+  .flatMap(([name, value], at) => [at ? ', ' : '', `${FACTS[name] ?? name.replaceAll('_', ' ')}: `, foreign(plain(name, value))])
+
+function plain(name, value) {
+  if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
+  if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
+  if (name === 'scopes') return inWords(value)
+  if (name === 'size') return bytes(value)
+  if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || t('none')
+  if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key.replaceAll('_', ' ')} ${each === null ? t('no limit') : plain(key, each)}`).join(', ') || t('none')
+  return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value)
+}

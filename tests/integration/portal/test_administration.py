@@ -1,0 +1,202 @@
+"""Pages for administrators, in a real browser over a real service: feedback, settings, limits and Slack."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from api.admission.services import DEFAULT_TENANT, Services
+from api.client import Client
+from ingest.storage.accounts.records import Scope
+from ingest.storage.quotas.records import Account, Quota
+from ingest.storage.slack.records import ChannelSettings, IncomingQuestion, QuestionState, Surface, Workspace
+from tests.support.browser import Portal
+from tests.support.portal_pages import ready_document, serious
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
+
+
+def sign_in_with(opened: Portal, path: str, *scopes: Scope) -> Page:
+    """Return a page of somebody who signs in with a key that has these scopes."""
+    _, key = opened.services.keys.issue_key(DEFAULT_TENANT, "a key", scopes=scopes)
+    page = opened.page()
+    page.goto(f"{opened.url}/sign-in?to={path}")
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{opened.url}{path}")
+    return page
+
+
+def ask_and_tell(client: Client) -> dict[str, str]:
+    """Ask two questions; say of the first that it helped, and of the second what is wrong with it."""
+    ready_document(client)
+    answers = {}
+    for question in ("Which colour had the whale?", "What was the captain called?"):
+        body = {"question": question, "conversation": "new"}
+        answers[question] = client.post("/v1/answers", body)["id"]
+    first, second = answers.values()
+    client.post(f"/v1/answers/{first}/feedback", {"rating": "up"})
+    said = {"rating": "down", "comment": "=The captain was another.", "sentences": [2], "citations": [1]}
+    client.post(f"/v1/answers/{second}/feedback", said)
+    return answers
+
+
+def test_feedback_is_listed_with_the_answer_and_what_was_marked_filtered_and_exported(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    ask_and_tell(service[1])
+    page = opened.signed_in("/feedback")
+    entries = page.locator("#rows > li")
+    expect(entries).to_have_count(2)
+    wrong = entries.first
+    for words in ("Wrong", "What was the captain called?", "=The captain was another.", "1 sentence", "The Whale"):
+        expect(wrong).to_contain_text(words)
+    expect(wrong.locator(".wrong").first).to_contain_text("closest to the question")
+    expect(wrong).to_contain_text("Answer:")
+    wrong.locator(".whole-answer > summary").click()
+    expect(wrong.locator(".answer-part")).to_contain_text("The captain was called Ahab.")
+    expect(wrong.get_by_role("link", name="Open conversation")).to_be_visible()
+    wrong.locator(".answer-part .cite").first.click()
+    expect(page.locator("#beside")).to_contain_text("The captain was called Ahab.")
+    assert serious(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_label("Helpful").check()
+    expect(entries).to_have_count(1)
+    expect(entries).to_contain_text("Which colour had the whale?")
+    page.get_by_label("Only with a comment").check()
+    expect(page.locator("#empty")).to_contain_text("No feedback matches")
+    page.get_by_label("All", exact=True).check()
+    expect(entries).to_have_count(1)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Export (CSV)").click()
+    (row,) = csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text()))
+    assert (row["rating"], row["comment"], row["wrong_sentences"]) == ("down", "'=The captain was another.", "2")
+
+
+def test_the_settings_in_force_are_shown_with_their_source_and_found_by_words(opened: Portal) -> None:
+    page = opened.signed_in("/settings")
+    groups = page.locator("#settings > details")
+    expect(groups.first).to_contain_text("The service")
+    expect(page.locator("#settings table")).to_have_count(10 - 1)  # a single process has no settings of a cluster
+    page.get_by_label("Find a setting").fill("LLM_API")
+    row = page.locator("#settings tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("LEADLINE_LLM_API_KEY")
+    expect(row.locator("[data-label=Value]")).to_have_text("not set")
+    page.get_by_label("Find a setting").fill("")
+    page.get_by_label("Only those that differ").check()
+    expect(page.get_by_text("LEADLINE_HOST", exact=True)).to_have_count(0)
+    changed = page.locator("#settings tbody tr", has=page.get_by_text("LEADLINE_LLM", exact=True))
+    expect(changed.locator("[data-label=Value]")).to_have_text("none")
+    expect(changed.locator("[data-label=Default]")).to_have_text("local")
+    assert serious(page) == []
+
+
+def test_an_operator_changes_the_limits_of_the_organisation_and_it_is_logged(opened: Portal) -> None:
+    quotas = opened.services.admission.meter.quotas
+    quotas.set_limits(Account(DEFAULT_TENANT), {Quota.TOKENS_PER_DAY: 10_000})
+    page = sign_in_with(opened, "/settings", Scope.ADMIN, Scope.READ, Scope.OPERATOR)
+    amount = page.get_by_label("Tokens per day: amount")
+    expect(amount).to_have_value("10000")
+    amount.fill("many")
+    page.get_by_role("button", name="Save limits").click()
+    assert page.evaluate("document.querySelector('[name=tokens_per_day]').validationMessage").startswith(
+        "Enter a whole"
+    )
+    amount.fill("2.5m")
+    page.get_by_label("Cost per month", exact=True).select_option("limit")
+    page.get_by_label("Cost per month: amount").fill("12.50")
+    assert serious(page) == []
+    page.get_by_role("button", name="Save limits").click()
+    expect(amount).to_have_value("2500000")
+    limits = quotas.load_limits(Account(DEFAULT_TENANT))["tenant"]
+    assert limits == {Quota.TOKENS_PER_DAY: 2_500_000, Quota.DOLLARS_PER_MONTH: 12_500_000_000}
+    page.get_by_label("Tokens per day", exact=True).select_option("default")
+    with page.expect_response(lambda response: response.request.method == "PUT"):
+        page.get_by_role("button", name="Save limits").click()
+    expect(amount).to_be_hidden()
+    assert Quota.TOKENS_PER_DAY not in quotas.load_limits(Account(DEFAULT_TENANT))["tenant"]
+    page.goto(f"{opened.url}/audit")
+    page.get_by_label("Action").select_option("quota.changed")
+    expect(page.locator("#rows tr").nth(1)).to_contain_text("tokens per day 2,500,000")
+    expect(page.locator("#rows tr").nth(1)).to_contain_text("$12.50")
+
+
+def test_an_admin_sees_the_limits_and_who_can_change_them_and_limits_a_key(opened: Portal) -> None:
+    services = opened.services
+    services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.DOCUMENTS: 10})
+    key, _ = services.keys.issue_key(DEFAULT_TENANT, "nightly upload")
+    page = opened.signed_in("/settings")
+    expect(page.locator("#limits")).to_contain_text("Only operators of this installation can change these limits")
+    expect(page.locator("#limits tr", has_text="Documents")).to_contain_text("0 used")
+    expect(page.get_by_role("button", name="Save limits")).to_have_count(0)
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("button", name="Limits nightly upload").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Documents", exact=True).select_option("limit")
+    dialog.get_by_label("Documents: amount").fill("5")
+    assert serious(page) == []
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+    assert services.admission.meter.quotas.load_limits(Account(DEFAULT_TENANT, key.id))["key"] == {Quota.DOCUMENTS: 5}
+
+
+def test_slack_that_is_not_set_up_shows_the_steps_and_the_manifest(opened: Portal) -> None:
+    page = opened.signed_in("/slack")
+    expect(page.locator("#state")).to_contain_text("The bot is not set up")
+    expect(page.locator("#setup > ol > li")).to_have_count(4)
+    page.get_by_text("Show the manifest").click()
+    expect(page.locator("#setup pre")).to_contain_text('"socket_mode_enabled": true')
+    expect(page.get_by_role("button", name="Check the connection")).to_be_hidden()
+    assert serious(page) == []
+
+
+def test_the_state_of_slack_is_shown_without_a_request_to_slack_and_checked_on_demand(opened: Portal) -> None:
+    services = opened.services
+    store = services.slack.store
+    workspace = Workspace("T1", DEFAULT_TENANT, "Harbour", "UBOT", "xoxb-hush", ("chat:write",), "U1")
+    store.install_workspace(workspace)
+    store.set_channel_settings(workspace, "C1", ChannelSettings(("plans",)), "U1")
+    asked = IncomingQuestion("T1", DEFAULT_TENANT, "C1", "1", "1", "U1", Surface.CHANNEL, "Which colour?")
+    store.store_question(asked, ["event"])
+    store.end_question(store.claim()[0], QuestionState.ANSWERED, "model_unavailable")
+    services.settings = services.settings.model_copy(
+        update={"slack_signing_secret": "hush", "slack_api_url": "http://127.0.0.1:9/"}
+    )
+    page = opened.signed_in("/slack")
+    state = page.locator("#state")
+    for words in ("The app needs more permissions in Slack", "im:history", "Harbour", "model_unavailable", "1 person"):
+        expect(state).to_contain_text(words)
+    expect(page.locator("#channels tr")).to_contain_text("plans")
+    expect(page.locator("#setup-part")).to_be_hidden()
+    page.get_by_role("button", name="Check the connection").click()
+    expect(page.locator("#findings")).to_contain_text("keep")
+    expect(page.locator("#findings tr", has_text="bot token")).to_contain_text("Install the app in a workspace")
+    assert "xoxb-hush" not in page.content()
+    assert serious(page) == []
+
+
+def test_administrators_are_told_once_that_the_built_in_model_answers(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    opened.services.settings = opened.services.settings.model_copy(update={"llm": "local"})
+    model = {"model": "a small model", "is_built_in": True}
+    status = {**service[1].get("/v1/status"), "language_model": model}
+    opened.context.route("**/v1/status", lambda route: route.fulfill(json=status))
+    page = opened.signed_in("/ask")
+    banner = page.locator(".admin-banner")
+    expect(banner).to_contain_text("Answers come from the small built-in model")
+    expect(banner).to_contain_text("LEADLINE_LLM")
+    assert serious(page) == []
+    banner.get_by_role("button", name="Dismiss").click()
+    expect(banner).to_have_count(0)
+    page.goto(f"{opened.url}/usage")
+    page.wait_for_load_state("networkidle")
+    expect(banner).to_have_count(0)
+    reader = sign_in_with(opened, "/ask", Scope.READ, Scope.ASK)
+    reader.evaluate("localStorage.clear()")
+    reader.reload()
+    reader.wait_for_load_state("networkidle")
+    expect(reader.locator(".admin-banner")).to_have_count(0)
