@@ -27,7 +27,6 @@ from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.strategy import StageClock
 
 
-
 class AnswerPipeline:
     """Answers questions for every tenant. Passages come only from a search bound to the caller's scope."""
 

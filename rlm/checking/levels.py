@@ -15,13 +15,8 @@ from rlm.answers import AnswerStatus, Check, Support
 
 PARTLY_PREFIX = "Supported in part: "
 ABOUT_ALL = "This is about all of the documents, and not all of them were read."
-# Matches text that makes no statement: headings, bold words at the start of a paragraph or item, sentences that
-# introduce the next lines, a formula alone, and text without letters and digits.
-_STATES_NOTHING = re.compile(
-    r"[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$"
-    r"|.*[:：]\W*$|\$\$[^$]*\$\$\W*$|\W*$)",
-    re.DOTALL,
-)
+# Matches headings, bold words at the start of a paragraph or item, and a formula alone.
+_TITLE = re.compile(r"[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|\$\$[^$]*\$\$[.,\s]*$)")
 # The beginning of `WITHHELD_TEXT` and `CLOSED_TEXT` in `ingest.storage.answers.redaction`. The Python client imports
 # this module, and cannot import that one because of its database.
 _WITHHELD = "[withheld: "
@@ -54,8 +49,17 @@ class Verdict:
 
 
 def states_nothing(text: str) -> bool:
-    """Return whether a sentence makes no statement, such as a heading or the introduction of a list."""
-    return _STATES_NOTHING.match(text) is not None
+    """Return whether a sentence makes no statement: a heading, the introduction of the next lines, or signs alone."""
+    return _TITLE.match(text) is not None or _ends_with_colon_or_signs(text)
+
+
+def _ends_with_colon_or_signs(text: str) -> bool:
+    """Return whether a colon, or no letter or digit at all, precedes the signs at the end of a text."""
+    # A loop takes time in proportion to the text. A regular expression would not: a model can write many colons.
+    for char in reversed(text):
+        if char in ":：" or char.isalnum() or char == "_":
+            return char in ":："
+    return True
 
 
 def infer_support(sentence: Mapping[str, Any]) -> Support | None:

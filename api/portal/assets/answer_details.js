@@ -24,16 +24,18 @@ function passages(read) {
       each.rank ? el('span', { class: 'soft', text: t('rank {rank}', { rank: number(each.rank) }) }) : null))))
 }
 
+const foundAndRead = ({ passages, read }) => tn(passages, '{n} passage found, {read} read', '{n} passages found, {read} read', { read: number(read) })
+
 function searched(answer) {
   const { searched: found, coverage, usage } = answer
   const tokens = usage.prompt_tokens + usage.completion_tokens
   return el('section', { 'aria-label': t('What was searched') },
     el('h4', { text: t('What was searched') }),
     found.queries.length ? el('ul', { class: 'queries' }, found.queries.map((query) => el('li', {}, foreign(query, 'q')))) : null,
-    el('p', { text: `${tn(found.passages, '{n} passage found', '{n} passages found')}, ${t('{read} read', { read: number(found.read) })}` }),
+    el('p', { text: foundAndRead(found) }),
     found.documents.length ? el('ul', {}, found.documents.map((each) => el('li', {},
       each.title ? el('a', { href: `/library/${each.document_id}` }, foreign(each.title)) : t('A document that is no longer shown'),
-      ` · ${tn(each.passages, '{n} passage found', '{n} passages found')}, ${t('{read} read', { read: number(each.read) })}`))) : null,
+      ` · ${foundAndRead(each)}`))) : null,
     coverage ? el('p', { text: t('Of about {scope} tokens, a model read {read}, code searched {searched}, and {unopened} were not opened.', {
       scope: number(coverage.tokens_in_scope), read: number(coverage.tokens_read), searched: number(coverage.tokens_searched), unopened: number(coverage.tokens_unopened),
     }) }) : null,

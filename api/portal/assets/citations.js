@@ -64,7 +64,8 @@ function openPreview(button, citation, quotes) {
   card.style.left = `${Math.max(GAP, Math.min(at.left, room.clientWidth - card.offsetWidth - GAP))}px`
   const above = at.top - card.offsetHeight - GAP
   card.style.top = `${above >= GAP ? above : at.bottom + GAP}px`
-  addEventListener('keydown', escape, { capture: true })
+  // A field that has the focus may keep the key for itself, so its release counts, too.
+  for (const kind of ['keydown', 'keyup']) addEventListener(kind, escape, { capture: true })
   addEventListener('scroll', closePreview, { capture: true, passive: true })
 }
 
@@ -80,7 +81,7 @@ function closePreview() {
   preview.card.remove()
   preview.button.removeAttribute('aria-describedby')
   preview = null
-  removeEventListener('keydown', escape, { capture: true })
+  for (const kind of ['keydown', 'keyup']) removeEventListener(kind, escape, { capture: true })
   removeEventListener('scroll', closePreview, { capture: true })
 }
 

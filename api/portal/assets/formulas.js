@@ -27,7 +27,10 @@ function elementOf(node) {
     return together
   }
   const made = document.createElementNS(MATHML, node.type)
-  for (const [name, value] of Object.entries(node.attributes ?? {})) if (ATTRIBUTES.has(name)) made.setAttribute(name, value)
+  const attributes = Object.entries(node.attributes ?? {})
+  // guard: formula-attributes
+  const known = attributes.filter(([name]) => ATTRIBUTES.has(name))
+  for (const [name, value] of known) made.setAttribute(name, value)
   made.append(...children)
   return made
 }

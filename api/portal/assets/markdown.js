@@ -76,6 +76,7 @@ class Shown {
     return el('tr', {}, Array.from({ length: columns }, (_, at) => {
       const cell = row.cells[at]
       const made = this.filled(el(tag, { dir: 'auto', class: 'foreign', ...properties }), cell ? [cell] : [])
+      // guard: mark-in-own-row
       if (at === last) this.flush(made, row.end)
       return made
     }))

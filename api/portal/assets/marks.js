@@ -4,7 +4,7 @@ import { el, foreign, number } from './dom.js'
 import { icon } from './icons.js'
 import { t, tn } from './text.js'
 
-const STATES_NOTHING = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|[^]*[:：][^\p{L}\p{N}_]*$|\$\$[^$]*\$\$[^\p{L}\p{N}_]*$|[^\p{L}\p{N}_]*$)/u
+const TITLE = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|\$\$[^$]*\$\$[.,\s]*$)/
 const WITHHELD = '[withheld: '
 const PARTLY = /^Supported in part: /
 const JUDGED = new Set(['verified', 'computed', 'unsupported'])
@@ -18,6 +18,15 @@ const KINDS = {
   contradicted: { sign: '!', level: 'not proven', name: () => t('Not proven: contradicted'), means: () => t('The source says something else, or nothing about this.') },
   uncited: { sign: '○', level: 'not proven', name: () => t('Not proven: no source'), means: () => t('No source is given for this sentence.') },
 }
+
+// The reasons that the service itself gives; all others are a judge's words.
+const REASONS = new Map([
+  ['This sentence cites nothing, so it could not be checked.', () => t('No source is given for this sentence.')],
+  ['This sentence cites nothing, because no passage can show what the documents do not say.', () => t('No source can show what the documents do not say.')],
+  ['The words that the model quoted for this sentence are not in the passage.', () => t('The words that the model quoted for this sentence are not in the source.')],
+  ['Code computed this from values that the model read in the records.', () => t('Code computed this from values that the language model read in the records.')],
+  ['The cited passage does not say this.', () => t('The source does not say this.')],
+])
 
 // Returns the kind of each sentence's mark, or null for a sentence that needs none: headings, introductions of lists,
 // rows of a computed table, and all sentences of an answer that no language model judged.
@@ -41,7 +50,14 @@ export function isChecked(answer) {
 
 function states(answer, { text, citations }) {
   if (answer.table && text.trimStart().startsWith('|')) return false
-  return citations.length > 0 || !(answer.status === 'not_found' || STATES_NOTHING.test(text) || text.startsWith(WITHHELD))
+  return citations.length > 0 || !(answer.status === 'not_found' || statesNothing(text) || text.startsWith(WITHHELD))
+}
+
+// A heading, the introduction of the next lines, or signs alone. A loop takes time in proportion to the text, and a
+// regular expression would not: a model can write many colons.
+function statesNothing(text) {
+  const sign = TITLE.test(text) ? ':' : [...text].findLast((each) => /[:：\p{L}\p{N}_]/u.test(each))
+  return sign === undefined || sign === ':' || sign === '：'
 }
 
 // The words that a model quoted for the sentence are not in the passage.
@@ -55,6 +71,7 @@ function kindOf({ check, support }) {
 export function reasonOf(kind, sentence) {
   const reason = sentence.reason?.replace(PARTLY, '')
   if (!reason) return KINDS[kind].means()
+  if (REASONS.has(reason)) return REASONS.get(reason)()
   return kind === 'partly' ? t('The source proves only part of this: {reason}', { reason }) : reason
 }
 

@@ -84,6 +84,9 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         expect(other.locator(".answer")).to_contain_text("The whale was white")
         expect(other.locator("#about")).to_contain_text("You can read it until")
         expect(other.get_by_role("button", name="Helpful")).to_have_count(0)
+        marks = "[...document.querySelectorAll('.answer .check')].map(each => each.className)"
+        assert other.evaluate(marks) == page.evaluate(marks)
+        expect(other.locator(".verdict")).to_contain_text("1 of 4 statements proven")
         other.locator(".answer .cite").first.click()
         expect(other.locator("#beside mark")).to_have_text("The whale was white.")
         assert serious(other) == []

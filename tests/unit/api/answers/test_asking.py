@@ -46,7 +46,7 @@ def refused(api: AskedApi, body: dict[str, Any]) -> tuple[int, str]:
 def test_every_answer_has_an_id_under_which_it_can_be_read_again_and_deleted(api: AskedApi) -> None:
     given = api.ask()
     assert given["conversation"] is None
-    assert [sentence["check"] for sentence in given["sentences"]] == ["verified"]
+    assert [(each["check"], each["support"]) for each in given["sentences"]] == [("verified", "full")]
     path = f"/v1/answers/{given['id']}"
     assert api.get(path) == given
     assert api.http.get(path, headers=api.stranger).status_code == 404

@@ -59,6 +59,8 @@ def test_support_of_an_answer_of_an_earlier_release_is_inferred_only_where_it_is
         ("$$\na^2 + b^2 = c^2\n$$", True),
         ("**Fees** are due.", False),
         ("The ratio is 3:1", False),
+        ("The letter is: 𝔚", False),
+        ("The rates are: [1]", False),
         ("42", False),
     ],
 )
