@@ -84,6 +84,21 @@ def test_an_outline_is_read_page_by_page(client: Client) -> None:
     assert rest["next_cursor"] is None
 
 
+def test_a_page_without_text_comes_before_the_page_that_starts_at_the_same_place(client: Client) -> None:
+    document = sent(client, "gap.pdf", pdf([["One page."], ["Another page."], [], ["The last page."]]))
+    pages = [each for each in client.get(f"/v1/documents/{document}/outline")["entries"] if each["kind"] == "page"]
+    assert [each["page"] for each in pages] == [1, 2, 3, 4]
+    assert pages[2]["start"] == pages[2]["end"] == pages[3]["start"]
+
+
+def test_rows_have_the_number_that_they_have_in_the_file(client: Client) -> None:
+    table = sent(client, "cities.csv", CITIES)
+    rows = client.get(f"/v1/documents/{table}/tables/0/rows")["rows"]
+    assert [(each["row"], each["file_row"]) for each in rows] == [(1, 2), (2, 3), (3, 4)]
+    text = sent(client, "voyage2.md", f"{BOOK} Again.")
+    assert {each["file_row"] for each in client.get(f"/v1/documents/{text}/tables/0/rows")["rows"]} == {None}
+
+
 def test_the_rows_of_a_table_are_read_page_by_page_with_the_columns_that_are_asked_for(client: Client) -> None:
     document = sent(client, "cities.csv", CITIES)
     (table,) = client.get(f"/v1/documents/{document}/tables")["tables"]

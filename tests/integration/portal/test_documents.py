@@ -14,7 +14,8 @@ from tests.support.portal_pages import ready_document, serious
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 TIDES = (
-    "# Tides 𝔚\n\nHigh *water* is at **noon**.\n\n## Ports\n\n| port | height |\n|---|---|\n| Brest | 7.1 |\n| Calais | 6.4 |\n\n"
+    "# Tides 𝔚\n\nHigh *water* is at **noon**.\n\n## Ports\n\n"
+    "| port | height |\n|---|---|\n| Brest | 7.1 |\n| Calais | 6.4 |\n\n"
     "- one\n- two\n\n> a saying\n\n```\ncode `here`\n```\n"
 )
 
@@ -123,7 +124,9 @@ def test_pages_are_shown_one_at_a_time_with_zoom_keys_and_the_cited_words_marked
     stage.press("+")
     expect(page.locator(".zoom")).to_have_text("125 %")
     wide = page.locator(".sheet").bounding_box()
-    assert narrow and wide and wide["width"] == pytest.approx(1.25 * narrow["width"], rel=0.02)
+    assert narrow is not None
+    assert wide is not None
+    assert wide["width"] == pytest.approx(1.25 * narrow["width"], rel=0.02)
     stage.press("-")
     stage.press("-")
     expect(page.locator(".zoom")).to_have_text("75 %")

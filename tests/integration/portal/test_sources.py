@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 NOTE = "The parcel was left with a neighbour who lives on the same floor of the house"
 ORDERS = "order_id,customer,shipped,note,country,status\n" + "".join(
-    f"{1000 + row},Customer {row},2025-04-{row:02d},{NOTE},{'Germany' if row % 2 else 'Spain'},{'late' if row % 3 else 'on time'}\n"
+    f"{1000 + row},Customer {row},2025-04-{row:02d},{NOTE},{country},{'late' if row % 3 else 'done'}\n"
     for row in range(1, 25)
+    for country in [("Spain", "Germany")[row % 2]]
 )
 LATE = [row for row in range(1, 25) if row % 3]
 SQL = "SELECT country, count(*) AS late_orders FROM orders WHERE status = 'shipped' GROUP BY country"
@@ -38,10 +39,10 @@ def computed(client: Client, text: str) -> Answer:
     def citation(number: int, row: int) -> Citation:
         start = content.index(f"{1000 + row},")
         end = content.index("\n", start)
-        return Citation(
-            number, document["id"], document["active_version"], "orders.csv", (), None, start, end, content[start:end], False,
-            place=f"row {row + 1}",
-        )  # fmt: skip
+        made = Citation(
+            number, document["id"], document["active_version"], "orders.csv", (), None, start, end, "", False
+        )
+        return replace(made, quote=content[start:end], place=f"row {row + 1}")
 
     germany, spain = [row for row in LATE if row % 2], [row for row in LATE if not row % 2]
     cited = [*germany[:3], *spain[:3]]
@@ -121,7 +122,9 @@ def test_a_wide_table_of_records_keeps_its_row_numbers_in_sight_and_shows_a_scro
         before = box.locator("tbody th").first.bounding_box()
         box.evaluate("box => { box.scrollLeft = 500 }")
         after = box.locator("tbody th").first.bounding_box()
-        assert before and after and after["x"] == pytest.approx(before["x"], abs=1)
+        assert before is not None
+        assert after is not None
+        assert after["x"] == pytest.approx(before["x"], abs=1)
         expect(box.locator("td", has_text="1001")).to_have_css("text-align", "end")
         assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
         assert serious(page) == []

@@ -286,7 +286,8 @@ def test_numbered_titles_at_the_top_of_each_page_are_no_page_numbers(file: Path)
 
 
 @pytest.mark.parametrize(
-    "line", ["The parties agree on part {} of the goods.", "{}. Delivery of boats", "They bought {} boats", "By part {}."]
+    "line",
+    ["The parties agree on part {} of the goods.", "{}. Delivery of boats", "They bought {} boats", "By part {}."],
 )
 def test_numbers_in_the_text_of_each_page_are_no_page_numbers(file: Path, line: str) -> None:
     drawing = Drawing()
@@ -303,7 +304,9 @@ def test_numbers_in_the_text_of_each_page_are_no_page_numbers(file: Path, line: 
     assert _omitted(document) == {OmissionKind.BOILERPLATE: 6}
 
 
-@pytest.mark.parametrize("footer", ["Page {} of 4", "Mill report | {} | Draft", "{} Mill report", "- {} -", "Mill {}/4"])
+@pytest.mark.parametrize(
+    "footer", ["Page {} of 4", "Mill report | {} | Draft", "{} Mill report", "- {} -", "Mill {}/4"]
+)
 def test_page_numbers_in_footers_are_left_out(file: Path, footer: str) -> None:
     drawing = Drawing()
     for page in range(1, 5):
