@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
@@ -27,12 +29,24 @@ pytestmark = pytest.mark.slow
 class Site:
     services: Services
     client: Client
-    answers: WrittenAnswers
     url: str
+    answers: WrittenAnswers
+    missing: set[str]  # paths that the service answers with 404
 
     def link(self) -> str:
         key = ensure_portal_key(self.services.keys, DEFAULT_TENANT)
         return build_sign_in_link(self.url, self.services.accounts.sessions.issue_ticket(DEFAULT_TENANT, key.id))
+
+
+class _Without:
+    """The application, but for these paths."""
+
+    def __init__(self, app: ASGIApp, paths: set[str]) -> None:
+        self._app, self._paths = app, paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lost = scope["type"] == "http" and scope["path"] in self._paths
+        await (PlainTextResponse("gone", 404) if lost else self._app)(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +54,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running(tmp_path_factory.mktemp("site") / "home") as (services, client):
         answers = WrittenAnswers()
         services.asking = replace(services.asking, answering=answers)
-        with serving(create_app(services)) as url:
-            yield Site(services, client, answers, url)
+        missing: set[str] = set()
+        app = create_app(services)
+        app.add_middleware(_Without, paths=missing)
+        with serving(app) as url:
+            yield Site(services, client, url, answers, missing)
 
 
 @pytest.fixture(
@@ -62,7 +79,7 @@ def driver(started: WebDriver, site: Site) -> Iterator[WebDriver]:
     """A browser that has signed in with a link. At the end no page says that a part of it was not loaded."""
     sign_out(started, site)
     started.get(site.link())
-    find(started, "#account")
+    find(started, "html[data-loaded] #account")
     yield started
     assert started.execute_script("return document.documentElement.dataset.broken") is None
 
@@ -79,7 +96,7 @@ def test_a_link_signs_in_once(driver: WebDriver, site: Site) -> None:
     link = site.link()
     sign_out(driver, site)
     driver.get(link)
-    find(driver, "#account")
+    find(driver, "html[data-loaded] #account")
     sign_out(driver, site)
     driver.get(link)
     find(driver, "[role=alert]", "This sign-in link was already used")
@@ -95,7 +112,7 @@ def test_an_uploaded_file_is_asked_about_and_a_mark_opens_its_source(
     driver.execute_script("return document.querySelector('#files')").send_keys(str(path))
     find(driver, "#uploads-sum", "1 of 1 file can be asked about, 1 ready")
     click(driver, "#ask-uploaded")
-    question = find(driver, "#question")
+    question = find(driver, "html[data-loaded] #question")
     document = site.client.get("/v1/documents")["documents"][0]
     wait_until(lambda: site.client.get(f"/v1/documents/{document['id']}")["state"] == "ready", what="it is ready")
     content = site.client.http.get(f"/v1/documents/{document['id']}/content").text
@@ -130,5 +147,24 @@ def test_the_portal_speaks_german_and_is_dark(driver: WebDriver, site: Site) -> 
     find(driver, "html[data-theme=dark]")
     assert driver.execute_script(ground) != light
     find(driver, "#preference-language").send_keys("Deutsch")
-    find(driver, "html[lang=de][data-theme=dark][data-started]")
+    find(driver, "html[lang=de][data-theme=dark][data-loaded]")
     find(driver, ".skip", "Zum Inhalt springen")
+
+
+def test_every_page_starts(driver: WebDriver, site: Site) -> None:
+    for path in ("/library", "/ask", "/runs", "/usage", "/keys", "/people", "/audit", "/feedback", "/settings", "/slack"):
+        driver.get(f"{site.url}{path}")
+        find(driver, "h1")
+        find(driver, "html[data-loaded]:not([data-broken])")
+
+
+@pytest.mark.parametrize("name", ["library.js", "dom.js"])
+def test_a_script_that_is_not_loaded_shows_a_sentence(driver: WebDriver, site: Site, name: str) -> None:
+    site.missing.add(f"/portal/assets/{name}")
+    try:
+        driver.get(f"{site.url}/library")
+        find(driver, ".broken", "A part of this page could not be loaded")
+    finally:
+        site.missing.clear()
+    click(driver, ".broken a", "Reload")
+    find(driver, "html[data-loaded]:not([data-broken])")
