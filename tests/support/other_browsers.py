@@ -8,10 +8,14 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    JavascriptException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver import FirefoxOptions, WebKitGTKOptions
 from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.command import Command
@@ -155,12 +159,12 @@ def _process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[by
 def find(driver: WebDriver, selector: str, text: str = "") -> WebElement:
     """Wait until an element that matches a CSS selector is shown with a text or label, and return the first."""
 
-    def find_now(_: WebDriver) -> WebElement | None:
-        found: WebElement | None = driver.execute_script(_FIND, selector, text)
-        return found
+    def find_now(_: WebDriver) -> WebElement | Literal[False]:
+        return driver.execute_script(_FIND, selector, text) or False
 
-    waiting = WebDriverWait(driver, _PATIENCE_SECONDS, 0.1)
-    return waiting.until(find_now, f"no {selector} with the text {text!r}")  # type: ignore[return-value]
+    # A page that is being left runs no script.
+    waiting = WebDriverWait(driver, _PATIENCE_SECONDS, 0.1, ignored_exceptions=[JavascriptException])
+    return waiting.until(find_now, f"no {selector} with the text {text!r}")
 
 
 _FIND = """const [selector, text] = arguments

@@ -106,15 +106,15 @@ def test_a_link_signs_in_once(driver: WebDriver, site: Site) -> None:
 def test_an_uploaded_file_is_asked_about_and_a_mark_opens_its_source(
     driver: WebDriver, site: Site, tmp_path: Path
 ) -> None:
-    path = tmp_path / "whale.md"
-    path.write_text(TEXT)
+    name = driver.capabilities["browserName"]
+    path = tmp_path / f"{name}.md"
+    path.write_text(f"{TEXT}\nRead in {name}.\n")
     driver.get(f"{site.url}/library")
     driver.execute_script("return document.querySelector('#files')").send_keys(str(path))
     find(driver, "#uploads-sum", "1 of 1 file can be asked about, 1 ready")
     click(driver, "#ask-uploaded")
     question = find(driver, "html[data-loaded] #question")
-    document = site.client.get("/v1/documents")["documents"][0]
-    wait_until(lambda: site.client.get(f"/v1/documents/{document['id']}")["state"] == "ready", what="it is ready")
+    document = next(each for each in site.client.get("/v1/documents")["documents"] if each["name"] == path.name)
     content = site.client.http.get(f"/v1/documents/{document['id']}/content").text
     site.answers.events = [Delta(MARKDOWN), Checking(4), Completed(written(document, content))]
     question.send_keys("Which colour had the whale?", Keys.ENTER)
@@ -152,7 +152,18 @@ def test_the_portal_speaks_german_and_is_dark(driver: WebDriver, site: Site) -> 
 
 
 def test_every_page_starts(driver: WebDriver, site: Site) -> None:
-    for path in ("/library", "/ask", "/runs", "/usage", "/keys", "/people", "/audit", "/feedback", "/settings", "/slack"):
+    for path in (
+        "/library",
+        "/ask",
+        "/runs",
+        "/usage",
+        "/keys",
+        "/people",
+        "/audit",
+        "/feedback",
+        "/settings",
+        "/slack",
+    ):
         driver.get(f"{site.url}{path}")
         find(driver, "h1")
         find(driver, "html[data-loaded]:not([data-broken])")
@@ -163,7 +174,7 @@ def test_a_script_that_is_not_loaded_shows_a_sentence(driver: WebDriver, site: S
     site.missing.add(f"/portal/assets/{name}")
     try:
         driver.get(f"{site.url}/library")
-        find(driver, ".broken", "A part of this page could not be loaded")
+        find(driver, "[data-broken] .broken", "A part of this page could not be loaded")
     finally:
         site.missing.clear()
     click(driver, ".broken a", "Reload")
