@@ -110,6 +110,7 @@ def test_an_uploaded_file_is_asked_about_and_a_mark_opens_its_source(
     path = tmp_path / f"{name}.md"
     path.write_text(f"{TEXT}\nRead in {name}.\n")
     driver.get(f"{site.url}/library")
+    find(driver, "html[data-loaded] #choose-files")
     driver.execute_script("return document.querySelector('#files')").send_keys(str(path))
     find(driver, "#uploads-sum", "1 of 1 file can be asked about, 1 ready")
     click(driver, "#ask-uploaded")
