@@ -23,6 +23,9 @@ _PROGRAMS = {
     "mkfs.ext4": ("e2fsprogs mount", ("unshare", "--mount", "sh", "-ec", _MOUNTED_FILE)),
     "promtool": ("prometheus", ("promtool", "--version")),
     "chromium": ("chromium", ("chromium", "--version")),
+    "firefox-esr": ("firefox-esr", ("firefox-esr", "--version")),
+    "WebKitWebDriver": ("webkit2gtk-driver", ("WebKitWebDriver", "--help")),
+    "Xvfb": ("xvfb", ("Xvfb", "-help")),
     "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
 }
 # Where a program comes from that Debian does not have.
