@@ -255,7 +255,9 @@ class OpenRequest:
         return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, has_model_price=model_costs)
 
     def _build_direct_strategy(self) -> Strategy:
-        return DirectStrategy(LookupTest(self._parts.tables, self._parts.sql))
+        # A large model plans a query itself, and says in its reply if passages are not sufficient.
+        small = self.profile.small
+        return DirectStrategy(LookupTest(self._parts.tables, self._parts.sql) if small else None)
 
     def _build_recursive_strategy(self) -> Strategy:
         if self._parts.sandbox is None:

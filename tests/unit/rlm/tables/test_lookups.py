@@ -1,4 +1,4 @@
-"""Questions to a small model about rows of a record table: those that one row answers, and those that need the table."""
+"""Questions to a small model about rows of a record table: one row answers them, or the table has to be computed."""
 
 import json
 from dataclasses import replace
