@@ -10,7 +10,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ingest.storage.tables.types import RecordTable
 from retrieval.search.requests import Passage
@@ -131,6 +131,7 @@ _LARGER_MODEL = (
 )
 
 
+@dataclass(frozen=True)
 class DirectStrategy:
     """Answers from passages that fit the model's reading budget.
 
@@ -138,15 +139,14 @@ class DirectStrategy:
     is not tested.
     """
 
-    def __init__(self, lookups: LookupTest | None = None) -> None:
-        self._lookups = lookups
+    lookups: LookupTest | None = None
 
     def stream(self, context: Context) -> Iterator[Event]:
         """Stream the answer's events; see `Strategy.stream`.
 
         Raises the same errors as the search and the model, and `LanguageModelOutputError` for a reply without text.
         """
-        yield from _AnswerRounds(context, self._lookups).iter_events()
+        yield from _AnswerRounds(context, self.lookups).iter_events()
 
 
 class _AnswerRounds:
