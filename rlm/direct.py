@@ -232,6 +232,7 @@ class _AnswerRounds:
             quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
             evidence = correct_evidence({1: passages[number - 1]}, quotes, passages)
             draft = replace(draft, text=f"{answer} [1]", evidence=evidence, quotes=quotes, notes=())
+        # guard: small-models-count-nothing
         draft = self._withdraw_computed_answer(draft, passages[0])
         yield Delta(draft.text)
         yield Drafted(draft)
