@@ -28,7 +28,7 @@ from rlm.tables.names import reserve_name
 from rlm.tables.sql import SqlEngine, SqlResult, SqlTable, build_rows_select
 from rlm.untrusted import DATA_ONLY, format_question, sanitize_text, to_one_line
 
-_SYSTEM = f"Write one SQL SELECT statement that answers the question from the table.\n\n{DATA_ONLY}"
+SYSTEM = f"Write one SQL SELECT statement that answers the question from the table.\n\n{DATA_ONLY}"
 _SCHEMA = build_closed_object({"sql": {"type": "string"}})
 # Maximum number of tokens of a SELECT. The SELECT for a row is short; a longer one is cut off, and is no lookup.
 _SQL_TOKENS = 80
@@ -113,7 +113,7 @@ def _build_call(context: Context, table: RecordTable, names: Sequence[str], exam
     described = f"Table {_TABLE}({columns}), {table.rows:,} rows. A row: {to_one_line(cells, _ROW_CHARS)}"
     lines = [f"BEGIN table {nonce}", sanitize_text(described, nonce), f"END table {nonce}", ""]
     prompt = "\n".join([*lines, format_question(context.question, None, nonce)])
-    return SubCall(_SYSTEM, prompt, _SQL_TOKENS, _SCHEMA, "lookup")
+    return SubCall(SYSTEM, prompt, _SQL_TOKENS, _SCHEMA, "plan")
 
 
 def _locate_quote(passage: Passage, quote: str) -> tuple[int, int]:

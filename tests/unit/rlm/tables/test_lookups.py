@@ -54,7 +54,7 @@ class _Asking:
             return json.dumps({"passage": int(number), "quote": quote, "answer": "There was 1."})
 
         lookup = json.dumps({"sql": sql}) if isinstance(sql, str) else sql
-        self.calls = ScriptedCalls({"answer": answer, "lookup": lookup})
+        self.calls = ScriptedCalls({"answer": answer, "plan": lookup})
         context = context_over(self._corpus, self.calls, question, profile=SMALL)
         events = list(DirectStrategy(self._lookups).stream(context))
         last = events[-1]
@@ -110,7 +110,7 @@ def test_a_question_about_one_row_is_answered(asking: _Asking, sql: str) -> None
 
 def test_the_call_shows_the_quoted_row_with_names_that_need_no_quotes(asking: _Asking) -> None:
     asking.ask("Was order 1006 of customer 6 late?", "SELECT c_status FROM t WHERE c_order = 1006", quote=ROW)
-    (call,) = asking.calls.of("lookup")
+    (call,) = asking.calls.of("plan")
     assert "Table t(c_order, c_customer_name, c_country, c_status), 300 rows. A row: 1006 | Customer 6" in call.prompt
     assert call.prompt.startswith("BEGIN table nonce")
 
@@ -119,7 +119,7 @@ def test_the_call_shows_the_quoted_row_with_names_that_need_no_quotes(asking: _A
 def test_text_and_tables_that_the_cited_passage_contains_cost_no_call(asking: _Asking, quote: str) -> None:
     draft = asking.ask("When are orders late, and when was Kiel opened?", "unused", quote=quote)
     assert draft.status is AnswerStatus.ANSWERED
-    assert not asking.calls.of("lookup")
+    assert not asking.calls.of("plan")
 
 
 def test_a_budget_that_ends_before_the_call_leaves_the_answer_in_doubt(asking: _Asking) -> None:
