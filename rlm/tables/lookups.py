@@ -19,8 +19,16 @@ from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import RecordRow, RecordTable
 from retrieval.search.requests import Passage
 from rlm.checking.quotes import QuotedText
-from rlm.corpus.corpus import Corpus, CorpusDocument
-from rlm.errors import BudgetExhaustedError, LanguageModelOutputError, SqlError, SqlLimitError, SqlRefusedError
+from rlm.corpus.corpus import CorpusDocument
+from rlm.errors import (
+    BudgetExhaustedError,
+    DocumentUnreadableError,
+    LanguageModelOutputError,
+    SqlError,
+    SqlLimitError,
+    SqlRefusedError,
+    UnknownHandleError,
+)
 from rlm.llm.port import SubCall, request_reply
 from rlm.llm.structured_output import build_closed_object
 from rlm.strategy import Context
@@ -35,6 +43,8 @@ _SQL_TOKENS = 80
 _TABLE = "t"
 # Maximum number of characters of all column names, and of a row, in the prompt.
 _NAMES_CHARS, _ROW_CHARS = 1_500, 1_000
+# Errors of a document that was deleted, hidden or changed after the question was asked.
+_GONE = (KeyError, ContentChangedError, UnknownHandleError, DocumentUnreadableError)
 _OTHER_THAN_WORDS = re.compile(r"\W+")
 _WORD = re.compile(r"\w+")
 
@@ -57,26 +67,37 @@ class LookupTest:
         document = corpus.find_document_by_id(passage.document_id)
         if document is None or document.handle.version_id != passage.version_id:
             return None
-        with suppress(KeyError, ContentChangedError):  # The document was deleted or changed in the meantime.
+        start, end = _locate_quote(passage, quote)
+        with suppress(*_GONE):
             for table in corpus.load_tables(document):
                 numbers = self._find_rows(table, passage, passage.start, passage.end)
-                start, end = _locate_quote(passage, quote)
                 quoted = self._find_rows(table, passage, start, end)
-                if numbers is None or quoted is None or len(numbers) == table.rows:
-                    continue
-                with corpus.record_reading(document):
-                    rows = self._records.load_rows(passage.version_id, table.index, numbers)
-                example = next((row for row in rows if row.number == quoted.start), rows[0])
-                result = self._run_lookup(context, corpus, document, table, example)
-                return None if result is not None and _is_one_of(rows, result) else table
+                if numbers and quoted and len(numbers) < table.rows:
+                    with suppress(*_GONE):
+                        if self._is_row_lookup(context, document, table, numbers, quoted.start):
+                            return None
+                    return table
         return None
 
     def _find_rows(self, table: RecordTable, passage: Passage, start: int, end: int) -> range | None:
         found = self._records.find_row_range(passage.version_id, table.index, start, end)
         return None if found is None else range(found[0], found[1] + 1)
 
+    def _is_row_lookup(
+        self, context: Context, document: CorpusDocument, table: RecordTable, numbers: range, example: int
+    ) -> bool:
+        """Return whether the model's SELECT for the question looks up one of the rows with these numbers.
+
+        The prompt shows the row with the number `example`.
+        """
+        with context.corpus().record_reading(document):
+            rows = self._records.load_rows(document.handle.version_id, table.index, numbers)
+        shown = next((row for row in rows if row.number == example), rows[0])
+        result = self._run_lookup(context, document, table, shown)
+        return result is not None and _is_one_of(rows, result)
+
     def _run_lookup(
-        self, context: Context, corpus: Corpus, document: CorpusDocument, table: RecordTable, example: RecordRow
+        self, context: Context, document: CorpusDocument, table: RecordTable, example: RecordRow
     ) -> SqlResult | None:
         """Run the model's SELECT for the question. Returns None if there is no SELECT that can be run."""
         names = _name_columns(table)
@@ -87,7 +108,7 @@ class LookupTest:
             return None
         with tempfile.TemporaryDirectory(prefix="leadline-lookup-") as folder:
             file = Path(folder, "table.parquet")
-            with corpus.record_reading(document):
+            with context.corpus().record_reading(document):
                 self._records.copy_table(document.handle.version_id, table.index, file)
             columns = ", ".join(
                 f"{quote_name(column.name)} AS {quote_name(name)}"
