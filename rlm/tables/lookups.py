@@ -101,7 +101,8 @@ class LookupTest:
     ) -> SqlResult | None:
         """Run the model's SELECT for the question. Returns None if there is no SELECT that can be run."""
         names = _name_columns(table)
-        call = _build_call(context, table, names, example)
+        nonce = context.nonce()
+        call = _build_call(context, table, names, example, nonce)
         try:
             sql = str(json.loads(request_reply(context.calls, call, cancelled=context.cancelled).text)["sql"])
         except (ValueError, KeyError, LanguageModelOutputError, BudgetExhaustedError):
@@ -116,6 +117,8 @@ class LookupTest:
             )
             tables = [SqlTable(_TABLE, [build_rows_select(file, columns)])]
             try:
+                # Small models mistake the mark of the table for its name.
+                sql = sql.replace(nonce, _TABLE)
                 return self._engine.run_query(tables, sql, max_rows=2, traced_rows=2, cancelled=context.cancelled)
             except (SqlError, SqlRefusedError, SqlLimitError):
                 return None
@@ -127,8 +130,7 @@ def _name_columns(table: RecordTable) -> list[str]:
     return [reserve_name(f"c_{_OTHER_THAN_WORDS.sub('_', each.name)}".casefold(), taken) for each in table.columns]
 
 
-def _build_call(context: Context, table: RecordTable, names: Sequence[str], example: RecordRow) -> SubCall:
-    nonce = context.nonce()
+def _build_call(context: Context, table: RecordTable, names: Sequence[str], example: RecordRow, nonce: str) -> SubCall:
     cells = " | ".join("" if value is None else format_value(value) for value in example.values)
     columns = to_one_line(", ".join(names), _NAMES_CHARS)
     described = f"Table {_TABLE}({columns}), {table.rows:,} rows. A row: {to_one_line(cells, _ROW_CHARS)}"

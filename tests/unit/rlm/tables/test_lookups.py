@@ -98,6 +98,7 @@ def test_a_question_that_one_row_does_not_answer_is_never_answered(asking: _Aski
     "sql",
     [
         "SELECT c_status FROM t WHERE c_order = 1006",
+        "SELECT c_status FROM nonce2 WHERE c_order = 1006",
         "SELECT c_status FROM t WHERE c_customer_name = 'Customer 6'",
         "SELECT c_status FROM t WHERE lower(c_customer_name) LIKE '% 6'",
         "SELECT c_status FROM t WHERE c_customer_name = '6 customer' AND c_country = 'spain'",
