@@ -28,6 +28,7 @@ from rlm.runs.port import Durability
 from rlm.sandbox.port import Sandbox
 from rlm.strategy import BoundModel, Context, Search, SpanSearch, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
+from rlm.tables.lookups import LookupTest
 from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import HandOver, TableStrategy
 
@@ -229,7 +230,7 @@ class OpenRequest:
         match name:
             case StrategyName.TABLE:
                 parts, is_forced = self._parts, self.request.wanted.strategy is StrategyName.TABLE
-                otherwise = None if is_forced else DirectStrategy()
+                otherwise = None if is_forced else self._build_direct_strategy()
                 can_hand_over = not is_forced and StrategyName.RECURSIVE in self.list_strategy_names()
                 beyond = (
                     HandOver(self._build_recursive_strategy, self.format_spending_limits(StrategyName.RECURSIVE))
@@ -240,7 +241,7 @@ class OpenRequest:
             case StrategyName.RECURSIVE:
                 return self._build_recursive_strategy()
             case _:
-                return DirectStrategy()
+                return self._build_direct_strategy()
 
     def format_spending_limits(self, name: StrategyName) -> str:
         """Describe the spending limits of a recursive run. Returns an empty string for other strategies."""
@@ -252,6 +253,11 @@ class OpenRequest:
     def _default_limits(self) -> Limits:
         model_costs = self.profile.price not in (None, FREE)
         return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, has_model_price=model_costs)
+
+    def _build_direct_strategy(self) -> Strategy:
+        # A large model plans a query itself, and says in its reply if passages are not sufficient.
+        small = self.profile.small
+        return DirectStrategy(LookupTest(self._parts.tables, self._parts.sql) if small else None)
 
     def _build_recursive_strategy(self) -> Strategy:
         if self._parts.sandbox is None:

@@ -10,8 +10,9 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from ingest.storage.tables.types import RecordTable
 from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
 from rlm.checking.checker import correct_evidence, parse_offered_quotes
@@ -25,6 +26,7 @@ from rlm.llm.port import SubCall, SubFailure, SubReply, rebuild_error, request_r
 from rlm.llm.structured_output import build_closed_object
 from rlm.passages import PassageReader, can_fit_corpus, interleave_rankings
 from rlm.strategy import Context
+from rlm.tables.lookups import LookupTest
 from rlm.untrusted import (
     DATA_ONLY,
     format_passage,
@@ -123,17 +125,28 @@ _SMALL_SCHEMA = build_closed_object(
 )
 NO_ANSWER_FOUND = "The passages that were read do not answer the question."
 _NO_PASSAGE_NAMED = "The model did not cite any passage for this answer."
+_LARGER_MODEL = (
+    "A larger language model can compute this from the table. Administrators can set one in LEADLINE_LLM; if you are "
+    "not an administrator, ask yours."
+)
 
 
+@dataclass(frozen=True)
 class DirectStrategy:
-    """Answers from passages that fit the model's reading budget."""
+    """Answers from passages that fit the model's reading budget.
+
+    `lookups` tests whether the rows that a small model cites are all that a question needs. Without it, such an answer
+    is not tested.
+    """
+
+    lookups: LookupTest | None = None
 
     def stream(self, context: Context) -> Iterator[Event]:
         """Stream the answer's events; see `Strategy.stream`.
 
         Raises the same errors as the search and the model, and `LanguageModelOutputError` for a reply without text.
         """
-        yield from _AnswerRounds(context).iter_events()
+        yield from _AnswerRounds(context, self.lookups).iter_events()
 
 
 class _AnswerRounds:
@@ -142,8 +155,9 @@ class _AnswerRounds:
     In each round, the model reads passages, and then either writes the answer or requests more.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, lookups: LookupTest | None = None) -> None:
         self._context = context
+        self._lookups = lookups
         self._nonce = context.nonce()
         self._reader = PassageReader(context.corpus(), context.profile.reading_tokens)
         self._queries: list[str] = []
@@ -200,7 +214,11 @@ class _AnswerRounds:
             self._reader.listed = {number: hit for number, hit in listed if number not in before}
 
     def _stream_quoted_answer(self) -> Iterator[Event]:
-        """Yield a small model's answer, with the supporting passage and the words that the model quoted from it."""
+        """Yield a small model's answer, with the supporting passage and the words that the model quoted from it.
+
+        A small model answers a count over a table from the first rows that it reads. So if it cites rows of a table,
+        and the question needs other rows too, the answer says so instead.
+        """
         passages, context = tuple(self._reader.passages), self._context
         yield Reading(1, passages)
         call = SubCall(SMALL_SYSTEM, self._render_prompt(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
@@ -214,8 +232,28 @@ class _AnswerRounds:
             quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
             evidence = correct_evidence({1: passages[number - 1]}, quotes, passages)
             draft = replace(draft, text=f"{answer} [1]", evidence=evidence, quotes=quotes, notes=())
+        # guard: small-models-count-nothing
+        draft = self._withdraw_computed_answer(draft, passages[0])
         yield Delta(draft.text)
         yield Drafted(draft)
+
+    def _withdraw_computed_answer(self, draft: Draft, best: Passage) -> Draft:
+        """Return the draft, or one that says which table the question must be computed from.
+
+        If the draft cites nothing, the rows of the `best` passage are tested.
+        """
+        cited = draft.evidence.get(1, best)
+        quote = draft.quotes[0].text if draft.quotes else ""
+        table = self._lookups and self._lookups.find_computed_table(self._context, cited, quote)
+        if not table:
+            return draft
+        return replace(
+            draft,
+            status=AnswerStatus.PARTIAL,
+            text=_describe_computed_answer(table),
+            evidence={1: cited},
+            notes=(_LARGER_MODEL,),
+        )
 
     def _search_passages(self, queries: Sequence[str], max_tokens: int) -> Retrieved:
         """Run each query, read the best hits and list the next ones.
@@ -336,6 +374,14 @@ class _AnswerRounds:
         """Return the file name for a passage's first line. Small models get none: they mistake names for answers."""
         small = self._context.profile.small
         return "" if small else self._context.corpus().find_file_name(passage.document_id)
+
+
+def _describe_computed_answer(table: RecordTable) -> str:
+    name = to_one_line(remove_markers(table.name))
+    return (
+        f"No single row that was read answers this question: it needs all {table.rows:,} rows of “{name}” to be "
+        "counted, compared or searched, which the built-in model cannot do. This is one of the rows [1]."
+    )
 
 
 class _Reply:

@@ -57,6 +57,7 @@ class SqlTable:
 class SqlResult:
     """The first rows of a result, and its total number of rows. The columns in `quantities` are counts or sums.
 
+    `lookup` has the values by which the SELECT looks up rows, or is None if it does anything else, such as counting.
     Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, or lists and dicts of these.
     """
 
@@ -65,6 +66,7 @@ class SqlResult:
     total_rows: int
     records: "ResultRecords | None" = None
     quantities: frozenset[int] = frozenset()
+    lookup: tuple[str, ...] | None = None
 
 
 Ranges = Sequence[tuple[int, int]]
@@ -188,7 +190,8 @@ class SqlEngine:
             answer = self._send_request(request, Path(folder), cancelled)
         rows = tuple(tuple(_parse_cell(cell) for cell in row) for row in answer["rows"])
         columns, quantities = tuple(answer["columns"]), frozenset(answer["quantities"])
-        return SqlResult(columns, rows, answer["total_rows"], _parse_records(answer["records"]), quantities)
+        lookup = None if answer["lookup"] is None else tuple(answer["lookup"])
+        return SqlResult(columns, rows, answer["total_rows"], _parse_records(answer["records"]), quantities, lookup)
 
     def list_source_row_queries(
         self, sql: str, rows_sql: str = "", *, cancelled: Callable[[], bool] = not_cancelled

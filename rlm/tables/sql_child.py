@@ -6,9 +6,11 @@ is permanently denied access to files, networks, extensions and settings, and th
 then is the SQL run.
 
     {"tables": [{"name", "rows", "added", "added_columns"}], "sql", "max_rows", "limits", "traced_rows"}
-    {"columns", "quantities", "rows", "total_rows", "records"}  or  {"error": "sql" | "refused" | "limit", "detail"}
+    {"columns", "quantities", "lookup", "rows", "total_rows", "records"}
+    or  {"error": "sql" | "refused" | "limit", "detail"}
 
-"quantities" are the indexes of the columns that are counts or sums. "records" is null, or names the table and, for each
+"quantities" are the indexes of the columns that are counts or sums. "lookup" has the values by which the SQL looks up
+rows, or is null if it does anything else. "records" is null, or names the table and, for each
 of the first "traced_rows" rows, the records behind it as ranges of record numbers. The key "" is for the records of the
 row, and a column's index is for those of the cell, if they differ.
 
@@ -36,6 +38,7 @@ from rlm.tables.quantities import find_quantity_columns
 from rlm.tables.sql_syntax import (
     SqlNotOneSelectError,
     build_source_rows_query,
+    find_lookup_values,
     find_rows_query,
     parse_statement,
     require_select,
@@ -175,6 +178,7 @@ def _run_query(
     return {
         "columns": [str(column[0]) for column in described],
         "quantities": find_quantity_columns(parse_statement(engine, sql)["node"], len(described)),
+        "lookup": find_lookup_values(engine, sql),
         "rows": rows,
         "total_rows": total,
     }

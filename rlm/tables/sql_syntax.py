@@ -42,6 +42,8 @@ _NULL_IGNORING_FUNCTIONS = frozenset(
     | {"listagg", "stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp", "quantile", "quantile_cont"}
     | {"quantile_disc", "approx_count_distinct", "approx_quantile", "bool_and", "bool_or", "fsum", "kahan_sum"}
 )
+# Functions that compare a text with a pattern, or ignore its case.
+_LOOKUP_FUNCTIONS = frozenset({"~~", "~~*", "lower", "upper", "trim", "contains", "starts_with"})
 _ROW_ALIAS = "__row"
 # Name of the column with the records of a row. With a number appended, this is the name of the column with the records
 # of a cell.
@@ -173,6 +175,43 @@ def trace_query(engine: duckdb.DuckDBPyConnection, sql: str) -> TracedQuery | No
         return None
     written = _render_sql(engine, node)
     return TracedQuery(written, table, cells) if written else None
+
+
+def find_lookup_values(engine: duckdb.DuckDBPyConnection, sql: str) -> list[str] | None:
+    """Return the values by which a SELECT looks up rows of one table, or None if it does anything else.
+
+    A lookup compares columns with values only for equality or by patterns, and all comparisons must hold. It counts,
+    groups, sorts and limits nothing, and has no subquery.
+    """
+    node = parse_statement(engine, sql)["node"]
+    if not _is_single_table(node) or node["modifiers"] or node["having"] or node["qualify"]:
+        return None
+    if node["where_clause"] is None or _is_aggregate_query(engine, node):
+        return None
+    computed = [each for each in _iter_nodes(node["select_list"]) if each.get("class") in ("SUBQUERY", "WINDOW")]
+    compared = [each for each in _iter_nodes(node["where_clause"]) if isinstance(each.get("class"), str)]
+    if computed or not all(map(_is_lookup_part, compared)):
+        return None
+    return [value for each in compared if (value := _get_constant(each))] or None
+
+
+def _is_lookup_part(expression: Node) -> bool:
+    match expression["class"]:
+        case "COMPARISON":
+            return bool(expression["type"] == "COMPARE_EQUAL")
+        case "CONJUNCTION":
+            return bool(expression["type"] == "CONJUNCTION_AND")
+        case "FUNCTION":
+            return str(expression["function_name"]).casefold() in _LOOKUP_FUNCTIONS
+        case kind:
+            return kind in ("COLUMN_REF", "CONSTANT", "CAST")
+
+
+def _get_constant(expression: Node) -> str:
+    if expression["class"] != "CONSTANT":
+        return ""
+    found = expression.get("literal", {}).get("text", expression.get("value", {}).get("value"))
+    return "" if found is None else str(found)
 
 
 def _trace_query(engine: duckdb.DuckDBPyConnection, node: Node, with_queries: dict[str, Node]) -> str | None:

@@ -25,6 +25,7 @@ from rlm.llm.server_habits import RequestFormat
 from rlm.llm.structured_output import build_response_format
 from rlm.loop.prompts import build_instructions
 from rlm.operators import tasks
+from rlm.tables import lookups
 from tests.fakes.scripted_chat import ScriptedChat
 from tests.support.chat_templates import TOKENS, special_tokens
 
@@ -96,7 +97,7 @@ def test_hidden_characters_are_gone_and_the_visible_ones_are_not() -> None:
 
 
 def test_our_own_prompts_are_left_as_they_are() -> None:
-    own = [rlm.direct.SYSTEM, rlm.direct.SMALL_SYSTEM, rlm.routing.SYSTEM, judging.SYSTEM, tasks.SYSTEM]
+    own = [rlm.direct.SYSTEM, rlm.direct.SMALL_SYSTEM, rlm.routing.SYSTEM, judging.SYSTEM, tasks.SYSTEM, lookups.SYSTEM]
     for text in (*own, build_instructions(LOCAL_QWEN)):
         assert neutralize_tokens(text) == text
 

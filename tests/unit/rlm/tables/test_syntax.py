@@ -8,6 +8,7 @@ import pytest
 from rlm.tables.sql_syntax import (
     SqlNotOneSelectError,
     build_source_rows_query,
+    find_lookup_values,
     find_rows_query,
     require_select,
     trace_query,
@@ -274,3 +275,37 @@ def test_a_figure_that_takes_fewer_records_than_its_row_names_its_own(tides: duc
 )
 def test_where_the_records_of_a_row_are_not_plain_none_are_named(engine: duckdb.DuckDBPyConnection, sql: str) -> None:
     assert trace_query(engine, sql) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    [
+        ("SELECT sum FROM orders WHERE id = 3", {"3"}),
+        ("SELECT sum * 2, upper(customer) FROM orders o WHERE o.customer = 'Ann' AND sum = 10.10", {"Ann", "10.10"}),
+        ("SELECT * FROM orders WHERE lower(customer) LIKE 'a%'", {"a%"}),
+        ("SELECT * FROM orders", None),
+        ("SELECT count(*) FROM orders WHERE customer = 'Ann'", None),
+        ("SELECT DISTINCT customer FROM orders WHERE id = 3", None),
+        ("SELECT id FROM orders WHERE customer = 'Ann' ORDER BY sum DESC LIMIT 1", None),
+        ("SELECT id FROM orders WHERE customer = 'Ann' LIMIT 1", None),
+        ("SELECT rank() OVER (ORDER BY sum) FROM orders WHERE customer = 'Ann'", None),
+        ("SELECT id, (SELECT max(sum) FROM orders) FROM orders WHERE id = 3", None),
+        ("SELECT id FROM orders WHERE sum = (SELECT max(sum) FROM orders)", None),
+        ("SELECT id FROM orders WHERE sum > 10", None),
+        ("SELECT id FROM orders WHERE id <> 3", None),
+        ("SELECT id FROM orders WHERE NOT id = 3", None),
+        ("SELECT id FROM orders WHERE id = 3 OR id = 4", None),
+        ("SELECT id FROM orders WHERE id IN (3, 4)", None),
+        ("SELECT id FROM orders WHERE id BETWEEN 3 AND 4", None),
+        ("SELECT id FROM orders WHERE customer IS NULL", None),
+        ("SELECT a.id FROM orders a JOIN orders b USING (id) WHERE a.id = 3", None),
+        ("WITH x AS (SELECT * FROM orders) SELECT id FROM x WHERE id = 3", None),
+        ("SELECT EXISTS (SELECT 1 FROM orders WHERE customer = 'Ann')", None),
+        ("SELECT id FROM orders WHERE id = 3 UNION ALL SELECT 5", None),
+    ],
+)
+def test_only_equality_with_values_looks_up_a_row(
+    engine: duckdb.DuckDBPyConnection, sql: str, values: set[str] | None
+) -> None:
+    found = find_lookup_values(engine, sql)
+    assert (None if found is None else set(found)) == values
