@@ -19,7 +19,9 @@ def main() -> int:
         elif content != path.read_text():
             print(f"{path.name} differs from the texts in the code: run `make texts`.")
             complete = False
-        missing = [each.id for each in list_messages(read_catalogue(language)) if not each.string or not all(each.string)]
+        missing = [
+            each.id for each in list_messages(read_catalogue(language)) if not each.string or not all(each.string)
+        ]
         for text in missing:
             print(f"{path.name} has no translation of {text!r}")
         complete = complete and not missing

@@ -91,9 +91,9 @@ def get_key(message: Message) -> str:
 
 def _add(catalogue: Catalog, text: str | tuple[str, ...], path: Path) -> None:
     location = [(str(path.relative_to(ROOT)), 1)]
-    if isinstance(text, str) and (known := catalogue.get(text)) and known.pluralizable:
-        text = known.id  # the text about one thing is used alone, too
-    catalogue.add(text, locations=location)  # type: ignore[arg-type] # a pair for texts about a number
+    known = catalogue.get(text) if isinstance(text, str) else None
+    # The text about one thing may be used alone, too.
+    catalogue.add(known.id if known and known.pluralizable else text, locations=location)
 
 
 def _extract_javascript(

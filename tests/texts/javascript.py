@@ -1,14 +1,12 @@
 """Reads the strings and the calls of JavaScript modules.
 
-Babel's own lexer does not know template strings within template strings, and its extraction skips calls within the
-arguments of other calls. The portal uses both.
+Babel's own lexer is not public, and does not know template strings within template strings. Its extraction skips calls
+within the arguments of other calls. The portal uses both.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from babel.messages.jslexer import unquote_string
 
 TRANSLATING = ("t", "tn", "tp")
 _TOKEN = re.compile(
@@ -21,7 +19,21 @@ _TOKEN = re.compile(
     |(?P<operator>=>|===|!==|==|!=|\+\+|--|&&=|&&|\|\|=|\|\||\?\?=|\?\?|\?\.|\.\.\.|\+=|-=|[-+*/%=<>!&|^~?:;,.()\[\]{}@])""",
     re.VERBOSE | re.DOTALL,
 )
-_WORDS_BEFORE_VALUES = ("return", "typeof", "case", "in", "of", "await", "yield", "throw", "else", "do", "new", "delete")
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
+_WORDS_BEFORE_VALUES = (
+    "return",
+    "typeof",
+    "case",
+    "in",
+    "of",
+    "await",
+    "yield",
+    "throw",
+    "else",
+    "do",
+    "new",
+    "delete",
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ def _read_until(source: str, start: int, closing: str) -> tuple[list[Token], int
             continue
         depth += (text == "{") - (text == "}")
         if kind != "comment":
-            tokens.append(Token(kind, unquote_string(text) if kind == "string" else text, line))
+            tokens.append(Token(kind, _unquote(text) if kind == "string" else text, line))
         position = found.end()
     return tokens, position
 
@@ -138,6 +150,16 @@ def _read_template(source: str, start: int) -> tuple[list[Token], int]:
             text += source[position : position + width]
             position += width
     return [Token("template", text, _count_line(source, start)), *inner], position + 1
+
+
+def _unquote(literal: str) -> str:
+    r"""Return the content of a string: `'it\'s'` is `it's`."""
+
+    def replace(found: re.Match[str]) -> str:
+        escaped = found[1]
+        return chr(int(escaped.strip("u{}"), 16)) if escaped[0] == "u" else _ESCAPES.get(escaped, escaped)
+
+    return re.sub(r"\\(u\{[0-9a-fA-F]+\}|u[0-9a-fA-F]{4}|.)", replace, literal[1:-1], flags=re.DOTALL)
 
 
 def _count_line(source: str, position: int) -> int:
