@@ -27,7 +27,7 @@ const KINDS = {
 }
 const FACTS = {
   name: t('name'), scopes: t('permissions'), user: t('person'), groups: t('groups'), collection: t('collection'), expires_at: t('expires'), sessions: t('sessions'), documents: t('documents'),
-  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
+  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), size_bytes: t('size'), granted: t('for'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
 }
 
 export const actionOf = (entry) => ACTIONS[entry.action] ?? entry.action
@@ -65,7 +65,7 @@ function plain(name, value) {
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
   if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
   if (name === 'scopes') return inWords(value)
-  if (name === 'size') return bytes(value)
+  if (name === 'size' || name === 'size_bytes') return bytes(value)
   if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || t('none')
   if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key.replaceAll('_', ' ')} ${each === null ? t('no limit') : plain(key, each)}`).join(', ') || t('none')
   return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value)
