@@ -129,6 +129,9 @@ surface: $(TESTS)  ## Compare routes, commands, settings, events … with their 
 record-surface: $(TESTS)  ## Record them anew, after a change that is meant and named in CHANGELOG.md
 	$(BIN)/python -m tests.surface --record
 
+texts: $(TESTS)  ## Write new texts of the portal and the Slack bot into the catalogues, and list those without a translation
+	$(BIN)/python -m tests.texts --write
+
 deployment: $(TESTS)  ## Check deploy/: images, compose, chart, dashboards, alerts (helm, promtool, docker-compose if there)
 	$(WITH_BIN) $(BIN)/python -m pytest -q tests/integration/deploy
 
@@ -152,4 +155,4 @@ audit: $(RUNS)  ## Check vLLM's pinned releases, and look up the locked ones amo
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface deployment helm images locks audit
+.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface texts deployment helm images locks audit

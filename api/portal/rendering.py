@@ -14,7 +14,7 @@ from api.admission.cookies import compute_csrf_token
 from api.http.middleware import CALLER
 from api.languages import catalogue
 from api.portal.problem_texts import describe_problem
-from ingest.storage.accounts.records import Principal
+from ingest.storage.accounts.records import Principal, Scope
 
 ASSETS = "/portal/assets"
 _POLICY = "; ".join(
@@ -63,6 +63,7 @@ def render_page(request: Request, template: str, title: str, **variables: object
         version=_VERSION,
         caller=caller,
         scopes=sorted(caller.scopes) if caller else [],
+        permissions=_name_permissions(texts, caller) if caller else [],
         csrf=compute_csrf_token(secret) if secret else "",
         here=request.url.path,
         **_read_preferences(request),
@@ -90,6 +91,19 @@ def get_texts(request: Request) -> catalogue.Texts:
     """Return the texts in the language of the browser that sent the request."""
     chosen, accepted = request.cookies.get(catalogue.COOKIE), request.headers.get("Accept-Language")
     return catalogue.Texts(catalogue.choose_language(chosen, accepted))
+
+
+def _name_permissions(texts: catalogue.Texts, caller: Principal) -> list[str]:
+    """Return the names of the caller's permissions, as the page "Keys" names them."""
+    t = texts.translate
+    names = {
+        Scope.READ: t("Read"),
+        Scope.ASK: t("Ask"),
+        Scope.WRITE: t("Write"),
+        Scope.ADMIN: t("Administer"),
+        Scope.OPERATOR: t("Operate"),
+    }
+    return [name.lower() for scope, name in names.items() if scope in caller.scopes]
 
 
 def _wants_page(request: Request) -> bool:

@@ -2,6 +2,7 @@
 import { asked, labelled, select } from './dialog.js'
 import { el, foreign, percent, readable, say } from './dom.js'
 import { icon } from './icons.js'
+import { explain } from './problems.js'
 import { get } from './rest.js'
 import { choose } from './scope.js'
 import { words } from './status.js'
@@ -68,7 +69,7 @@ const drawChip = (upload) => el('li', {}, icon('paperclip'), foreign(upload.name
 
 // Says of each file that failed why it did.
 export const describeFailures = () => uploads.all.filter((each) => FAILED.has(each.state)).map((each) => {
-  const reason = each.problem ?? each.document?.failure
+  const reason = each.problem ?? (each.document?.failure && explain(each.document.failure))
   return { name: each.name, reason: [reason?.detail ?? reason?.message, reason?.hint].filter(Boolean).join(' ') }
 })
 

@@ -28,7 +28,7 @@ const KINDS = {
 const FACTS = {
   size_bytes: t('size'),
   name: t('name'), scopes: t('permissions'), user: t('person'), groups: t('groups'), collection: t('collection'), expires_at: t('expires'), sessions: t('sessions'), documents: t('documents'),
-  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
+  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), size_bytes: t('size'), granted: t('for'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
 }
 
 export const actionOf = (entry) => ACTIONS[entry.action] ?? entry.action

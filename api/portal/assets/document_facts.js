@@ -1,6 +1,7 @@
 // What is known about a document: what is not in its text, its facts, and its versions.
 import { byId, bytes, el, foreign, number, time, trouble } from './dom.js'
 import { icon } from './icons.js'
+import { explain } from './problems.js'
 import { get } from './rest.js'
 import { UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
@@ -28,7 +29,8 @@ const LOST = {
 export function noticesOf(found) {
   const made = []
   if (found.failure) {
-    made.push(el('div', { class: 'notice bad' }, el('strong', { text: found.failure.detail }), found.failure.hint))
+    const { message, hint } = explain(found.failure)
+    made.push(el('div', { class: 'notice bad' }, el('strong', { text: message }), hint))
   } else if (!found.active_version && UNDER_WAY.has(found.state)) {
     made.push(el('div', { class: 'notice' }, el('strong', { text: t('Not searchable yet') }), t('The text appears here when the file has been read. You do not need to do anything.')))
   }
@@ -75,7 +77,7 @@ export async function showVersions(id) {
       el('tbody', {}, list.map((each) => el('tr', {},
         el('td', { class: 'small', text: time(each.created_at) }),
         el('td', { class: 'named' }, foreign(each.name || '–')),
-        el('td', {}, stateOf(each.state), each.active ? el('strong', {}, ' · ', t('searches find this one')) : '', each.failure ? el('div', { class: 'small bad-ink' }, foreign(each.failure.detail)) : ''),
+        el('td', {}, stateOf(each.state), each.active ? el('strong', {}, ' · ', t('searches find this one')) : '', each.failure ? el('div', { class: 'small bad-ink' }, foreign(explain(each.failure).message)) : ''),
         el('td', { text: bytes(each.size_bytes) }),
         el('td', { text: number(each.pages) })))))))
   } catch (error) {

@@ -4,6 +4,7 @@ import { collectionLabel, isRestricted } from './collections.js'
 import { bytes, el, foreign, number, readable, time } from './dom.js'
 import { icon } from './icons.js'
 import { menuButton } from './menu.js'
+import { explain } from './problems.js'
 import { may } from './rest.js'
 import { omissionLine, status, typeName, UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
@@ -33,7 +34,8 @@ export function documentRow(each, { selected, select, acts }) {
 
 function failureLine(each, label, { retry }) {
   if (!each.failure) return null
-  return el('div', { class: 'small bad-ink failure' }, el('span', { text: `${each.failure.detail} ${each.failure.hint}` }),
+  const { message, hint } = explain(each.failure)
+  return el('div', { class: 'small bad-ink failure' }, el('span', { text: `${message} ${hint}` }),
     may('write') ? el('button', { type: 'button', class: 'small', 'aria-label': t('Retry {title}', { title: label }), onclick: () => retry(each) }, icon('rotate-ccw'), t('Retry')) : null)
 }
 

@@ -116,7 +116,7 @@ async function grants(of, body) {
     found.length ? el('table', {}, el('thead', {}, el('tr', {}, el('th', { scope: 'col', text: t('Who') }), el('th', { scope: 'col', text: t('Role') }), el('th', { scope: 'col' }, el('span', { class: 'unseen', text: t('Actions') })))),
       el('tbody', {}, found.map((grant) => el('tr', {},
         el('td', {}, foreign(grant.subject)), el('td', { text: new Map(ROLES).get(grant.role) ?? grant.role }),
-        el('td', { class: 'right' }, button('x', t('Remove'), grant.subject, () => revoke(path, grant, found.length === 1, again))))))) : null,
+        el('td', { class: 'right' }, button('x', t('Remove'), grant.subject, () => revoke(path, grant, found.length === 1, again))))))) : '',
     el('div', { class: 'row end pages' }, el('button', { type: 'button', text: t('Give a role'), 'aria-label': readable(t('Give a role on {collection}', { collection: of.name })), onclick: () => give(of, path, found.length === 0, again).catch(fail) })))
 }
 

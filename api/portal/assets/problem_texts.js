@@ -16,9 +16,9 @@ const narrow = () => t('Ask a narrower question, or about fewer documents.')
 // where an administrator can do no more than a reader.
 export const TEXTS = {
   address_limit: () => [t('Leadline gets too many requests from your network.'), again()],
-  answer_cancelled: () => [t('This answer was stopped, so it is not kept.'), t('Ask the question again.')],
+  answer_cancelled: () => [t('You stopped this answer.'), t('Ask the question again.')],
   answer_error: () => [t('The answer could not be generated.'), `${again()} ${report()}`, `${again()} ${doctor()}`],
-  answer_interrupted: () => [t('Leadline was restarted while it worked on this answer.'), t('Ask the question again.')],
+  answer_interrupted: () => [t('The service was restarted while it answered.'), t('Your question was not lost. Ask it again.')],
   answer_not_found: () => [t('This answer does not exist, or is no longer stored.'), t('Ask the question again.')],
   answers_full: () => [t('Leadline is answering as many questions as it can.'), t('Ask again in a moment, or let the answer be generated in the background.')],
   backlog_full: () => [t('Too many documents are waiting to be read.'), t('Upload the file again when some of them are ready.')],

@@ -30,7 +30,7 @@ async function conversation(first) {
 async function run(shared) {
   byId('state').replaceChildren(stateOf(shared.run))
   byId('bars').replaceChildren(...barsOf(shared.run))
-  if (shared.run.failure) byId('turns').append(trouble({ message: shared.run.failure.detail, hint: shared.run.failure.hint }))
+  if (shared.run.failure) byId('turns').append(trouble(shared.run.failure))
   if (shared.run.answer) byId('turns').append(answerOf(shared.run.answer, null, { reads: true }))
   const steps = new Steps(byId('steps'))
   let cursor = null

@@ -6,7 +6,7 @@ const TEXTS = globalThis.leadlineTexts ?? {}
 const whole = new Intl.NumberFormat(LOCALE)
 
 // Translates a text. Values take the places of their names: `t('Shared by {name}', { name })`.
-export const t = (text, values = {}) => fill(TEXTS[text] ?? text, values)
+export const t = (text, values = {}) => fill(translation(text), values)
 
 // Translates a text about a number of things, which stands in the place of `{n}`: `tn(2, '{n} page', '{n} pages')`.
 export function tn(count, one, many, values = {}) {
@@ -16,6 +16,9 @@ export function tn(count, one, many, values = {}) {
 }
 
 // Translates a text whose values are elements, and returns its parts in their order, for `append`.
-export const tp = (text, values) => (TEXTS[text] ?? text).split(/\{(\w+)\}/).map((part, at) => (at % 2 ? values[part] : part))
+export const tp = (text, values) => translation(text).split(/\{(\w+)\}/).map((part, at) => (at % 2 ? values[part] : part))
+
+// A text about one thing may be used alone, too.
+const translation = (text) => [TEXTS[text] ?? text].flat()[0]
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole))
