@@ -174,7 +174,8 @@ def test_the_language_that_was_chosen_comes_before_that_of_the_browser(
 
 @cache
 def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    english, german = [], []
+    english: list[str] = []
+    german: list[str] = []
     for message in list_messages(read_catalogue("de")):
         for texts, patterns in ((message.id, english), (message.string, german)):
             for text in [texts] if isinstance(texts, str) else texts or ():
