@@ -26,6 +26,7 @@ const KINDS = {
   batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), quota: t('limits'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
 }
 const FACTS = {
+  size_bytes: t('size'),
   name: t('name'), scopes: t('permissions'), user: t('person'), groups: t('groups'), collection: t('collection'), expires_at: t('expires'), sessions: t('sessions'), documents: t('documents'),
   limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
 }
@@ -65,7 +66,7 @@ function plain(name, value) {
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
   if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
   if (name === 'scopes') return inWords(value)
-  if (name === 'size') return bytes(value)
+  if (name === 'size' || name === 'size_bytes') return bytes(value)
   if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || t('none')
   if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key.replaceAll('_', ' ')} ${each === null ? t('no limit') : plain(key, each)}`).join(', ') || t('none')
   return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value)

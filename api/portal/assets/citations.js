@@ -12,7 +12,7 @@ const GAP = 6
 // Where in its document a source stands: the page or row, or the heading where the format has neither.
 const placeOf = (citation) => citation.place || (citation.heading_path?.at(-1) !== citation.title && citation.heading_path?.at(-1)) || ''
 const titleOf = (citation) => (citation.deleted ? t('No longer shown') : [citation.title || t('Untitled'), placeOf(citation)].filter(Boolean).join(', '))
-const wordsOf = (citation, quotes) => (quotes.length ? quotes.map((each) => each.text) : [citation.quote]).filter(Boolean).join(' … ').replace(/\s+/g, ' ').slice(0, WORDS)
+const wordsOf = (citation, quotes) => (quotes.length ? quotes.map((each) => each.text) : [citation.quote]).filter(Boolean).join(' … ').replace(/^[#>]+ +/gm, '').replace(/\s+/g, ' ').slice(0, WORDS)
 
 // The number of a source, which opens it beside the answer. Texts are functions, because a number is inserted.
 export function citeButton(citation, quotes, { label = (number, title) => t('Source {number}: {title}', { number, title }), ...options } = {}) {

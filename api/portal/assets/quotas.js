@@ -25,7 +25,7 @@ const usedOf = (found, quota, of) => found.quotas.find((each) => each.quota === 
 // How much of a limit is used, as a bar and in words.
 function useOf(found, { quota, of, limit }) {
   const status = usedOf(found, quota, of)
-  if (!status) return el('td', { class: 'soft', 'data-label': t('Used'), text: limit === null ? '' : t('not counted here') })
+  if (!status) return el('td', { class: limit === null ? 'soft nothing' : 'soft', 'data-label': t('Used'), text: limit === null ? '–' : t('not counted here') })
   const text = t('{used} used', { used: amountOf(quota, status.used) })
   return el('td', { 'data-label': t('Used') }, el('progress', { max: Math.max(1e-9, status.limit), value: Math.min(status.used, status.limit), 'aria-label': t('{quota}: used', { quota: QUOTAS[quota] }) }), el('span', { class: 'small soft', text }))
 }

@@ -10,7 +10,7 @@ export const STATES = {
 }
 export const KINDS = ['start', 'resume', 'condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'checking', 'call', 'lost', 'paused', 'budget', 'raised']
 export const BUDGETS = { calls: t('Model calls'), prompt_tokens: t('Tokens read'), completion_tokens: t('Tokens written'), tokens: t('Tokens'), dollars: t('Cost'), seconds: t('Time') }
-export const STRATEGIES = { direct: t('Answers from the best passages'), table: t('Computes over tables'), recursive: t('Works through the documents with code') }
+export const STRATEGIES = { direct: t('Answers from the best passages'), table: t('Computes over tables'), recursive: t('Works through the documents with code'), extractive: t('Quotes the closest sentences') }
 // What each purpose of a call means. `root` writes the next step of the code.
 const PURPOSES = {
   root: t('Decides on the next step'), llm_query: t('Reads a part of the text'), judge: t('Checks sentences against their sources'), route: t('Decides how to answer'),

@@ -123,7 +123,7 @@ def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(
     page.get_by_text("Versions", exact=True).click()
     expect(page.locator("#versions tbody tr")).to_have_count(2)
     expect(page.locator("#versions tbody tr").first).to_contain_text("searches find this one")
-    page.get_by_role("button", name="Readers").click()
+    page.get_by_role("button", name="Permissions…").click()
     page.get_by_label("Only these people and groups").check()
     page.get_by_label("People and groups, one per line").fill("user:ann\ngroup:hr")
     page.get_by_role("dialog").get_by_role("button", name="Change").click()
