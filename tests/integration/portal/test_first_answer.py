@@ -41,7 +41,7 @@ def test_somebody_who_has_never_been_here_gets_a_checked_answer_about_a_pdf_with
             with page.expect_file_chooser() as chooser:
                 page.get_by_role("button", name="Choose files").click()
             chooser.value.set_files(own)
-            page.get_by_role("link", name="Ask about this document").click()
+            page.get_by_role("region", name="Uploads").get_by_role("link", name="Ask about it").click()
             expect(page.get_by_label("Your question")).to_be_focused()
             page.keyboard.type(KEEPER)
             page.keyboard.press("Enter")

@@ -56,7 +56,7 @@ def added(page: Page, opened: Portal, tmp_path: Path, name: str, content: bytes)
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").click()
     chooser.value.set_files(file)
-    page.get_by_role("link", name="Ask about this document").click()
+    page.get_by_role("region", name="Uploads").get_by_role("link", name="Ask about it").click()
     expect(page.get_by_label("Your question")).to_be_focused()
 
 
@@ -64,7 +64,7 @@ def ask(page: Page, question: str, strategy: str = "") -> None:
     if strategy:
         page.get_by_role("button", name="Automatic").click()
         page.get_by_label(strategy).check()
-        page.get_by_role("button", name="Automatic").click()
+        page.locator("#options-button").click()  # it is now named after the choice
     page.get_by_label("Your question").fill(question)
     page.keyboard.press("Enter")
 
