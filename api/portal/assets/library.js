@@ -143,7 +143,7 @@ function draw() {
   // Drawn anew, a row would take its open menu away.
   clearTimeout(waiting)
   if (document.querySelector('#rows .menu:popover-open')) {
-    waiting = setTimeout(draw, SOON_MS)
+    waiting = setTimeout(() => whenReleased(draw), SOON_MS)
     return
   }
   const focused = document.activeElement?.closest?.('#rows tr')?.dataset.id
@@ -265,7 +265,7 @@ async function totals() {
     const all = Object.values(state.documents).reduce((sum, count) => sum + count, 0)
     counted = ''
     byId('totals').textContent = all ? tn(all, '{n} document', '{n} documents') : ''
-    if (shown.length) draw() // with the titles of collections
+    if (shown.length) whenReleased(draw) // with the titles of collections
   } catch { /* the listing says what is wrong */ }
 }
 
