@@ -143,12 +143,12 @@ function draw() {
   // Drawn anew, a row would take its open menu away.
   clearTimeout(waiting)
   if (document.querySelector('#rows .menu:popover-open')) {
-    waiting = setTimeout(draw, SOON_MS)
+    waiting = setTimeout(() => whenReleased(draw), SOON_MS)
     return
   }
   const focused = document.activeElement?.closest?.('#rows tr')?.dataset.id
   const label = document.activeElement?.getAttribute?.('aria-label') ?? document.activeElement?.textContent
-  const acts = { move: act(move), permissions: act(openTo), retry: act(async ({ documents: [id] }) => { await post(`/v1/documents/${id}/retry`); return true }), cancel: act(cancel), remove }
+  const acts = { move: act(move), permissions: act(openTo), retry: act(retryOne), canRetry, cancel: act(cancel), remove }
   byId('rows').replaceChildren(...shown.map((each) => documentRow(each, { selected: selection.has(each.id), select: (id, is) => selection.select(id, is), acts })))
   if (focused) {
     const same = [...byId('rows').querySelectorAll(`tr[data-id="${CSS.escape(focused)}"] :is(a, button, input)`)]
@@ -203,6 +203,13 @@ function lookInTexts() {
 
 // An action of a row's menu, of which the bulk actions are told the one document.
 const act = (action) => (each) => attempt(() => action({ documents: [each.id] }, each.collection))
+// The service keeps no file of a cancelled document, but this page has those that were chosen here.
+const canRetry = (each) => each.state === 'failed' || (each.state === 'cancelled' && Boolean(uploads.find(each.id)))
+async function retryOne({ documents: [id] }) {
+  if (shown.find((each) => each.id === id)?.state === 'cancelled') await uploads.retry([uploads.find(id)])
+  else uploads.resume(await post(`/v1/documents/${id}/retry`))
+  return true
+}
 const cancel = async ({ documents: [id] }) => { await post(`/v1/documents/${id}/cancel`); return true }
 
 async function attempt(action) {
@@ -258,7 +265,7 @@ async function totals() {
     const all = Object.values(state.documents).reduce((sum, count) => sum + count, 0)
     counted = ''
     byId('totals').textContent = all ? tn(all, '{n} document', '{n} documents') : ''
-    if (shown.length) draw() // with the titles of collections
+    if (shown.length) whenReleased(draw) // with the titles of collections
   } catch { /* the listing says what is wrong */ }
 }
 

@@ -10,7 +10,8 @@ import { omissionLine, status, typeName, UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
 
 /* Builds the row of a document. `selected` is null where nothing can be selected; `select(id, is)` is called with a
-   change. `acts` has what the menu does: `move`, `permissions`, `retry`, `cancel` and `remove`, each of the document. */
+   change. `acts` has what the menu does: `move`, `permissions`, `retry`, `cancel` and `remove`, each of the document, and
+   `canRetry(document)`. */
 export function documentRow(each, { selected, select, acts }) {
   const title = each.title || each.name
   const label = readable(title)
@@ -29,7 +30,7 @@ export function documentRow(each, { selected, select, acts }) {
     el('td', { class: 'right', text: number(each.pages) }),
     el('td', { class: 'right', text: bytes(each.size_bytes) }),
     el('td', { class: 'when small', text: time(each.created_at) }),
-    el('td', { class: 'act' }, menuButton(t('Actions for {title}', { title: label }), items(each, acts), { class: 'quiet icon-button small' })))
+    el('td', { class: 'act' }, menuButton(t('Actions for {title}', { title: label }), () => items(each, acts), { class: 'quiet icon-button small' })))
 }
 
 function failureLine(each, label, { retry }) {
@@ -57,7 +58,7 @@ function items(each, acts) {
     ...[open, ask].filter(Boolean),
     { text: t('Move…'), icon: 'folder-input', disabled: Boolean(each.container), act: () => acts.move(each) },
     { text: t('Permissions…'), icon: 'users', act: () => acts.permissions(each) },
-    ...(each.state === 'failed' ? [{ text: t('Retry'), icon: 'rotate-ccw', act: () => acts.retry(each) }] : []),
+    ...(acts.canRetry(each) ? [{ text: t('Retry'), icon: 'rotate-ccw', act: () => acts.retry(each) }] : []),
     ...(UNDER_WAY.has(each.state) ? [{ text: t('Cancel processing'), icon: 'ban', act: () => acts.cancel(each) }] : []),
     null,
     { text: t('Delete'), icon: 'trash-2', danger: true, act: () => acts.remove(each) },

@@ -220,6 +220,20 @@ export class Uploads {
     await this.#begin(uploads)
   }
 
+  // Returns the last upload of a document, or undefined.
+  find(id) {
+    return this.all.findLast((each) => each.document?.id === id)
+  }
+
+  // Follows a document that is processed again.
+  resume(document) {
+    const upload = this.find(document.id)
+    if (!upload) return
+    Object.assign(upload, { document, state: document.state })
+    this.changed()
+    this.#look(this.batches.get(upload.batch))
+  }
+
   clear() {
     this.all = this.all.filter((each) => !ENDED.has(each.state))
     this.skipped = 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
@@ -66,32 +66,68 @@ def test_an_upload_is_cancelled_and_tried_again(
     page = opened.signed_in("/library")
     services.jobs.pause_kind(JobKind.INGEST)
     choose(page, *files(tmp_path, ("whale.md", WHALE)))
-    item = page.locator("#upload-list li", has_text="whale.md")
-    expect(item.get_by_role("link", name="whale.md")).to_be_visible()  # it has arrived, and waits to be read
-    item.get_by_role("button", name="Cancel").click()
-    expect(item).to_contain_text("Cancelled")
+    row = page.locator("#rows tr", has_text="whale.md")
+    expect(row).to_contain_text("Waiting")  # it has arrived, and waits to be read
+    row.get_by_role("button", name="Actions").click()
+    row.get_by_role("menuitem", name="Cancel processing").click()
+    expect(row).to_contain_text("Cancelled")
+    expect(page.locator("#uploads-sum")).to_contain_text("1 cancelled")
     services.jobs.resume_kind(JobKind.INGEST)
-    item.get_by_role("button", name="Retry").click()
-    expect(item).to_contain_text("Ready")
+    row.get_by_role("button", name="Actions").click()
+    row.get_by_role("menuitem", name="Retry").click()
+    expect(row).to_contain_text("Ready")
+    expect(page.locator("#uploads-sum")).to_have_text("1 of 1 file can be asked about, 1 ready")
     assert [each["state"] for each in client.get("/v1/documents")["documents"]] == ["ready"]
 
 
-@pytest.mark.parametrize("place", ["#upload-list li", "#rows tr"])
-def test_a_button_that_is_held_while_its_list_is_loaded_again_is_pressed(
-    service: tuple[Services, Client], opened: Portal, tmp_path: Path, place: str
+def test_what_failed_and_is_retried_in_its_row_counts_as_an_upload_again(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    services = service[0]
+    page = opened.signed_in("/library")
+    choose(page, *files(tmp_path, ("broken.pdf", b"%PDF-1.7 nothing")))
+    expect(page.locator("#uploads-sum")).to_contain_text("1 failed")
+    services.jobs.pause_kind(JobKind.INGEST)
+    page.get_by_role("button", name="Retry broken.pdf").click()
+    expect(page.locator("#uploads-sum")).not_to_contain_text("failed")
+    services.jobs.resume_kind(JobKind.INGEST)
+    expect(page.locator("#uploads-sum")).to_contain_text("1 failed")
+
+
+def hold_while_drawn_again(page: Page, button: Locator, added: Path) -> None:
+    """Press a button, and release it after another upload has drawn the lists again."""
+    button.hover()
+    page.mouse.down()
+    with page.expect_response(lambda response: "order=" in response.url):
+        choose(page, added)
+    page.wait_for_timeout(500)  # it would be drawn by now
+    page.mouse.up()
+
+
+def test_a_button_of_an_upload_that_is_held_while_the_list_is_drawn_again_is_pressed(
+    opened: Portal, tmp_path: Path
+) -> None:
+    page, held = opened.signed_in("/library"), list[Route]()
+    opened.context.route("**/v1/documents?name=whale.md*", lambda route: held.append(route))
+    choose(page, *files(tmp_path, ("whale.md", WHALE)))
+    wait_for_held(page, held, 1)
+    item = page.locator("#upload-list li", has_text="whale.md")
+    (note,) = files(tmp_path, ("note.txt", "One more."))
+    hold_while_drawn_again(page, item.get_by_role("button", name="Cancel"), note)
+    expect(item).to_contain_text("Cancelled")
+
+
+def test_a_button_and_a_menu_of_a_row_that_are_held_while_the_list_is_loaded_again_are_pressed(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
 ) -> None:
     page = opened.signed_in("/library")
     service[0].jobs.pause_kind(JobKind.INGEST)
     choose(page, *files(tmp_path, ("whale.md", WHALE)))
-    item = page.locator(place, has_text="whale.md")
-    expect(item.get_by_role("link", name="whale.md")).to_be_visible()
-    item.get_by_role("button", name="Cancel").hover()
-    page.mouse.down()
-    with page.expect_response(lambda response: "order=" in response.url):
-        choose(page, *files(tmp_path, ("note.txt", "One more.")))
-    page.wait_for_timeout(500)  # it would be drawn by now
-    page.mouse.up()
-    expect(item).to_contain_text("Cancelled")
+    row = page.locator("#rows tr", has_text="whale.md")
+    first, second = files(tmp_path, ("note.txt", "One more."), ("other.txt", "And another."))
+    hold_while_drawn_again(page, row.get_by_role("button", name="Actions"), first)
+    hold_while_drawn_again(page, row.get_by_role("menuitem", name="Cancel processing"), second)
+    expect(row).to_contain_text("Cancelled")
 
 
 def test_a_service_that_goes_away_in_mid_upload_is_waited_for_and_gets_the_whole_file(
@@ -104,7 +140,7 @@ def test_a_service_that_goes_away_in_mid_upload_is_waited_for_and_gets_the_whole
     assert line.is_cut.is_set()
     assert service[1].get("/v1/documents")["documents"] == []
     line.mend()
-    expect(page.locator("#upload-list")).to_contain_text("Ready")
+    expect(page.locator("#uploads-sum")).to_contain_text("1 ready")
     (document,) = service[1].get("/v1/documents")["documents"]
     assert document["size_bytes"] == len(LARGE)
 
@@ -117,14 +153,15 @@ def test_progress_goes_on_after_its_stream_was_cut_and_after_the_service_was_awa
     services.jobs.pause_kind(JobKind.INGEST)
     with page.expect_response("**/events"):  # a request alone may not have come to the line yet
         choose(page, *files(tmp_path, ("whale.md", WHALE)))
-    expect(page.locator("#upload-list")).to_contain_text("Waiting")
+    expect(page.locator("#rows tr")).to_contain_text("Waiting")
+    expect(page.locator("#uploads-sum")).to_contain_text("0 ready")
     opened.context.route("**/events", lambda route: route.fulfill(status=503, body="starting"))
     with page.expect_response(lambda response: response.url.endswith("/events") and response.status == 503):
         line.cut()
         line.mend()
     opened.context.unroute("**/events")
     services.jobs.resume_kind(JobKind.INGEST)
-    expect(page.locator("#upload-list")).to_contain_text("Ready")
+    expect(page.locator("#uploads-sum")).to_contain_text("1 ready")
 
 
 def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_was_typed(
@@ -173,10 +210,11 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
 def test_somebody_who_signed_in_elsewhere_goes_on_where_the_session_had_ended(
     service: tuple[Services, Client], opened: Portal
 ) -> None:
-    ready_document(service[1])
+    service[1].http.post("/v1/documents", params={"name": "log.md", "collection": "logs"}, content=WHALE.encode())
     page = opened.signed_in("/library")
     page.wait_for_selector("#rows tr")
-    page.get_by_label("into").fill("typed")
+    into = page.get_by_role("region", name="Add documents").get_by_label("Collection")
+    into.select_option("logs")
     end_sessions(opened.services)
     page.get_by_label("Order").select_option("name")
     dialog = page.get_by_role("dialog")
@@ -186,7 +224,7 @@ def test_somebody_who_signed_in_elsewhere_goes_on_where_the_session_had_ended(
     page.bring_to_front()
     dialog.get_by_role("button", name="I have signed in").click()
     expect(dialog).to_have_count(0)
-    assert page.get_by_label("into").input_value() == "typed"
+    expect(into).to_have_value("logs")
 
 
 def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
@@ -205,7 +243,7 @@ def test_a_spent_quota_is_told_with_the_next_step_where_one_asks_and_uploads(
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("They renew at")
     page.goto(f"{opened.url}/usage")
-    expect(page.locator("#quotas li", has_text="Tokens today")).to_contain_text("0 of 0 left")
+    expect(page.locator("#quotas li", has_text="Tokens per day")).to_contain_text("0 of 0 remaining today")
 
 
 def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
@@ -222,7 +260,7 @@ def test_a_large_file_that_is_cancelled_before_its_first_part_is_not_sent(
         for each in held:
             each.continue_()
     assert gone.value.status == 204
-    expect(page.locator("#upload-list").get_by_role("link", name="other.txt")).to_be_visible()
+    expect(page.locator("#rows").get_by_role("link", name="other.txt")).to_be_visible()
     assert [each["name"] for each in client.get("/v1/documents")["documents"]] == ["other.txt"]
 
 
