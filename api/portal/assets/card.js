@@ -25,7 +25,12 @@ export function cardRows(card) {
 }
 
 // Returns the line below a document's name in the library.
-export const cardLine = (card) => ['kind', 'version', 'periods', 'dates'].map((name) => textOf(card, name, ', ')).filter(Boolean).join(' · ')
+// A kind that only repeats the type of the file stands in the column of types.
+export function cardLine({ card, media_type: type, name }) {
+  const repeats = (kind) => type.split(/[/.+-]/).includes(kind) || name.toLowerCase().endsWith(`.${kind}`)
+  const texts = ['kind', 'version', 'periods', 'dates'].map((field) => textOf(card, field, ', '))
+  return texts.filter((text, at) => text && !(at === 0 && repeats(text))).join(' · ')
+}
 
 // Shows a form for the card and sends the changes. Returns true if the form was sent, and null if it was closed.
 export async function editCard(id) {

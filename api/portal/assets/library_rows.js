@@ -20,7 +20,7 @@ export function documentRow(each, { selected, select, acts }) {
     el('td', { class: 'main-cell' },
       el('a', { class: 'title', href: `/library/${each.id}` }, foreign(title)),
       each.title && each.title !== each.name ? el('span', { class: 'soft small file-name' }, foreign(each.name)) : null,
-      cardLine(each.card) ? el('div', { class: 'soft small' }, foreign(cardLine(each.card))) : null,
+      cardLine(each) ? el('div', { class: 'soft small' }, foreign(cardLine(each))) : null,
       failureLine(each, label, acts),
       omissionLine(each.omissions)),
     el('td', { class: 'type small soft', text: typeName(each.media_type) }),

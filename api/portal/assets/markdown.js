@@ -158,7 +158,9 @@ class Shown {
       at = end = token.end
       while (run.text[at] === ' ') at += 1
     }
-    return { made, end, stop: end + (STOPS.exec(run.text.slice(end, to))?.[0].length ?? 0) }
+    // A chip that says "53 records" stands beside its word, before the comma.
+    const worded = made.some((each) => each.classList?.contains('records-chip'))
+    return { made, end, stop: end + (worded ? 0 : STOPS.exec(run.text.slice(end, to))?.[0].length ?? 0) }
   }
 
   // Appends text, divided where sentences begin and end.
