@@ -111,6 +111,56 @@ def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     assert client.get(f"/v1/documents/{note}")["readers"] == ["group:hr"]
 
 
+def test_permissions_show_the_present_readers_and_take_each_entry_that_was_typed(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    client = service[1]
+    plan, note = sent(client, ("plan.txt", b"A plan."), ("note.txt", b"A note."))
+    client.http.patch(f"/v1/documents/{plan}", json={"readers": ["group:hr"]}, headers={"If-Match": "*"})
+    page = opened.signed_in("/library")
+    dialog = page.get_by_role("dialog")
+
+    page.get_by_role("button", name="Actions for plan.txt").click()
+    page.get_by_role("menuitem", name="Permissions…").click()
+    expect(dialog.get_by_label("Only these people and groups")).to_be_checked()
+    expect(dialog.get_by_label("People and groups, one per line")).to_have_value("group:hr")
+    dialog.get_by_label("Add a person or group").fill("legal")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Is “legal” a group or a person?")
+    expect(dialog.get_by_label("Add a person or group")).to_have_value("legal")
+    assert serious(page) == []
+    dialog.get_by_role("button", name="group:legal").click()
+    expect(dialog.get_by_label("People and groups, one per line")).to_have_value("group:hr\ngroup:legal")
+    dialog.get_by_label("Add a person or group").fill("user:ben")  # without "Add"
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_contain_text("Then only group:hr, group:legal, user:ben and administrators can see them.")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog).to_have_count(0)
+    assert client.get(f"/v1/documents/{plan}")["readers"] == ["group:hr", "group:legal", "user:ben"]
+
+    page.get_by_label("Select all on this page").check()
+    page.get_by_role("button", name="Permissions…", exact=True).click()
+    expect(dialog).to_contain_text("The documents have different permissions now")
+    expect(dialog.get_by_role("radio", checked=True)).to_have_count(0)
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Choose who can see them.")
+    dialog.get_by_role("button", name="Cancel").click()
+
+    page.goto(f"{opened.url}/library/{note}")
+    page.get_by_role("button", name="Readers").click()
+    dialog.get_by_label("Only these people and groups").check()
+    dialog.get_by_label("People and groups, one per line").fill("ann")
+    dialog.get_by_role("button", name="Change").click()
+    dialog.get_by_role("button", name="user:ann").click()
+    dialog.get_by_label("Add a person or group").fill("team:hr")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Write user:NAME or group:NAME.")
+    dialog.get_by_label("Add a person or group").fill("group:hr")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog).to_have_count(0)
+    assert client.get(f"/v1/documents/{note}")["readers"] == ["group:hr", "user:ann"]
+
+
 def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(
     service: tuple[Services, Client], opened: Portal
 ) -> None:
