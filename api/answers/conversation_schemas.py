@@ -97,13 +97,24 @@ class ConversationPage(Wire):
     next_cursor: str | None
 
 
+class TurnScopeOut(Wire):
+    """The collections and documents that a question was limited to. If both are empty, it was about all documents."""
+
+    collections: list[str] = Field(default_factory=list)
+    documents: list[str] = Field(default_factory=list)
+
+
 class TurnOut(Wire):
-    """A question and its answer. `feedback` is your feedback on the answer, or null if you gave none."""
+    """A question and its answer. `feedback` is your feedback on the answer, or null if you gave none.
+
+    `scope` is null in shared conversations, and for answers of earlier releases, which did not store it.
+    """
 
     number: int
     question: str
     answer: AnswerOut
     feedback: FeedbackOut | None = None
+    scope: TurnScopeOut | None = None
     created_at: Instant
 
     @classmethod
@@ -113,6 +124,7 @@ class TurnOut(Wire):
             stored_answer,
             number=stored_answer.turn or 0,
             answer=AnswerOut.from_stored_answer(stored_answer, deleted_documents),
+            scope=stored_answer.body.get("scope"),
         )
 
 
