@@ -78,6 +78,40 @@ def test_all_that_match_are_deleted_after_it_is_said_what_goes(
     first_rows(page, "k.txt")
 
 
+def test_no_row_moves_when_the_first_document_is_selected(service: tuple[Services, Client], opened: Portal) -> None:
+    sent(service[1], *((f"note {number}.txt", f"Note {number}.".encode()) for number in range(30)))
+    page = opened.signed_in("/library")
+    expect(page.locator("#rows tr")).to_have_count(30)
+    first, second = (page.locator("#rows input").nth(at) for at in (0, 1))
+    places = [each.bounding_box() for each in (first, second)]
+    for place in places:
+        assert place is not None
+        page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    expect(page.locator("#chosen-count")).to_have_text("2 documents selected")
+    expect(page.get_by_role("link", name="Ask about these")).to_be_in_viewport()
+    assert [each.bounding_box() for each in (first, second)] == places
+    page.locator("#rows input").last.focus()
+    last, bar = page.locator("#rows input").last.bounding_box(), page.locator("#chosen").bounding_box()
+    assert last is not None
+    assert bar is not None
+    assert last["y"] + last["height"] <= bar["y"]
+    assert serious(page) == []
+
+
+def test_the_collection_for_uploads_is_remembered(service: tuple[Services, Client], opened: Portal) -> None:
+    service[1].http.post("/v1/collections", json={"name": "contracts", "title": "Contracts"}).raise_for_status()
+    page = opened.signed_in("/library")
+    page.locator("#into").select_option("contracts")
+    page.goto(f"{opened.url}/ask")
+    page.goto(f"{opened.url}/library")
+    expect(page.locator("#into")).to_have_value("contracts")
+    page.get_by_text("Contracts (0)").wait_for(state="attached")  # the collections have come
+    expect(page.locator("#into")).to_have_value("contracts")
+    service[1].http.delete("/v1/collections/contracts")
+    page.reload()
+    expect(page.locator("#into")).to_have_value("default")
+
+
 def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     service: tuple[Services, Client], opened: Portal
 ) -> None:
