@@ -59,7 +59,8 @@ class ConversationIn(Wire):
 
 
 class ConversationOut(Wire):
-    """A conversation. `answered` counts the questions that were answered.
+    """A conversation. `answered` counts the questions that were answered. `running` is set in the list of
+    conversations while a question is being answered.
 
     Its title is its first question, until you rename it. `excerpt` is set in the results of a search: the text around
     one of the words, from a question or an answer. It is empty if the title contains all words.
@@ -71,6 +72,7 @@ class ConversationOut(Wire):
     created_at: Instant
     updated_at: Instant
     excerpt: str | None = None
+    running: bool = False
 
     @classmethod
     def from_conversation(cls, conversation: Conversation) -> Self:
