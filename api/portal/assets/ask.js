@@ -21,6 +21,7 @@ const tabs = new BroadcastChannel('leadline-turns')
 const shown = new Map()
 let loading = null
 let lastScope = null
+let scopeKnown = null
 
 const ends = { done: finished, ended, again: askAgain, edit }
 
@@ -135,13 +136,16 @@ function rest(live) {
 async function ask(question, changes = {}, key = crypto.randomUUID()) {
   byId('empty').hidden = true
   byId('trouble').replaceChildren()
-  const json = { ...wanted(), ...changes, question, conversation: conversation.id ?? 'new' }
-  const live = new LiveTurn(question, ends, json)
-  json.detach = !json.background
+  const live = new LiveTurn(question, ends)
   live.asked = changes
   byId('turns').append(live.place)
   showAtTop(live.place)
   work(live)
+  // Sent any earlier, the question would look in all documents.
+  await scopeKnown
+  const json = { ...wanted(), ...changes, question, conversation: conversation.id ?? 'new' }
+  json.detach = !json.background
+  live.showScope(json)
   try {
     // With the same key, a request that is sent once more gets the answer of the first one.
     const more = { 'Idempotency-Key': key }
@@ -204,6 +208,5 @@ closable()
 keepInView()
 
 listConversations()
-prepare()
-open()
+scopeKnown = Promise.all([prepare(), open()])
 if (!conversation.id) byId('question')?.focus()

@@ -19,17 +19,23 @@ const PIECE_MS = 70
 export class LiveTurn {
   // `done(turn, answer)` hears of the complete answer and `ended(turn)` of an end without one; `again(turn, changes)`
   // asks the question again, and `edit` puts it into the composer.
-  // `scope` has the documents and collections that it is asked about.
+  // `scope` has the documents and collections that it is asked about, where they are known already.
   constructor(question, { done, ended, again, edit }, scope) {
-    Object.assign(this, { question, scope, done, ended, again, edit, id: null, pending: null, isRunning: true })
+    Object.assign(this, { question, scope: null, done, ended, again, edit, id: null, pending: null, isRunning: true })
     this.waiting = new Waiting()
     this.draft = el('div', { class: 'answer' })
-    this.place = turnOf(question, scopeLine(scope), this.waiting.place, this.draft)
+    this.place = turnOf(question, this.waiting.place, this.draft)
     this.place.dataset.live = ''
     this.growing = new Growing(this.draft)
     this.text = ''
     this.drawing = null
     this.isStopped = false
+    if (scope) this.showScope(scope)
+  }
+
+  showScope(scope) {
+    this.scope = scope
+    this.place.querySelector('.asked').after(scopeLine(scope))
   }
 
   // Follows the answer from its first event on.

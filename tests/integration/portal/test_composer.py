@@ -148,6 +148,22 @@ def test_a_link_chooses_documents_or_a_collection_and_says_what_is_gone(
     expect(page.locator("#scope-said")).to_have_text("All documents")
 
 
+def test_a_question_that_is_sent_at_once_waits_for_the_scope_of_the_page(
+    documents: dict[str, str], said: WrittenAnswers, opened: Portal
+) -> None:
+    held = list[Route]()
+    page = opened.signed_in("/ask")
+    opened.context.route("**/v1/collections", lambda route: held.append(route))
+    page.goto(f"{opened.url}/ask?document={documents['Annual report']}")
+    ask(page)
+    wait_for_held(page, held, 1)
+    expect(page.locator(".turn .waiting")).to_be_visible()
+    held[0].continue_()
+    wait_for_turns(page, 1)
+    assert [each.scope.documents for each in said.requests] == [(documents["Annual report"],)]
+    expect(page.locator(".asked-about")).to_have_text(["Asked about Annual report"])
+
+
 def test_a_reopened_conversation_goes_on_in_the_scope_of_its_last_question(
     service: tuple[Services, Client], documents: dict[str, str], said: WrittenAnswers, opened: Portal
 ) -> None:
