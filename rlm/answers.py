@@ -14,6 +14,7 @@ from ingest.storage.answers.records import CellRanges, RowRanges, StoredAnswer, 
 from ingest.storage.counts import format_count
 from retrieval.search.requests import Passage
 from rlm.llm.budgets import Usage
+from rlm.requests import AnswerScope
 
 
 class AnswerStatus(StrEnum):
@@ -382,12 +383,17 @@ def build_stored_answer(
     question: str,
     conversation_id: str | None,
     owner: str | None = None,
+    *,
+    scope: AnswerScope | None = None,
 ) -> StoredAnswer:
     """Build an answer's stored record.
 
-    `question` is the caller's original question. `owner` is the caller.
+    `question` is the caller's original question. `owner` is the caller. `scope` is the scope of the question, which
+    the conversation shows with it.
     """
     body, rows = build_answer_json(answer), _build_stored_row_ranges(answer.rows_behind)
+    if scope is not None:
+        body["scope"] = {"collections": list(scope.collections), "documents": list(scope.documents)}
     cells = tuple(
         CellRanges(each.row, each.column, _build_stored_row_ranges(each.parts)) for each in answer.cells_behind
     )

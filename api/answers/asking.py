@@ -125,7 +125,10 @@ class CallerQuestion:
 
     def _build_stored_answer(self, answer: Answer, identifier: str, conversation: str | None) -> StoredAnswer:
         caller = self._caller
-        return build_stored_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
+        scope = self.request.scope
+        return build_stored_answer(
+            answer, identifier, caller.tenant_id, self._question, conversation, caller.owner, scope=scope
+        )
 
     def _build_answer_options(self, body: QuestionIn) -> AnswerOptions:
         """Return the options of the answer.

@@ -55,19 +55,24 @@ def listing(
         caller.tenant_id, before=before, limit=limit + 1, owner=caller.visible_owner
     )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
-    return ConversationPage(
-        conversations=[ConversationOut.from_conversation(each) for each in found[:limit]], next_cursor=more
-    )
+    listed = [ConversationOut.from_conversation(each) for each in found[:limit]]
+    return ConversationPage(conversations=_mark_running(caller, services, listed), next_cursor=more)
 
 
 def _search(caller: Principal, services: Services, words: str, before: int | None, limit: int) -> ConversationPage:
     found = services.answers.conversations.search_conversations(
         caller.tenant_id, words, before=before, limit=limit, owner=caller.visible_owner, readers=caller.readers
     )
+    listed = [ConversationOut.from_found_conversation(each) for each in found.found]
     return ConversationPage(
-        conversations=[ConversationOut.from_found_conversation(each) for each in found.found],
+        conversations=_mark_running(caller, services, listed),
         next_cursor=None if found.searched_to is None else encode_cursor(found.searched_to),
     )
+
+
+def _mark_running(caller: Principal, services: Services, conversations: list[ConversationOut]) -> list[ConversationOut]:
+    running = services.answers.pending.list_running_conversations(caller.tenant_id, [each.id for each in conversations])
+    return [each.model_copy(update={"running": each.id in running}) for each in conversations]
 
 
 @router.get("/{conversation_id}")

@@ -59,7 +59,8 @@ class ConversationIn(Wire):
 
 
 class ConversationOut(Wire):
-    """A conversation. `answered` counts the questions that were answered.
+    """A conversation. `answered` counts the questions that were answered. `running` is set in the list of
+    conversations while a question is being answered.
 
     Its title is its first question, until you rename it. `excerpt` is set in the results of a search: the text around
     one of the words, from a question or an answer. It is empty if the title contains all words.
@@ -71,6 +72,7 @@ class ConversationOut(Wire):
     created_at: Instant
     updated_at: Instant
     excerpt: str | None = None
+    running: bool = False
 
     @classmethod
     def from_conversation(cls, conversation: Conversation) -> Self:
@@ -97,13 +99,24 @@ class ConversationPage(Wire):
     next_cursor: str | None
 
 
+class TurnScopeOut(Wire):
+    """The collections and documents that a question was limited to. If both are empty, it was about all documents."""
+
+    collections: list[str] = Field(default_factory=list)
+    documents: list[str] = Field(default_factory=list)
+
+
 class TurnOut(Wire):
-    """A question and its answer. `feedback` is your feedback on the answer, or null if you gave none."""
+    """A question and its answer. `feedback` is your feedback on the answer, or null if you gave none.
+
+    `scope` is null in shared conversations, and for answers of earlier releases, which did not store it.
+    """
 
     number: int
     question: str
     answer: AnswerOut
     feedback: FeedbackOut | None = None
+    scope: TurnScopeOut | None = None
     created_at: Instant
 
     @classmethod
@@ -113,6 +126,7 @@ class TurnOut(Wire):
             stored_answer,
             number=stored_answer.turn or 0,
             answer=AnswerOut.from_stored_answer(stored_answer, deleted_documents),
+            scope=stored_answer.body.get("scope"),
         )
 
 

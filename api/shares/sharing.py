@@ -26,7 +26,7 @@ def load_shared_turns(
     )
     seen = services.answers.shares.redact_for_readers(reader.readers, found[:limit])
     withheld = _find_withheld_documents(services, reader, seen)
-    turns = [TurnOut.from_stored_answer(kept, withheld) for kept in seen]
+    turns = [TurnOut.from_stored_answer(kept, withheld).model_copy(update={"scope": None}) for kept in seen]
     return turns, (found[limit - 1].turn if len(found) > limit else None)
 
 

@@ -39,7 +39,7 @@ SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "·", Level
 class Verdict:
     """The number of statements of an answer, and the number of statements for each result.
 
-    `contradicted` and `uncited` statements have the level `NOT_PROVEN`; `uncited` are those without a source. If
+    `unsupported` and `uncited` statements have the level `NOT_PROVEN`; `uncited` are those without a source. If
     `is_checked` is false, no judge gave a verdict on any statement, so the counts tell users nothing.
     """
 
@@ -47,7 +47,7 @@ class Verdict:
     proven: int
     partly_proven: int
     found: int
-    contradicted: int
+    unsupported: int
     uncited: int
     is_checked: bool
 
@@ -97,14 +97,14 @@ def build_verdict(answer: Mapping[str, Any]) -> Verdict:
     """Count the statements of an answer by the result of their checks."""
     statements = [sentence for sentence, is_statement in _iter_sentences(answer) if is_statement]
     levels = [_find_level(each) for each in statements]
-    contradicted = sum(each["check"] == Check.UNSUPPORTED for each in statements)
+    unsupported = sum(each["check"] == Check.UNSUPPORTED for each in statements)
     return Verdict(
         statements=len(statements),
         proven=levels.count(Level.PROVEN),
         partly_proven=levels.count(Level.PARTLY_PROVEN),
         found=levels.count(Level.FOUND),
-        contradicted=contradicted,
-        uncited=levels.count(Level.NOT_PROVEN) - contradicted,
+        unsupported=unsupported,
+        uncited=levels.count(Level.NOT_PROVEN) - unsupported,
         is_checked=_is_checked(answer),
     )
 

@@ -51,11 +51,13 @@ def test_a_pending_answer_is_listed_until_its_answer_is_stored(
     (found,) = pending.list_by_conversation("ann", conversation)
     assert (found.state, found.question, found.options) == (PendingState.RUNNING, "Why?", {"strategy": "auto"})
     assert [each.id for each in Conversations(engine).list_conversations("ann")] == [conversation]
+    assert pending.list_running_conversations("ann", [conversation, "other"]) == {conversation}
     assert pending.append_events("ann", "a", [("delta", {"text": "So"}), ("delta", {"text": "."})], NOTHING)
     assert [(each.sequence, each.body) for each in pending.list_events("a", after=1)] == [(2, {"text": "."})]
     answer = StoredAnswer("a", "ann", conversation, None, "Why?", {"text": "So."}, (), 1.0, "user:ann")
     Conversations(engine).store_answer(answer)
     assert pending.list_by_conversation("ann", conversation) == []
+    assert pending.list_running_conversations("ann", [conversation]) == set()
     assert (pending.find("ann", "a"), count_events(engine)) == (None, 0)
     assert not pending.renew("ann", "a")
     pending.cancel("ann", "a", "user:ann")
@@ -69,6 +71,7 @@ def test_only_its_owner_and_tenant_find_a_pending_answer(pending: PendingAnswers
             pending.cancel(tenant, "a", owner)
         assert not pending.delete(tenant, "a", owner)
         assert pending.list_by_conversation(tenant, conversation, owner) == []
+    assert pending.list_running_conversations("bob", [conversation]) == set()
     assert pending.renew("ann", "a")
 
 

@@ -86,15 +86,22 @@ class RunTask:
         *,
         is_cancelled: Callable[[], bool],
     ) -> None:
-        for event in self._answers.stream(
-            _build_request(run, used_versions), cancelled=is_cancelled, durability=durable_run
-        ):
+        request = _build_request(run, used_versions)
+        for event in self._answers.stream(request, cancelled=is_cancelled, durability=durable_run):
             durable_run.record_event(event)
             if isinstance(event, Completed):
                 durable_run.flush()
                 reach_fault_point("run.answered")
                 answer = event.answer
-                kept = build_stored_answer(answer, run.id, run.tenant_id, run.question, run.conversation_id, run.owner)
+                kept = build_stored_answer(
+                    answer,
+                    run.id,
+                    run.tenant_id,
+                    run.question,
+                    run.conversation_id,
+                    run.owner,
+                    scope=request.scope,
+                )
                 self._log.finish_run(
                     job, get_run_state(answer), kept.body, seconds=clock(), stored_answer=kept, work=used_versions.work
                 )

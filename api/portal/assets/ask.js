@@ -8,10 +8,11 @@ import { byId, el, inTurns, say, trouble } from './dom.js'
 import { keepInView, showAtTop } from './in_view.js'
 import { LiveTurn, endedTurn } from './live_turn.js'
 import { get, send } from './rest.js'
-import { pageAddress } from './scope.js'
+import { isEverything, isInAddress, pageAddress, restoreScope } from './scope.js'
 import { closable } from './source.js'
 import { t, tn } from './text.js'
 import { turnOf } from './turn.js'
+import { scopeLine } from './turn_scope.js'
 
 const TURNS = 50
 // Other tabs of this browser hear at once that something was asked; those of other devices see it when they are shown.
@@ -19,6 +20,8 @@ const tabs = new BroadcastChannel('leadline-turns')
 // What is on the page, by the id of its answer: its place, its state, and the turn if it is being made.
 const shown = new Map()
 let loading = null
+let lastScope = null
+let scopeKnown = null
 
 const ends = { done: finished, ended, again: askAgain, edit }
 
@@ -33,8 +36,10 @@ async function load() {
   } while (cursor)
   showTitle(page.title)
   conversation.answered = page.answered
-  return [...found.map((each) => ({ ...each, id: each.answer.id, state: 'answered' })), ...page.pending]
+  const turns = [...found.map((each) => ({ ...each, id: each.answer.id, state: 'answered' })), ...page.pending.map((each) => ({ ...each, scope: each.options }))]
     .sort((a, b) => new Date(a.created_at) - new Date(b.created_at))
+  lastScope = turns.at(-1)?.scope ?? null
+  return turns
 }
 
 // Shows what the conversation has now. What is on the page already stays as it is, with what was opened in it.
@@ -65,9 +70,9 @@ async function show() {
 const stateOf = ({ state }) => (state === 'answered' || state === 'running' ? state : 'ended')
 
 function entryOf(turn) {
-  if (turn.state === 'answered') return { state: 'answered', place: turnOf(turn.question, answerOf(turn.answer, () => edit(turn.question), { given: turn.feedback, actions: [askAgainMenu(turn.question)] })) }
+  if (turn.state === 'answered') return { state: 'answered', place: turnOf(turn.question, scopeLine(turn.scope), answerOf(turn.answer, () => edit(turn.question), { given: turn.feedback, actions: [askAgainMenu(turn.question)] })) }
   if (turn.state !== 'running') return { state: 'ended', place: endedTurn(turn, { again: (changes) => askAgain(turn, changes), edit: () => edit(turn.question) }) }
-  const live = new LiveTurn(turn.question, ends)
+  const live = new LiveTurn(turn.question, ends, turn.scope)
   work(live)
   live.follow(turn)
   return { state: 'running', place: live.place, live }
@@ -83,11 +88,22 @@ async function open() {
     waiting.remove()
     const last = byId('turns').lastElementChild
     if (last) showAtTop(last)
+    await goOnInScope()
   } catch (error) {
     waiting.remove()
     byId('trouble').replaceChildren(trouble(error, el('a', { href: '/ask', text: t('Start a new conversation') })))
   } finally {
     loading = null
+  }
+}
+
+// The next question looks where the last one did, unless the address of the page says otherwise.
+async function goOnInScope() {
+  if (!byId('composer') || !lastScope || isInAddress() || !isEverything()) return
+  const lost = await restoreScope(lastScope)
+  if (lost) {
+    byId('trouble').replaceChildren(el('p', { class: 'notice warn' }, el('strong', { text: tn(lost, '{n} document or collection of the last question is not available', '{n} documents or collections of the last question are not available') }),
+      isEverything() ? t('It was deleted, or you have no access to it. Your next question looks in all documents.') : t('It was deleted, or you have no access to it. Your question looks in the rest.')))
   }
 }
 
@@ -121,12 +137,15 @@ async function ask(question, changes = {}, key = crypto.randomUUID()) {
   byId('empty').hidden = true
   byId('trouble').replaceChildren()
   const live = new LiveTurn(question, ends)
-  const json = { ...wanted(), ...changes, question, conversation: conversation.id ?? 'new' }
-  json.detach = !json.background
   live.asked = changes
   byId('turns').append(live.place)
   showAtTop(live.place)
   work(live)
+  // Sent any earlier, the question would look in all documents.
+  await scopeKnown
+  const json = { ...wanted(), ...changes, question, conversation: conversation.id ?? 'new' }
+  json.detach = !json.background
+  live.showScope(json)
   try {
     // With the same key, a request that is sent once more gets the answer of the first one.
     const more = { 'Idempotency-Key': key }
@@ -189,6 +208,5 @@ closable()
 keepInView()
 
 listConversations()
-prepare()
-open()
+scopeKnown = Promise.all([prepare(), open()])
 if (!conversation.id) byId('question')?.focus()

@@ -3,11 +3,13 @@ import { collectionField, collectionLabel, createCollection } from './collection
 import { asked, labelled } from './dialog.js'
 import { bytes, el, number, percent, readable, say } from './dom.js'
 import { icon } from './icons.js'
-import { readersForm, readersOf } from './readers.js'
-import { post } from './rest.js'
+import { readersForm } from './readers.js'
+import { get, post } from './rest.js'
 import { t, tn } from './text.js'
 
 const SHOWN_REFUSALS = 10
+// The present readers of as many documents as a page of the library shows are looked up.
+const MOST_COMPARED = 50
 
 export async function remove(choice) {
   const plan = await planned({ ...choice, action: 'delete' })
@@ -35,14 +37,23 @@ export async function retry(choice) {
 export async function openTo(choice) {
   const plan = await planned({ ...choice, action: 'readers', readers: null })
   let readers
-  const form = await readersForm(null)
+  const current = await findReaders(choice)
+  const form = await readersForm(current)
   const chosen = await asked(tn(plan.documents, 'Who can see {n} document', 'Who can see {n} documents'), [
-    el('p', { text: t('This replaces their earlier permissions everywhere.') }), ...form,
-  ], t('Continue'), async (values) => { readers = readersOf(values); return true })
+    el('p', { text: t('This replaces their earlier permissions everywhere.') }),
+    current === undefined ? el('p', { text: t('The documents have different permissions now, or too many are selected to compare them.') }) : null, ...form.fields,
+  ], t('Continue'), async () => { readers = form.read(); return true })
   if (!chosen) return false
   return confirmed(t('Change the permissions?'), plan, [
     tn(plan.documents, 'This changes {n} document.', 'This changes {n} documents.'), readersLine(readers),
   ], t('Change'), { ...choice, action: 'readers', readers })
+}
+
+// Returns the readers that all of the documents have: null for everyone, or undefined if they differ or are not known.
+async function findReaders({ documents }) {
+  if (!documents || documents.length > MOST_COMPARED) return undefined
+  const [first, ...others] = (await Promise.all(documents.map((id) => get(`/v1/documents/${id}`)))).map(({ readers }) => readers && [...readers].sort())
+  return others.every((each) => JSON.stringify(each) === JSON.stringify(first)) ? first : undefined
 }
 
 function readersLine(readers) {

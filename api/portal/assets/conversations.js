@@ -13,6 +13,8 @@ const AT_ONCE = 30
 const TYPING_MS = 250
 // A page of a search may be empty although more follow: this many are read before the reader has to ask for more.
 const SEARCH_PAGES = 10
+// How often the list is loaded again while a question is being answered in another conversation.
+const RUNNING_MS = 3000
 const DAY_MS = 86_400_000
 const MONTH = new Intl.DateTimeFormat(LOCALE, { month: 'long', year: 'numeric' })
 const NARROW = matchMedia('(max-width: 75rem)')
@@ -20,6 +22,7 @@ const NARROW = matchMedia('(max-width: 75rem)')
 let listed = []
 let next = null
 let asking = 0
+let watching
 
 export async function listConversations(more = false) {
   const mine = ++asking
@@ -36,10 +39,36 @@ export async function listConversations(more = false) {
     }
     listed = more ? [...listed, ...found] : found
     draw(search)
+    watch()
   } catch (error) {
     if (mine === asking) byId('conversations').replaceChildren(trouble(error))
   }
 }
+
+// The sign of a running answer goes when the answer is complete. Only the first page is kept up to date.
+function watch() {
+  clearTimeout(watching)
+  if (!listed.slice(0, AT_ONCE).some((each) => each.running && each.id !== conversation.id)) return
+  watching = setTimeout(async () => {
+    if (document.hidden || document.querySelector('dialog[open], .menu:popover-open')) { watch(); return }
+    try {
+      const { conversations: first } = await get('/v1/conversations', { limit: AT_ONCE })
+      const running = new Map(first.map((each) => [each.id, each.running]))
+      const before = listed
+      listed = listed.map((each) => ({ ...each, running: running.get(each.id) ?? false }))
+      for (const [at, each] of listed.entries()) if (each.running !== before[at].running) signOf(each)
+    } catch { /* the next question says what is wrong */ }
+    watch()
+  }, RUNNING_MS)
+}
+
+function signOf({ id, running }) {
+  const place = byId('conversations').querySelector(`a[href="/ask/${CSS.escape(id)}"]`)
+  place?.querySelector('.running')?.remove()
+  if (running && id !== conversation.id) place?.prepend(runningSign())
+}
+
+const runningSign = () => el('span', { class: 'running', title: t('The answer is being written') }, el('span', { class: 'spinner', 'aria-hidden': 'true' }), el('span', { class: 'unseen', text: t('The answer is being written') }))
 
 function draw(search) {
   const groups = new Map()
@@ -69,7 +98,7 @@ function entry(each) {
   const title = readable(each.title)
   return el('li', {},
     el('a', { href: `/ask/${each.id}`, 'aria-current': each.id === conversation.id ? 'page' : null, title: `${title}\n${time(each.created_at)}` },
-      foreign(each.title, 'span', { class: 'title' })),
+      each.running && each.id !== conversation.id ? runningSign() : null, foreign(each.title, 'span', { class: 'title' })),
     each.excerpt ? foreign(each.excerpt, 'p', { class: 'excerpt' }) : null,
     menuButton(t('Actions for “{title}”', { title }), () => actions(each), { class: 'quiet icon-button small' }))
 }

@@ -3,6 +3,9 @@ import { el, readable, say, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { t } from './text.js'
 
+// Thrown by the `act` of a form whose field says itself what is wrong.
+export class FieldError extends Error {}
+
 // Shows a form; `act(values)` is done while it is open, and what goes wrong is told in it. Returns what `act` returned.
 export function asked(title, fields, action, act, { kind = 'main' } = {}) {
   return new Promise((resolve) => {
@@ -19,7 +22,7 @@ export function asked(title, fields, action, act, { kind = 'main' } = {}) {
       try {
         close(await act(new FormData(form)))
       } catch (error) {
-        why.replaceChildren(trouble(error))
+        why.replaceChildren(error instanceof FieldError ? '' : trouble(error))
         button.disabled = false
       }
     })

@@ -5,7 +5,7 @@ import { factsOf, noticesOf, receiptOf, showVersions } from './document_facts.js
 import { Reading } from './document_reading.js'
 import { byId, confirmed, el, readable, say, trouble } from './dom.js'
 import { follow as followed } from './follow.js'
-import { readersForm, readersOf } from './readers.js'
+import { readersForm } from './readers.js'
 import { get, may, post, send } from './rest.js'
 import { removes, status, UNDER_WAY } from './status.js'
 import { t } from './text.js'
@@ -64,9 +64,10 @@ function show() {
 }
 
 async function openTo() {
+  const form = await readersForm(found.readers)
   const changed = await askedIn(t('Who can read this document'), [
-    el('p', { text: t('The change applies immediately, also to searches and answers.') }), ...await readersForm(found.readers),
-  ], t('Change'), (values) => send('PATCH', `/v1/documents/${id}`, { json: { readers: readersOf(values) }, more: { 'If-Match': '*' } }))
+    el('p', { text: t('The change applies immediately, also to searches and answers.') }), ...form.fields,
+  ], t('Change'), async () => send('PATCH', `/v1/documents/${id}`, { json: { readers: form.read() }, more: { 'If-Match': '*' } }))
   if (changed) {
     say(t('Changed'))
     await load()

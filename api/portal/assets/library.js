@@ -254,14 +254,14 @@ async function many(action) {
 async function totals() {
   try {
     const [found, state] = await Promise.all([loadCollections(), get('/v1/status')])
-    const before = { collection: byId('in-collection').value, type: byId('of-type').value, into: byId('into').value }
+    const before = { collection: byId('in-collection').value, type: byId('of-type').value }
     byId('in-collection').replaceChildren(el('option', { value: '', text: t('All collections') }),
       ...found.map((each) => el('option', { value: each.name, text: `${readable(collectionLabel(each.name))} (${number(each.documents)})` })))
     byId('in-collection').value = before.collection
     byId('of-type').replaceChildren(el('option', { value: '', text: t('All types') }),
       ...Object.entries(state.types).map(([type, count]) => el('option', { value: type, text: `${typeName(type)} (${number(count)})` })))
     byId('of-type').value = before.type
-    offerCollections(before.into)
+    offerCollections()
     const all = Object.values(state.documents).reduce((sum, count) => sum + count, 0)
     counted = ''
     byId('totals').textContent = all ? tn(all, '{n} document', '{n} documents') : ''
@@ -270,7 +270,10 @@ async function totals() {
 }
 
 const NEW = '+'
-function offerCollections(chosen) {
+const INTO = 'leadline-upload-collection'
+const remembered = () => localStorage.getItem(INTO) ?? 'default'
+
+function offerCollections(chosen = remembered()) {
   const names = writableCollections().map((each) => each.name)
   if (!names.includes('default')) names.unshift('default')
   byId('into').replaceChildren(...names.map((name) => el('option', { value: name, text: readable(collectionLabel(name)) })), el('option', { value: NEW, text: t('New collection…') }))
@@ -303,13 +306,18 @@ byId('open-chosen')?.addEventListener('click', () => many(openTo))
 byId('move-chosen')?.addEventListener('click', () => many((choice) => move(choice, byId('in-collection').value)))
 byId('manage-collections')?.addEventListener('click', async () => { if (await manageCollections()) { totals(); load() } })
 byId('into').addEventListener('change', async () => {
-  if (byId('into').value !== NEW) return
+  if (byId('into').value !== NEW) {
+    localStorage.setItem(INTO, byId('into').value)
+    return
+  }
   const made = await createCollection()
-  offerCollections(made?.name)
+  if (made) localStorage.setItem(INTO, made.name)
+  offerCollections()
   if (made) totals()
 })
 
 installIntake(upload)
 restore()
+if (remembered() !== 'default') byId('into').append(el('option', { value: remembered(), text: readable(collectionLabel(remembered())), selected: true }))
 totals()
 again()

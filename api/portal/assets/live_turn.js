@@ -9,6 +9,7 @@ import { Growing } from './markdown.js'
 import { Problem, post } from './rest.js'
 import { t } from './text.js'
 import { turnOf } from './turn.js'
+import { scopeLine } from './turn_scope.js'
 import { Waiting } from './waiting.js'
 
 // Text that comes at once, as on return to a long answer, is drawn in pieces, so that the page goes on reacting.
@@ -18,8 +19,9 @@ const PIECE_MS = 70
 export class LiveTurn {
   // `done(turn, answer)` hears of the complete answer and `ended(turn)` of an end without one; `again(turn, changes)`
   // asks the question again, and `edit` puts it into the composer.
-  constructor(question, { done, ended, again, edit }) {
-    Object.assign(this, { question, done, ended, again, edit, id: null, pending: null, isRunning: true })
+  // `scope` has the documents and collections that it is asked about, where they are known already.
+  constructor(question, { done, ended, again, edit }, scope) {
+    Object.assign(this, { question, scope: null, done, ended, again, edit, id: null, pending: null, isRunning: true })
     this.waiting = new Waiting()
     this.draft = el('div', { class: 'answer' })
     this.place = turnOf(question, this.waiting.place, this.draft)
@@ -28,6 +30,12 @@ export class LiveTurn {
     this.text = ''
     this.drawing = null
     this.isStopped = false
+    if (scope) this.showScope(scope)
+  }
+
+  showScope(scope) {
+    this.scope = scope
+    this.place.querySelector('.asked').after(scopeLine(scope))
   }
 
   // Follows the answer from its first event on.
@@ -71,7 +79,7 @@ export class LiveTurn {
 
   complete(answer) {
     this.finish()
-    const given = turnOf(this.question, answerOf(answer, () => this.edit(this.question), { actions: [askAgainMenu(this.question)] }))
+    const given = turnOf(this.question, scopeLine(this.scope), answerOf(answer, () => this.edit(this.question), { actions: [askAgainMenu(this.question)] }))
     replaceInPlace(this.place, [...given.childNodes], () => !this.place.querySelector('[aria-busy]'))
     this.done(this, answer)
   }
@@ -101,7 +109,7 @@ export class LiveTurn {
 // A question without an answer, as it is shown on return.
 export function endedTurn(pending, { again, edit }) {
   const problem = pending.problem ?? { code: pending.state === 'cancelled' ? 'answer_cancelled' : 'answer_interrupted' }
-  return turnOf(pending.question, endOf(problem, { written: false, again, edit }))
+  return turnOf(pending.question, scopeLine(pending.scope), endOf(problem, { written: false, again, edit }))
 }
 
 // In plain words why a question has no answer, with the next step.

@@ -15,9 +15,15 @@ const KINDS = {
   computed: { sign: 'ƒ', level: 'proven', name: () => t('Proven: computed'), means: () => t('Code counted or computed this from the records.') },
   partly: { sign: '~', level: 'partly proven', name: () => t('Partly proven'), means: () => t('The source proves only part of this sentence.') },
   found: { icon: 'search', level: 'found', name: () => t('Found'), means: () => t('The words exist in the source. Nobody has checked that they prove this sentence.') },
-  contradicted: { sign: '!', level: 'not proven', name: () => t('Not proven: contradicted'), means: () => t('The source says something else, or nothing about this.') },
+  contradicted: { sign: '!', level: 'not proven', name: () => t('Not proven: not supported'), means: () => t('The source does not support this sentence.') },
   uncited: { sign: '○', level: 'not proven', name: () => t('Not proven: no source'), means: () => t('No source is given for this sentence.') },
 }
+
+// What else stands beside a sentence, and is pressed to see where it comes from.
+const CHIPS = [
+  { sign: () => '1', name: () => t('Source'), means: () => t('Press the number to see the exact words in the document.') },
+  { sign: () => icon('table'), name: () => t('Records'), means: () => t('Press it to see the records from which the value was computed.') },
+]
 
 // The reasons that the service itself gives; all others are a judge's words.
 const REASONS = new Map([
@@ -97,7 +103,7 @@ function countsOf(answer) {
     [['proven', 'computed'], tn(kinds.length, '{proven} of {n} statement proven', '{proven} of {n} statements proven', { proven: number(count('proven', 'computed')) })],
     [['partly'], tn(count('partly'), '{n} partly proven', '{n} partly proven')],
     [['found'], tn(count('found'), '{n} only found', '{n} only found')],
-    [['contradicted'], tn(count('contradicted'), '{n} contradicted', '{n} contradicted')],
+    [['contradicted'], tn(count('contradicted'), '{n} not supported', '{n} not supported')],
     [['uncited'], tn(count('uncited'), '{n} without a source', '{n} without a source')],
   ]
   return kinds.length ? parts.filter(([wanted], at) => at === 0 || count(...wanted)).map(([wanted, text]) => ({ wanted, text, count: count(...wanted) })) : []
@@ -107,7 +113,7 @@ function countsOf(answer) {
 export function verdictOf(answer) {
   if (!isChecked(answer)) return notChecked()
   const counts = countsOf(answer)
-  if (counts.length) return counts.map((each) => each.text).join(', ')
+  if (counts.length) return answer.status === 'not_found' ? '' : counts.map((each) => each.text).join(', ')
   return answer.table ? t('Computed from the records') : ''
 }
 
@@ -116,7 +122,8 @@ const notChecked = () => t('This answer was not checked: no language model judge
 // The line above an answer, whose counts lead to the first sentence of their kind in `place`.
 export function verdictLine(answer, place) {
   if (!isChecked(answer)) return answer.status === 'extractive' ? null : el('div', { class: 'notice unchecked' }, icon('info'), el('span', { text: notChecked() }))
-  const counts = countsOf(answer)
+  // Beside “Not in these documents”, a count of proven statements would say the opposite.
+  const counts = answer.status === 'not_found' ? [] : countsOf(answer)
   if (!counts.length) return null
   const legend = legendOf()
   const help = el('button', { type: 'button', class: 'quiet help', 'aria-expanded': 'false', 'aria-label': t('What the marks mean'), title: t('What the marks mean') }, icon('circle-help'))
@@ -140,5 +147,6 @@ function goTo(place, wanted) {
 
 function legendOf() {
   return el('dl', { class: 'legend', hidden: true }, Object.entries(KINDS).map(([kind, { means }]) => el('div', {},
-    el('dt', {}, el('span', { class: `check ${kind}`, 'aria-hidden': 'true' }, signOf(kind)), nameOf(kind)), el('dd', { text: means() }))))
+    el('dt', {}, el('span', { class: `check ${kind}`, 'aria-hidden': 'true' }, signOf(kind)), nameOf(kind)), el('dd', { text: means() }))),
+  ...CHIPS.map(({ sign, name, means }) => el('div', {}, el('dt', {}, el('span', { class: 'check', 'aria-hidden': 'true' }, sign()), name()), el('dd', { text: means() }))))
 }

@@ -51,9 +51,17 @@ export function pageAddress() {
   return `${conversation.id ? `/ask/${conversation.id}` : '/ask'}${query.size ? `?${query}` : ''}`
 }
 
+const inAddress = () => new URLSearchParams(location.search)
+export const isInAddress = () => inAddress().has('document') || inAddress().has('collection')
+
+// Chooses what the last question of the conversation was asked about. Returns how many are not available.
+export async function restoreScope({ documents: ids = [], collections: names = [] }) {
+  const known = names.length ? (await get('/v1/collections')).collections : []
+  return readScope(known, new URLSearchParams([...ids.map((id) => ['document', id]), ...names.map((name) => ['collection', name])]))
+}
+
 // Reads what the address of the page chooses. A document that cannot be read is left out, and the page says so.
-export async function readScope(known) {
-  const query = new URLSearchParams(location.search)
+export async function readScope(known, query = inAddress()) {
   const ids = [...new Set(query.getAll('document'))]
   const named = await Promise.all(ids.slice(0, MOST_NAMED).map((id) => get(`/v1/documents/${encodeURIComponent(id)}`).catch((error) => {
     if (error.status === 404) return null

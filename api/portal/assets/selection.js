@@ -16,7 +16,7 @@ export class Selection {
     byId('pick-all')?.addEventListener('change', (event) => this.#selectShown(event.target.checked))
     byId('choose-matching')?.addEventListener('click', () => { this.ids.clear(); this.all = true; changed() })
     byId('choose-none')?.addEventListener('click', () => this.clear())
-    // The head of the table stays in view below the bar, whose height depends on the language and the window.
+    // What has the focus is scrolled above the bar, whose height depends on the language and the window.
     const bar = byId('chosen')
     if (bar) new ResizeObserver(() => document.documentElement.style.setProperty('--chosen-height', `${bar.offsetHeight}px`)).observe(bar)
   }

@@ -158,18 +158,18 @@ def _format_card_line(card: dict[str, Any]) -> str:
 
 
 def _build_alert_blocks(answer: AnswerOut, texts: Texts) -> Blocks:
-    """Build a warning with the contradicted sentences, and a note with those that are only partly proven."""
-    contradicted = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
+    """Build a warning with the sentences that are not supported, and a note with those that are only partly proven."""
+    unsupported = [each for each in answer.sentences if each.check is Check.UNSUPPORTED]
     levels = find_levels(answer.model_dump(mode="json"))
     partly = [each for each, level in zip(answer.sentences, levels, strict=True) if level is Level.PARTLY_PROVEN]
     blocks: Blocks = []
-    if contradicted:
+    if unsupported:
         title = texts.translate_count(
-            len(contradicted),
-            "{n} sentence is contradicted. Its sources do not support it:",
-            "{n} sentences are contradicted. Their sources do not support them:",
+            len(unsupported),
+            "{n} sentence is not supported by its sources:",
+            "{n} sentences are not supported by their sources:",
         )
-        blocks.append(_build_alert("warning", title, contradicted))
+        blocks.append(_build_alert("warning", title, unsupported))
     if partly:
         title = texts.translate_count(
             len(partly),

@@ -4,7 +4,7 @@ The events of an answer may contain the text of documents. They are stored only 
 only as long as all document versions that the answer used still exist.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, exists, insert, select, update
@@ -163,6 +163,17 @@ class PendingAnswers:
         with read_transaction(self._engine) as connection:
             now = read_clock(connection)
             return [_build_pending(row, now) for row in connection.execute(query).all()][::-1]
+
+    def list_running_conversations(self, tenant_id: str, conversation_ids: Collection[str]) -> set[str]:
+        """Return the ids of those conversations in which a question is being answered."""
+        with read_transaction(self._engine) as connection:
+            running = select(pending_answers.c.conversation_id).where(
+                pending_answers.c.tenant_id == tenant_id,
+                pending_answers.c.conversation_id.in_(conversation_ids),
+                pending_answers.c.state == PendingState.RUNNING.value,
+                pending_answers.c.alive_at >= read_clock(connection) - LAPSE_SECONDS,
+            )
+            return set(connection.execute(running).scalars())
 
     def list_events(self, identifier: str, *, after: int = 0, limit: int = 500) -> list[PendingEvent]:
         """List the events of an answer in progress after event number `after`, in order."""

@@ -148,6 +148,52 @@ def test_a_link_chooses_documents_or_a_collection_and_says_what_is_gone(
     expect(page.locator("#scope-said")).to_have_text("All documents")
 
 
+def test_a_question_that_is_sent_at_once_waits_for_the_scope_of_the_page(
+    documents: dict[str, str], said: WrittenAnswers, opened: Portal
+) -> None:
+    held = list[Route]()
+    page = opened.signed_in("/ask")
+    opened.context.route("**/v1/collections", lambda route: held.append(route))
+    page.goto(f"{opened.url}/ask?document={documents['Annual report']}")
+    ask(page)
+    wait_for_held(page, held, 1)
+    expect(page.locator(".turn .waiting")).to_be_visible()
+    held[0].continue_()
+    wait_for_turns(page, 1)
+    assert [each.scope.documents for each in said.requests] == [(documents["Annual report"],)]
+    expect(page.locator(".asked-about")).to_have_text(["Asked about Annual report"])
+
+
+def test_a_reopened_conversation_goes_on_in_the_scope_of_its_last_question(
+    service: tuple[Services, Client], documents: dict[str, str], said: WrittenAnswers, opened: Portal
+) -> None:
+    client = service[1]
+    first, second = documents["The Whale 𝔚"], documents["Annual report"]
+    said.events = [Completed(written(client.get(f"/v1/documents/{first}"), TEXT))]
+    page = opened.signed_in(f"/ask?document={first}&document={second}")
+    ask(page, "Who was the captain?")
+    wait_for_turns(page, 1)
+    lines = page.locator(".asked-about")
+    expect(lines).to_have_text(["Asked about The Whale 𝔚, Annual report"])
+    page.goto(page.url.split("?")[0])  # as from the list of conversations
+    expect(page.locator("#chips li")).to_have_text(["The Whale 𝔚", "Annual report"])
+    expect(page.locator("#scope-said")).to_have_text("2 documents")
+    expect(lines).to_have_text(["Asked about The Whale 𝔚, Annual report"])
+    ask(page, "And the ship?")
+    wait_for_turns(page, 2)
+    assert said.requests[1].scope.documents == (first, second)
+    page.locator("#choose-scope").click()
+    page.locator("#choose-all").click()
+    ask(page, "And everywhere?")
+    wait_for_turns(page, 3)
+    expect(lines.last).to_have_text("Asked about all documents")
+    assert said.requests[2].scope.documents == ()
+    page.reload()
+    expect(lines).to_have_count(3)
+    expect(page.locator("#scope-said")).to_have_text("All documents")
+    assert serious(page) == []
+
+
 def test_a_slash_goes_to_the_question_and_escape_leaves_it(documents: dict[str, str], opened: Portal) -> None:
     page = opened.signed_in("/ask")
     question = page.get_by_label("Your question")

@@ -234,6 +234,24 @@ def test_a_new_question_goes_to_the_top_of_the_window_and_the_newest_text_is_one
         wait_until(lambda: page.evaluate("scrollY") > before, what="the newest is shown")
 
 
+def test_the_list_shows_in_which_conversation_an_answer_is_being_written(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    document = ready_document(service[1], TEXT)
+    said.events = [Delta("The whale was "), None, Completed(written(document, TEXT))]
+    page = opened.signed_in("/ask")
+    ask(page)
+    expect(page.locator("#conversations a[aria-current]")).to_have_count(1)
+    expect(page.locator("#conversations .running")).to_have_count(0)  # the page itself shows it
+    page.get_by_role("link", name="Ask", exact=True).first.click()
+    expect(page.locator("#turns .turn")).to_have_count(0)
+    expect(page.locator("#conversations li .running")).to_have_text("The answer is being written")
+    assert serious(page) == []
+    said.go_on.set()
+    expect(page.locator("#conversations li .running")).to_have_count(0)
+    expect(page.locator("#conversations li")).to_have_count(1)
+
+
 def test_two_tabs_and_another_device_see_the_same(
     service: tuple[Services, Client], said: WrittenAnswers, opened: Portal, browser: Browser
 ) -> None:

@@ -78,6 +78,40 @@ def test_all_that_match_are_deleted_after_it_is_said_what_goes(
     first_rows(page, "k.txt")
 
 
+def test_no_row_moves_when_the_first_document_is_selected(service: tuple[Services, Client], opened: Portal) -> None:
+    sent(service[1], *((f"note {number}.txt", f"Note {number}.".encode()) for number in range(30)))
+    page = opened.signed_in("/library")
+    expect(page.locator("#rows tr")).to_have_count(30)
+    first, second = (page.locator("#rows input").nth(at) for at in (0, 1))
+    places = [each.bounding_box() for each in (first, second)]
+    for place in places:
+        assert place is not None
+        page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    expect(page.locator("#chosen-count")).to_have_text("2 documents selected")
+    expect(page.get_by_role("link", name="Ask about these")).to_be_in_viewport()
+    assert [each.bounding_box() for each in (first, second)] == places
+    page.locator("#rows input").last.focus()
+    last, bar = page.locator("#rows input").last.bounding_box(), page.locator("#chosen").bounding_box()
+    assert last is not None
+    assert bar is not None
+    assert last["y"] + last["height"] <= bar["y"]
+    assert serious(page) == []
+
+
+def test_the_collection_for_uploads_is_remembered(service: tuple[Services, Client], opened: Portal) -> None:
+    service[1].http.post("/v1/collections", json={"name": "contracts", "title": "Contracts"}).raise_for_status()
+    page = opened.signed_in("/library")
+    page.locator("#into").select_option("contracts")
+    page.goto(f"{opened.url}/ask")
+    page.goto(f"{opened.url}/library")
+    expect(page.locator("#into")).to_have_value("contracts")
+    page.get_by_text("Contracts (0)").wait_for(state="attached")  # the collections have come
+    expect(page.locator("#into")).to_have_value("contracts")
+    service[1].http.delete("/v1/collections/contracts")
+    page.reload()
+    expect(page.locator("#into")).to_have_value("default")
+
+
 def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     service: tuple[Services, Client], opened: Portal
 ) -> None:
@@ -109,6 +143,56 @@ def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     dialog.get_by_role("button", name="Change").click()
     expect(dialog).to_have_count(0)
     assert client.get(f"/v1/documents/{note}")["readers"] == ["group:hr"]
+
+
+def test_permissions_show_the_present_readers_and_take_each_entry_that_was_typed(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    client = service[1]
+    plan, note = sent(client, ("plan.txt", b"A plan."), ("note.txt", b"A note."))
+    client.http.patch(f"/v1/documents/{plan}", json={"readers": ["group:hr"]}, headers={"If-Match": "*"})
+    page = opened.signed_in("/library")
+    dialog = page.get_by_role("dialog")
+
+    page.get_by_role("button", name="Actions for plan.txt").click()
+    page.get_by_role("menuitem", name="Permissions…").click()
+    expect(dialog.get_by_label("Only these people and groups")).to_be_checked()
+    expect(dialog.get_by_label("People and groups, one per line")).to_have_value("group:hr")
+    dialog.get_by_label("Add a person or group").fill("legal")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Is “legal” a group or a person?")
+    expect(dialog.get_by_label("Add a person or group")).to_have_value("legal")
+    assert serious(page) == []
+    dialog.get_by_role("button", name="group:legal").click()
+    expect(dialog.get_by_label("People and groups, one per line")).to_have_value("group:hr\ngroup:legal")
+    dialog.get_by_label("Add a person or group").fill("user:ben")  # without "Add"
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_contain_text("Then only group:hr, group:legal, user:ben and administrators can see them.")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog).to_have_count(0)
+    assert client.get(f"/v1/documents/{plan}")["readers"] == ["group:hr", "group:legal", "user:ben"]
+
+    page.get_by_label("Select all on this page").check()
+    page.get_by_role("button", name="Permissions…", exact=True).click()
+    expect(dialog).to_contain_text("The documents have different permissions now")
+    expect(dialog.get_by_role("radio", checked=True)).to_have_count(0)
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Choose who can see them.")
+    dialog.get_by_role("button", name="Cancel").click()
+
+    page.goto(f"{opened.url}/library/{note}")
+    page.get_by_role("button", name="Readers").click()
+    dialog.get_by_label("Only these people and groups").check()
+    dialog.get_by_label("People and groups, one per line").fill("ann")
+    dialog.get_by_role("button", name="Change").click()
+    dialog.get_by_role("button", name="user:ann").click()
+    dialog.get_by_label("Add a person or group").fill("team:hr")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Write user:NAME or group:NAME.")
+    dialog.get_by_label("Add a person or group").fill("group:hr")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog).to_have_count(0)
+    assert client.get(f"/v1/documents/{note}")["readers"] == ["group:hr", "user:ann"]
 
 
 def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(

@@ -95,11 +95,11 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
     show(page, said, build_marked_answer(documents, SOURCES[:1], TABLE))
     verdict = page.locator(".verdict")
     expect(verdict.locator("> *:not(.help)")).to_have_text(
-        ["✓1 of 5 statements proven", "~1 partly proven", "1 only found", "!1 contradicted", "○1 without a source"]
+        ["✓1 of 5 statements proven", "~1 partly proven", "1 only found", "!1 not supported", "○1 without a source"]
     )
     expect(page.locator(".answer .check")).to_have_count(5)
     assert measure(page, ".verdict")["bottom"] <= measure(page, ".answer")["top"]
-    verdict.get_by_role("button", name="1 contradicted").click()
+    verdict.get_by_role("button", name="1 not supported").click()
     expect(page.locator(".answer .check.contradicted")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("note")).to_contain_text("The source names another party.")
@@ -116,8 +116,10 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
             "ƒProven: computed",
             "~Partly proven",
             "Found",
-            "!Not proven: contradicted",
+            "!Not proven: not supported",
             "○Not proven: no source",
+            "1Source",
+            "Records",
         ]
     )
     expect(page.locator(".legend")).to_contain_text("Nobody has checked that they prove this sentence.")
@@ -191,8 +193,8 @@ def test_a_copied_answer_keeps_its_marks_in_words(
     copied = page.evaluate("navigator.clipboard.readText()")
     assert "| 1 full week | 0.5 % [1] | 5 % (Proven) |" in copied
     assert "5 % (Partly proven. The source proves only part of this: The source gives no date.) |" in copied
-    assert "The rate is 10 % [1]. (Not proven: contradicted. The source names another party.) Nobody" in copied
-    assert "1 of 5 statements proven, 1 partly proven, 1 only found, 1 contradicted, 1 without a source" in copied
+    assert "The rate is 10 % [1]. (Not proven: not supported. The source names another party.) Nobody" in copied
+    assert "1 of 5 statements proven, 1 partly proven, 1 only found, 1 not supported, 1 without a source" in copied
     assert "## Damages\n" in copied
     assert "Sources\n[1] " in copied
 
@@ -387,3 +389,8 @@ def test_nothing_is_counted_where_the_documents_do_not_say_it(
     expect(page.get_by_text("Not in these documents")).to_be_visible()
     expect(page.locator(".answer .check, .verdict, .unchecked")).to_have_count(0)
     expect(page.get_by_role("heading", name="What was searched")).to_be_visible()
+    near = build_marked_answer(documents[:1], SOURCES[:1], "The rate is 10 % [1].", status=AnswerStatus.NOT_FOUND)
+    page.goto(f"{opened.url}/ask")
+    show(page, said, near)
+    expect(page.locator(".answer .check.proven")).to_have_count(1)
+    expect(page.locator(".verdict")).to_have_count(0)

@@ -48,7 +48,7 @@ def test_each_mark_stands_at_its_statement_and_in_its_row(lines: list[str]) -> N
     assert lines[0] == r"# Which \*colour\*?"
     assert "Marks after statements: ✓ Proven, ~ Partly proven, · Found, ! Not proven" in lines
     assert r"## Which \<colour\>?" in lines
-    assert "> 1 of 3 statements proven, 1 partly proven, 1 contradicted" in lines
+    assert "> 1 of 3 statements proven, 1 partly proven, 1 not supported" in lines
     assert "The whale was white [1]. ✓ It was old. !" in lines
     assert "| Pequod | 1851 [1] ~ |" in lines
     assert "## Colour" in lines

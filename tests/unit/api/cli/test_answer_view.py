@@ -95,7 +95,7 @@ def test_a_sentence_that_is_not_supported_is_named_under_the_answer_and_a_file_g
     lines = printed(answer(text=text, sentences=sentences))
     assert lines[1] == text
     assert lines[3:6] == [
-        "1 of 2 statements proven, 1 contradicted",
+        "1 of 2 statements proven, 1 not supported",
         "",
         "! “It was tame [1].” The passage does not say that it was tame.",
     ]

@@ -105,7 +105,7 @@ def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> Non
     [
         ([Check.VERIFIED], "1 of 1 statement proven"),
         ([Check.VERIFIED] * 3, "3 of 3 statements proven"),
-        ([Check.VERIFIED, Check.VERIFIED, Check.UNSUPPORTED], "2 of 3 statements proven, 1 contradicted"),
+        ([Check.VERIFIED, Check.VERIFIED, Check.UNSUPPORTED], "2 of 3 statements proven, 1 not supported"),
         ([Check.UNCHECKED, Check.COMPUTED], "1 of 2 statements proven, 1 without a source"),
     ],
 )
@@ -131,7 +131,7 @@ def test_headings_and_introductions_are_not_counted_as_statements() -> None:
     assert message.blocks[0]["elements"][0]["text"] == "1 of 1 statement proven"
 
 
-def test_contradicted_and_partly_proven_sentences_are_listed_with_their_reasons() -> None:
+def test_unsupported_and_partly_proven_sentences_are_listed_with_their_reasons() -> None:
     sentences = (
         Sentence("It **sank** in 1871 [1].", 0, 24, (1,), Check.UNSUPPORTED, "It says 1872.", support=Support.NONE),
         Sentence(
@@ -144,7 +144,7 @@ def test_contradicted_and_partly_proven_sentences_are_listed_with_their_reasons(
     assert alerts == [
         (
             "warning",
-            "*1 sentence is contradicted. Its sources do not support it:*\n• “It sank in 1871.”: It says 1872.",
+            "*1 sentence is not supported by its sources:*\n• “It sank in 1871.”: It says 1872.",
         ),
         ("info", "*1 sentence is only partly proven:*\n• “Ada, 26”: No count is named."),
     ]
@@ -216,8 +216,8 @@ def test_an_answer_is_described_in_german() -> None:
     )
     words = " ".join(texts(checked(message.blocks)))
     assert "Ihre Frage: Was geschah?" in words
-    assert "1 Satz ist widerlegt" in words
-    assert "contradicted" not in words
+    assert "1 Satz wird von seinen Quellen nicht" in words
+    assert "not supported" not in words
     assert "Ask privately" not in words
 
 
