@@ -181,7 +181,7 @@ def test_permissions_show_the_present_readers_and_take_each_entry_that_was_typed
     dialog.get_by_role("button", name="Cancel").click()
 
     page.goto(f"{opened.url}/library/{note}")
-    page.get_by_role("button", name="Readers").click()
+    page.get_by_role("button", name="Permissions…").click()
     dialog.get_by_label("Only these people and groups").check()
     dialog.get_by_label("People and groups, one per line").fill("ann")
     dialog.get_by_role("button", name="Change").click()
