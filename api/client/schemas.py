@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     )
     from api.collections.schemas import CollectionOut, CollectionPage
     from api.documents.batch_schemas import BatchFailureOut, BatchFailurePage, BatchOut, BatchPage
-    from api.documents.bulk_schemas import BulkPlanOut, BulkStepOut, RefusedOut
+    from api.documents.bulk_schemas import BulkStepOut, RefusedOut
     from api.documents.card_schemas import CardOut, FacetsOut
     from api.documents.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
     from api.documents.schemas import (
@@ -73,7 +73,6 @@ __all__ = [
     "BatchOut",
     "BatchPage",
     "BudgetIn",
-    "BulkPlanOut",
     "BulkStepOut",
     "CardOut",
     "CellOut",
@@ -142,7 +141,7 @@ _NAMES_BY_MODULE = {
     "api.documents.card_schemas": "CardOut FacetsOut",
     "api.documents.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
     "api.collections.schemas": "CollectionOut CollectionPage",
-    "api.documents.bulk_schemas": "BulkPlanOut BulkStepOut RefusedOut",
+    "api.documents.bulk_schemas": "BulkStepOut RefusedOut",
     "api.documents.content_schemas": "OutlineEntryOut OutlinePage PositionsOut TableOut TablePage",
     "api.answers.conversation_schemas": (
         "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut"

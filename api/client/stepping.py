@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from api.client import schemas
-from api.client.calls import Call, CallSequence, ModelReader
+from api.client.calls import Call, CallSequence, ModelReader, read_json
 from api.client.content import UploadContent
 from api.client.errors import NoAnswerError, ServiceError, StateError, UnavailableError
 
@@ -91,8 +91,8 @@ def iter_move_calls(
     done, refused = 0, list[schemas.RefusedOut]()
     for choice in choices:
         body = {"action": "move", "collection": collection, **choice}
-        step = yield Call("POST", "/v1/documents/bulk/plan", ModelReader(schemas.BulkPlanOut), body=body)
-        cursor: str | None = step.cursor
+        plan = yield Call("POST", "/v1/documents/bulk/plan", read_json, body=body)
+        cursor: str | None = plan["cursor"]
         while cursor is not None:
             # Repeating a step is safe, because it skips documents that are in the collection already.
             step = yield Call(
