@@ -123,7 +123,7 @@ def describe_event(name: str, body: Mapping[str, Any]) -> str:
         case "retrieved":
             text = f"Found {body['passages']:,} passages …"
         case "reading":
-            text = f"Reading {', '.join(dict.fromkeys(body['titles']))} …"
+            text = f"Reading {', '.join(dict.fromkeys(body['titles']))} …" if body["titles"] else ""
         case "planned":
             text = " ".join(body["steps"])
         case "working":

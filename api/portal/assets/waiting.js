@@ -83,7 +83,7 @@ export function describe(name, body) {
     case 'condensed': return t('Understood as: {question}', { question: readable(body.question) })
     case 'routed': return routed(body)
     case 'retrieved': return tn(body.passages, 'Found {n} passage', 'Found {n} passages')
-    case 'reading': return tn(body.titles.length, 'Reading {n} passage', 'Reading {n} passages')
+    case 'reading': return body.titles.length ? tn(body.titles.length, 'Reading {n} passage', 'Reading {n} passages') : '' // deleted meanwhile
     case 'planned': return t('Computing the answer')
     case 'working': return working(body)
     case 'cell': return stepOf(body)
