@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from api.answers.schemas import AnswerOut
 from api.cli.answer_view import LiveAnswer, describe_event, print_answer
-from api.cli.console import remove_control_chars
+from api.cli.console import Console, remove_control_chars
 from rlm.answers import (
     Answer,
     AnswerStatus,
