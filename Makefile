@@ -10,7 +10,7 @@ LOCK_OF = $(if $(LOCKED),$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --r
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make locks'
 LOCK = $(COMPILE) pyproject.toml deploy/locks/build.in
-# What every image has: the Slack bot, tokens of an identity provider and traces only need to be set up.
+# Every image has these, so that the Slack bot, an identity provider and traces only need settings.
 EXTRAS := --extra embedded --extra ocr --extra oidc --extra slack --extra otel --extra s3
 # Programs that the environment has, such as helm, are found by tests.
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"

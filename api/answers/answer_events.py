@@ -19,8 +19,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.admission.current_caller import LOOKUP_SECONDS, AnswerCaller
-from api.answers.event_schemas import ANSWER_EVENTS, FoundPassageOut
-from api.answers.schemas import AnswerOut
+from api.answers.event_schemas import ANSWER_EVENTS
+from api.answers.schemas import AnswerOut, FoundPassageOut
 from api.http import sse
 from api.http.problems import CLIENT_CLOSED_REQUEST, build_internal_problem, build_problem
 from ingest.storage.errors import LeadlineError

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from api.answers.schemas import AnswerOut
+from api.answers.schemas import AnswerOut, FoundPassageOut
 from api.http.wire import Wire
 
 
@@ -20,21 +20,6 @@ class RoutedOut(Wire):
     strategy: str
     reason: str
     estimate: str
-
-
-class FoundPassageOut(Wire):
-    """A passage that a search found: `text[start:end]` of the version, in code points.
-
-    `page` is null if the format has no pages, and `place` is the position in words.
-    """
-
-    document_id: str
-    version_id: str
-    title: str
-    start: int
-    end: int
-    page: int | None
-    place: str
 
 
 class RetrievedOut(Wire):

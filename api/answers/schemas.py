@@ -203,10 +203,10 @@ class SearchedDocumentOut(Wire):
     read: int
 
 
-class ReadPassageOut(Wire):
-    """A passage that a model read: `text[start:end]` of the version. `rank` is its rank in the search that found it.
+class FoundPassageOut(Wire):
+    """A passage that a search found: `text[start:end]` of the version, in code points.
 
-    `rank` is null if the whole scope was read instead of searched.
+    `page` is null if the format has no pages, and `place` is the position in words.
     """
 
     document_id: str
@@ -216,6 +216,14 @@ class ReadPassageOut(Wire):
     end: int
     page: int | None
     place: str
+
+
+class ReadPassageOut(FoundPassageOut):
+    """A passage that a model read: `text[start:end]` of the version. `rank` is its rank in the search that found it.
+
+    `rank` is null if the whole scope was read instead of searched.
+    """
+
     rank: int | None
 
 

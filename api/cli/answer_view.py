@@ -1,6 +1,5 @@
 """Renders answers in the terminal, both in progress and complete."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from types import TracebackType
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.answers.verdicts import describe_verdict
+from api.cli.console import remove_control_chars
 from api.languages.catalogue import Texts
 from rlm.checking.levels import SIGNS, Level, find_levels
 
@@ -48,9 +48,6 @@ def _format_cell_result(body: dict[str, Any]) -> str:
 _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
-# Unicode bidirectional classes of characters that reorder the surrounding text. With such characters, a document could
-# make a terminal line read differently from its actual content.
-_BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _STYLES = {Level.PROVEN: "green", Level.PARTLY_PROVEN: "yellow", Level.FOUND: "dim", Level.NOT_PROVEN: "yellow"}
 _LEGEND = "✓ proven   ~ partly proven   · found, but nobody checked whether it proves the sentence   ! not proven"
 
@@ -123,7 +120,7 @@ def describe_event(name: str, body: Mapping[str, Any]) -> str:
         case "retrieved":
             text = f"Found {body['passages']:,} passages …"
         case "reading":
-            text = f"Reading {', '.join(dict.fromkeys(body['titles']))} …"
+            text = f"Reading {', '.join(dict.fromkeys(body['titles']))} …" if body["titles"] else ""
         case "planned":
             text = " ".join(body["steps"])
         case "working":
@@ -201,15 +198,6 @@ def format_location(passage: Mapping[str, Any]) -> str:
     return remove_control_chars(
         f"{passage['title']}" + (f", {location}" if location else "") + (f" ({headings})" if headings else "")
     )
-
-
-def remove_control_chars(text: str) -> str:
-    """Remove characters that could control the terminal or reorder text."""
-    return "".join(char for char in text if char in "\n\t" or not _is_control(char))
-
-
-def _is_control(char: str) -> bool:
-    return unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _BIDI_CONTROLS
 
 
 def _insert_signs(answer: Mapping[str, Any], levels: Sequence[Level | None]) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from api.cli.answer_view import LiveAnswer, StatusLine, print_answer
 from api.cli.client import iter_language_model_states, open_client
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, parse_attributes
 from api.client import Client, ServiceError

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.listing import Listing
 from ingest.storage.audit.records import Anchor, AuditEntry
 from ingest.storage.audit.store import AuditFilter

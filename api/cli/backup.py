@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
@@ -15,6 +14,7 @@ from typer.core import TyperGroup
 from api.build.index_access import open_index_access
 from api.build.installation_access import InstallationStores, open_installation_stores
 from api.cli.cluster import read_cluster_settings
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_missing_model_files
 from api.cli.index import show_build_progress

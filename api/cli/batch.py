@@ -4,10 +4,10 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from api.cli.client import open_client
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.identifiers import resolve_id
 from api.cli.ingest import format_resume_hint, show_batch_progress

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from api.cli.cluster import open_configured_catalog, read_cluster_settings
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from ingest.storage.audit.records import Action
 from ingest.storage.blobs.opening import open_blobs

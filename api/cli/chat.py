@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from api.cli.answer_view import print_answer, print_sources
 from api.cli.ask import Collections, Strategy, fetch_answer, open_live_answer, wait_for_language_model
 from api.cli.client import open_client
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.client import Client
 from ingest.storage.answers.records import NEW_CONVERSATION

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from api.cli import installation_notice
+from api.cli.console import Console
 from api.cli.environment import CLIENT_KEY, read_secret
 from api.client import Client, ServiceError
 from api.settings.settings import CATALOG_NAME, Settings

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import OpenCatalog, open_catalog
 from api.cli import installation_notice
+from api.cli.console import Console
 from api.cli.console_logging import configure_logging
 from api.cli.environment import SettingsError, read_environment, read_secret, read_settings, require_known_variables
 from api.cli.serving import serve_requests

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from api.cli.listing import Listing

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import print_answer, remove_control_chars, shorten_text
+from api.cli.answer_view import print_answer, shorten_text
 from api.cli.client import open_client
+from api.cli.console import Console, remove_control_chars
 from api.cli.environment import read_settings
 from api.cli.identifiers import resolve_id
 from api.cli.listing import Listing
@@ -59,9 +59,7 @@ def rename(
     """Rename a conversation."""
     with open_client(read_settings()) as client:
         renamed = client.rename_conversation(_resolve_conversation(client, conversation), title)
-    Console().print(
-        f"Renamed the conversation to “{escape(remove_control_chars(renamed.title))}”.", highlight=False, soft_wrap=True
-    )
+    Console().print(f"Renamed the conversation to “{escape(renamed.title)}”.", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -92,9 +90,7 @@ def show(conversation: Identifier, as_json: AsJson = False) -> None:
     console = Console()
     notes: list[str] = []
     for turn in found["turns"]:
-        console.print(
-            f"\n[bold]> {escape(remove_control_chars(turn['question']))}[/bold]", highlight=False, soft_wrap=True
-        )
+        console.print(f"\n[bold]> {escape(turn['question'])}[/bold]", highlight=False, soft_wrap=True)
         print_answer(console, turn["answer"], printed_notes=notes)
         notes += turn["answer"]["notes"]
 
@@ -118,9 +114,9 @@ def _print_conversations(found: list[dict[str, Any]], *, as_json: bool) -> None:
         ("conversation", "title", "answered", "last used"), texts=("title",), optional=("last used", "answered")
     )
     for each in found:
-        title = shorten_text(remove_control_chars(each["title"]), _TITLE_CHARS)
+        title = shorten_text(each["title"], _TITLE_CHARS)
         if each.get("excerpt"):
-            title += f": {shorten_text(remove_control_chars(each['excerpt']))}"
+            title += f": {shorten_text(each['excerpt'])}"
         table.add(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
     table.print()
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import httpx
 import typer
 from pydantic import SecretStr
-from rich.console import Console
 from rich.table import Table
 
 from api.build.index_access import inspect_index, inspect_replicas
@@ -33,6 +32,7 @@ from api.build.language_model import (
 )
 from api.cli.client import find_service_url
 from api.cli.cluster import read_cluster_settings
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.fetching import list_required_model_files
 from api.cli.index import build_replica_advice

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import remove_control_chars
 from api.cli.client import open_client
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, MetadataOption, parse_attributes
 from api.cli.identifiers import resolve_id
@@ -47,7 +46,7 @@ def list_documents(
     for each in documents:
         table.add(
             each["id"],
-            remove_control_chars(each["name"]),
+            each["name"],
             each["collection"],
             each["state"],
             _format_field(each, "kind"),
@@ -117,7 +116,7 @@ def move(
         console = Console()
         console.print(f"Moved to {escape(collection)}: {moved.done:,}", highlight=False)
         for each in moved.refused:
-            reason = remove_control_chars(str(each.problem["detail"]))
+            reason = str(each.problem["detail"])
             console.print(f"Not moved: {each.id}: {escape(reason)}", highlight=False, soft_wrap=True)
     if moved.refused:
         raise typer.Exit(1)
@@ -178,9 +177,9 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
     console = Console()
     labels = {"name": "name", "title": "title", "collection": "collection", "state": "state"}
     for label, member in labels.items():
-        console.print(f"{label}: {escape(remove_control_chars(str(document[member])))}", highlight=False)
+        console.print(f"{label}: {escape(str(document[member]))}", highlight=False)
     metadata = json.dumps(document["metadata"], ensure_ascii=False)
-    console.print(f"metadata: {escape(remove_control_chars(metadata))}", highlight=False)
+    console.print(f"metadata: {escape(metadata)}", highlight=False)
     console.print(f"readers: {escape(_format_readers(document))}", highlight=False)
     known = document["card"]["origins"] if document["card"] else {}
     for name in (each for each in known if each != "title" and _format_field(document, each)):
@@ -194,14 +193,14 @@ def format_omissions(omissions: Sequence[Mapping[str, Any]]) -> str:
 
     For example: `3 images (pages 2, 7); 1 page without text (page 4)`.
     """
-    return remove_control_chars("; ".join(each["words"] for each in omissions))
+    return "; ".join(each["words"] for each in omissions)
 
 
 def _format_field(document: dict[str, Any], name: str) -> str:
     value = (document["card"] or {"fields": {}})["fields"].get(name) or ""
-    return remove_control_chars(value if isinstance(value, str) else ", ".join(value))
+    return value if isinstance(value, str) else ", ".join(value)
 
 
 def _format_readers(document: dict[str, Any]) -> str:
     readers = document["readers"]
-    return "everyone" if readers is None else remove_control_chars(", ".join(readers)) or "no one"
+    return "everyone" if readers is None else ", ".join(readers) or "no one"

@@ -4,10 +4,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from api.cli.ask import Collections, Strategy
 from api.cli.client import open_client
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, parse_attributes
 from ingest.storage.counts import format_count

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from api.build.language_model import select_reranker
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.evaluate_chunks import measure_chunks
 from api.cli.judged_collection import FileQuestions, JudgedCollection, open_judged_collection

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_missing_model_files
 from ingest.chunking import chunk_text

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import remove_control_chars
 from api.cli.client import open_client
+from api.cli.console import Console
 from api.cli.documents import format_omissions
 from api.cli.environment import read_settings
 from api.cli.filters import MetadataOption, parse_attributes
@@ -267,9 +266,7 @@ def _print_report(console: Console, report: IngestReport) -> None:
     if report.ready_seconds is not None:
         console.print(f"Ready after {report.ready_seconds:.1f} s.", highlight=False)
     for document in report.left_out:
-        text = escape(
-            f"The text of {remove_control_chars(document['name'])} lacks {format_omissions(document['omissions'])}."
-        )
+        text = escape(f"The text of {document['name']} lacks {format_omissions(document['omissions'])}.")
         console.print(text, highlight=False, soft_wrap=True)
     for entry in (*report.rejected, *report.failed):
         console.print(f"[red]{entry['name']}[/red]: {entry['detail']} {entry['hint']}", highlight=False)

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from api.build.installation_access import InstallationStores, open_installation_stores
 from api.cli.cluster import read_cluster_settings
+from api.cli.console import Console
 from api.cli.environment import read_settings
 
 app = typer.Typer(

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from api.cli.console import Console
 
 _current: list[str] = []
 

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.status import Status
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded_services
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_missing_model_files
 from api.cli.ingest import show_batch_progress

@@ -4,10 +4,10 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from api.build.embedded import OpenCatalog
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.identifiers import choose_id
 from api.cli.identity_options import IN_DEFAULT, Tenant, format_time, load_tenant_id, parse_duration
 from api.cli.listing import Listing

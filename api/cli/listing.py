@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from api.cli.console import Console, remove_control_chars
 
 _LEAST_TEXT_CELLS = 12
 _BORDER_CELLS = 3  # Each column has a border and a space on both sides.
@@ -31,8 +32,8 @@ class Listing:
     _rows: list[tuple[str, ...]] = field(default_factory=list)
 
     def add(self, *cells: str) -> None:
-        """Add a row with one plain text per column. The texts are not markup."""
-        self._rows.append(cells)
+        """Add a row with one plain text per column. The texts are not markup, and their line breaks are spaces."""
+        self._rows.append(tuple(" ".join(remove_control_chars(cell).splitlines()) for cell in cells))
 
     def print(self, console: Console | None = None) -> None:
         """Print the table, and on standard error the names of columns that a narrow terminal does without."""

@@ -6,9 +6,9 @@ from importlib.metadata import version as release_of
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from api.cli.console import Console
 from api.cli.console_logging import configure_logging
 from api.cli.deferred import CommandTarget, build_command_group
 from api.cli.hints import get_command_line_hint

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from api.cli.console import Console
 from api.cli.progress import show_download_progress
 from retrieval.models.fetch import build_model_sources, fetch_model_files
 from retrieval.models.store import ModelFileCheck, ModelFileState, ModelStore, get_default_models_directory

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from api.cli.console import Console
 from api.sizing.checkpoint import CheckpointError
 from api.sizing.constants import Gpu, load_constants
 from api.sizing.memory import GIB, MemoryPlan, ServerOptions, load_profile, plan_memory

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
@@ -15,6 +14,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from api.cli.console import Console
 from retrieval.models.fetch import FetchProgress
 from retrieval.models.manifest import ModelFile
 

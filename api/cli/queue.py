@@ -5,10 +5,10 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from ingest.storage.queue.records import JobKind
 
 app = typer.Typer(help="Show queued jobs, and pause or resume a kind of work.", no_args_is_help=True)

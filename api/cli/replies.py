@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 
 app = typer.Typer(help="Show and clear the cache of language model replies.", no_args_is_help=True)
 

@@ -6,12 +6,12 @@ from itertools import groupby
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from api.cli.answer_view import format_cell, print_answer, remove_control_chars, shorten_text
+from api.cli.answer_view import format_cell, print_answer, shorten_text
 from api.cli.client import open_client
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.identifiers import resolve_id
 from api.cli.listing import Listing
@@ -50,7 +50,7 @@ def list_runs(
     for run in found:
         usage = run["usage"]
         question = run["question"]
-        excerpt = remove_control_chars(question)[:_QUESTION_CHARS] + ("…" if len(question) > _QUESTION_CHARS else "")
+        excerpt = question[:_QUESTION_CHARS] + ("…" if len(question) > _QUESTION_CHARS else "")
         read, seconds = f"{usage['prompt_tokens']:,}", f"{run['seconds']:.1f}"
         table.add(run["id"], run["state"], excerpt, f"{usage['calls']:,}", read, seconds)
     table.print()
@@ -185,8 +185,8 @@ def _format_step_line(events: list[dict[str, Any]]) -> str:
     if kind == "call":
         return _format_sub_calls(events)
     if kind in _EVENT_FORMATS:
-        return escape(remove_control_chars(_EVENT_FORMATS[kind](body)))
-    return escape(remove_control_chars(f"{kind} {shorten_text(json.dumps(body, ensure_ascii=False))}"))
+        return escape(_EVENT_FORMATS[kind](body))
+    return escape(f"{kind} {shorten_text(json.dumps(body, ensure_ascii=False))}")
 
 
 _EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {

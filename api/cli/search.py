@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import format_location, remove_control_chars, shorten_text
+from api.cli.answer_view import format_location, shorten_text
 from api.cli.ask import wait_for_language_model
 from api.cli.client import open_client
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, parse_attributes
 from retrieval.search.requests import Mode, Rewrite, SearchRequest, check_request
@@ -65,7 +65,7 @@ def search(
     for hit in result["hits"]:
         found = ", ".join(f"{name} #{why['rank']}" for name, why in hit["why"].items())
         console.print(f"\n[bold]{hit['rank']}. {escape(format_location(hit))}[/bold]  ({found})", highlight=False)
-        console.print(escape(shorten_text(remove_control_chars(hit["text"]), _SNIPPET_CHARS)), highlight=False)
+        console.print(escape(shorten_text(hit["text"], _SNIPPET_CHARS)), highlight=False)
     if not result["hits"]:
         console.print("No passages found.")
     for each in result["unreadable"]:

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from api.cli.client import find_service_url
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.environment import SettingsError, read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from api.portal.links import build_browser_url, build_sign_in_link, ensure_portal_key

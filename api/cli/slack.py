@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.environment import SettingsError, read_settings
 from api.cli.identity_options import IN_DEFAULT, Tenant, load_tenant_id
 from api.cli.listing import Listing

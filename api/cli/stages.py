@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from api.cli.console import Console
 from api.cli.progress import format_duration
 
 # A callback that receives a stage, the completed count, the total, and a remark such as the remaining time or a paused

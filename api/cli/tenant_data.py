@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.environment import read_settings
 from ingest.storage.blobs.opening import open_blobs
 

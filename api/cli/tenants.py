@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.identity_options import format_time
 from api.cli.listing import Listing
 from api.cli.tenant_data import delete, export

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded_services
 from api.cli.client import remove_service_file, write_service_file
+from api.cli.console import Console
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_missing_model_files

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from api.cli.cluster import open_configured_catalog
+from api.cli.console import Console
 from api.cli.identity_options import IN_DEFAULT, Tenant, format_time, load_tenant_id
 from api.cli.listing import Listing
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         CheckingOut,
         CondensedOut,
         DeltaOut,
-        FoundPassageOut,
         PlannedOut,
         ReadingOut,
         RetrievedOut,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         BudgetIn,
         CitationOut,
         CoverageOut,
+        FoundPassageOut,
         MessageIn,
         QuestionIn,
         QuoteOut,
@@ -135,8 +135,8 @@ __all__ = [
 
 _NAMES_BY_MODULE = {
     "api.answers.schemas": (
-        "AnswerOut BudgetIn CitationOut CoverageOut MessageIn QuestionIn QuoteOut ResultOut ResultTableOut "
-        "SearchedOut SentenceOut UsageOut"
+        "AnswerOut BudgetIn CitationOut CoverageOut FoundPassageOut MessageIn QuestionIn QuoteOut ResultOut "
+        "ResultTableOut SearchedOut SentenceOut UsageOut"
     ),
     "api.documents.card_schemas": "CardOut FacetsOut",
     "api.documents.batch_schemas": "BatchFailureOut BatchFailurePage BatchOut BatchPage",
@@ -147,7 +147,7 @@ _NAMES_BY_MODULE = {
         "ConversationOut ConversationPage ConversationWithTurnsOut RowOut RowPage TurnOut"
     ),
     "api.answers.event_schemas": (
-        "ANSWER_EVENTS AnswerEvent CellOut CheckingOut CondensedOut DeltaOut FoundPassageOut PlannedOut "
+        "ANSWER_EVENTS AnswerEvent CellOut CheckingOut CondensedOut DeltaOut PlannedOut "
         "ReadingOut RetrievedOut RoutedOut WorkingOut"
     ),
     "api.accounts.schemas": "PrincipalOut",

@@ -196,23 +196,24 @@ def _find_people(properties: Mapping[str, str]) -> list[str]:
     return [each for each in (properties.get(MAIL_SENDER.name, ""), *recipients) if each]
 
 
-def _find_kind(described: DescribedText, headings: Iterable[str], plain: Iterable[str], subjects: Iterable[str]) -> str:
+def _find_kind(
+    described: DescribedText, headings: Iterable[str], plain: Iterable[str], subjects: Iterable[str]
+) -> str | None:
     """Return the words of a title, a heading or a plain line that are neither names, nor numbers, nor times.
 
     The best is a line of which nothing is removed, then a part of a heading, then a plain line of which times are
-    removed. If nothing is found, the kind is the family of the media type. Messages have no other kind, because their
-    titles say what each is about.
+    removed. Returns None if nothing is found: a file type is no kind. Messages have no other kind, because their titles
+    say what each is about.
     """
-    family = _get_family(described.media_type)
-    if family == _MESSAGE:
-        return family
+    if described.media_type in (EML_MEDIA_TYPE, MSG_MEDIA_TYPE):
+        return _MESSAGE
     names = {word.casefold() for subject in subjects for word in subject.split()}
     found = [_extract_kind(label, names, described.language) for label in headings]
     whole = [_extract_kind(label, names, described.language) for label in plain if not label.endswith((".", ":"))]
     partial = [each for each in found if not each.is_whole]
     ranked = [each for each in (*found, *whole) if each.is_whole and not each.has_times]
     ranked += [*partial, *(each for each in (*found, *whole) if each.is_whole)]
-    return next((" ".join(each.words) for each in ranked if each.words), family)
+    return next((" ".join(each.words) for each in ranked if each.words), None)
 
 
 @dataclass(frozen=True)
@@ -265,14 +266,6 @@ def _trim_short_words(words: list[str]) -> list[str]:
     short = [len(word) <= 3 and (word.islower() or is_upper) for word in words]
     kept = [at for at, is_short in enumerate(short) if not is_short]
     return words[kept[0] : kept[-1] + 1] if kept else []
-
-
-def _get_family(media_type: str) -> str:
-    """Return the general word in a media type, such as `pdf`, `document`, `sheet`, `message` or `markdown`."""
-    if media_type == MSG_MEDIA_TYPE:
-        media_type = EML_MEDIA_TYPE
-    family, _, kind = media_type.partition("/")
-    return re.split(r"[.+-]", kind)[-1] if family in ("application", "text") else family
 
 
 def _list_outline(headings: Sequence[Heading]) -> list[str]:

@@ -15,7 +15,7 @@ from tests.benchmark.tasks.scoring import score
 
 _Z = 1.959964
 _SHOWN_CHARS = 60
-# Whoever cites a chapter has not said where it stands.
+# A citation of a whole chapter does not say where the answer is.
 _LONGEST_CITATION_CHARS = 2_000
 
 

@@ -139,7 +139,7 @@ class History:
             assert self.points.get(version) == CHUNKS
             if state is VersionState.READY:
                 self.whole.add(visible.document_id)
-            # What was once found by its vectors is found by them ever after.
+            # A document that was once found by its vectors stays so.
             assert visible.document_id not in self.whole or self.vectors.get(version) == CHUNKS
         assert self.whole <= {visible.document_id for visible in shown.values()}
 

@@ -385,7 +385,7 @@ def test_a_repeated_request_reserves_nothing_a_second_time(engine: Engine, quota
     assert begun(engine, runs, idempotency_key="k").id == first.id
 
 
-# What is stored.
+# Storage
 
 
 def limited(engine: Engine, **limits: int) -> Catalog:

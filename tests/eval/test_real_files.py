@@ -19,7 +19,7 @@ from ingest.parsing.types import ParsedDocument
 pytestmark = pytest.mark.slow
 
 _KINDS = ("docx", "pptx", "odf", "epub", "html")
-# What the oracle has and a reader of the file does not see there, or sees beside the content.
+# Text of the oracle that readers of the file do not see there, or see beside the content.
 _NOT_WANTED = {
     "odf_presentation_01.odp": {"Slide3", "1. Let’s introduce a list"},
     "wiki_duck.html": {

@@ -99,7 +99,7 @@ class MeteredChat(BaseChatModel):
     ) -> ChatGenerationChunk:
         system, prompt = (str(message.content) for message in messages)
         most = estimate_prompt_tokens(SubCall(system, prompt, 0)), int(kwargs["max_tokens"])
-        # Who gives up before the count arrives is counted in full by the budget, and so here.
+        # The budget counts a call in full if the caller gives up before the count arrives; so does this meter.
         used = most[0], 0 if streamed else most[1]
         self.meter.arrive(*most)
         try:

@@ -28,7 +28,7 @@ from tests.support.cluster_truth import Truth
 from tests.support.fault_points import FAULT_POINTS
 from tests.support.postgres import running_postgres
 
-# What dies while a process stands at the point: that process itself most often, because there the work is half done.
+# The processes that are killed at the point: mostly the one that reaches it, because its work is half done.
 VICTIMS = (
     *("itself", "itself", "its worker", "api", "beat", "valkey", "valkey, emptied", "qdrant", "all at once"),
     "nobody, but late",
@@ -86,7 +86,7 @@ class Scenario:
         try:
             for name, text in self.texts.items():
                 self.accepted[name] = self._cluster.upload(text, name)
-            # What is cancelled in the middle is left to a collection; what is deleted, the API removes itself.
+            # Garbage collection removes a cancelled document; the API itself removes a deleted one.
             self._cluster.cancel(self._cluster.upload(self.stopped, "stopped.md"))
             again, gone = source.sample(sorted(self.texts), 2)
             assert self._cluster.upload(self.texts[again], again) == self.accepted[again]

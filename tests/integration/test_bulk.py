@@ -1,7 +1,6 @@
 """Listings, one action on many documents, retrying, versions, links for users and the audit log over HTTP."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,6 @@ from ingest.storage.accounts.records import Role, Scope
 from tests.support.cluster import wait_until
 from tests.support.people import asked_by_people
 from tests.support.service import running
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
 
 
 @pytest.fixture

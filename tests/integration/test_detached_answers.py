@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,21 +26,9 @@ from rlm.requests import AnswerRequest
 from tests.fakes.scripted_answers import answer
 from tests.support.cluster import wait_until
 from tests.support.portal_pages import WrittenAnswers
-from tests.support.service import running
 from tests.support.serving import serving
 
 QUESTION = {"question": "Which colour had the whale?", "conversation": "new", "detach": True}
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def services(service: tuple[Services, Client]) -> Services:
-    return service[0]
 
 
 @pytest.fixture

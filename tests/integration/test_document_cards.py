@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +13,8 @@ from ingest.storage.accounts.records import Role
 from ingest.storage.documents.cards.records import CardField
 from tests.support.cluster import wait_until
 from tests.support.people import People, asked_by_people
-from tests.support.service import running
 
 ANY = {"If-Match": "*"}
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
 
 
 @pytest.fixture

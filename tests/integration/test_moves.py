@@ -1,7 +1,6 @@
 """Documents moved between collections over HTTP, by the client and on the command line."""
 
 import json
-from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,6 @@ from tests.support.cluster import wait_until
 from tests.support.people import asked_by_people
 from tests.support.service import running
 from tests.support.zip_files import zipped
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-// What is behind an answer: its records, the passages that were read, the searches, and the work of the model.
+// The details below an answer: its records, the passages that were read, the searches, and the work of the model.
 import { el, foreign, money, number, onDemand } from './dom.js'
 import { citeButton } from './citations.js'
 import { behind } from './records_behind.js'

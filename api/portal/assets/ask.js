@@ -17,7 +17,7 @@ import { scopeLine } from './turn_scope.js'
 const TURNS = 50
 // Other tabs of this browser hear at once that something was asked; those of other devices see it when they are shown.
 const tabs = new BroadcastChannel('leadline-turns')
-// What is on the page, by the id of its answer: its place, its state, and the turn if it is being made.
+// The turns on the page, by the id of the answer: its place, its state, and the turn if it is being made.
 const shown = new Map()
 let loading = null
 let lastScope = null
@@ -107,7 +107,7 @@ async function goOnInScope() {
   }
 }
 
-// What was asked in this conversation elsewhere is shown when somebody comes back to this page.
+// People ask in several tabs and on several devices: turns from elsewhere are added when this page is looked at again.
 async function lookAgain() {
   if (document.hidden || loading || !conversation.id) return
   try {

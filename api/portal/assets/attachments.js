@@ -42,7 +42,7 @@ export async function attach(files) {
   await uploads.add(files, collection)
 }
 
-// What can be searched becomes a document that the question looks in.
+// Adds an attached file to the scope of the question as soon as it can be searched.
 function changed() {
   for (const each of uploads.all) {
     if (!SEARCHABLE.has(each.state) || each.isChosen || !each.document) continue

@@ -26,14 +26,13 @@ const KINDS = {
   batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), quota: t('limits'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
 }
 const FACTS = {
-  size_bytes: t('size'),
   name: t('name'), scopes: t('permissions'), user: t('person'), groups: t('groups'), collection: t('collection'), expires_at: t('expires'), sessions: t('sessions'), documents: t('documents'),
-  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), size_bytes: t('size'), granted: t('for'), media_type: t('type'), ends_at: t('ends'), key: t('key'),
+  limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), size_bytes: t('size'), granted: t('for'), media_type: t('type'), ends_at: t('ends'), key: t('key'), versions: t('versions'), entries: t('files'),
 }
 
 export const actionOf = (entry) => ACTIONS[entry.action] ?? entry.action
 
-// Who did it: the name of the person or key, with what they signed in with below it.
+// Names the actor: the name of the person or key, with what they signed in with below it.
 export function actorOf({ actor }, names) {
   const key = actor.key ? names[`key:${actor.key}`] : null
   if (actor.kind === 'command line') return [el('span', { text: t('Command line') }), actor.user ? below(foreign(actor.user)) : null]
@@ -45,7 +44,7 @@ export function actorOf({ actor }, names) {
 
 const below = (...content) => el('div', { class: 'small soft' }, content)
 
-// What it was done to: its name where it is known, with its kind and id below it.
+// Names the object: its name where it is known, with its kind and id below it.
 export function objectOf(entry, names) {
   const [, kind, id] = /^([a-z_]+):(.*)$/s.exec(entry.object) ?? [null, '', entry.object]
   const name = names[entry.object] ?? (kind === 'quota' ? names[`key:${id}`] : null) ?? entry.details.name
@@ -55,6 +54,7 @@ export function objectOf(entry, names) {
   return [linked, below(`${words} `, id === name ? null : el('code', { text: id }))]
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const isId = (text) => /^[\w-]{8,}$/.test(text) && /\d/.test(text)
 
 // The details of an entry as parts of a line. The name stands beside the object.
@@ -67,6 +67,8 @@ function plain(name, value) {
   if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
   if (name === 'scopes') return inWords(value)
   if (name === 'size' || name === 'size_bytes') return bytes(value)
+  // The ids themselves are among the codes of the entry.
+  if (Array.isArray(value) && value.length && value.every((each) => UUID.test(each))) return number(value.length)
   if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || t('none')
   if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key.replaceAll('_', ' ')} ${each === null ? t('no limit') : plain(key, each)}`).join(', ') || t('none')
   return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value)

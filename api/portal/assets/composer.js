@@ -32,7 +32,7 @@ export async function prepare() {
   }
 }
 
-// What stands in the middle of a page on which nothing was asked yet.
+// Draws the middle of a page on which nothing was asked yet.
 function showEmpty() {
   const counts = state.documents
   const searchable = (counts.ready ?? 0) + (counts.searchable ?? 0) + (counts.embedding ?? 0)
@@ -74,7 +74,7 @@ function showChips() {
   byId('chips').hidden = !chips.length
 }
 
-// What a question may take, told before it is asked where it is more than a moment's work.
+// Long questions can be expensive, so people see an estimate before they ask.
 async function estimate() {
   const place = byId('estimate')
   if (!byId('background').checked && strategy() !== 'recursive') { place.hidden = true; return }

@@ -1,4 +1,4 @@
-// What is known about a document: what is not in its text, its facts, and its versions.
+// Shows omissions from a document's text, its facts, and its versions.
 import { byId, bytes, el, foreign, number, time, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { explain } from './problems.js'
@@ -6,7 +6,7 @@ import { get } from './rest.js'
 import { UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
 
-// What is left out of a text on purpose: nothing is lost with it.
+// Omissions that lose nothing, so that they are no warning.
 const HARMLESS = new Set(['boilerplate'])
 const HEADERS = 'running headers and footers after the first, and page numbers'
 const isHarmless = (each) => HARMLESS.has(each.kind) || (each.kind === 'other' && each.detail === HEADERS)

@@ -42,7 +42,7 @@ export async function inTurns(items, work) {
   }
 }
 
-// What is made only once it is opened: pages have many of them, and they can be long.
+// Makes the content when it is opened: pages have many of these, and they can be long.
 export function onDemand(summary, make, open = false) {
   const made = el('details', { open }, summary)
   const fill = () => { if (made.childElementCount === 1) made.append(...[make()].flat(2).filter(Boolean)) }

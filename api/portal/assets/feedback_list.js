@@ -1,4 +1,4 @@
-// What people said about answers, for administrators: filtered, a page at a time, with the answers, and as CSV.
+// Feedback on answers, for administrators: filtered, a page at a time, with the answers, and as CSV.
 import { byId, el, foreign, inTurns, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { Pager } from './pager.js'

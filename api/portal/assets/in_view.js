@@ -59,7 +59,7 @@ export function replaceInPlace(place, parts, isDrawn) {
     if (!isDrawn()) { setTimeout(release, 50); return }
     place.style.minBlockSize = ''
     isAtEnd = left() <= NEAR_END_PX
-    // What is below the text of an answer is nothing new to somebody who has read its end.
+    // Sources below an answer are not new to somebody who has read its end.
     newest.hidden = isAtEnd || wasAtEnd
   }
   setTimeout(release)

@@ -33,6 +33,7 @@ list.bind(uploads)
 
 let total = null
 let counted = ''
+let drawn = ''
 let faceted = ''
 let pending = null
 const facets = new Facets(() => again())
@@ -56,6 +57,7 @@ function listing() {
 }
 
 const filters = () => ({ ...listing(), filters: facets.text() })
+const listed = () => JSON.stringify([filters(), byId('order').value, pager.cursor])
 const filtered = () => Object.values(filters()).some((value) => value.length)
 
 // Keeps the filters in the page's address, so that they outlast a reload and the way back from a document.
@@ -85,14 +87,24 @@ function restore() {
   facets.read(params)
 }
 
+// Until the rows that the filters ask for are here, nobody can select those of the filters before.
+function holdRows() {
+  const isOld = drawn !== listed()
+  byId('rows').inert = isOld
+  if (byId('pick-all')) byId('pick-all').disabled = isOld
+}
+
 const pager = new Pager(async (cursor) => {
+  holdRows()
   const wanted = filters()
+  const asked = listed()
   // Counting costs as much as the page: it is done again when the first page is shown, not while pages are turned.
   const counting = !cursor || counted !== JSON.stringify(wanted)
   const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
-  return { ...page, counted: counting ? JSON.stringify(wanted) : null }
+  return { ...page, listed: asked, counted: counting ? JSON.stringify(wanted) : null }
 }, (page) => {
   shown = page.documents
+  drawn = page.listed
   if (page.counted) {
     if (total !== null && total !== page.total) totals()
     total = page.total
@@ -154,6 +166,7 @@ function draw() {
     const same = [...byId('rows').querySelectorAll(`tr[data-id="${CSS.escape(focused)}"] :is(a, button, input)`)]
     same.find((each) => (each.getAttribute('aria-label') ?? each.textContent) === label)?.focus()
   }
+  holdRows()
   byId('table').hidden = !shown.length
   byId('filters').hidden = !shown.length && !filtered() && !inTexts()
   for (const head of document.querySelectorAll('[data-order]')) {
@@ -291,7 +304,7 @@ async function upload(files) {
 let typing
 byId('filters').addEventListener('submit', (event) => { event.preventDefault(); clearTimeout(typing); again() })
 byId('filters').addEventListener('change', (event) => { if (event.target !== byId('named')) again() })
-byId('named').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(again, inTexts() ? 400 : 200) })
+byId('named').addEventListener('input', () => { holdRows(); clearTimeout(typing); typing = setTimeout(again, inTexts() ? 400 : 200) })
 byId('look-in-texts').addEventListener('click', lookInTexts)
 for (const head of document.querySelectorAll('[data-order]')) {
   head.querySelector('button').addEventListener('click', () => {

@@ -19,7 +19,7 @@ const KINDS = {
   uncited: { sign: '○', level: 'not proven', name: () => t('Not proven: no source'), means: () => t('No source is given for this sentence.') },
 }
 
-// What else stands beside a sentence, and is pressed to see where it comes from.
+// Chips beside a sentence, which people press to see where it comes from.
 const CHIPS = [
   { sign: () => '1', name: () => t('Source'), means: () => t('Press the number to see the exact words in the document.') },
   { sign: () => icon('table'), name: () => t('Records'), means: () => t('Press it to see the records from which the value was computed.') },

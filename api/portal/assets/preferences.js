@@ -1,4 +1,4 @@
-// What people choose for this browser: theme, language and density. The server reads the cookies and writes the page
+// Preferences for this browser: theme, language and density. The server reads the cookies and writes the page
 // accordingly, so that nothing flashes; here a choice is stored and shown at once.
 const YEAR_SECONDS = 31_536_000
 const root = document.documentElement

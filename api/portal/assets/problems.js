@@ -1,4 +1,4 @@
-// What went wrong, in words for people: one text for each error code (`problem_texts.js`), with the next step for a
+// Explains errors in words for people: one text for each error code (`problem_texts.js`), with the next step for a
 // reader or for an administrator. The API's own words are for programs and stay behind "Details".
 import { LANGUAGE, LOCALE } from './locale.js'
 import { TEXTS } from './problem_texts.js'
@@ -59,7 +59,7 @@ function quota(found, retryAfter) {
   return [message, [next, reader].filter(Boolean).join(' '), [next, admin].filter(Boolean).join(' ')]
 }
 
-// What is used up, and what becomes of it.
+// Says which limit is used up, and when it resets.
 function limit({ quota: name, limit: most, of }, when) {
   const own = of === 'key'
   switch (name) {
@@ -93,7 +93,7 @@ function links(code) {
   }
 }
 
-// What answered without a problem of the API's: a proxy, or a connection that broke off.
+// Describes a reply that is not from the API: from a proxy, or of a connection that broke off.
 export function foreignProblem(status, text = '') {
   const code = { 413: 'proxy_too_large', 502: 'proxy_unreachable', 503: 'proxy_unreachable', 504: 'proxy_timeout' }[status] ?? 'proxy'
   const title = /<title>([^<]*)<\/title>/i.exec(text)?.[1].trim() ?? ''

@@ -1,4 +1,4 @@
-// Who can see a document: everyone who can see its collection, or a list of people and groups.
+// The readers of a document: everyone who can see its collection, or a list of people and groups.
 import { choices, FieldError, labelled } from './dialog.js'
 import { el } from './dom.js'
 import { icon } from './icons.js'

@@ -42,7 +42,7 @@ const isFigureColumn = (rows, at) => {
   return values.length > 0 && values.every(isNumber)
 }
 
-// What can be pressed: each figure, and in a row without figures its first cell.
+// Makes each figure a button, and in a row without figures the first cell.
 function pressed(row, at, column, opens) {
   const figure = row.map(isNumber)
   return figure[column] || (column === 0 && !figure.includes(true)) ? opens(at, column, row[column]) : null

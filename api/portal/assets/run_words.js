@@ -11,13 +11,13 @@ export const STATES = {
 export const KINDS = ['start', 'resume', 'condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'checking', 'call', 'lost', 'paused', 'budget', 'raised']
 export const BUDGETS = { calls: t('Model calls'), prompt_tokens: t('Tokens read'), completion_tokens: t('Tokens written'), tokens: t('Tokens'), dollars: t('Cost'), seconds: t('Time') }
 export const STRATEGIES = { direct: t('Answers from the best passages'), table: t('Computes over tables'), recursive: t('Works through the documents with code'), extractive: t('Quotes the closest sentences') }
-// What each purpose of a call means. `root` writes the next step of the code.
+// The purposes of calls. `root` writes the next step of the code.
 const PURPOSES = {
   root: t('Decides on the next step'), llm_query: t('Reads a part of the text'), judge: t('Checks sentences against their sources'), route: t('Decides how to answer'),
   condense: t('Understands the follow-up question'), rewrite: t('Thinks of other words to search for'), plan: t('Plans the computation'), answer: t('Writes the answer'),
   classify: t('Sorts records by label'), filter: t('Selects the records that match'), extract: t('Extracts values from records'), probe: t('Checks that the model can be reached'), 'given up': t('Was interrupted'),
 }
-// What the tools in a cell of code do, in the order in which a title names them.
+// The tools in a cell of code, in the order in which a title names them.
 const TOOLS = [
   ['submit', t('Writes the answer')], ['draft', t('Keeps a draft of the answer')], ['rlm_query', t('Researches a part on its own')], ['classify', t('Sorts records by label')],
   ['filter_records', t('Selects the records that match')], ['extract', t('Extracts values from records')], ['map_records', t('Has a model read records')], ['pairs', t('Compares pairs of records')],

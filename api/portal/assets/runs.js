@@ -12,7 +12,7 @@ import { t, tn } from './text.js'
 
 const LOOK_MS = 3000
 const TICK_MS = 1000
-// What is offered to be added to each limit: about as much again as people give.
+// The amounts offered for each limit: about as much again as people usually give.
 const OFFERED = { calls: 100, prompt_tokens: 100_000, completion_tokens: 20_000, tokens: 100_000, dollars: 1, seconds: 600 }
 const UNITS = { seconds: t('More time, in seconds'), dollars: t('More dollars'), calls: t('More model calls'), tokens: t('More tokens'), prompt_tokens: t('More tokens to read'), completion_tokens: t('More tokens to write') }
 const id = byId('desk').dataset.run

@@ -1,4 +1,4 @@
-// What keys and people are allowed to do, in plain words.
+// Names the permissions of keys and people in plain words.
 import { el, foreign } from './dom.js'
 import { t } from './text.js'
 

@@ -16,7 +16,7 @@ export class Selection {
     byId('pick-all')?.addEventListener('change', (event) => this.#selectShown(event.target.checked))
     byId('choose-matching')?.addEventListener('click', () => { this.ids.clear(); this.all = true; changed() })
     byId('choose-none')?.addEventListener('click', () => this.clear())
-    // What has the focus is scrolled above the bar, whose height depends on the language and the window.
+    // The browser scrolls a focused element above the bar, whose height depends on the language and the window.
     const bar = byId('chosen')
     if (bar) new ResizeObserver(() => document.documentElement.style.setProperty('--chosen-height', `${bar.offsetHeight}px`)).observe(bar)
   }
@@ -87,7 +87,7 @@ export class Selection {
     byId('ask-chosen-text').textContent = whole ? t('Ask about this collection') : this.ids.size === 1 ? t('Ask about it') : t('Ask about these')
   }
 
-  // What is selected, as the API names it. `matching` is the filter in force.
+  // Returns the selection as the API expects it. `matching` is the filter in force.
   choice(matching) {
     return this.all ? { matching } : { documents: [...this.ids] }
   }

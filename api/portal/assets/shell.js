@@ -1,4 +1,4 @@
-// What every page has: the dialog with the preferences and, for somebody who is signed in, the account and the way out.
+// The parts of every page: the dialog with the preferences and, for somebody who is signed in, the account and the way out.
 import { byId, trouble } from './dom.js'
 import { installPreferences } from './preferences.js'
 import { post } from './rest.js'

@@ -30,7 +30,7 @@ function stateOf(state) {
       fact(t('Files'), filesOf(state))))
 }
 
-// What to do next, as a title and a sentence; null where nothing is missing.
+// Returns the next step as a title and a sentence, or null if nothing is missing.
 function nextStep(state) {
   const lacking = state.workspaces.filter((each) => each.missing_scopes?.length)
   if (!state.workspaces.length) return [t('No workspace is connected'), tp('If the bot token is in the settings, the workspace appears as soon as Slack has been reached: choose “Check the connection”. Otherwise create a link with {command} and open it.', { command: el('code', { text: 'leadline slack link' }) })]

@@ -40,7 +40,7 @@ export function status(document) {
   return [shown, el('progress', { max: 1, value: document.progress.fraction, 'aria-label': left ? `${words(document)}, ${left}` : words(document), title: left })]
 }
 
-// What deleting a document does.
+// Lists the effects of deleting a document.
 export function removes(each) {
   return [
     t('The file ({size}), its text and its passages in the index are deleted permanently. Searches and answers no longer find them.', { size: bytes(each.size_bytes) }),
@@ -48,7 +48,7 @@ export function removes(each) {
   ]
 }
 
-// What a parser leaves out on purpose: nothing is lost with it. Documents of earlier releases have details and no kind.
+// Omissions that lose nothing, so that they are no warning. Documents of earlier releases have details and no kind.
 const HARMLESS = new Set([
   'running headers and footers after the first, and page numbers',
   'navigation, banners, footers and other parts around the content',

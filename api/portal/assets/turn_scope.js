@@ -1,4 +1,4 @@
-// What a question was asked about, as a line below it: all documents, or some documents or collections.
+// The scope of a question, as a line below it: all documents, or some documents or collections.
 import { el, foreign } from './dom.js'
 import { icon } from './icons.js'
 import { get } from './rest.js'

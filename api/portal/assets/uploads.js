@@ -150,7 +150,7 @@ export class Uploads {
 
   async #refresh(batch) {
     const known = new Map()
-    // What is cancelled or sent again while this asks is no more as the answer says.
+    // An upload that is cancelled or sent again during the request makes the reply outdated for it.
     const waits = (upload) => upload.batch === batch.id && upload.document && !ENDED.has(upload.state)
     for (const each of this.all) {
       if (waits(each)) known.set(each.document.id, each)

@@ -1,4 +1,4 @@
-// What was used by day and key, what is left of quotas, and what goes on now.
+// Usage by day and key, the remaining quotas, and the work in progress.
 import { byId, bytes, day, el, foreign, money, number, time, trouble } from './dom.js'
 import { amountOf, QUOTAS } from './quotas.js'
 import { csv, download } from './record_table.js'

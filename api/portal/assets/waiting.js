@@ -1,4 +1,4 @@
-// What is shown while an answer is made: what goes on, how long it has taken and usually takes, and what was found.
+// The line above an answer in progress: the current step, the elapsed and the usual seconds, and the passages found.
 import { el, foreign, number, readable } from './dom.js'
 import { icon } from './icons.js'
 import { openSource } from './source.js'
@@ -77,13 +77,13 @@ export function duration(seconds) {
   return whole % 60 ? t('{minutes} min {seconds} s', { minutes: number(minutes), seconds: number(whole % 60) }) : t('{minutes} min', { minutes: number(minutes) })
 }
 
-// What goes on, in plain words; empty where an event says nothing new.
+// Describes a step in plain words. Returns an empty string if an event says nothing new.
 export function describe(name, body) {
   switch (name) {
     case 'condensed': return t('Understood as: {question}', { question: readable(body.question) })
     case 'routed': return routed(body)
     case 'retrieved': return tn(body.passages, 'Found {n} passage', 'Found {n} passages')
-    case 'reading': return tn(body.titles.length, 'Reading {n} passage', 'Reading {n} passages')
+    case 'reading': return body.titles.length ? tn(body.titles.length, 'Reading {n} passage', 'Reading {n} passages') : '' // deleted meanwhile
     case 'planned': return t('Computing the answer')
     case 'working': return working(body)
     case 'cell': return stepOf(body)

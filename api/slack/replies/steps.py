@@ -79,7 +79,7 @@ class RunSteps:
                 self._searches += 1
                 self._found += int(body.get("passages", 0))
                 self._add_search()
-            case "reading":
+            case "reading" if body.get("titles"):
                 titles = list(dict.fromkeys(map(str, body.get("titles", ()))))
                 count = len(body.get("titles", ()))
                 self._show_step(
@@ -208,8 +208,7 @@ class RunSteps:
         """Describe the current step. Slack shows this after the bot's name."""
         texts = self._texts
         match kind, body.get("strategy"):
-            case "reading", _:
-                count = len(body.get("titles", ()))
+            case "reading", _ if count := len(body.get("titles", ())):
                 return texts.translate_count(
                     count, "is reading {n} passage…", "is reading {n} passages…", n=self._format(count)
                 )

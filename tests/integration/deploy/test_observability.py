@@ -26,7 +26,7 @@ from tests.support.service import running
 FOLDER = DEPLOY / "observability"
 DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
 _OURS = (api.status.metrics, retrieval.search.metrics, rlm.metrics, rlm.llm.metrics, workers.metrics)
-# What Prometheus says of each target, and what its client says of the process.
+# The labels that Prometheus adds to each target, and the metrics of its client.
 _TARGET = {"instance", "job"}
 _OTHERS = {
     **dict.fromkeys(

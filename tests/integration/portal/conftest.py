@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -11,24 +10,12 @@ from api.admission.services import Services
 from api.client import Client
 from tests.support.browser import Portal, chromium, portal
 from tests.support.portal_pages import WrittenAnswers
-from tests.support.service import running
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with chromium() as made:
         yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Services, Client]]:
-    with running(tmp_path / "home") as made:
-        yield made
-
-
-@pytest.fixture
-def services(service: tuple[Services, Client]) -> Services:
-    return service[0]
 
 
 @pytest.fixture

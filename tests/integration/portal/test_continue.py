@@ -306,6 +306,11 @@ def test_waiting_shows_what_was_found_how_long_it_takes_and_the_steps_in_plain_w
         document["id"], document["active_version"], "The Whale", ("Colour",), start, start + 11, 4, "The captain", 1,
         0.5, place="page 4",
     )  # fmt: skip
+    said.events = [Reading(1, ()), Routed("direct", ""), Reading(1, ()), None]
+    ask(page, "Who sailed the ship?")
+    expect(page.locator(".waiting .said")).to_have_text("Looking for the best passages")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("You stopped this answer.")).to_be_visible()
     said.events = [Routed("direct", ""), Retrieved((found,), "captain"), Reading(1, (found,)), None]
     ask(page, "Who was the captain?")
     expect(page.locator(".waiting")).to_contain_text("Reading 1 passage")
@@ -317,7 +322,7 @@ def test_waiting_shows_what_was_found_how_long_it_takes_and_the_steps_in_plain_w
     expect(page.locator("#beside mark")).to_have_text("The captain")
     assert serious(page) == []
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+    expect(page.get_by_text("You stopped this answer.")).to_have_count(2)
     code = "# Look for the headings of journals.\nprint(1)"
     said.events = [
         Routed("recursive", ""), Cell(Turn(1, 0, code, "", "1", None, 0.1, 0)), Working("cells", 1, 30), None

@@ -154,6 +154,8 @@ def test_the_outline_follows_the_text_and_its_headings_are_links(
         phone = narrow.signed_in(f"/library/{document['id']}")
         phone.get_by_role("button", name="Pages", exact=True).click()
         wait_for_page(phone, 1)
+        places = [each.bounding_box() for each in phone.locator("#document .actions > :visible").all()]
+        assert len({place["y"] for place in places if place}) == 3
         assert phone.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
         assert serious(phone) == []
 

@@ -14,7 +14,7 @@ from ingest.storage.db.database import write_transaction
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.quotas.rows import add_usage
 from tests.support.browser import Portal, portal
-from tests.support.portal_pages import serious
+from tests.support.portal_pages import ready_document, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -167,6 +167,19 @@ def test_roles_on_a_collection_are_given_and_taken_away(service: tuple[Services,
     dialog_of(page, "Remove")
     expect(place.locator("tbody")).to_have_count(0)
     assert services.accounts.grants.list_grants(DEFAULT_TENANT, "plans") == []
+
+
+def test_an_entry_about_a_deleted_document_counts_its_versions(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    document = ready_document(service[1])
+    service[1].http.delete(f"/v1/documents/{document['id']}").raise_for_status()
+    page = opened.signed_in("/audit")
+    entry = page.locator("#rows tr", has=page.get_by_text("Deleted a document", exact=True))
+    expect(entry.locator(".facts-line")).to_contain_text("versions: 1")
+    expect(entry.locator(".facts-line")).not_to_contain_text(document["version"])
+    entry.get_by_text("Codes").click()
+    expect(entry.locator(".codes")).to_contain_text(document["version"])
 
 
 def test_the_log_is_filtered_turned_verified_and_exported(service: tuple[Services, Client], opened: Portal) -> None:

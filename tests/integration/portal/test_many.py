@@ -1,5 +1,7 @@
 """Many documents in the library: sorted, filtered, and one action on those that were chosen or that match."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, Route, expect
 
@@ -96,6 +98,29 @@ def test_no_row_moves_when_the_first_document_is_selected(service: tuple[Service
     assert bar is not None
     assert last["y"] + last["height"] <= bar["y"]
     assert serious(page) == []
+
+
+def test_rows_of_the_filter_before_cannot_be_selected_while_the_new_ones_are_loading(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    sent(service[1], ("anchor.txt", b"An anchor."), ("buoy.txt", b"A buoy."))
+    page = opened.signed_in("/library")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    held: list[Route] = []
+    page.route(re.compile("named=buoy"), lambda route: held.append(route))
+    page.get_by_label("Search the library").fill("buoy")
+    wait_for_held(page, held, 1)
+    row = page.locator("#rows tr", has_text="anchor.txt")
+    place = row.locator("input").bounding_box()
+    assert place is not None
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    expect(page.locator("#pick-all")).to_be_disabled()
+    expect(row.locator("input")).not_to_be_checked()
+    expect(page.locator("#chosen")).to_be_hidden()
+    held[0].continue_()
+    expect(page.locator("#rows tr")).to_have_count(1)
+    page.get_by_label("Select all on this page").check()
+    expect(page.locator("#chosen-count")).to_have_text("1 document selected")
 
 
 def test_the_collection_for_uploads_is_remembered(service: tuple[Services, Client], opened: Portal) -> None:

@@ -15,7 +15,7 @@ from tests.support.portal_pages import serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
-# What the page shows of an error, with the scopes of an administrator or a reader.
+# Returns the text and the details that the page shows for an error.
 _SHOWN = """async ([body, status, headers]) => {
   const { trouble } = await import('/portal/assets/dom.js')
   const { problemOf } = await import('/portal/assets/rest.js')

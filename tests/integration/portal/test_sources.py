@@ -167,6 +167,9 @@ def test_a_source_opens_at_its_page_whose_viewer_turns_pages_and_the_document_op
     expect(page.locator("#beside .sheet .box")).to_have_count(1)
     expect(page.locator("#beside .source h3").first).to_have_text("1. Clause number 1")
     expect(page.locator("#beside mark")).to_have_text("delivery of 3 boats")
+    assert page.evaluate("scrollY") == 0
+    bottom: Any = page.evaluate("document.getElementById('beside').getBoundingClientRect().bottom")
+    assert bottom <= page.evaluate("innerHeight")
     page.get_by_role("button", name="Next page").click()
     wait_for_page(page, 4)
     page.locator(".stage").press("Escape")

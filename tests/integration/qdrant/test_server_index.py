@@ -219,7 +219,7 @@ def test_an_address_that_is_not_qdrants_is_refused_with_what_to_do(
     assert proxy.seen == ["GET /"]
 
 
-# What is sent
+# Requests
 
 
 def test_writes_wait_until_they_are_applied_in_one_order(proxy: FaultyProxy, name: str) -> None:

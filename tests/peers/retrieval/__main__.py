@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from api.cli.console import Console
 from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from ingest.storage.errors import LeadlineError

@@ -1,7 +1,6 @@
 """Leadline on the same questions: the whole service, as `leadline eval retrieval` runs it, searched over HTTP."""
 
-from rich.console import Console
-
+from api.cli.console import Console
 from api.cli.evaluate import build_search_request, convert_to_spans, post_search
 from api.cli.judged_collection import open_judged_collection
 from tests.peers.retrieval.corpora import Asked

@@ -11,7 +11,7 @@ from ingest.storage.errors import MetadataError
 from ingest.storage.inbound import check_value
 
 # Change this number when the rules in `ingest.describing` change. Cards are then made again in the background.
-RULES_RELEASE = 1
+RULES_RELEASE = 2
 # The longest string in a field, and the longest list. Together with the field names, a layer has at most 4 KB.
 MAX_FIELD_CHARS = 200
 MAX_FIELD_VALUES = 12

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from api.cli import conversations
 from api.cli.chat import Chat
+from api.cli.console import Console
 from api.cli.conversations import _fetch_conversation
 from api.client import Client
 from ingest.storage.answers.records import NEW_CONVERSATION

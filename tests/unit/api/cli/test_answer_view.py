@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from api.answers.schemas import AnswerOut
-from api.cli.answer_view import LiveAnswer, describe_event, print_answer, remove_control_chars
+from api.cli.answer_view import LiveAnswer, describe_event, print_answer
+from api.cli.console import Console, remove_control_chars
 from rlm.answers import (
     Answer,
     AnswerStatus,
@@ -230,4 +230,5 @@ def test_into_a_file_goes_nothing_but_the_answer() -> None:
 
 def test_an_event_that_nobody_knows_says_nothing() -> None:
     assert describe_event("new", {}) == ""
+    assert describe_event("reading", {"titles": []}) == ""
     assert describe_event("retrieved", {"passages": 1200, "titles": [], "query": ""}) == "Found 1,200 passages …"

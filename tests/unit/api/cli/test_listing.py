@@ -4,8 +4,8 @@ import io
 import uuid
 
 import pytest
-from rich.console import Console
 
+from api.cli.console import Console
 from api.cli.listing import Listing
 
 IDS = [str(uuid.uuid4()) for _ in range(3)]

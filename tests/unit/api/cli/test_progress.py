@@ -2,8 +2,7 @@
 
 from io import StringIO
 
-from rich.console import Console
-
+from api.cli.console import Console
 from api.cli.progress import show_download_progress
 from tests.support.model_files import model_file_of
 

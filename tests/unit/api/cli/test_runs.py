@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from rich.console import Console
-
+from api.cli.console import Console
 from api.cli.runs import build_step_tree
 
 RUN = {"question": "How many [ships]?", "state": "completed", "attempt": 2}

@@ -3,8 +3,8 @@
 import io
 
 import pytest
-from rich.console import Console
 
+from api.cli.console import Console
 from api.cli.ingest import show_batch_progress
 from api.cli.stages import LINE_EVERY_SECONDS, StageLines, show_stages
 

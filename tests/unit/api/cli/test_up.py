@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded_services
 from api.build.language_model import NoLanguageModel
+from api.cli.console import Console
 from api.cli.up import _print_greeting
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import TENANT_SCOPES

@@ -47,6 +47,14 @@ def test_what_a_model_wrote_is_not_shown_to_those_who_may_not_see_its_documents(
     assert "Wages" not in str(steps.build_cards(hides_contents=True))
 
 
+def test_reading_no_passages_is_no_step() -> None:
+    steps = RunSteps(Texts("en"))
+    steps.add_event("retrieved", {"query": "whale", "passages": 2, "titles": ["Whale"]})
+    before = titles(steps), steps.status
+    steps.add_event("reading", {"titles": []})
+    assert (titles(steps), steps.status) == before
+
+
 def test_steps_are_described_in_german() -> None:
     steps = RunSteps(Texts("de"))
     steps.add_event("retrieved", {"passages": 1_200})
