@@ -124,7 +124,8 @@ def test_what_a_model_writes_and_what_comes_of_it_is_streamed(client: Client, se
 
 def test_doctor_advises_to_look_at_a_server_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_SCHEMA_SECONDS", SECONDS)
-    with misbehaving_openai(hangs) as server:
+    with misbehaving_openai() as server:
+        server.behaviours = [hangs]
         served = ServedModel((server.url,), "scripted")
         (found,) = doctor._check_schema_support(served, doctor._ModelServers((0,), None), PROFILE, None)
     assert "Check the server's load and its log." in found.advice
