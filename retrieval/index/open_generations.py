@@ -289,7 +289,9 @@ class OpenGenerations:
             )
             if self._active is None or active.id != self._active.id:
                 self._open_new_active_generation(active)
-                log.info("index generation in use", generation=active.id, encoder=active.encoder)
+                # At a start it would stand among what `leadline up` tells people. A change is news for operators.
+                note = log.debug if self._active is None else log.info
+                note("index generation in use", generation=active.id, encoder=active.encoder)
                 if active.sparse != self._sparse.fingerprint:
                     log.warning(
                         "index uses word weights from an earlier release; `leadline index rebuild` updates them"

@@ -51,7 +51,7 @@ def portal_long(
         chromium() as browser,
         portal(services, browser) as opened,
     ):
-        conversation, run = _conversation(services, client, turns), _run(services, client, held, steps)
+        conversation, run = store_conversation(services, client, turns), _run(services, client, held, steps)
         opened.context.add_init_script(WATCH)
         page = opened.signed_in()
         figures: dict[str, object] = {"turns": turns, "steps": steps}
@@ -85,7 +85,7 @@ def _opening(page: Page, opened: Portal, path: str, selector: str, count: int, n
     }
 
 
-def _conversation(services: Services, client: Client, turns: int) -> str:
+def store_conversation(services: Services, client: Client, turns: int) -> str:
     about = document(client)
     identifier = services.answers.conversations.start_conversation(DEFAULT_TENANT, "What is planned?")
     for turn in range(turns):

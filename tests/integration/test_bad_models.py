@@ -8,8 +8,11 @@ import httpx
 import pytest
 
 from api.build.language_model import RemoteLanguageModel
+from api.cli import doctor
 from api.cli.answer_view import format_cell
 from api.client import Client
+from api.settings.settings import ServedModel
+from rlm.errors import LanguageModelTimeoutError
 from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
@@ -117,3 +120,13 @@ def test_what_a_model_writes_and_what_comes_of_it_is_streamed(client: Client, se
     assert format_cell(cell).startswith("cell 1: n = len(records()) print(n)")
     assert events[-1][0] == "completed"
     assert events[-1][1]["text"].startswith(counted)
+
+
+def test_doctor_advises_to_look_at_a_server_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_SCHEMA_SECONDS", SECONDS)
+    with misbehaving_openai() as server:
+        server.behaviours = [hangs]
+        served = ServedModel((server.url,), "scripted")
+        (found,) = doctor._check_schema_support(served, doctor._ModelServers((0,), None), PROFILE, None)
+    assert "Check the server's load and its log." in found.advice
+    assert found.advice != LanguageModelTimeoutError.default_hint

@@ -74,6 +74,8 @@ def test_ingest_search_and_ask_work_without_a_service(environment: dict[str, str
     assert json.loads(leadline(environment, "ingest", str(papers), "--json").stdout)["duplicates"] == 2
     hits = json.loads(leadline(environment, "search", "heart of the whale", "--json").stdout)["hits"]
     assert hits[0]["title"] == "Whales"
+    estimated = leadline(environment, "estimate", "Where did the Pequod sail from?").stdout
+    assert estimated.startswith("In scope: 2 documents with about ")
     answer = json.loads(leadline(environment, "ask", "Where did the Pequod sail from?", "--json").stdout)
     assert answer["status"] == "extractive"
     assert "Nantucket" in answer["text"]

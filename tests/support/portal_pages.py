@@ -25,6 +25,11 @@ MARKDOWN = (
 )
 
 
+# Returns the bytes of a page and of all that it has loaded, as they were sent.
+LOADED = """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+  .reduce((sum, each) => sum + each.transferSize, 0)"""
+
+
 class WrittenAnswers:
     """Gives the events that were written down, and waits before those after a `None` until it may go on."""
 

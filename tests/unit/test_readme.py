@@ -11,6 +11,7 @@ import api.main  # noqa: F401 - every error of the API
 from api.http.problems import get_status
 from api.settings.settings import Settings
 from ingest.storage.errors import LeadlineError
+from retrieval.models.manifest import load_model_files
 from rlm.answers import AnswerStatus, Check
 from rlm.events import Drafted, Event
 from rlm.llm.profiles import ProfileFileError
@@ -91,6 +92,14 @@ def test_documents_are_short_enough_to_be_read() -> None:
     assert len((ROOT / "SECURITY.md").read_text().split()) <= 1000
     assert len((ROOT / "CHANGELOG.md").read_text().splitlines()) <= 60
     assert {path.name: len(path.read_text().splitlines()) for path in DOCS if path.read_text().count("\n") > 250} == {}
+
+
+def test_readme_begins_with_commands_and_tells_how_much_is_downloaded() -> None:
+    readme, makefile = ((ROOT / name).read_text() for name in ("README.md", "Makefile"))
+    assert readme.index("leadline ask") < readme.index("─►")
+    gigabytes = f"{sum(file.size_bytes for file in load_model_files()) / 1e9:.1f} GB"
+    assert f"downloads and verifies the models once ({gigabytes})" in " ".join(readme.split())
+    assert re.search(rf"^models:.*about {gigabytes}\)", makefile, re.MULTILINE)
 
 
 def test_decisions_are_few_short_and_dated() -> None:

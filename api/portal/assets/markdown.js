@@ -28,18 +28,16 @@ export function show(parsed, context) {
 // the page from answering. Until all are there, the place says that it is busy.
 export function showInTurns(place, parsed, context) {
   const shown = new Shown(context)
-  let at = 0
+  const steps = shown.steps(place, parsed)
   place.setAttribute('aria-busy', 'true')
   const turn = () => {
     const until = performance.now() + TURN_MS
     do {
-      if (at >= parsed.length) {
+      if (steps.next().done) {
         shown.flush(place.lastElementChild ?? place, Infinity)
         place.removeAttribute('aria-busy')
         return
       }
-      place.append(shown.block(parsed[at]))
-      at += 1
     } while (performance.now() < until)
     setTimeout(turn)
   }
@@ -53,6 +51,31 @@ class Shown {
     this.next = 0
   }
 
+  // Yields after each block, and within a table of its own after each row: a table can be most of an answer.
+  * steps(place, parsed) {
+    for (const block of parsed) {
+      if (block.kind === 'table') {
+        const { made, body } = this.table(block)
+        place.append(made)
+        for (const row of block.rows) {
+          body.append(this.row(row, block.head.cells.length, 'td', {}))
+          yield
+        }
+      } else {
+        place.append(this.block(block))
+        yield
+      }
+    }
+  }
+
+  // A table with its head, and the body that its rows go into.
+  table(block) {
+    const body = el('tbody')
+    const head = el('thead', {}, this.row(block.head, block.head.cells.length, 'th', { scope: 'col' }))
+    const made = el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t('Table') }, el('table', {}, head, body))
+    return { made, body }
+  }
+
   block(block) {
     switch (block.kind) {
       case 'hr': return this.followed(el('hr'), block.end)
@@ -61,9 +84,11 @@ class Shown {
       case 'blockquote': return el('blockquote', {}, block.blocks.map((each) => this.block(each)))
       case 'ul':
       case 'ol': return el(block.kind, { start: block.start !== 1 ? block.start : null }, block.items.map((item) => this.item(item)))
-      case 'table': return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t('Table') }, el('table', {},
-        el('thead', {}, this.row(block.head, block.head.cells.length, 'th', { scope: 'col' })),
-        el('tbody', {}, block.rows.map((row) => this.row(row, block.head.cells.length, 'td', {})))))
+      case 'table': {
+        const { made, body } = this.table(block)
+        body.append(...block.rows.map((row) => this.row(row, block.head.cells.length, 'td', {})))
+        return made
+      }
       case 'p': return this.filled(el('p', { dir: 'auto', class: 'foreign' }), block.lines)
       // A heading of an answer stands below those of the page.
       default: return this.filled(el(`h${Math.min(6, Number(block.kind[1]) + 2)}`, { dir: 'auto', class: 'foreign' }), block.lines)

@@ -83,6 +83,12 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         other.goto(f"{opened.url}{address}")
         expect(other.locator(".answer")).to_contain_text("The whale was white")
         expect(other.locator("#about")).to_contain_text("You can read it until")
+        left, right = other.evaluate(
+            "(({ left, right }) => [left, document.documentElement.clientWidth - right])"
+            "(document.querySelector('.runs-part').getBoundingClientRect())"
+        )
+        assert left == pytest.approx(right, abs=1)
+        assert left > 100
         expect(other.get_by_role("button", name="Helpful")).to_have_count(0)
         marks = "[...document.querySelectorAll('.answer .check')].map(each => each.className)"
         assert other.evaluate(marks) == page.evaluate(marks)

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from api.admission.services import Services
 from api.client import Client
 from tests.support.browser import Portal, portal
-from tests.support.portal_pages import serious
+from tests.support.portal_pages import LOADED, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -126,6 +126,14 @@ def test_the_header_names_each_page_and_fits_a_phone(small: Portal) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert serious(page) == []
+
+
+@pytest.mark.parametrize("path", ["/ask", "/library", "/runs", "/usage", "/settings"])
+def test_a_first_page_loads_less_than_160_kb(service: tuple[Services, Client], browser: Browser, path: str) -> None:
+    with portal(service[0], browser) as opened:
+        page = opened.signed_in(path)
+        loaded = page.evaluate(LOADED)
+    assert 20_000 < loaded < 160_000
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -72,7 +72,10 @@ def test_the_manifest_keeps_slacks_limits_and_asks_for_what_is_used() -> None:
     shown = made["display_information"]
     assert len(shown["description"]) <= 140
     assert 174 <= len(shown["long_description"]) <= 4_000
-    assert len(made["features"]["agent_view"]["agent_description"]) <= 300
+    assistant = made["features"]["agent_view"]
+    assert len(assistant["agent_description"]) <= 300
+    # A prompt that presupposes a document answers "not found" in most workspaces.
+    assert all("these documents" in prompt["message"] for prompt in assistant["suggested_prompts"])
     urls = [
         made["settings"]["event_subscriptions"]["request_url"],
         made["settings"]["interactivity"]["request_url"],

@@ -46,4 +46,6 @@ def test_a_link_to_the_running_service_signs_in_as_the_portals_key_or_the_one_th
 def test_without_a_service_it_says_how_to_start_one(home: Path) -> None:
     with pytest.raises(SettingsError) as refused:
         link()
+    assert str(home) in refused.value.detail
+    assert "LEADLINE_HOME" in refused.value.hint
     assert "leadline up" in refused.value.hint

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.embedded import open_embedded_services
 from api.build.language_model import NoLanguageModel
@@ -40,6 +43,25 @@ def test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user(tmp
         assert services.identify_caller(key_text) is not None
         assert key_text not in said.getvalue()
         assert str(path) in said.getvalue()
+
+
+def test_a_start_logs_nothing_among_its_greeting(tmp_path: Path) -> None:
+    with capture_logs() as logged, opened(tmp_path) as services:
+        _print_greeting(services, "http://127.0.0.1:1", Console(file=io.StringIO(), width=500))
+        assert [each for each in logged if each["log_level"] != "debug"] == []
+
+
+def test_commands_are_shown_as_the_shell_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    (commands / "leadline").touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [str(commands / "leadline"), "up"])
+    with opened(tmp_path / "home") as services:
+        for path, shown in (("", str(commands / "leadline")), (str(commands), "leadline")):
+            monkeypatch.setenv("PATH", path)
+            said = io.StringIO()
+            _print_greeting(services, "http://127.0.0.1:1", Console(file=said, width=500))
+            assert f"\n  {shown} ingest FOLDER\n" in said.getvalue()
 
 
 def test_on_a_terminal_the_first_key_is_shown(tmp_path: Path) -> None:

@@ -218,10 +218,11 @@ def test_an_earlier_try_that_is_still_worked_on_is_waited_for(both: Make) -> Non
     assert len(server.requests) == 2
 
 
-def test_what_never_reached_a_service_is_sent_again(both: Make) -> None:
-    server = Server(httpx.ConnectError("refused"))
-    with pytest.raises(NoAnswerError, match="leadline up"):
+def test_what_never_reached_a_service_is_sent_again_and_told_without_numbers_or_names_of_python(both: Make) -> None:
+    server = Server(httpx.ConnectError("[Errno 111] Connection refused"))
+    with pytest.raises(NoAnswerError, match="leadline up") as error:
         both(server).call("patch", "/v1/documents/1", {})
+    assert error.value.detail.endswith(" did not respond: connection refused.")
     assert len(server.requests) == 3
 
 
