@@ -21,7 +21,7 @@ from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.untrusted import DATA_ONLY, format_document_line, sanitize_text, to_one_line
 
 MAX_FIRST_QUESTIONS, MAX_NEXT_QUESTIONS = 4, 3
-MAX_OFFERED_DOCUMENTS = 16
+MAX_OFFERED_DOCUMENTS, MAX_CITED_DOCUMENTS = 16, 3
 # A question has to fit on a button.
 _MAX_SUGGESTION_CHARS = 200
 # Nobody waits for suggestions, but they are of no use once the next question has been typed.
@@ -30,7 +30,7 @@ _CALLS = 2  # One call, and one more to repair its reply.
 _REPLY_TOKENS = 300
 # A repair repeats the schema and gives a reason.
 _REPAIR_TOKENS = 400
-_LIST_CHARS, _MAX_TABLES = 300, 2
+_LIST_CHARS, _MAX_TABLES = 300, 3
 _ANSWER_CHARS, _QUESTION_CHARS = 4_000, 1_000
 _MAX_QUOTES, _QUOTE_CHARS = 8, 500
 
@@ -46,7 +46,7 @@ the list. Use at most 15 words for each. If the list shows too little, write few
 
 Reply in JSON, with the list "questions"."""
 
-NEXT_SYSTEM = f"""You suggest what a person may ask next. You see a question, its answer, and the passages of \
+NEXT_SYSTEM = f"""You suggest what a person may ask next. You see a question, its answer, and the passages and \
 documents that the answer cites.
 
 Write up to {MAX_NEXT_QUESTIONS} questions that lead on from the answer, in the language of the question: to a detail, \
@@ -63,23 +63,24 @@ SCHEMA = build_closed_object({"questions": {"type": "array", "items": {"type": "
 
 @dataclass(frozen=True)
 class OfferedDocument:
-    """A document about which first questions are suggested, with the columns of each of its tables."""
+    """A document about which first questions are suggested. `tables` has the name of each table, and its columns."""
 
     version_id: str
     title: str
     name: str
     fields: CardFields
-    tables: Sequence[Sequence[str]] = ()
+    tables: Sequence[tuple[str, Sequence[str]]] = ()
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question and its answer, with the cited passages and the versions that they are from."""
+    """A question and its answer, with the cited passages, the versions that they are from, and the cited documents."""
 
     question: str
     answer: str
     passages: Sequence[str] = ()
     version_ids: Sequence[str] = ()
+    documents: Sequence[OfferedDocument] = ()
 
 
 @dataclass(frozen=True)
@@ -181,10 +182,12 @@ def request_next_questions(tenant_id: str, audience: str, exchange: Exchange) ->
     passages = [to_one_line(each, _QUOTE_CHARS) for each in exchange.passages[:_MAX_QUOTES]]
     if passages:
         lines += ["", "Passages that the answer cites:", *(f"- {each}" for each in passages)]
+    cited = exchange.documents[:MAX_CITED_DOCUMENTS]
+    if cited:
+        lines += ["", "Documents that it cites:", *(f"- {_describe_document(each)}" for each in cited)]
+    versions = [*exchange.version_ids, *(each.version_id for each in cited)]
     call = SubCall(NEXT_SYSTEM, _mark("exchange", "\n".join(lines)), _REPLY_TOKENS, SCHEMA, "suggest")
-    return SuggestionRequest(
-        call, tenant_id, audience, exchange.version_ids, MAX_NEXT_QUESTIONS, asked=exchange.question
-    )
+    return SuggestionRequest(call, tenant_id, audience, versions, MAX_NEXT_QUESTIONS, asked=exchange.question)
 
 
 def compute_suggestion_limits(request: SuggestionRequest, model: ChatModel) -> Limits:
@@ -219,7 +222,7 @@ def _describe_document(document: OfferedDocument) -> str:
         ("kind", fields.kind or ""),
         ("about", "; ".join(fields.subjects or ())),
         ("headings", "; ".join(fields.outline or ())),
-        *(("a table with the columns", "; ".join(columns)) for columns in document.tables[:_MAX_TABLES]),
+        *(("table", f"{name}, with the columns {'; '.join(each)}") for name, each in document.tables[:_MAX_TABLES]),
     ]
     return "\n".join([line, *(f"   {label}: {to_one_line(value, _LIST_CHARS)}" for label, value in known if value)])
 

@@ -16,6 +16,7 @@ from rlm.answers import AnswerStatus
 from rlm.errors import AnswerError
 from rlm.requests import AnswerScope
 from rlm.suggesting import (
+    MAX_CITED_DOCUMENTS,
     MAX_OFFERED_DOCUMENTS,
     Exchange,
     OfferedDocument,
@@ -32,15 +33,16 @@ def build_suggestion_request(services: Services, caller: Principal, body: Sugges
 
     Raises `AnswerNotFoundError`, `CollectionNotFoundError` and `FilterError`.
     """
+    suggester = services.asking.suggester
+    # Without a capable model, the documents need not be looked up.
+    is_capable = suggester is not None and suggester.acquire_model() is not None
     if body.answer is not None:
         stored = services.answers.conversations.load_answer(caller.tenant_id, body.answer, caller.visible_owner)
-        exchange = _build_exchange(build_visible_answer(services, caller, stored))
-        audience = AnswerScope(caller.tenant_id, readers=caller.readers).audience
-        return None if exchange is None else request_next_questions(caller.tenant_id, audience, exchange)
+        answer = build_visible_answer(services, caller, stored)
+        return _build_next_request(services, caller, answer) if is_capable else None
     require_collections(services, caller, body.collections)
-    scope, suggester = body.build_scope(caller), services.asking.suggester
-    # Without a capable model, the documents need not be looked up.
-    if suggester is None or suggester.acquire_model() is None:
+    scope = body.build_scope(caller)
+    if not is_capable:
         return None
     documents = list(_iter_offered_documents(services, scope))
     if not documents:
@@ -61,8 +63,8 @@ def suggest_questions(services: Services, caller: Principal, request: Suggestion
         return []
 
 
-def _build_exchange(answer: AnswerOut) -> Exchange | None:
-    """Return the question and answer, or None if no question can lead on from the answer.
+def _build_next_request(services: Services, caller: Principal, answer: AnswerOut) -> SuggestionRequest | None:
+    """Return the request for questions after an answer, or None if no question can lead on from it.
 
     The text of an answer may tell what a closed or deleted document says, so no question leads on from it.
     """
@@ -77,7 +79,11 @@ def _build_exchange(answer: AnswerOut) -> Exchange | None:
         for text in each.quoted_texts
     ]
     versions = list(dict.fromkeys(each.version_id for each in answer.citations))
-    return Exchange(answer.question, answer.text, passages, versions)
+    cited = tuple(dict.fromkeys(each.document_id for each in answer.citations))[:MAX_CITED_DOCUMENTS]
+    scope = AnswerScope(caller.tenant_id, documents=cited, readers=caller.readers)
+    documents = list(_iter_offered_documents(services, scope))
+    exchange = Exchange(answer.question, answer.text, passages, versions, documents)
+    return request_next_questions(scope.tenant_id, scope.audience, exchange)
 
 
 def _iter_offered_documents(services: Services, scope: AnswerScope) -> Iterator[OfferedDocument]:
@@ -99,13 +105,14 @@ def _iter_offered_documents(services: Services, scope: AnswerScope) -> Iterator[
     for each in found:
         # A document without a card was closed or deleted a moment ago.
         if (card := cards.get(each.document_id)) is not None:
-            tables = _load_columns(services, each.version_id) if each.version_id in with_tables else []
+            tables = _load_tables(services, each.version_id) if each.version_id in with_tables else []
             yield OfferedDocument(each.version_id, each.title, each.name, card.fields, tables)
 
 
-def _load_columns(services: Services, version_id: str) -> list[list[str]]:
-    """Return the names of the columns of each table. A version whose tables cannot be read has none."""
+def _load_tables(services: Services, version_id: str) -> list[tuple[str, list[str]]]:
+    """Return the name of each table and its columns. A version whose tables cannot be read has none."""
     try:
-        return [[column.name for column in table.columns] for table in services.contents.tables.load_tables(version_id)]
+        found = services.contents.tables.load_tables(version_id)
     except (KeyError, ValueError, ContentChangedError):
         return []
+    return [(each.name, [column.name for column in each.columns]) for each in found]

@@ -79,7 +79,7 @@ def test_first_questions_are_about_cards_and_tables_and_cost_one_call_until_a_do
     assert client.suggest_questions(language="de").questions == FIRST[:4]
     (prompt,) = model.chat.prompts
     assert prompt.index("1. orders") < prompt.index("2. The Whale")
-    assert "a table with the columns: order; country; late" in prompt
+    assert "with the columns order; country; late" in prompt
     assert prompt.endswith("Language of the questions: de")
     assert client.suggest_questions(language="de").questions == FIRST[:4]
     assert len(model.chat.prompts) == 1
@@ -103,6 +103,7 @@ def test_next_questions_follow_from_the_answer_and_its_passages_and_repeat_no_qu
     (prompt,) = model.chat.prompts
     assert "Question: Which colour had the whale?" in prompt
     assert "- The Whale: The whale was white." in prompt
+    assert "Documents that it cites:\n- The Whale" in prompt
     client.suggest_questions(identifier)
     assert len(model.chat.prompts) == 1
     with pytest.raises(NotFoundError):

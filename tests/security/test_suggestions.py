@@ -109,7 +109,9 @@ def test_no_question_leads_on_from_an_answer_whose_source_was_closed_or_deleted(
     others = world.http.post("/v1/suggestions", json={"answer": identifier}, headers=world.people.of("bob"))
     assert others.status_code == 404
     world.close_to(world.closed, "user:bob")
+    count = len(world.prompts)
     assert world.suggest("eve", answer=identifier) == []
+    assert len(world.prompts) == count
     world.close_to(world.closed, "group:hr")
     assert world.suggest("eve", answer=identifier) != []
     headers = world.people.of("admin", **{"If-Match": "*"})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -39,7 +40,13 @@ MINUTES = OfferedDocument(
         kind="minutes", subjects=("Brandt", "Acme"), periods=("2023-05",), outline=("Budget", "Dates of the fair")
     ),
 )
-ORDERS = OfferedDocument("v2", "orders.csv", "orders.csv", CardFields(), [["order", "country"], ["late"], ["unseen"]])
+ORDERS = OfferedDocument(
+    "v2",
+    "orders.csv",
+    "orders.csv",
+    CardFields(),
+    [("orders", ["order", "country"]), ("b", ["late"]), ("c", ["x"]), ("d", ["unseen"])],
+)
 EXCHANGE = Exchange(
     "Who pays?", "The Customer pays [1].", ["Agreement, page 2: The Customer shall pay."], version_ids=("v3",)
 )
@@ -91,8 +98,9 @@ def test_the_first_prompt_lists_names_cards_and_columns_between_marks_and_ends_w
         "   about: Brandt; Acme",
         "   headings: Budget; Dates of the fair",
         "2. orders.csv",
-        "   a table with the columns: order; country",
-        "   a table with the columns: late",
+        "   table: orders, with the columns order; country",
+        "   table: b, with the columns late",
+        "   table: c, with the columns x",
     ]
     assert language == "Language of the questions: de"
     of_documents = request_first_questions("ann", "", [MINUTES])
@@ -130,7 +138,10 @@ def test_the_next_prompt_has_the_question_the_answer_and_its_passages() -> None:
         "- Agreement, page 2: The Customer shall pay.",
     ]
     bare = request_next_questions("ann", "", Exchange("Who pays?", "The Customer."))
-    assert "Passages" not in bare.call.prompt
+    assert "cites:" not in bare.call.prompt
+    cited = request_next_questions("ann", "", replace(EXCHANGE, documents=[MINUTES, ORDERS]))
+    assert "- Minutes of May (scan7.pdf), periods 2023-05\n   kind: minutes\n" in cited.call.prompt
+    assert list(cited.version_ids) == ["v3", "v1", "v2"]
 
 
 def test_empty_overlong_and_repeated_questions_are_left_out_and_so_is_the_one_that_was_asked() -> None:
