@@ -230,7 +230,7 @@ class Operations:
         return Call("GET", f"/v1/answers/{answer}", ModelReader(schemas.AnswerOut))
 
     @operation
-    def suggest_questions(self, answer: str | None = None, **members: Any) -> Call[schemas.SuggestionsOut]:  # noqa: ANN401
+    def suggest_questions(self, /, answer: str | None = None, **members: Any) -> Call[schemas.SuggestionsOut]:  # noqa: ANN401
         """Suggest first questions about documents, or questions that lead on from a stored answer.
 
         Args:

@@ -36,7 +36,7 @@ class World:
         named = re.findall(r"The Whale|Salaries of the Board", prompt)
         return json.dumps({"questions": [f"What about {each}?" for each in named]})
 
-    def add(self, name: str, text: str, **params: object) -> str:
+    def add(self, name: str, text: str, **params: list[str]) -> str:
         made = self.http.post(
             "/v1/documents", params={"name": name, **params}, content=text, headers=self.people.of("admin")
         )
