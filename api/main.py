@@ -59,6 +59,7 @@ from api.status import metrics
 from api.status import routes as health
 from api.status import settings_routes as settings_in_force
 from api.status.metrics import RequestMetrics
+from api.suggestions import routes as suggestions
 from api.usage import routes as usage
 from api.webhooks import routes as webhooks
 from ingest.storage.accounts.records import Principal
@@ -79,6 +80,8 @@ what to do next."""
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
 _IDEMPOTENCY_THREADS = 4
+# Number of suggestions that are made at once. Further requests get none, and their pages show none.
+_SUGGESTIONS_AT_ONCE = 4
 # Number of threads that write uploads to disk.
 _UPLOAD_THREADS = 16
 # Maximum number of one tenant's requests that may wait for a slot.
@@ -115,6 +118,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.answer_threads = answer_threads
+    app.state.suggestion_threads = AnswerThreads(_SUGGESTIONS_AT_ONCE)
     app.state.detached_answers = detached_answers
     app.state.usual_times = UsualTimes(lambda: services.answers.conversations.list_recent_times())
     app.state.health_threads = Threads(_HEALTH_THREADS)
@@ -131,7 +135,9 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (listing, cards, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (uploads, answers, feedback, conversations, shares, runs, usage, settings_in_force, slack_state):
+    for route in (uploads, answers, suggestions, feedback, conversations, shares, runs, usage):
+        app.include_router(route.router, responses=PROBLEMS)
+    for route in (settings_in_force, slack_state):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router, responses=PROBLEMS)

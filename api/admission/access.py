@@ -42,6 +42,15 @@ async def get_answer_threads(request: Request) -> AnswerThreads:
 AnswersAtOnce = Annotated[AnswerThreads, Depends(get_answer_threads)]
 
 
+async def get_suggestion_threads(request: Request) -> AnswerThreads:
+    """Return this process's threads for suggestions. They are separate so that answers never wait for them."""
+    found: AnswerThreads = request.app.state.suggestion_threads
+    return found
+
+
+SuggestionsAtOnce = Annotated[AnswerThreads, Depends(get_suggestion_threads)]
+
+
 def get_account(principal: Principal) -> Account:
     """Return the account whose quotas apply to the principal's requests."""
     return Account(principal.tenant_id, principal.key_id or "")

@@ -23,6 +23,7 @@ from rlm.llm.budgets import Budget, Limits, Price
 from rlm.requests import AnswerOptions
 from rlm.rewriting import ModelRewriter
 from rlm.runs.port import Durability
+from rlm.suggesting import ModelSuggester, SuggestionRequest, compute_suggestion_limits
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +103,14 @@ class Meter:
     def reserve_rewrite(self, account: Account, limits: Limits) -> "MeteredWork":
         """Reserve budget for a rewrite. Raises `QuotaExceededError` if the quotas do not allow it."""
         return self._reserve_budget(account, "rewrite", limits.tokens, to_nanodollars(limits.dollars or Decimal(0)))
+
+    def wrap_suggester(self, account: Account, suggester: ModelSuggester) -> "MeteredSuggester":
+        """Wrap a suggester so that the tokens and dollars it spends count against an account."""
+        return MeteredSuggester(self, account, suggester)
+
+    def reserve_suggestion(self, account: Account, limits: Limits) -> "MeteredWork":
+        """Reserve budget for suggestions. Raises `QuotaExceededError` if the quotas do not allow it."""
+        return self._reserve_budget(account, "suggest", limits.tokens, to_nanodollars(limits.dollars or Decimal(0)))
 
     def settle_work(self, work: "MeteredWork") -> None:
         """Replace the reservation of finished work with its actual spending.
@@ -240,5 +249,29 @@ class MeteredRewriter:
         metered = self._meter.reserve_rewrite(self._account, self._rewriter.compute_limits())
         try:
             return self._rewriter.rewrite_query(tenant_id, query, method, metered)
+        finally:
+            self._meter.settle_work(metered)
+
+
+class MeteredSuggester:
+    """Suggests questions and counts the spending against the quotas of an account."""
+
+    def __init__(self, meter: Meter, account: Account, suggester: ModelSuggester) -> None:
+        self._meter = meter
+        self._account = account
+        self._suggester = suggester
+
+    def suggest(self, request: SuggestionRequest) -> list[str]:
+        """Return suggested questions, or none if no capable model is available.
+
+        Raises the errors of `ModelSuggester.suggest`, and `QuotaExceededError` if a quota is used up.
+        """
+        model = self._suggester.acquire_model()
+        if model is None:
+            return []
+        metered = self._meter.reserve_suggestion(self._account, compute_suggestion_limits(request, model))
+        try:
+            # guard: suggestions-metered
+            return self._suggester.suggest(model, request, metered)
         finally:
             self._meter.settle_work(metered)

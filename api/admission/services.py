@@ -38,6 +38,7 @@ from rlm.events import Event
 from rlm.requests import AnswerRequest
 from rlm.rewriting import ModelRewriter
 from rlm.runs.port import Durability
+from rlm.suggesting import ModelSuggester
 from workers.enqueue import WorkNotifier
 
 log = structlog.get_logger(__name__)
@@ -90,6 +91,7 @@ class QueryServices:
     """The components that search, rewrite queries and answer questions.
 
     `model_costs` is true if the language model has a price above 0. `describer` describes documents for their cards.
+    `suggester` suggests questions; it is None if suggestions are turned off.
     """
 
     searcher: CachedSearcher
@@ -97,6 +99,7 @@ class QueryServices:
     answering: AnswerService
     model_costs: bool = False
     describer: ModelDescriber | None = None
+    suggester: ModelSuggester | None = None
 
 
 @dataclass(frozen=True)

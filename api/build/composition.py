@@ -36,6 +36,7 @@ from rlm.llm.port import LanguageModel
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
+from rlm.suggesting import ModelSuggester
 from rlm.tables.sql import SqlEngine
 from workers.enqueue import WorkNotifier
 from workers.parts import ServiceComponents
@@ -147,7 +148,8 @@ def open_query_services(
     )
     rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
     describer = ModelDescriber(language_model, sub_calls)
-    return QueryServices(searcher, rewriter, answering, has_priced_model(settings), describer)
+    suggester = ModelSuggester(language_model, sub_calls, helper=helpers.router) if settings.suggestions else None
+    return QueryServices(searcher, rewriter, answering, has_priced_model(settings), describer, suggester)
 
 
 def build_services(

@@ -229,6 +229,24 @@ class Operations:
         """
         return Call("GET", f"/v1/answers/{answer}", ModelReader(schemas.AnswerOut))
 
+    @operation
+    def suggest_questions(self, /, answer: str | None = None, **members: Any) -> Call[schemas.SuggestionsOut]:  # noqa: ANN401
+        """Suggest first questions about documents, or questions that lead on from a stored answer.
+
+        Args:
+            answer: The id of the answer, or None for first questions.
+            **members: For first questions: `collections`, `documents`, `filters` and `language`.
+
+        Returns:
+            The questions. There are none without a capable language model.
+
+        Raises:
+            NotFoundError: If the answer or a collection does not exist.
+            QuotaError: If a quota is used up.
+        """
+        body = {**members, **({} if answer is None else {"answer": answer})}
+        return Call("POST", "/v1/suggestions", ModelReader(schemas.SuggestionsOut), body=body, repeatable=True)
+
     @listing
     def rows_behind(self, answer: str) -> PagedCall[schemas.RowOut]:
         """Iterate over the records behind a computed answer.

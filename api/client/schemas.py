@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     )
     from api.search.schemas import HitOut, RerankedOut, SearchIn, SearchOut, UnreadableOut
     from api.status.schemas import StatusOut
+    from api.suggestions.schemas import SuggestionsOut
 
 __all__ = [
     "ANSWER_EVENTS",
@@ -124,6 +125,7 @@ __all__ = [
     "SearchedOut",
     "SentenceOut",
     "StatusOut",
+    "SuggestionsOut",
     "TableOut",
     "TablePage",
     "TurnOut",
@@ -158,6 +160,7 @@ _NAMES_BY_MODULE = {
     ),
     "api.search.schemas": "HitOut RerankedOut SearchIn SearchOut UnreadableOut",
     "api.status.schemas": "StatusOut",
+    "api.suggestions.schemas": "SuggestionsOut",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -158,6 +158,11 @@ class Settings(
         description="The documents that the answering model may describe for their cards, in collections that ask "
         "for it: `off`, `open` (only documents that the whole tenant may read) or `all`.",
     )
+    suggestions: bool = Field(
+        True,
+        description="Whether a capable model suggests first questions about documents, and next questions after an "
+        "answer. Each takes a call of about 2,000 tokens.",
+    )
     max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="Maximum size of an uploaded file in bytes.")
     max_backlog: int = Field(
         50_000,

@@ -31,6 +31,7 @@ from tests.support.routes import api_routes
 REVIEWED = {  # what may be sent again without a key, as it reads or does nothing twice
     "/v1/search",
     "/v1/answers/estimate",
+    "/v1/suggestions",
     "/v1/vector_stores/{vector_store_id}/search",
     "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
     "/v1/documents/{document_id}/cancel",

@@ -268,6 +268,11 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         {"json": {"question": "When is the quokka?", "documents": ["{document_id}"]}},
     ],
     "/v1/answers/estimate": [{"json": {"question": "When is the quokka?", "documents": ["{document_id}"]}}],
+    "/v1/suggestions": [
+        {"json": {"answer": "{answer_id}"}},
+        {"json": {"documents": ["{document_id}"]}},
+        {"json": {"collections": ["secrets"]}},
+    ],
     "/v1/chat/completions": [
         {"json": {"model": "leadline", "messages": MESSAGES, "leadline": {"documents": ["{document_id}"]}}},
         {"json": {"model": "leadline/secrets", "messages": MESSAGES}},

@@ -1,15 +1,16 @@
 // The turns of a conversation: questions, answers as they are written, and the source of each sentence beside them.
 import { answerOf } from './answer.js'
 import { askAgainMenu } from './ask_again.js'
-import { busy, edit, onQuestion, prepare, wanted } from './composer.js'
+import { askWith, busy, edit, onQuestion, prepare, wanted } from './composer.js'
 import { conversation } from './conversation.js'
 import { listConversations, showTitle } from './conversations.js'
 import { byId, el, inTurns, say, trouble } from './dom.js'
 import { keepInView, showAtTop } from './in_view.js'
 import { LiveTurn, endedTurn } from './live_turn.js'
-import { get, send } from './rest.js'
+import { get, may, send } from './rest.js'
 import { isEverything, isInAddress, pageAddress, restoreScope } from './scope.js'
 import { closable } from './source.js'
+import { dropSuggestions, suggestNext } from './suggestions.js'
 import { t, tn } from './text.js'
 import { turnOf } from './turn.js'
 import { scopeLine } from './turn_scope.js'
@@ -63,6 +64,8 @@ async function show() {
       added = made.place
     }
   })
+  const last = turns.at(-1)
+  if (added && last.answer && may('ask')) suggestNext(added, last.answer, askWith)
   return added
 }
 
@@ -135,6 +138,7 @@ function rest(live) {
 
 async function ask(question, changes = {}, key = crypto.randomUUID()) {
   byId('empty').hidden = true
+  dropSuggestions()
   byId('trouble').replaceChildren()
   const live = new LiveTurn(question, ends)
   live.asked = changes
@@ -180,6 +184,7 @@ function finished(live, answer) {
   rest(live)
   conversation.answered += 1
   shown.set(live.id, { state: 'answered', place: live.place })
+  if (live.place === byId('turns').lastElementChild) suggestNext(live.place, answer, askWith)
   say(tn(answer.citations.length, 'The answer is complete, with {n} source.', 'The answer is complete, with {n} sources.'))
 }
 

@@ -5,6 +5,7 @@ import { icon } from './icons.js'
 import { closePicker, installPicker, openPicker } from './picker.js'
 import { get, may, post } from './rest.js'
 import { describeScope, drawChips, inScope, isEverything, onScope, readScope } from './scope.js'
+import { suggestFirst } from './suggestions.js'
 import { t, tn } from './text.js'
 
 const ESTIMATE_MS = 200
@@ -44,6 +45,7 @@ function showEmpty() {
     place.replaceChildren(...[icon('message-square'), el('h2', { text: title }),
       isEverything() ? el('p', { text: tn(searchable, '{n} document can be asked about.', '{n} documents can be asked about.') }) : documents.length === 1 ? foreign(describeScope(), 'p') : null,
       el('p', { text: t('Answers have numbered sources. Press a number to see the exact words in the document.') })].filter(Boolean))
+    if (!place.hidden) suggestFirst(place, inScope(), askWith)
   } else {
     place.replaceChildren(...[icon('files'), el('h2', { text: t('There are no documents yet') }),
       el('p', { text: may('write') ? t('Add a few files. You can ask about a file as soon as it can be searched.') : t('Somebody who can upload documents has to add some first.') }),
@@ -167,6 +169,8 @@ function showFailures() {
 
 function onAttachment() {
   showChips()
+  // Now there are questions about the files, too.
+  if (state && !attachments.countPending()) showEmpty()
   if (!isWaiting) return
   if (attachments.countFailed()) { wait(false); showFailures(); return }
   wait(true)

@@ -275,10 +275,11 @@ class Catalog:
         readers: Readers = None,
         after: int = 0,
         limit: int = 1000,
+        newest_first: bool = False,
     ) -> list[ActiveDocument]:
         """List the documents that searches find, in order of arrival, starting after sequence number `after`.
 
-        Empty collections, identifiers and conditions match all documents.
+        With `newest_first`, the order is reversed. Empty collections, identifiers and conditions match all documents.
         """
         query = (
             select(
@@ -302,7 +303,7 @@ class Catalog:
                 build_access_condition(readers),
                 *build_metadata_conditions(tenant_id, conditions),
             )
-            .order_by(documents.c.sequence)
+            .order_by(documents.c.sequence.desc() if newest_first else documents.c.sequence)
             .limit(limit)
         )
         if collections:

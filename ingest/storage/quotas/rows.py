@@ -11,7 +11,7 @@ from ingest.storage.db.database import build_upsert, read_clock
 from ingest.storage.db.schema import api_keys, quota_limits, reservations, stored_content, usage_days
 from ingest.storage.quotas.records import DOLLAR_QUOTAS, TOKEN_QUOTAS, Account, Quota, Spending
 
-Kind = Literal["answer", "run", "rewrite", "describe"]
+Kind = Literal["answer", "run", "rewrite", "describe", "suggest"]
 
 CONCURRENCY_QUOTAS: Mapping[Kind, Quota] = {"answer": Quota.ANSWERS_AT_ONCE, "run": Quota.RUNS_AT_ONCE}
 SPENDING_FIELDS = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from rlm import suggesting
 from rlm.checking.judging import build_verdict_schema
 from rlm.conversation import build_condensed_schema
 from rlm.llm.structured_output import build_response_format
@@ -44,6 +45,7 @@ SCHEMAS: dict[str, Mapping[str, object] | None] = {
     "joint": build_records_call(JointTask({"a": _FILTER, "b": _EXTRACT}, True, True), _RECORDS).schema,
     "filter, nothing": build_records_call(_FILTER, []).schema,
     "plan": PLAN_SCHEMA,
+    "suggest": suggesting.SCHEMA,
     "plan, or look first": LOOKING_SCHEMA,
     **{f"rewrite, {how}": _build_call("What is it?", form).schema for how, form in _FORMS.items()},
 }

@@ -1,0 +1,1 @@
+"""Suggested questions: first ones about documents, and next ones after an answer."""

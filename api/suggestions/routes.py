@@ -1,0 +1,37 @@
+"""`/v1/suggestions`: questions that somebody may ask, before the first one or after an answer."""
+
+from functools import partial
+
+import structlog
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from api.admission.access import Asker, HeldSlot, ServicesDep, SuggestionsAtOnce
+from api.http.problems import AnswersFullError
+from api.suggestions.schemas import SuggestionsIn, SuggestionsOut
+from api.suggestions.suggesting import build_suggestion_request, suggest_questions
+
+log = structlog.get_logger(__name__)
+router = APIRouter(prefix="/v1/suggestions", tags=["answers"])
+
+
+@router.post("")
+async def suggest(
+    body: SuggestionsIn, caller: Asker, services: ServicesDep, threads: SuggestionsAtOnce, slot: HeldSlot
+) -> SuggestionsOut:
+    """Suggest questions about your documents, or questions that lead on from an answer.
+
+    This takes one call to the language model, unless nothing has changed since the last time. It counts against your
+    quotas. If there is nothing to suggest, the list is empty: without a capable model, if the model is busy or fails,
+    and if an answer cites nothing, or a document that was deleted or that you cannot read.
+    """
+    request = await run_in_threadpool(build_suggestion_request, services, caller, body)
+    if request is None:
+        return SuggestionsOut(questions=[])
+    slot.release()  # The call to the model may take seconds.
+    try:
+        found = await threads.start_answer(caller.tenant_id, partial(suggest_questions, services, caller, request))
+    except AnswersFullError:
+        log.info("no questions suggested", reason=AnswersFullError.code)
+        found = []
+    return SuggestionsOut(questions=found)
