@@ -69,7 +69,6 @@ class _TakingUp:
         if found is None or found.asker is None:
             return False
         # The question may be what kills the process, so its last attempt takes no other answer along.
-        # guard: last-attempt-alone
         if found.attempt == MAX_ATTEMPTS - 1 and self._detached.has_resumed():
             return False
         set_current_actor(Actor(ActorKind.CALLER, found.asker.key_id, found.asker.user))
@@ -102,13 +101,11 @@ class _TakingUp:
     def _build_question(
         self, found: PendingAnswer, asker: Asker, principal: Principal | None, lease: AnswerLease
     ) -> DetachedQuestion:
-        # guard: bounded-attempts-at-answer
         if found.attempt >= MAX_ATTEMPTS:
             raise AnswerInterruptedError(
                 f"The service stopped {found.attempt} times while it answered this question, so the question may be "
                 f"the cause."
             )
-        # guard: resumed-answers-check-access
         caller = require_principal(principal, Scope.ASK)
         if caller.owner != found.owner:
             raise UnauthorizedError("The key that asked this question was replaced.", hint="Ask again.")
