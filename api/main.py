@@ -24,6 +24,7 @@ from api.admission.turns import TenantSlots
 from api.answers import conversation_routes as conversations
 from api.answers import routes as answers
 from api.answers.detached import DetachedAnswers
+from api.answers.taking_up import take_up_interrupted_answers
 from api.answers.usual_times import UsualTimes
 from api.audit import routes as audit
 from api.collections import routes as collections
@@ -99,7 +100,8 @@ def create_app(services: Services) -> FastAPI:
         if slack is not None:
             await slack.start()
         try:
-            yield
+            async with take_up_interrupted_answers(services, detached_answers):
+                yield
         finally:
             await detached_answers.close()
             if slack is not None:

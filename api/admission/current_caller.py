@@ -42,16 +42,18 @@ class CurrentCaller:
         """
         if self._clock() - self._found_at >= LOOKUP_SECONDS:
             # guard: streams-end-with-key
-            self._caller = self._require_scope(await self._find())
+            self._caller = require_principal(await self._find(), self._scope)
             self._found_at = self._clock()
         return self._caller
 
-    def _require_scope(self, principal: Principal | None) -> Principal:
-        if principal is None:
-            raise UnauthorizedError("The key, token or session of this stream is no longer valid.")
-        if self._scope not in principal.scopes:
-            raise build_missing_scope_error(self._scope)
-        return principal
+
+def require_principal(principal: Principal | None, scope: Scope) -> Principal:
+    """Return the principal of work that goes on. Raises `UnauthorizedError` and `ScopeMissingError`."""
+    if principal is None:
+        raise UnauthorizedError("The key, token or session of this stream is no longer valid.")
+    if scope not in principal.scopes:
+        raise build_missing_scope_error(scope)
+    return principal
 
 
 async def get_current_caller(request: Request, caller: Caller) -> CurrentCaller:

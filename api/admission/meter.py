@@ -85,10 +85,12 @@ class Meter:
             return []
         return self.quotas.load_statuses(account, stored)
 
-    def reserve_answer(self, account: Account, options: AnswerOptions) -> "MeteredWork":
+    def reserve_answer(
+        self, account: Account, options: AnswerOptions, reservation_id: str | None = None
+    ) -> "MeteredWork":
         """Reserve a slot and budget for an answer. Raises `QuotaExceededError` if the quotas do not allow it."""
         wants = self.build_quota_request(account, options)
-        return self._reserve_budget(account, "answer", wants.tokens, wants.nanodollars)
+        return self._reserve_budget(account, "answer", wants.tokens, wants.nanodollars, reservation_id)
 
     def build_quota_request(self, account: Account, options: AnswerOptions) -> runs.QuotaRequest:
         """Return the reservation for an answer, which takes effect when the run is created."""
@@ -130,8 +132,11 @@ class Meter:
         if self._thread is not None:
             self._thread.join()
 
-    def _reserve_budget(self, account: Account, kind: Kind, tokens: int | None, dollars: int | None) -> "MeteredWork":
-        granted = self.quotas.reserve(account, kind, str(uuid.uuid4()), tokens=tokens, nanodollars=dollars)
+    def _reserve_budget(
+        self, account: Account, kind: Kind, tokens: int | None, dollars: int | None, reservation_id: str | None = None
+    ) -> "MeteredWork":
+        identifier = reservation_id or str(uuid.uuid4())
+        granted = self.quotas.reserve(account, kind, identifier, tokens=tokens, nanodollars=dollars)
         metered = MeteredWork(self, account, kind, granted)
         with self._lock:
             self._open[granted.id] = metered

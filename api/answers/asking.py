@@ -11,6 +11,7 @@ from api.answers.forms import Form
 from api.answers.rendering import render_answer
 from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.pending_records import AnswerLease
 from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
 from ingest.storage.documents.records import UsedVersions, Work, generate_work_id
 from ingest.storage.errors import AnswerNotFoundError, IngestError
@@ -27,8 +28,8 @@ HISTORY_CHARS = 24_000
 class CallerQuestion:
     """A caller's question. The constructor raises `QuestionError` and `ConversationNotFoundError`.
 
-    If the request has a `claim`, the answer gets the claim's id. If `kept` is false, the answer is returned to the
-    client but not stored.
+    If the request has a `claim`, the answer gets the claim's id. If `is_stored` is false, the answer is returned to the
+    client but not stored. With a `lease`, the answer gets the lease's id, and is stored only while the lease is held.
     """
 
     def __init__(
@@ -39,22 +40,25 @@ class CallerQuestion:
         claim: ClaimedRequest | None = None,
         *,
         is_stored: bool = True,
+        lease: AnswerLease | None = None,
     ) -> None:
         self._services = services
         self._caller = caller
         self._claim = claim
         self._is_kept = is_stored
+        self.lease = lease
         self._before: AnswerOut | None = None
         self._question = normalize_question(body.question_text)
         self._conversation_id = None if body.conversation == NEW_CONVERSATION else body.conversation
         self._forms = body.render
         self._is_new = body.conversation == NEW_CONVERSATION
+        identifier = lease.answer_id if lease else claim.id if claim else generate_work_id()
         self.request = AnswerRequest(
             self._question,
             body.build_scope(caller),
             select_recent_messages(self._load_history(body)),
             self._build_answer_options(body),
-            UsedVersions(claim.id if claim else generate_work_id(), self._load_used_versions()),
+            UsedVersions(identifier, self._load_used_versions()),
         )
 
     def find_previous_answer(self) -> AnswerOut | None:
@@ -105,7 +109,7 @@ class CallerQuestion:
         try:
             conversation = self.ensure_conversation()
             kept_as = self._services.answers.conversations.store_answer(
-                self._build_stored_answer(answer, work.id, conversation), work.versions, work.seen
+                self._build_stored_answer(answer, work.id, conversation), work.versions, work.seen, self.lease
             )
             if self._claim is not None:
                 self._claim.is_made = True

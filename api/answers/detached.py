@@ -1,16 +1,17 @@
 """Answers that continue when their clients disconnect.
 
 A detached answer runs in a thread of this process, in the same way as an answer for a waiting client. Its question and
-its events are stored, so that clients of every process can follow it. It ends if it is cancelled or deleted, if its
-caller loses access, or if the process shuts down.
+its events are stored, so that clients of every process can follow it. It ends if it is cancelled or deleted, or if its
+caller loses access. If the process stops, another one takes it up (`api.answers.taking_up`).
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -18,6 +19,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import get_account
+from api.admission.admission import SESSION
 from api.admission.current_caller import AnswerCaller, CurrentCaller
 from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
@@ -27,11 +29,13 @@ from api.answers.schemas import QuestionIn
 from api.http import sse
 from api.http.problems import AnswerInterruptedError, build_internal_problem, build_problem
 from api.http.threads import AnswerThreads
-from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.accounts.records import Asker, Principal, Scope
+from ingest.storage.accounts.sessions import hash_secret
 from ingest.storage.answers.pending import PendingAnswers
-from ingest.storage.answers.pending_records import NewPendingAnswer, PendingState
+from ingest.storage.answers.pending_records import AnswerLease, NewPendingAnswer, PendingState
 from ingest.storage.documents.records import UsedVersions
 from ingest.storage.errors import LeadlineError
+from ingest.storage.quotas.records import QuotaStatus
 from rlm.events import Completed, Drafted, Event
 
 log = structlog.get_logger(__name__)
@@ -46,21 +50,47 @@ _LINGER_SECONDS = 2.0
 # Maximum time that a shutdown waits for threads to stop.
 _CLOSE_SECONDS = 10.0
 # Members of a question that determine how it is answered, which are stored so that it can be asked again.
-_OPTIONS = ("collections", "documents", "filters", "strategy", "budget", "every_record")
+_OPTIONS = ("collections", "documents", "filters", "strategy", "confirm", "budget", "every_record")
 
 
 @dataclass(frozen=True)
 class DetachedQuestion:
-    """A question for a detached answer, with the request and the caller that asked it."""
+    """A question for a detached answer, with its caller.
 
-    request: Request
+    `current` checks that the caller still has access, `asker` finds the caller again after a restart, and `on_granted`
+    gets the remaining quotas. `is_new` is false if the question was stored by an earlier attempt.
+    """
+
     caller: Principal
     body: QuestionIn
     question: CallerQuestion
+    current: AnswerCaller
+    asker: Asker
+    request_id: str
+    lease: AnswerLease
+    on_granted: Callable[[Sequence[QuotaStatus]], None] = lambda _: None
+    is_new: bool = True
+
+    @classmethod
+    def from_request(
+        cls, request: Request, caller: Principal, body: QuestionIn, question: CallerQuestion
+    ) -> "DetachedQuestion":
+        secret = request.scope.get(SESSION)
+        lease = question.lease = AnswerLease.create(caller.tenant_id, question.request.used.answer_id)
+        return cls(
+            caller,
+            body,
+            question,
+            AnswerCaller(CurrentCaller.from_request(request, caller, Scope.ASK), caller),
+            Asker.from_principal(caller, None if secret is None else hash_secret(secret)),
+            request.scope.get("request_id", ""),
+            lease,
+            partial(add_quota_headers, request),
+        )
 
     @property
     def answer_id(self) -> str:
-        return self.question.request.used.answer_id
+        return self.lease.answer_id
 
 
 class DetachedAnswers:
@@ -69,7 +99,7 @@ class DetachedAnswers:
     def __init__(self, services: Services, threads: AnswerThreads) -> None:
         self._services = services
         self._threads = threads
-        self._working: dict[str, tuple[_DetachedAnswer, asyncio.Task[None]]] = {}
+        self._working: dict[AnswerLease, tuple[_DetachedAnswer, asyncio.Task[None]]] = {}
 
     async def start(self, asked: DetachedQuestion) -> None:
         """Store the question and start its answer. Raises quota errors, in which case nothing is stored."""
@@ -77,17 +107,22 @@ class DetachedAnswers:
         started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         work = self._threads.start_answer(asked.caller.tenant_id, lambda: answer.run(started))
         task = asyncio.create_task(answer.watch(work))
-        self._working[asked.answer_id] = answer, task
-        task.add_done_callback(lambda _: self._working.pop(asked.answer_id, None))
+        self._working[asked.lease] = answer, task
+        task.add_done_callback(lambda _: self._working.pop(asked.lease, None))
         await asyncio.shield(started)
 
     def stop(self, answer_id: str) -> None:
         """Stop an answer of this process immediately. Answers of other processes stop when they check their state."""
-        if (found := self._working.get(answer_id)) is not None:
-            found[0].stop_event.set()
+        for lease, (answer, _) in list(self._working.items()):
+            if lease.answer_id == answer_id:
+                answer.stop_event.set()
+
+    def has_resumed(self) -> bool:
+        """Return whether this process works on an answer that it has taken up."""
+        return any(answer.is_resumed for answer, _ in self._working.values())
 
     async def close(self) -> None:
-        """Stop all answers, and record that they were interrupted."""
+        """Stop all answers, and give them back for other processes."""
         working = list(self._working.values())
         for answer, _ in working:
             await answer.interrupt()
@@ -103,9 +138,13 @@ class _DetachedAnswer:
         self._asked = asked
         self._pending = services.answers.pending
         self._ids = asked.caller.tenant_id, asked.answer_id
-        self._writer = _EventWriter(self._pending, *self._ids, asked.question.request.used)
+        self._writer = _EventWriter(self._pending, asked.lease, asked.question.request.used)
         self._closing = asyncio.Event()
         self.stop_event = threading.Event()
+
+    @property
+    def is_resumed(self) -> bool:
+        return not self._asked.is_new
 
     def run(self, started: "asyncio.Future[bool]") -> None:
         """Start the work, report in `started` that it has started, and store its events and its answer."""
@@ -114,7 +153,8 @@ class _DetachedAnswer:
             events = self._start_events()
         except Exception as error:  # noqa: BLE001 - re-raised where the request waits
             loop.call_soon_threadsafe(_set_exception, started, error)
-            self._pending.delete(*self._ids, with_empty_conversation=True)
+            if self._asked.is_new:
+                self._pending.delete(*self._ids, with_empty_conversation=True)
             return
         loop.call_soon_threadsafe(_set_result, started)
         try:
@@ -127,16 +167,13 @@ class _DetachedAnswer:
         except Exception:  # The outermost handler of the thread.
             log.exception("answer failed")
             self._writer.write_events()
-            self._end(PendingState.FAILED, build_internal_problem(self._asked.request.scope.get("request_id", "")))
+            self._end(PendingState.FAILED, build_internal_problem(self._asked.request_id))
         else:
             # An answer that was stored is no longer pending, so this changes only answers that ended early.
             self._end(PendingState.CANCELLED)
 
     async def watch(self, work: "asyncio.Future[None]") -> None:
         """Wait for the work. Stop it when it is cancelled, or when its caller loses access."""
-        caller = AnswerCaller(
-            CurrentCaller.from_request(self._asked.request, self._asked.caller, Scope.ASK), self._asked.caller
-        )
         renewed_at = time.monotonic()
         while not (await asyncio.wait({work}, timeout=_WRITE_SECONDS))[0]:
             if self._writer.has_unwritten:
@@ -146,14 +183,14 @@ class _DetachedAnswer:
             renewed_at = time.monotonic()
             try:
                 # guard: detached-answers-end-with-key
-                await caller.require_access()
+                await self._asked.current.require_access()
             except sse.TRANSIENT_ERRORS:
                 pass
             except LeadlineError as error:
                 self.stop_event.set()
                 await run_in_threadpool(self._end, PendingState.FAILED, build_problem(error))
             with suppress(LeadlineError):
-                if not await run_in_threadpool(self._pending.renew, *self._ids):
+                if not await run_in_threadpool(self._pending.renew, self._asked.lease):
                     self.stop_event.set()
         if not work.cancelled() and (failure := work.exception()) is not None:
             log.error("answer failed", error=repr(failure))
@@ -163,33 +200,39 @@ class _DetachedAnswer:
             await run_in_threadpool(self._pending.delete_events, *self._ids)
 
     async def interrupt(self) -> None:
-        """Stop the work because the process shuts down."""
+        """Stop the work because the process shuts down, and give it back for another process."""
         self._closing.set()
-        await run_in_threadpool(self._end, PendingState.INTERRUPTED)
+        with suppress(LeadlineError):  # The lease ends by itself after a while.
+            await run_in_threadpool(self._services.answers.interrupted.release, self._asked.lease)
         self.stop_event.set()
 
     def _start_events(self) -> Any:  # noqa: ANN401 - a generator of events
         """Store the question, reserve quotas and return the events. Raises quota errors."""
         asked, services = self._asked, self._services
-        conversation = asked.question.ensure_conversation()
         request = asked.question.request
-        options = asked.body.model_dump(mode="json", include=set(_OPTIONS), exclude_unset=True)
-        self._pending.start(
-            NewPendingAnswer(
-                asked.answer_id,
-                asked.caller.tenant_id,
-                conversation or "",
-                request.question,
-                asked.caller.owner,
-                asked.caller.readers,
-                options,
-            )
-        )
-        metered = services.admission.meter.reserve_answer(get_account(asked.caller), request.wanted)
-        add_quota_headers(asked.request, metered.granted.standings)
+        if asked.is_new:
+            self._store_question()
+        account = get_account(asked.caller)
+        metered = services.admission.meter.reserve_answer(account, request.wanted, asked.lease.token)
+        asked.on_granted(metered.granted.standings)
         return metered.stream_events(
             lambda: services.asking.answering.stream(request, cancelled=self.stop_event.is_set, durability=metered)
         )
+
+    def _store_question(self) -> None:
+        asked = self._asked
+        options = asked.body.model_dump(mode="json", include=set(_OPTIONS), exclude_unset=True)
+        new = NewPendingAnswer(
+            asked.answer_id,
+            asked.caller.tenant_id,
+            asked.question.ensure_conversation() or "",
+            asked.question.request.question,
+            asked.caller.owner,
+            asked.caller.readers,
+            options,
+            asked.asker,
+        )
+        self._pending.start(new, asked.lease)
 
     def _handle_event(self, event: Event) -> bool:
         """Store an event or the answer. Return false if the answer was cancelled or deleted."""
@@ -207,7 +250,7 @@ class _DetachedAnswer:
 
     def _end(self, state: PendingState, problem: Mapping[str, Any] | None = None) -> None:
         try:
-            self._pending.end(*self._ids, state, problem)
+            self._pending.end(self._asked.lease, state, problem)
         except LeadlineError as error:  # The answer counts as interrupted after a while.
             log.warning("end of answer not stored", error=repr(error))
 
@@ -215,9 +258,9 @@ class _DetachedAnswer:
 class _EventWriter:
     """Stores the events of an answer, at most four times a second. Thread-safe."""
 
-    def __init__(self, pending: PendingAnswers, tenant_id: str, answer_id: str, used: UsedVersions) -> None:
+    def __init__(self, pending: PendingAnswers, lease: AnswerLease, used: UsedVersions) -> None:
         self._pending = pending
-        self._ids = tenant_id, answer_id
+        self._lease = lease
         self._used = used
         self._lock = threading.Lock()
         self._unwritten: list[tuple[str, Mapping[str, Any]]] = []
@@ -245,7 +288,7 @@ class _EventWriter:
         """Write the events that were added. Return false if the answer is no longer in progress."""
         with self._lock:
             try:
-                is_running = self._pending.append_events(*self._ids, self._unwritten, self._used.work)
+                is_running = self._pending.append_events(self._lease, self._unwritten, self._used.work)
             except LeadlineError as error:  # Written with the next events.
                 log.warning("events of answer not stored", error=repr(error))
                 return True

@@ -86,6 +86,10 @@ class CheckingOut(Wire):
     sentences: int
 
 
+class RestartedOut(Wire):
+    """The service was restarted, and the answer starts from its beginning. Discard the events before this one."""
+
+
 # An event of an answer. The last event is either `completed` with the whole answer, or `error`, whose body is a
 # problem.
 AnswerEvent = (
@@ -98,6 +102,7 @@ AnswerEvent = (
     | CellOut
     | DeltaOut
     | CheckingOut
+    | RestartedOut
     | AnswerOut
 )
 
@@ -111,5 +116,6 @@ ANSWER_EVENTS: Mapping[str, type[AnswerEvent]] = {
     "cell": CellOut,
     "delta": DeltaOut,
     "checking": CheckingOut,
+    "restarted": RestartedOut,
     "completed": AnswerOut,
 }

@@ -85,4 +85,4 @@ def build_pending_problem(pending: PendingAnswer) -> dict[str, Any]:
         case PendingState.FAILED if pending.problem is not None:
             return dict(pending.problem)
         case _:
-            return build_problem(AnswerInterruptedError("The service was restarted while it answered."))
+            return build_problem(AnswerInterruptedError("The service was stopped while it answered."))

@@ -68,7 +68,8 @@ async def ask(
 
     Closing the connection stops the work, whether or not it is streamed. With `detach`, the work continues instead: the
     response is `202` with the pending answer, `Location` is the address of its events, and the question is immediately
-    part of its `conversation`. A restart of the service interrupts a detached answer, but not a run.
+    part of its `conversation`. After a restart of the service, a detached answer starts again by itself, unless the
+    service was killed while it answered three times.
 
     If this process is already generating its
     maximum number of answers for waiting clients, the response is `429`; `background` is not affected. Tenants that
@@ -84,7 +85,7 @@ async def ask(
         return await run_in_threadpool(_start_background_run, services, caller, body, asking, claim)
     slot.release()  # The answer runs in its own thread, so it needs no slot for requests.
     if body.detach:
-        asked = DetachedQuestion(request, caller, body, asking)
+        asked = DetachedQuestion.from_request(request, caller, body, asking)
         await _start_detached_answer(services, detached, asked, claim)
         out = await run_in_threadpool(_build_pending_out, services, asked, usual_times)
         return JSONResponse(out.model_dump(mode="json"), 202, {"Location": f"/v1/answers/{out.id}/events"})
@@ -139,8 +140,9 @@ async def events(
 
     With `Last-Event-ID`, only events after that event are sent. An answer that has already been stored is sent as
     `completed`. `error` has the code `answer_cancelled` if somebody cancelled the answer, and `answer_interrupted` if
-    the service was restarted in the meantime. If you cannot read everything that the author can read, you get only the
-    last event.
+    the service was killed too often while it answered. After `restarted`, discard the events before it: the service was
+    restarted, and the answer starts from its beginning. If you cannot read everything that the author can read, you get
+    only the last event.
     """
     first = await run_in_threadpool(load_events_after, services, caller, caller.tenant_id, answer_id, 0)
     if last_event_id == END_ID and first and first[-1][0] == END_ID:

@@ -297,6 +297,7 @@ def _recover_unfinished_work(components: ServiceComponents, *, has_crashed: bool
     recovered = components.stores.jobs.requeue_lost_jobs(include_all_running=True)
     if recovered:
         log.info("jobs of the last process requeued", jobs=recovered)
+    components.stores.answers.interrupted.release_all()
 
 
 def _run_periodic_work(

@@ -233,11 +233,11 @@ class AnswerCancelledError(ApiError):
 
 
 class AnswerInterruptedError(ApiError):
-    """The process that worked on the answer was stopped or restarted."""
+    """The process that worked on the answer was stopped, and no other process takes the answer up."""
 
     code = "answer_interrupted"
     status = 503
-    default_hint = "Ask the question again. Use `background` for answers that must survive a restart."
+    default_hint = "Ask the question again, about fewer documents if possible."
 
 
 class BodyTooLargeError(ApiError):

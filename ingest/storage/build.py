@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from ingest.storage.accounts.askers import Askers
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.sessions import Sessions
@@ -13,6 +14,7 @@ from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.accounts.users import Users
 from ingest.storage.answers.conversations import Conversations
 from ingest.storage.answers.feedback import Feedback
+from ingest.storage.answers.interrupted import InterruptedAnswers
 from ingest.storage.answers.pending import PendingAnswers
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.answers.replies import Replies
@@ -64,10 +66,11 @@ class AccountStores:
     keys: ApiKeys
     grants: Grants
     sessions: Sessions
+    askers: Askers
 
     @classmethod
     def from_engine(cls, engine: Engine) -> "AccountStores":
-        return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine), Sessions(engine))
+        return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine), Sessions(engine), Askers(engine))
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class AnswerStores:
 
     conversations: Conversations
     pending: PendingAnswers
+    interrupted: InterruptedAnswers
     runs: Runs
     run_log: RunLog
     replies: Replies
@@ -221,6 +225,7 @@ def build_stores(
         answers=AnswerStores(
             conversations=Conversations(engine),
             pending=PendingAnswers(engine, announce=announce),
+            interrupted=InterruptedAnswers(engine, announce=announce),
             runs=Runs(engine, announce=announce, quotas=rules),
             run_log=RunLog(engine, announce=announce),
             replies=Replies(engine),

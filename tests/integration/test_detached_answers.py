@@ -18,8 +18,10 @@ from api.client.errors import ServiceError
 from api.client.schemas import AnswerOut
 from api.main import create_app
 from ingest.storage.accounts.records import Scope
+from ingest.storage.answers.pending_records import MAX_ATTEMPTS
 from ingest.storage.db.database import write_transaction
 from ingest.storage.db.schema import pending_answers
+from ingest.storage.quotas.records import Account, Quota
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Completed, Delta, Event, Retrieved, Routed
 from rlm.requests import AnswerRequest
@@ -181,27 +183,151 @@ def test_a_failure_is_kept_with_its_reason(services: Services, script: WrittenAn
         assert (kept["state"], kept["problem"]["code"]) == ("failed", "language_model_unavailable")
 
 
-def test_a_restart_interrupts_an_answer_whose_question_stays(services: Services, script: WrittenAnswers) -> None:
-    script.events = [Delta("The whale "), None]
+def stop_during_answer(services: Services, script: WrittenAnswers, client: httpx.Client) -> dict[str, Any]:
+    """Start an answer whose first words are stored."""
+    script.events = [Delta("The whale "), None, Delta("was white."), Completed(answer("d"))]
+    pending = start(client)
+    wait_until(lambda: bool(services.answers.pending.list_events(pending["id"])), what="the text is stored")
+    return pending
+
+
+def test_an_answer_starts_again_after_a_shutdown_and_its_followers_are_told(
+    services: Services, script: WrittenAnswers
+) -> None:
     with connect(services) as client:
-        pending = start(client)
+        pending = stop_during_answer(services, script, client)
+        (before,) = services.answers.pending.list_events(pending["id"])
+    script.go_on.set()
     with connect(services) as client:
+        wait_until(lambda: load(client, pending["conversation"])["turns"], what="the answer is stored")
+        shown = load(client, pending["conversation"])
+        assert [each["answer"]["id"] for each in shown["turns"]] == [pending["id"]]
+        assert shown["pending"] == []
+    first, again = script.requests
+    assert (first.question, first.wanted, first.scope) == (again.question, again.wanted, again.scope)
+    assert first.used.answer_id == again.used.answer_id
+    assert before.kind == "delta"
+
+
+def test_a_follower_of_a_restarted_answer_discards_its_text(services: Services, script: WrittenAnswers) -> None:
+    with connect(services) as client:
+        pending = stop_during_answer(services, script, client)
+    with connect(services) as client:
+        found = read_events(client, pending["id"], **{"Last-Event-ID": "1"})
+        number, kind, body = next(found)
+        assert (int(number), kind, body) == (2, "restarted", {})
+        (running,) = load(client, pending["conversation"])["pending"]
+        assert running["state"] == "running"
+        script.go_on.set()
+        rest = list(found)
+        # The last words may be stored together with the answer, which then stands for them.
+        assert "".join(body["text"] for _, kind, body in rest if kind == "delta").startswith("The whale ")
+        assert rest[-1][1] == "completed"
+
+
+def test_another_process_takes_an_answer_up_when_its_lease_ends_and_the_first_one_stores_nothing(
+    services: Services, script: WrittenAnswers
+) -> None:
+    with connect(services) as first, pytest.MonkeyPatch.context() as patched:
+        pending = stop_during_answer(services, script, first)
+        # The first process gives no sign of life, and goes on later.
+        patched.setattr(services.answers.pending, "renew", lambda _: True)
+        services.answers.interrupted.release_all()
+        wait_until(lambda: len(script.requests) == 2, what="the answer is taken up")
+        found = services.answers.pending.find(DEFAULT_TENANT, pending["id"])
+        assert found is not None
+        assert found.attempt == 2
+        script.go_on.set()
+        wait_until(lambda: load(first, pending["conversation"])["turns"], what="the answer is stored")
+        assert len(load(first, pending["conversation"])["turns"]) == 1
+
+
+def test_an_interrupted_answer_can_be_cancelled(services: Services, script: WrittenAnswers) -> None:
+    with connect(services) as client:
+        pending = stop_during_answer(services, script, client)
+    with connect(services) as client:
+        wait_until(lambda: len(script.requests) == 2, what="the answer is taken up")
+        assert client.post(f"/v1/answers/{pending['id']}/cancel").status_code == 204
+        assert script.stopped.wait(60)
         (kept,) = load(client, pending["conversation"])["pending"]
-        assert (kept["state"], kept["question"]) == ("interrupted", QUESTION["question"])
-        ((_, kind, problem),) = read_events(client, pending["id"])
+        assert kept["state"] == "cancelled"
+
+
+def test_a_question_during_which_the_service_is_killed_three_times_fails_with_its_reason(
+    services: Services, script: WrittenAnswers
+) -> None:
+    with connect(services) as client:
+        pending = stop_during_answer(services, script, client)
+    with write_transaction(services.answers.pending._engine) as connection:
+        connection.execute(update(pending_answers).values(attempt=MAX_ATTEMPTS))
+    with connect(services) as client:
+        *_, (_, kind, problem) = read_events(client, pending["id"])
         assert (kind, problem["code"]) == ("error", "answer_interrupted")
-
-
-def test_an_answer_without_a_sign_of_life_counts_as_interrupted(services: Services, script: WrittenAnswers) -> None:
-    script.events = [Delta("The whale "), None]
-    with connect(services) as client:
-        pending = start(client)
-    engine = services.answers.pending._engine
-    with write_transaction(engine) as connection:
-        connection.execute(update(pending_answers).values(state="running", alive_at=0.0))
-    with connect(services) as client:
+        assert "3 times" in problem["detail"]
         (kept,) = load(client, pending["conversation"])["pending"]
-        assert kept["state"] == "interrupted"
+        assert (kept["state"], kept["question"]) == ("failed", QUESTION["question"])
+        assert len(script.requests) == 1
+
+
+def test_the_last_attempt_at_an_answer_is_made_without_other_attempts(
+    services: Services, script: WrittenAnswers
+) -> None:
+    with connect(services) as client:
+        stop_during_answer(services, script, client)
+        start(client)
+    with write_transaction(services.answers.pending._engine) as connection:
+        connection.execute(update(pending_answers).values(alive_at=0.0, attempt=MAX_ATTEMPTS - 1))
+    with connect(services), pytest.MonkeyPatch.context() as patched:
+        looked = threading.Semaphore(0)
+        find_next = services.answers.interrupted.find_next
+
+        def find_and_count() -> Any:  # noqa: ANN401
+            looked.release()
+            return find_next()
+
+        wait_until(lambda: len(script.requests) == 3, what="one answer is taken up")
+        patched.setattr(services.answers.interrupted, "find_next", find_and_count)
+        for _ in range(3):  # Three more looks find the other answer, and leave it.
+            assert looked.acquire(timeout=60)
+        assert len(script.requests) == 3
+        script.go_on.set()
+        wait_until(lambda: len(script.requests) == 4, what="the other answer is taken up after the first one's end")
+
+
+def test_an_answer_is_not_taken_up_for_a_key_that_was_revoked_or_may_no_longer_ask(
+    services: Services, script: WrittenAnswers
+) -> None:
+    with connect(services, "ann") as client:
+        pending = stop_during_answer(services, script, client)
+    (key,) = (each.id for each in services.keys.list_keys(DEFAULT_TENANT) if each.name == "ann")
+    services.keys.revoke_key(DEFAULT_TENANT, key)
+    with connect(services) as admin:
+        *_, (_, kind, problem) = read_events(admin, pending["id"])
+        assert (kind, problem["code"]) == ("error", "unauthorized")
+        (kept,) = load(admin, pending["conversation"])["pending"]
+        assert (kept["state"], kept["problem"]["code"]) == ("failed", "unauthorized")
+    assert len(script.requests) == 1
+
+
+def test_a_resumed_answer_ends_when_its_key_is_revoked(services: Services, script: WrittenAnswers) -> None:
+    with connect(services, "ann") as client:
+        stop_during_answer(services, script, client)
+    with connect(services):
+        wait_until(lambda: len(script.requests) == 2, what="the answer is taken up")
+        (key,) = (each.id for each in services.keys.list_keys(DEFAULT_TENANT) if each.name == "ann")
+        services.keys.revoke_key(DEFAULT_TENANT, key)
+        assert script.stopped.wait(60)
+
+
+def test_the_quotas_of_today_apply_to_a_resumed_answer(services: Services, script: WrittenAnswers) -> None:
+    with connect(services, "ann") as client:
+        pending = stop_during_answer(services, script, client)
+    (key,) = (each.id for each in services.keys.list_keys(DEFAULT_TENANT) if each.name == "ann")
+    services.usage.quotas.set_limits(Account(DEFAULT_TENANT, key), {Quota.TOKENS_PER_DAY: 0})
+    with connect(services) as admin:
+        *_, (_, kind, problem) = read_events(admin, pending["id"])
+        assert (kind, problem["code"]) == ("error", "quota_exceeded")
+    assert len(script.requests) == 1
 
 
 def test_a_repeated_request_gets_the_answer_that_the_first_one_started(

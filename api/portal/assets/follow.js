@@ -3,7 +3,7 @@
 const FIRST_MS = 1000
 const LONGEST_MS = 30_000
 const STATES = ['snapshot', 'progress', 'end']
-const ANSWER = ['condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'delta', 'checking', 'completed']
+const ANSWER = ['condensed', 'routed', 'retrieved', 'reading', 'planned', 'working', 'cell', 'delta', 'checking', 'restarted', 'completed']
 
 // `told(body, ended)` hears every event; `lost()` hears of every cut, and returns false where nothing is to be followed.
 export function follow(path, { told, lost }) {

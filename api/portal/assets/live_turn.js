@@ -51,6 +51,7 @@ export class LiveTurn {
     if (name === 'delta') this.write(body.text)
     else if (name === 'completed') this.complete(body)
     else if (name === 'error') this.fail(body)
+    else if (name === 'restarted') this.restart()
     else this.waiting.hear(name, body)
   }
 
@@ -63,6 +64,17 @@ export class LiveTurn {
     this.growing.add(this.text.slice(0, PIECE_CHARS))
     this.text = this.text.slice(PIECE_CHARS)
     this.drawing = this.text && this.isRunning ? setTimeout(() => this.draw(), PIECE_MS) : null
+  }
+
+  // The service was restarted, and writes the answer again from its beginning.
+  restart() {
+    clearTimeout(this.drawing)
+    this.drawing = null
+    this.text = ''
+    this.growing.end()
+    this.draft.replaceChildren()
+    this.growing = new Growing(this.draft)
+    this.waiting.restart()
   }
 
   // Stops the work on the server. What was written until then is not kept there.
@@ -124,7 +136,7 @@ function endOf(problem, { written, again, edit }) {
   if (problem.code === 'answer_cancelled') {
     place.append(el('div', { class: 'notice', role: 'status' }, el('strong', { text: t('You stopped this answer.') }), t('Your question stays here. What was written is not stored.'), unchecked, actions))
   } else if (problem.code === 'answer_interrupted') {
-    place.append(el('div', { class: 'notice warn', role: 'alert' }, el('strong', { text: t('The service was restarted while it answered.') }), t('Your question was not lost. Ask it again.'), unchecked, actions))
+    place.append(el('div', { class: 'notice warn', role: 'alert' }, el('strong', { text: t('The service was stopped while it answered.') }), t('Your question was not lost. Ask it again, about fewer documents if you can.'), unchecked, actions))
   } else {
     place.append(trouble(problem instanceof Problem ? problem : new Problem(problem, problem.status), unchecked, actions))
   }

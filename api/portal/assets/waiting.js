@@ -48,6 +48,15 @@ export class Waiting {
     this.tick()
   }
 
+  // What was found before the restart of the service is looked for again.
+  restart() {
+    this.cards.replaceChildren()
+    this.cards.hidden = true
+    this.strategy = ''
+    this.said.textContent = t('The service was restarted. The answer starts again by itself…')
+    this.tick()
+  }
+
   showFound(found) {
     const first = found.slice(0, SHOWN)
     if (!first.length) return

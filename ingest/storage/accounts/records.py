@@ -1,8 +1,9 @@
 """The principal of a request: a tenant's key, token or session, with its permissions and access rights."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any, Self
 
 from ingest.storage.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
@@ -153,6 +154,44 @@ class Principal:
             return OPEN_ACCESS
         keys = frozenset() if self.key_id is None else frozenset({f"key:{self.key_id}"})
         return CollectionAccess.from_grants(grants, self.subjects | keys)
+
+
+@dataclass(frozen=True)
+class Asker:
+    """The caller that asked a question, without its secret.
+
+    `session_sha256` is the hash of the secret of the caller's browser session. `key_id` is None for callers with a
+    token of an identity provider; the other fields are those of the token.
+    """
+
+    tenant_id: str
+    key_id: str | None
+    name: str
+    user: str | None
+    groups: tuple[str, ...]
+    scopes: tuple[str, ...]
+    expires_at: float | None
+    session_sha256: str | None = None
+
+    @classmethod
+    def from_principal(cls, principal: Principal, session_sha256: str | None = None) -> Self:
+        return cls(
+            principal.tenant_id,
+            principal.key_id,
+            principal.name,
+            principal.user,
+            tuple(sorted(principal.groups)),
+            tuple(sorted(principal.scopes)),
+            principal.expires_at,
+            session_sha256,
+        )
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any]) -> Self:
+        return cls(**{**columns, "groups": tuple(columns["groups"]), "scopes": tuple(columns["scopes"])})
+
+    def to_columns(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def validate_name(name: str, label: str) -> str:

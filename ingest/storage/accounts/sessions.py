@@ -60,7 +60,7 @@ class Sessions:
     def redeem_ticket(self, ticket: str) -> Principal | None:
         """Redeem a ticket and return its principal. Return None if the ticket is unknown, used or expired."""
         with write_transaction(self._engine) as connection:
-            row = _find_live_row(connection, ticket, TICKET, self._clock())
+            row = _find_live_row(connection, hash_secret(ticket), TICKET, self._clock())
             if row is None:
                 return None
             # guard: sign-in-link-once
@@ -101,7 +101,7 @@ class Sessions:
         """
         now = self._clock()
         with read_transaction(self._engine) as connection:
-            row = _find_live_row(connection, secret, SESSION, now)
+            row = _find_live_row(connection, hash_secret(secret), SESSION, now)
             principal = None if row is None else _find_principal(connection, row, now)
         if row is not None and principal is not None and now - row.used_at > _USE_INTERVAL_SECONDS:
             with write_transaction(self._engine) as connection:
@@ -112,7 +112,7 @@ class Sessions:
     def end_session(self, secret: str) -> None:
         """End one session."""
         with write_transaction(self._engine) as connection:
-            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _hash_secret(secret)))
+            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == hash_secret(secret)))
 
     def end_sessions(self, principal: Principal) -> int:
         """End all sessions of a principal and invalidate its unused tickets. Return the number of both."""
@@ -137,19 +137,26 @@ def _insert_session(
     secret = secrets.token_urlsafe(32)
     connection.execute(
         insert(sessions).values(
-            secret_sha256=_hash_secret(secret), created_at=now, used_at=now, idle_seconds=idle_seconds, **values
+            secret_sha256=hash_secret(secret), created_at=now, used_at=now, idle_seconds=idle_seconds, **values
         )
     )
     return secret
 
 
-def _find_live_row(connection: Connection, secret: str, purpose: str, now: float) -> Row[Any] | None:
+def find_session_principal(connection: Connection, secret_sha256: str, now: float) -> Principal | None:
+    """Return the principal of a live session by the hash of its secret, without counting as a use of the session."""
+    row = _find_live_row(connection, secret_sha256, SESSION, now)
+    principal = None if row is None else _find_principal(connection, row, now)
+    return None if row is None or principal is None else replace(principal, expires_at=row.ends_at)
+
+
+def _find_live_row(connection: Connection, secret_sha256: str, purpose: str, now: float) -> Row[Any] | None:
     """Find a live session or ticket by the hash of its secret.
 
     The lookup does not need to take constant time: an attacker cannot choose the hashes of guessed secrets, so its
     timing reveals nothing about a stored secret.
     """
-    found = sessions.c.secret_sha256 == _hash_secret(secret), sessions.c.purpose == purpose
+    found = sessions.c.secret_sha256 == secret_sha256, sessions.c.purpose == purpose
     row = connection.execute(
         select(sessions, tenants.c.suspended_at).join(tenants, tenants.c.id == sessions.c.tenant_id).where(*found)
     ).first()
@@ -186,5 +193,6 @@ def _build_holder_columns(principal: Principal) -> dict[str, Any]:
     }
 
 
-def _hash_secret(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return the hash under which the secret of a session or ticket is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, nu
 from ingest.storage.accounts.access import Readers, build_owner_condition, list_withheld_documents
 from ingest.storage.answers.conversation_search import search_conversations
 from ingest.storage.answers.masking import load_masks, mask_answers
-from ingest.storage.answers.pending import build_pending_condition
+from ingest.storage.answers.pending import build_pending_condition, require_answer_lease
+from ingest.storage.answers.pending_records import AnswerLease
 from ingest.storage.answers.records import (
     CellRanges,
     Conversation,
@@ -69,8 +70,11 @@ class Conversations:
         answer: StoredAnswer,
         version_ids: frozenset[str] = frozenset(),
         seen: Mapping[str, frozenset[str]] | None = None,
+        lease: AnswerLease | None = None,
     ) -> StoredAnswer:
         """Store an answer as the next turn of its conversation. Storing it again changes nothing.
+
+        With a `lease`, raises `LeaseLostError` if it is no longer held, in which case nothing is stored.
 
         If the conversation has been deleted in the meantime, the answer is stored outside any conversation.
         `version_ids` are the document versions given to the model for the answer. If one of them no longer exists, the
@@ -80,6 +84,9 @@ class Conversations:
         work = Work(answer.id, version_ids, seen or {})
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, answer.tenant_id)
+            if lease is not None:
+                # guard: answer-stored-under-lease
+                require_answer_lease(connection, lease)
             if not record_versions(connection, work):
                 gone = list_gone_versions(connection, work)
                 answer = replace(answer, body=redact_gone_versions(answer.body, gone, answer.question))

@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, exists, insert, select, update
 
 from ingest.storage.accounts.access import build_owner_condition
+from ingest.storage.accounts.records import Asker
 from ingest.storage.answers.pending_records import (
     LAPSE_SECONDS,
+    AnswerLease,
     NewPendingAnswer,
     PendingAnswer,
     PendingEvent,
@@ -27,7 +29,7 @@ from ingest.storage.db.database import (
 from ingest.storage.db.schema import answers, conversations, pending_answers, pending_events
 from ingest.storage.documents.records import Work
 from ingest.storage.documents.works import record_versions
-from ingest.storage.errors import AnswerNotFoundError
+from ingest.storage.errors import AnswerNotFoundError, LeaseLostError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 
 _LISTED = 100
@@ -44,8 +46,8 @@ class PendingAnswers:
         self._engine = engine
         self._announce = announce
 
-    def start(self, pending: NewPendingAnswer) -> None:
-        """Store a question whose answer is being started. The conversation counts as used now.
+    def start(self, pending: NewPendingAnswer, lease: AnswerLease) -> None:
+        """Store a question whose answer is being started under a new lease. The conversation counts as used now.
 
         If the question is already stored because an earlier attempt at the same request failed, it is started again.
         """
@@ -61,6 +63,9 @@ class PendingAnswers:
                     readers=None if pending.readers is None else sorted(pending.readers),
                     question=pending.question,
                     options=dict(pending.options),
+                    asker=None if pending.asker is None else pending.asker.to_columns(),
+                    lease=lease.token,
+                    attempt=1,
                     state=PendingState.RUNNING.value,
                     events=0,
                     alive_at=now,
@@ -71,53 +76,49 @@ class PendingAnswers:
             connection.execute(update(conversations).where(of_conversation).values(updated_at=now))
         self._announce(pending.tenant_id, {pending.id})
 
-    def append_events(
-        self, tenant_id: str, identifier: str, events: Sequence[tuple[str, Mapping[str, Any]]], work: Work
-    ) -> bool:
-        """Append events, each with its kind and body, and return whether the answer is still in progress.
+    def append_events(self, lease: AnswerLease, events: Sequence[tuple[str, Mapping[str, Any]]], work: Work) -> bool:
+        """Append events, each with its kind and body, and return whether the lease is still held.
 
         `work` contains the document versions used so far. If one of them no longer exists, no event is stored, and the
         events stored so far are removed.
         """
         with write_transaction(self._engine) as connection:
-            lock_derived_content(connection, tenant_id)
-            mine = _is_running(tenant_id, identifier)
+            lock_derived_content(connection, lease.tenant_id)
+            mine = build_lease_condition(lease)
             locked = select(pending_answers.c.events).where(mine).with_for_update()
             last = connection.execute(locked).scalar()
             if last is None:
                 return False
             # guard: pending-events-of-gone-documents
             if not record_versions(connection, work):
-                connection.execute(delete(pending_events).where(pending_events.c.answer_id == identifier))
+                connection.execute(delete(pending_events).where(pending_events.c.answer_id == lease.answer_id))
                 return True
             rows = [
-                {"answer_id": identifier, "sequence": number, "kind": kind, "body": dict(body)}
+                {"answer_id": lease.answer_id, "sequence": number, "kind": kind, "body": dict(body)}
                 for number, (kind, body) in enumerate(events, last + 1)
             ]
             if rows:
                 connection.execute(insert(pending_events), rows)
             changed = {"events": last + len(rows), "alive_at": build_clock_expression(connection)}
             connection.execute(update(pending_answers).where(mine).values(**changed))
-        self._announce(tenant_id, {identifier})
+        self._announce(lease.tenant_id, {lease.answer_id})
         return True
 
-    def renew(self, tenant_id: str, identifier: str) -> bool:
-        """Record that the answer is still in progress. Return false if it was cancelled or deleted."""
+    def renew(self, lease: AnswerLease) -> bool:
+        """Extend the lease. Return false if the answer was cancelled, deleted or taken up by another process."""
         with write_transaction(self._engine) as connection:
-            alive = update(pending_answers).where(_is_running(tenant_id, identifier))
+            alive = update(pending_answers).where(build_lease_condition(lease))
             return bool(connection.execute(alive.values(alive_at=build_clock_expression(connection))).rowcount)
 
-    def end(
-        self, tenant_id: str, identifier: str, state: PendingState, problem: Mapping[str, Any] | None = None
-    ) -> None:
-        """End an answer without a result. Answers that have already ended do not change.
+    def end(self, lease: AnswerLease, state: PendingState, problem: Mapping[str, Any] | None = None) -> None:
+        """End an answer without a result. Nothing changes if the lease is no longer held.
 
         Its followers can still get its last events. Call `delete_events` shortly afterwards.
         """
         with write_transaction(self._engine) as connection:
-            ended = update(pending_answers).where(_is_running(tenant_id, identifier))
+            ended = update(pending_answers).where(build_lease_condition(lease))
             connection.execute(ended.values(state=state.value, problem=None if problem is None else dict(problem)))
-        self._announce(tenant_id, {identifier})
+        self._announce(lease.tenant_id, {lease.answer_id})
 
     def delete_events(self, tenant_id: str, identifier: str) -> None:
         """Remove the events of an answer, unless the answer has been started again."""
@@ -138,7 +139,11 @@ class PendingAnswers:
                 mine = select(answers.c.id).where(*stored, build_owner_condition(answers, owner))
                 if connection.execute(mine).first() is None:
                     raise AnswerNotFoundError(f"Answer {identifier!r} not found.")
-        self.end(tenant_id, identifier, PendingState.CANCELLED)
+        with write_transaction(self._engine) as connection:
+            running = pending_answers.c.state == PendingState.RUNNING.value
+            cancelled = update(pending_answers).where(_is_pending(tenant_id, identifier), running)
+            connection.execute(cancelled.values(state=PendingState.CANCELLED.value))
+        self._announce(tenant_id, {identifier})
 
     def find(self, tenant_id: str, identifier: str, owner: str | None = None) -> PendingAnswer | None:
         """Find a pending answer. Return None if there is none with this id, or if its answer is stored."""
@@ -162,7 +167,7 @@ class PendingAnswers:
         )
         with read_transaction(self._engine) as connection:
             now = read_clock(connection)
-            return [_build_pending(row, now) for row in connection.execute(query).all()][::-1]
+            return [build_pending_answer(row, now) for row in connection.execute(query).all()][::-1]
 
     def list_running_conversations(self, tenant_id: str, conversation_ids: Collection[str]) -> set[str]:
         """Return the ids of those conversations in which a question is being answered."""
@@ -171,7 +176,8 @@ class PendingAnswers:
                 pending_answers.c.tenant_id == tenant_id,
                 pending_answers.c.conversation_id.in_(conversation_ids),
                 pending_answers.c.state == PendingState.RUNNING.value,
-                pending_answers.c.alive_at >= read_clock(connection) - LAPSE_SECONDS,
+                pending_answers.c.asker.is_not(None)
+                | (pending_answers.c.alive_at >= read_clock(connection) - LAPSE_SECONDS),
             )
             return set(connection.execute(running).scalars())
 
@@ -230,8 +236,19 @@ def _is_pending(tenant_id: str, identifier: str) -> ColumnElement[bool]:
     return (pending_answers.c.tenant_id == tenant_id) & (pending_answers.c.id == identifier)
 
 
-def _is_running(tenant_id: str, identifier: str) -> ColumnElement[bool]:
-    return _is_pending(tenant_id, identifier) & (pending_answers.c.state == PendingState.RUNNING.value)
+def build_lease_condition(lease: AnswerLease) -> ColumnElement[bool]:
+    """Build the condition that an answer is in progress, and that the lease is still held."""
+    of_answer = _is_pending(lease.tenant_id, lease.answer_id)
+    # guard: answer-lease
+    held = pending_answers.c.lease == lease.token
+    return of_answer & held & (pending_answers.c.state == PendingState.RUNNING.value)
+
+
+def require_answer_lease(connection: Connection, lease: AnswerLease) -> None:
+    """Lock the answer until the commit. Raises `LeaseLostError` if the lease is no longer held."""
+    held = select(pending_answers.c.id).where(build_lease_condition(lease))
+    if connection.execute(held.with_for_update()).first() is None:
+        raise LeaseLostError(f"This process no longer works on the answer {lease.answer_id!r}.")
 
 
 def _find_pending(connection: Connection, tenant_id: str, identifier: str, owner: str | None) -> PendingAnswer | None:
@@ -239,12 +256,13 @@ def _find_pending(connection: Connection, tenant_id: str, identifier: str, owner
     mine = _is_pending(tenant_id, identifier) & build_owner_condition(pending_answers, owner)
     query = select(pending_answers).where(mine, ~exists().where(answers.c.id == pending_answers.c.id))
     row = connection.execute(query).first()
-    return None if row is None else _build_pending(row, read_clock(connection))
+    return None if row is None else build_pending_answer(row, read_clock(connection))
 
 
-def _build_pending(row: Row[Any], now: float) -> PendingAnswer:
+def build_pending_answer(row: Row[Any], now: float) -> PendingAnswer:
+    """Build a pending answer from its row. One whose lease has ended is still in progress if it can be taken up."""
     state = PendingState(row.state)
-    if state is PendingState.RUNNING and row.alive_at < now - LAPSE_SECONDS:
+    if state is PendingState.RUNNING and row.asker is None and row.alive_at < now - LAPSE_SECONDS:
         state = PendingState.INTERRUPTED
     return PendingAnswer(
         row.id,
@@ -254,9 +272,12 @@ def _build_pending(row: Row[Any], now: float) -> PendingAnswer:
         row.owner,
         None if row.readers is None else frozenset(row.readers),
         row.options,
+        None if row.asker is None else Asker.from_columns(row.asker),
         state,
         row.events,
         row.problem,
         row.created_at,
         round(max(0.0, now - row.created_at), 1),
+        row.attempt,
+        row.lease,
     )

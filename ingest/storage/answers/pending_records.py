@@ -1,12 +1,18 @@
 """Records of questions whose answers are in progress, or that ended without an answer."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
+
+from ingest.storage.accounts.records import Asker
 
 # Time after which an answer without a sign of life counts as interrupted. Its process writes one every second.
 LAPSE_SECONDS = 20.0
+# An answer during which the process was killed this many times is not started again: the question itself may be the
+# cause. An orderly shutdown does not count.
+MAX_ATTEMPTS = 3
 
 
 class PendingState(StrEnum):
@@ -19,11 +25,27 @@ class PendingState(StrEnum):
 
 
 @dataclass(frozen=True)
+class AnswerLease:
+    """A process's permission to work on an answer. It ends when the answer ends or another process takes it up.
+
+    `token` is unique, so that a process that lost its lease can no longer change the answer.
+    """
+
+    tenant_id: str
+    answer_id: str
+    token: str
+
+    @classmethod
+    def create(cls, tenant_id: str, answer_id: str) -> Self:
+        return cls(tenant_id, answer_id, str(uuid.uuid4()))
+
+
+@dataclass(frozen=True)
 class NewPendingAnswer:
     """A question whose answer has just been started. `id` is the id that its answer gets.
 
     `readers` are the subjects whose documents the author may read (None: all). `options` are the members of the request
-    that determine how the question is answered.
+    that determine how the question is answered. Without `asker`, an interrupted answer is not taken up again.
     """
 
     id: str
@@ -33,6 +55,7 @@ class NewPendingAnswer:
     owner: str | None = None
     readers: frozenset[str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    asker: Asker | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +63,7 @@ class PendingAnswer(NewPendingAnswer):
     """The state of a question without an answer.
 
     `events` is the number of the last event. `problem` says why the answer failed. `seconds` is the time since the
-    question was asked.
+    question was asked. `attempt` counts from 1, and `lease` is the token of the process that works on the answer.
     """
 
     state: PendingState = PendingState.RUNNING
@@ -48,6 +71,8 @@ class PendingAnswer(NewPendingAnswer):
     problem: Mapping[str, Any] | None = None
     created_at: float = 0.0
     seconds: float = 0.0
+    attempt: int = 1
+    lease: str | None = None
 
     def is_readable_by(self, readers: frozenset[str] | None) -> bool:
         """Return whether these readers may see the events: they may read everything that the author may read."""

@@ -757,7 +757,19 @@ pending_answers = Table(
     Column("problem", JSON(none_as_null=True)),
     Column("alive_at", Float, nullable=False),
     Column("created_at", Float, nullable=False),
+    # Who asked, so that another process can take the answer up. Null for answers that an earlier release started.
+    Column("asker", JSON(none_as_null=True)),
+    # The token of the process that works on the answer, and the number of times that the answer was started.
+    Column("lease", String(36)),
+    Column("attempt", Integer, nullable=False, server_default="1"),
     Index(None, "conversation_id", "created_at"),
+)
+_in_progress = pending_answers.c.state == "running"
+Index(
+    "ix_pending_answers_running",
+    pending_answers.c.created_at,
+    sqlite_where=_in_progress,
+    postgresql_where=_in_progress,
 )
 
 # The events of answers in progress. They are removed when the answer ends.

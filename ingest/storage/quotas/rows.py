@@ -156,9 +156,20 @@ def charge_expired_reservations(connection: Connection, tenant_id: str, instant:
 
     A reservation expires if its process crashes.
     """
+    _charge_reported_spending(connection, tenant_id, instant, reservations.c.expires_at <= instant)
+
+
+def charge_lost_reservation(connection: Connection, tenant_id: str, reservation_id: str) -> None:
+    """Charge the reported spending of a reservation whose process no longer works on it, and release it."""
+    _charge_reported_spending(connection, tenant_id, read_clock(connection), reservations.c.id == reservation_id)
+
+
+def _charge_reported_spending(
+    connection: Connection, tenant_id: str, instant: float, condition: ColumnElement[bool]
+) -> None:
     expired = connection.execute(
         delete(reservations)
-        .where(reservations.c.tenant_id == tenant_id, reservations.c.expires_at <= instant)
+        .where(reservations.c.tenant_id == tenant_id, condition)
         .returning(
             reservations.c.key_id, reservations.c.kind, *(reservations.c[f"spent_{name}"] for name in SPENDING_FIELDS)
         )
