@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ingest.storage.remarks import Remark
 from retrieval.search.search import SearchPort
 from rlm.answers import Answer, AnswerStatus, Draft
 from rlm.build import HelperModels, OpenRequest, PipelineComponents
@@ -22,7 +23,7 @@ from rlm.llm.port import LanguageModel
 from rlm.metrics import record_answer
 from rlm.passages import build_search, can_fit_corpus
 from rlm.requests import AnswerRequest, StrategyName, normalize_question
-from rlm.routing import Route, choose_route
+from rlm.routing import Route, choose_route, name_strategy
 from rlm.runs.port import NOT_DURABLE, Durability
 from rlm.strategy import StageClock
 
@@ -91,7 +92,7 @@ class AnswerPipeline:
             routed = _choose_route(open_request, question)
         clock.record_lap("route")
         if routed.strategy is not StrategyName.DIRECT and not open_request.corpus.documents:
-            routed = Route(StrategyName.DIRECT, "Direct: no documents are searchable.")
+            routed = Route(StrategyName.DIRECT, Remark("route_nothing_searchable"))
         yield Routed(routed.strategy.value, routed.reason, open_request.format_spending_limits(routed.strategy))
         context = open_request.build_context(question, routed.queries, may_be_absent=routed.may_be_absent)
         for event in open_request.build_strategy(routed.strategy).stream(context):
@@ -125,7 +126,7 @@ class AnswerPipeline:
                 shows_whole=draft.status is AnswerStatus.NOT_FOUND,
             )
             marked = apply_judgement(sentences, judgement, read)
-            notes = (*notes, judgement.note) if judgement.note else notes
+            notes = notes if judgement.note is None else (*notes, judgement.note)
         notes = (*notes, *_iter_unreadable_document_notes(open_request.request))
         clock.record_lap("check")
         answer = replace(
@@ -163,7 +164,7 @@ class AnswerPipeline:
     def _stream_extractive_answer(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()
         search = durability.wrap_search(build_search(self._searcher, request.scope, request.used))
-        yield Routed("extractive", "Extractive: no language model is configured.")
+        yield Routed("extractive", Remark("route_no_model"))
         for event in ExtractiveStrategy().stream(request.question, search):
             if not isinstance(event, Drafted):
                 yield event
@@ -184,12 +185,12 @@ class AnswerPipeline:
 def _choose_route(open_request: OpenRequest, question: str) -> Route:
     wanted, profile, router = open_request.request.wanted, open_request.profile, open_request.router
     if wanted.strategy is not StrategyName.AUTO:
-        return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as requested.")
+        return Route(wanted.strategy, Remark("route_requested", strategy=name_strategy(wanted.strategy)))
     if not router.profile.routes:
-        return Route(StrategyName.DIRECT, "Direct: the model is too small to choose a strategy.")
+        return Route(StrategyName.DIRECT, Remark("route_small_model"))
     corpus, tables = open_request.corpus, open_request.load_tables(question)
     if not tables.has_records and can_fit_corpus(corpus, profile.reading_tokens):
-        return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
+        return Route(StrategyName.DIRECT, Remark("route_reads_all"))
     choices, nonce = open_request.list_strategy_names(), open_request.nonce()
     described = tables.render_outline()
     return choose_route(
@@ -197,13 +198,10 @@ def _choose_route(open_request: OpenRequest, question: str) -> Route:
     )
 
 
-def _iter_unreadable_document_notes(request: AnswerRequest) -> Iterator[str]:
+def _iter_unreadable_document_notes(request: AnswerRequest) -> Iterator[Remark]:
     """Yield a note for each document whose stored text could not be read."""
     for identifier, title in request.used.unreadable_titles.items():
-        yield (
-            f"The stored text of “{title}” (document {identifier}) was changed or is missing, so this answer does not "
-            "use it. The operator of the service can run `leadline verify` for details."
-        )
+        yield Remark("document_unreadable", title=title, document=identifier)
 
 
 def _build_answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ingest.storage.answers.records import CellRanges, RowRanges, StoredAnswer, group_into_ranges
 from ingest.storage.counts import format_count
+from ingest.storage.remarks import Remark, convert_remark_to_json
 from retrieval.search.requests import Passage
 from rlm.llm.budgets import Usage
 from rlm.requests import AnswerScope
@@ -282,7 +283,7 @@ class Answer:
     searched: SearchSummary
     question: str = ""
     reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Remark, ...] = ()
     usage: Usage = field(default_factory=Usage)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     coverage: Coverage | None = None
@@ -319,7 +320,7 @@ class Draft:
     stated: frozenset[str] = frozenset()
     finished: bool = True
     reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Remark, ...] = ()
     coverage: Coverage | None = None
     result: Result | None = None
     table: ResultTable | None = None
@@ -364,6 +365,8 @@ def build_answer_json(answer: Answer) -> dict[str, Any]:
     """Return an answer as JSON with the fields of `Answer`. Only the number of source rows is included."""
     body: dict[str, Any] = convert_to_json_value(asdict(replace(answer, rows_behind=(), cells_behind=())))
     del body["rows_behind"], body["cells_behind"]
+    body["coded_notes"] = convert_to_json_value(tuple(map(convert_remark_to_json, answer.notes)))
+    body["coded_reasons"] = convert_to_json_value(tuple(map(convert_remark_to_json, answer.reasons)))
     if answer.table is not None:
         body["table"]["records"] = [
             {"row": each.row, "column": each.column, "count": _count_source_rows(each.parts)}

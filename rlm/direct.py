@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ingest.storage.remarks import Remark
 from ingest.storage.tables.types import RecordTable
 from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
@@ -124,11 +125,6 @@ _SMALL_SCHEMA = build_closed_object(
     {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}}
 )
 NO_ANSWER_FOUND = "The passages that were read do not answer the question."
-_NO_PASSAGE_NAMED = "The model did not cite any passage for this answer."
-_LARGER_MODEL = (
-    "A larger language model can compute this from the table. Administrators can set one in LEADLINE_LLM; if you are "
-    "not an administrator, ask yours."
-)
 
 
 @dataclass(frozen=True)
@@ -227,7 +223,7 @@ class _AnswerRounds:
         read = summarize_search(passages, passages, self._queries)
         draft = Draft(AnswerStatus.NOT_FOUND, NO_ANSWER_FOUND, {}, read)
         if answer and number:
-            draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer, notes=(_NO_PASSAGE_NAMED,))
+            draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer, notes=(Remark("no_passage_named"),))
         if answer and 1 <= number <= len(passages):
             quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
             evidence = correct_evidence({1: passages[number - 1]}, quotes, passages)
@@ -252,7 +248,7 @@ class _AnswerRounds:
             status=AnswerStatus.PARTIAL,
             text=_describe_computed_answer(table),
             evidence={1: cited},
-            notes=(_LARGER_MODEL,),
+            notes=(Remark("larger_model_needed"),),
         )
 
     def _search_passages(self, queries: Sequence[str], max_tokens: int) -> Retrieved:
@@ -439,13 +435,13 @@ class _Reply:
         """Build the draft. Its status comes from the block in the reply."""
         said = _ANSWERED.search(self._marked.rest)
         status = _STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED
-        notes: list[str] = []
+        notes: list[Remark] = []
         if self.cut_off:
-            notes.append("The answer was cut off: the model reached its output limit.")
+            notes.append(Remark("answer_cut_off"))
         if self._marked.strangers:
-            notes.append("The model cited passages that it was not given; these markers were removed.")
+            notes.append(Remark("passages_unknown"))
         elif not self._order and status is not AnswerStatus.NOT_FOUND:
-            notes.append(_NO_PASSAGE_NAMED)
+            notes.append(Remark("no_passage_named"))
         quotes = parse_offered_quotes(self._marked.rest, self._order)
         named = {number: self._shown[original] for original, number in self._order.items()}
         return Draft(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import ceil
 
-from ingest.storage.counts import format_count
+from ingest.storage.remarks import Remark
 from rlm.errors import RunTooLargeError
 from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
@@ -78,17 +78,18 @@ class CostEstimate:
             self.dollars is not None and self.dollars > MAX_UNCONFIRMED_DOLLARS
         )
 
-    def to_sentence(self) -> str:
+    def to_sentence(self) -> Remark:
         """Describe the estimate in a sentence."""
         tokens = self.prompt_tokens + self.completion_tokens
-        money = "" if not self.dollars else f", ${self.dollars:.2f}"
-        price = " (the model's price is not known)" if self.dollars is None else ""
-        again = f" ({self.reread:,} of them read twice)" if self.reread else ""
-        return (
-            f"About {format_count(self.calls, 'call')} of the language model over "
-            f"{format_count(self.records, 'record')}{again}, "
-            f"{format_count(_round_to_two_significant_digits(tokens), 'token')}, "
-            f"{_format_duration(self.seconds)}{money}{price}."
+        return Remark(
+            "cost",
+            calls=Remark("calls", n=self.calls),
+            records=Remark("records", n=self.records),
+            again=Remark("cost_again", reread=self.reread) if self.reread else "",
+            tokens=Remark("tokens", n=_round_to_two_significant_digits(tokens)),
+            duration=_format_duration(self.seconds),
+            money=f", ${self.dollars:.2f}" if self.dollars else "",
+            price=Remark("cost_price_unknown") if self.dollars is None else "",
         )
 
 
@@ -172,15 +173,18 @@ def require_confirmation(estimate: CostEstimate, options: AnswerOptions) -> None
 
 def format_limits(limits: Limits) -> str:
     """Describe the spending limits of a run. Returns an empty string if there are none."""
-    parts = [
-        "" if limits.calls is None else f"{format_count(limits.calls, 'call')} of the language model",
-        "" if limits.prompt_tokens is None else f"{format_count(limits.prompt_tokens, 'token')} to read",
-        "" if limits.completion_tokens is None else f"{format_count(limits.completion_tokens, 'token')} to write",
-        "" if limits.tokens is None else f"{format_count(limits.tokens, 'token')} to read and write",
-        "" if limits.seconds is None else _format_duration(limits.seconds),
-        "" if limits.dollars is None else f"${limits.dollars:.{2 if limits.dollars >= 1 else 4}f}",
-    ]
-    return f"At most {', '.join(filter(None, parts))}." if any(parts) else ""
+    counted = {
+        "calls_of_model": limits.calls,
+        "tokens_to_read": limits.prompt_tokens,
+        "tokens_to_write": limits.completion_tokens,
+        "tokens_to_read_and_write": limits.tokens,
+    }
+    parts = [Remark(code, n=count) for code, count in counted.items() if count is not None]
+    if limits.seconds is not None:
+        parts.append(_format_duration(limits.seconds))
+    if limits.dollars is not None:
+        parts.append(Remark("dollars", amount=f"${limits.dollars:.{2 if limits.dollars >= 1 else 4}f}"))
+    return Remark("limits", parts=parts) if parts else ""
 
 
 def _estimate_read_records(record_count: int, cascade_limits: CascadeLimits | None) -> float:
@@ -195,7 +199,11 @@ def _round_to_two_significant_digits(number: int) -> int:
     return round(number, -max(0, len(str(number)) - 2))
 
 
-def _format_duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> Remark:
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return Remark("seconds", seconds=max(1, round(seconds)))
+    return (
+        Remark("minutes", minutes=round(seconds / 60))
+        if seconds < 5400
+        else Remark("hours", hours=round(seconds / 3600, 1))
+    )

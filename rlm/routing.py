@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
+from ingest.storage.remarks import Remark, name_problem
 from ingest.storage.tables.types import PROPERTY_COLUMNS, ColumnType
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.names import list_nearest, list_own_subjects
@@ -103,14 +104,19 @@ def choose_route(
     try:
         read = json.loads(request_reply(calls, call, cancelled=cancelled).text)
     except _RECOVERABLE_ERRORS as error:
-        return Route(StrategyName.DIRECT, f"Direct: the model could not choose a strategy ({error.detail})")
+        return Route(StrategyName.DIRECT, Remark("route_undecided", problem=name_problem(error.code, error.detail)))
     queries = tuple(to_one_line(each)[:_QUERY_CHARS] for each in read["queries"] if each.strip())[:_MAX_QUERIES]
     why = to_one_line(read["why"])[:300]
     if read["strategy"] == _NOT_HERE:
-        reason = f"Direct: no document here seems to be about this. {why}"
+        reason = Remark("route_not_here", why=why)
         return Route(StrategyName.DIRECT, reason, queries, may_be_absent=True)
     strategy = StrategyName(read["strategy"])
-    return Route(strategy, f"{strategy.capitalize()}: {why}", queries)
+    return Route(strategy, Remark("route_chosen", strategy=name_strategy(strategy), why=why), queries)
+
+
+def name_strategy(strategy: StrategyName) -> Remark:
+    """Return the name of a strategy, for display to users."""
+    return Remark(f"strategy_{strategy.value}")
 
 
 def build_route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:

@@ -25,8 +25,8 @@ from api.http import sse
 from api.http.problems import CLIENT_CLOSED_REQUEST, build_internal_problem, build_problem
 from ingest.storage.errors import LeadlineError
 from rlm.answers import Answer, convert_to_json_value
-from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved
-from rlm.runs.bodies import build_cell_body
+from rlm.events import Cell, Completed, Drafted, Event, Planned, Reading, Retrieved, Routed, Working
+from rlm.runs.bodies import build_cell_body, build_planned_body, build_routed_body, build_working_body
 
 log = structlog.get_logger(__name__)
 
@@ -206,6 +206,12 @@ def convert_event(event: Event, save_answer: Keep) -> tuple[str, dict[str, Any]]
             members = {"call": call, "titles": [passage.title for passage in passages]}
         case Cell(turn):
             members = build_cell_body(turn)
+        case Routed():
+            members = build_routed_body(event)
+        case Planned():
+            members = build_planned_body(event)
+        case Working():
+            members = build_working_body(event)
         case _:
             members = convert_to_json_value(asdict(event))
     return name, ANSWER_EVENTS[name].model_validate(members).model_dump(mode="json")

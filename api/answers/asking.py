@@ -15,6 +15,7 @@ from ingest.storage.answers.pending_records import AnswerLease
 from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
 from ingest.storage.documents.records import UsedVersions, Work, generate_work_id
 from ingest.storage.errors import AnswerNotFoundError, IngestError
+from ingest.storage.remarks import Remark
 from rlm.answers import Answer, build_stored_answer
 from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyName, normalize_question
 
@@ -118,7 +119,7 @@ class CallerQuestion:
             IngestError
         ) as error:  # The work is already charged, so the client gets the answer even though it could not be stored.
             log.warning("answer not stored", error=repr(error))
-            noted = replace(answer, notes=(*answer.notes, "This answer could not be saved."))
+            noted = replace(answer, notes=(*answer.notes, Remark("answer_not_saved")))
             return self._build_unsaved_answer(noted, work.id)
 
     def _build_unsaved_answer(self, answer: Answer, identifier: str) -> AnswerOut:

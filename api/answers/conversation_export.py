@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from api.answers.conversation_schemas import ConversationOut, TurnOut
 from api.answers.forms import ExportForm
 from api.answers.markdown_files import escape_line, escape_links
+from api.answers.remarks import translate_notes
 from api.answers.schemas import AnswerOut, CitationOut
 from api.answers.verdicts import describe_level, describe_verdict
 from api.languages.catalogue import Texts
@@ -65,7 +66,7 @@ def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     if verdict:
         yield f"> {verdict}\n\n"
     yield f"{escape_links(_add_signs(answer, levels))}\n"
-    for note in answer.notes:
+    for note in translate_notes(answer, texts):
         yield f"\n{escape_line(note)}\n"
     remarks = [
         f"* {SIGNS[level]} {escape_line(sentence.text)} ({escape_line(sentence.reason)})\n"

@@ -3,9 +3,10 @@
 from typing import Any
 
 from api.admission.services import Services
-from api.answers.schemas import QuestionIn
+from api.answers.schemas import QuestionIn, RemarkOut
 from api.http.wire import Wire
 from ingest.storage.documents.filters import parse_conditions
+from ingest.storage.remarks import convert_remark_to_json
 from rlm.corpus.corpus import estimate_tokens_from_length
 from rlm.estimates import build_unconfirmed_limits, format_limits
 from rlm.llm.budgets import Limits
@@ -17,14 +18,15 @@ class EstimateOut(Wire):
     """The size of a question's scope, and the maximum that its answer may spend.
 
     `tokens` is an estimate if some documents have not been counted yet. `budget` contains the limits that will apply;
-    it is empty if there are none. `at_most` describes the limits in words. A direct answer reads passages and takes one
-    to seven calls to the model.
+    it is empty if there are none. `at_most` describes the limits in words, and `coded_at_most` is the same with its
+    codes. A direct answer reads passages and takes one to seven calls to the model.
     """
 
     documents: int
     tokens: int
     budget: dict[str, Any]
     at_most: str
+    coded_at_most: RemarkOut | None = None
     limited: bool
 
 
@@ -38,11 +40,14 @@ def estimate_question(services: Services, body: QuestionIn, scope: AnswerScope) 
         readers=scope.readers,
     )
     limits = _resolve_limits(services, body)
+    at_most = format_limits(limits)
+    coded = convert_remark_to_json(at_most)
     return EstimateOut(
         documents=documents,
         tokens=max(counted, estimate_tokens_from_length(characters)),
         budget=build_limits_body(limits),
-        at_most=format_limits(limits),
+        at_most=at_most,
+        coded_at_most=None if coded is None else RemarkOut.model_validate(coded),
         limited=limits != Limits(),
     )
 

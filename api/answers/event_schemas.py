@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from api.answers.schemas import AnswerOut, FoundPassageOut
+from api.answers.schemas import AnswerOut, FoundPassageOut, RemarkOut
 from api.http.wire import Wire
 
 
@@ -15,11 +15,16 @@ class CondensedOut(Wire):
 
 
 class RoutedOut(Wire):
-    """The chosen strategy and the reason for it. If the cost is large, a cost estimate is included."""
+    """The chosen strategy and the reason for it. If the cost is large, a cost estimate is included.
+
+    `coded_reason` and `coded_estimate` are the same texts with their codes, or null.
+    """
 
     strategy: str
     reason: str
     estimate: str
+    coded_reason: RemarkOut | None = None
+    coded_estimate: RemarkOut | None = None
 
 
 class RetrievedOut(Wire):
@@ -42,18 +47,20 @@ class ReadingOut(Wire):
 
 
 class PlannedOut(Wire):
-    """The plan of a table answer: one sentence per step, and the SQL."""
+    """The plan of a table answer: one sentence per step, and the SQL. `coded_steps` are the steps with their codes."""
 
     steps: list[str]
     sql: str
+    coded_steps: list[RemarkOut | None] = Field(default_factory=list)
 
 
 class WorkingOut(Wire):
-    """Progress of a long step: `done` units of work out of `total`."""
+    """Progress of a long step: `done` units of work out of `total`. `coded_step` is the step with its code, or null."""
 
     step: str
     done: int
     total: int
+    coded_step: RemarkOut | None = None
 
 
 class CellOut(Wire):

@@ -127,6 +127,18 @@ class QuestionIn(Wire):
         return AnswerOptions(self.strategy, self.confirm, budget, self.every_record)
 
 
+class RemarkOut(Wire):
+    """A remark in English, or a part of one, with a stable code, so that a program can say it in another language.
+
+    A value is a text, a number, a remark, or a list of remarks. Values of the code `problem` are the code of an error
+    and its `detail`.
+    """
+
+    code: str
+    values: dict[str, Any]
+    text: str
+
+
 class QuoteOut(Wire):
     """A span that supports a sentence. `number` is the number of the passage that contains the span."""
 
@@ -333,7 +345,8 @@ class AnswerOut(Wire):
     the question that was answered; a follow-up is rewritten as a standalone question. `rows_behind_total` counts the
     records behind a computed answer; `GET /v1/answers/{id}/rows` lists them. If `finished` is false, a budget or
     another limit ended the work early. `dollars` is the cost of `usage`, or null if the model's price is not known.
-    `notes` are remarks for users.
+    `notes` are remarks for users. `coded_notes` and `coded_reasons` are the same remarks with their codes; a reason
+    without a code is null, and both are empty in answers of earlier releases.
     """
 
     id: str | None
@@ -348,6 +361,8 @@ class AnswerOut(Wire):
     searched: SearchedOut
     reasons: list[str]
     notes: list[str]
+    coded_reasons: list[RemarkOut | None] = Field(default_factory=list)
+    coded_notes: list[RemarkOut | None] = Field(default_factory=list)
     usage: UsageOut
     timings_ms: dict[str, float]
     coverage: CoverageOut | None
@@ -388,10 +403,22 @@ class AnswerOut(Wire):
             "id": identifier,
             "conversation": conversation,
             "citations": _build_citations(shown),
+            **{f"coded_{name}": _select_codes(shown, name) for name in ("notes", "reasons")},
             "sentences": [{**each, "support": infer_support(each)} for each in shown["sentences"]],
         }
         # guard: answer-of-next-release
         return cls.model_validate({**shown, **named}, extra="ignore")
+
+
+def _select_codes(body: Mapping[str, Any], name: str) -> list[Any]:
+    """Return the codes of the notes or reasons, or nothing if these texts were changed.
+
+    An earlier release that withholds or masks a text during an upgrade does not know the codes.
+    """
+    coded: list[Any] = body.get(f"coded_{name}", [])
+    said = [text if each is None else each["text"] for each, text in zip(coded, body[name], strict=False)]
+    # guard: codes-of-changed-remarks
+    return coded if said == body[name] else []
 
 
 def extract_cited_document_ids(body: Mapping[str, Any]) -> set[str]:

@@ -1,10 +1,12 @@
 """Translates texts. The English text is the key of its translation, as in GNU gettext.
 
-`locales/LANGUAGE.po` contains the translations into a language. Texts contain their values as `{name}`.
+`locales/LANGUAGE.po` contains the translations into a language. Texts contain their values as `{name}`. Texts of
+remarks are found by their codes (`ingest.storage.remarks`).
 """
 
 import gettext
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -13,12 +15,16 @@ from typing import Any
 from babel import negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from ingest.storage.remarks import REMARKS
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 """The languages that people can choose, with the name of each in the language itself."""
 
 DEFAULT = "en"
 COOKIE = "leadline-language"
+_REMARKS_FILE = "ingest/storage/remarks.py"
 
 
 class Texts:
@@ -40,18 +46,53 @@ class Texts:
         """Translate a text about a number of things; `{n}` in the text stands for the number."""
         return _fill(self._messages.ngettext(one, many, count), {"n": count, **values})
 
+    def translate_remark(self, remark: Mapping[str, Any] | None, text: str) -> str:
+        """Return a remark of an answer in the language, or its English `text` if its code is not known.
+
+        Args:
+            remark: the code and the values of the remark, or None if it has no code.
+        """
+        forms = REMARKS.get(remark["code"]) if remark else None
+        if remark is None or forms is None or self.language == DEFAULT:
+            return text
+        values = {name: self._format_value(value) for name, value in remark["values"].items()}
+        if isinstance(forms, str):
+            return self.translate(forms, **values)
+        return self.translate_count(remark["values"]["n"], *forms, **values)
+
+    def _format_value(self, value: Any) -> str:  # noqa: ANN401 - any JSON
+        match value:
+            case {"text": text}:
+                return self.translate_remark(value, text)
+            case list():
+                return ", ".join(map(self._format_value, value))
+            case int() | float():
+                return format_decimal(value, locale=self.language)
+        return str(value)
+
     def build_script(self) -> str:
         """Return a script that gives all texts of the language to the modules of the portal.
 
         It sets `leadlineTexts`: the translation of each English text; for a text about a number, the list of its
-        forms, by the English text about one thing.
+        forms, by the English text about one thing. `leadlineRemarks` has the texts of remarks by their codes. It is
+        left out in English, because the API's own texts are English.
         """
         texts: dict[str, str | list[str]] = {}
+        of_remarks: dict[str, str | list[str]] = {}
         for message in _read_catalogue(self.language):
             if message.id and message.string:
                 key = message.id if isinstance(message.id, str) else message.id[0]
-                texts[key] = message.string if isinstance(message.string, str) else list(message.string)
-        return f"globalThis.leadlineTexts = {json.dumps(texts, ensure_ascii=False)}\n"
+                forms = message.string if isinstance(message.string, str) else list(message.string)
+                files_of_text = {name for name, _ in message.locations}
+                if _REMARKS_FILE in files_of_text:
+                    of_remarks[key] = forms
+                if files_of_text != {_REMARKS_FILE}:
+                    texts[key] = forms
+        script = f"globalThis.leadlineTexts = {json.dumps(texts, ensure_ascii=False)}\n"
+        if self.language == DEFAULT:
+            return script
+        remarks = {code: of_remarks[text if isinstance(text, str) else text[0]] for code, text in REMARKS.items()}
+        return f"{script}globalThis.leadlineRemarks = {json.dumps(remarks, ensure_ascii=False)}\n"
 
 
 def choose_language(chosen: str | None, accepted: str | None) -> str:

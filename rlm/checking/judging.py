@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from ingest.storage.errors import LeadlineError
+from ingest.storage.remarks import Remark, name_problem
 from retrieval.search.requests import Passage
 from rlm.answers import Check, OfferedQuote, Sentence
 from rlm.checking.excerpts import LEFT_OUT, cut_to_quotes, group_rows
@@ -67,7 +68,7 @@ class Judgement:
     """Verdicts, keyed by sentence position. `note` tells users why other sentences were not judged."""
 
     verdicts: Mapping[int, JudgeVerdict]
-    note: str = ""
+    note: Remark | None = None
 
 
 def needs_judging(sentence: Sentence) -> bool:
@@ -121,7 +122,7 @@ class Judge:
         """
         cited = [place for place, each in enumerate(sentences) if needs_judging(each)]
         verdicts: dict[int, JudgeVerdict] = {}
-        note = ""
+        note: Remark | None = None
         for at in range(0, len(cited), _MAX_SENTENCES):
             places = cited[at : at + _MAX_SENTENCES]
             try:
@@ -137,9 +138,9 @@ class Judge:
             except RunCancelledError:
                 raise
             except LeadlineError as error:
-                note = f"Some sentences could not be judged: {error.detail}"
-        if not note and len(verdicts) < len(cited):
-            note = f"The judge gave no clear verdict on {len(cited) - len(verdicts)} of {len(cited)} sentences."
+                note = Remark("judge_failed", problem=name_problem(error.code, error.detail))
+        if note is None and len(verdicts) < len(cited):
+            note = Remark("verdicts_unclear", unclear=len(cited) - len(verdicts), n=len(cited))
         return Judgement(verdicts, note)
 
     def _build_call(

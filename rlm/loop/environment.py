@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
+from ingest.storage.remarks import Remark
 from rlm.corpus.corpus import Corpus
 from rlm.errors import BudgetExhaustedError, RunPausedError, not_cancelled
 from rlm.events import Turn
@@ -23,7 +24,7 @@ MAX_CELLS = 30
 # code that waits for them continues.
 _SUBMIT_GRACE_SECONDS = 10.0
 TIME_RESOURCE = "seconds"
-TIME_IS_OVER = "The run's time is over."
+TIME_IS_OVER = Remark("run_time_over")
 # Purpose of calls by the root model itself. Sub-calls by the code of a cell have other purposes.
 ROOT_PURPOSE = "root"
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from ingest.storage.remarks import Remark, name_problem
 from rlm.corpus.corpus import Corpus, select_sample_spans
 from rlm.errors import (
     BudgetExhaustedError,
@@ -23,7 +24,7 @@ from rlm.events import Turn
 from rlm.llm.budgets import Amount, Budget, Usage
 from rlm.llm.port import SubCall, SubFailure, rebuild_error
 from rlm.llm.profiles import estimate_tokens
-from rlm.loop.environment import ROOT_PURPOSE, TIME_IS_OVER, Environment, RecordedSubCalls, TimeLimit
+from rlm.loop.environment import ROOT_PURPOSE, Environment, RecordedSubCalls, TimeLimit
 from rlm.loop.evidence import convert_to_plain_handle
 from rlm.loop.literals import CellLiterals, extract_numbers
 from rlm.loop.prompts import (
@@ -122,18 +123,19 @@ class RecursiveRun:
                     return
                 idle = 0 if turn.code is not None else idle + 1
                 if idle == _MAX_IDLE_TURNS:
-                    failed = f"The model returned no usable response. {self._failure}"
-                    self.reason = failed if self._failure else "The model wrote no code that could be run."
+                    self.reason = Remark("run_no_code")
+                    if self._failure:
+                        self.reason = Remark("run_no_reply", problem=self._failure)
                     return
                 if not survived:
                     lost += 1
                     session.close()
                     if lost == _MAX_LOST_SANDBOXES:
-                        self.reason = "The model's code repeatedly ran out of time or memory."
+                        self.reason = Remark("run_code_lost")
                         return
                     session = environment.sandbox.open(tools)
                     self._record.reset()
-            self.reason = f"No answer was submitted within {environment.max_cells} cells."
+            self.reason = Remark("run_cells_over", n=environment.max_cells)
         finally:
             session.close()
 
@@ -167,7 +169,7 @@ class RecursiveRun:
         most = self._environment.profile.max_output_tokens
         call = SubCall(self._history.instructions, prompt, most, purpose=ROOT_PURPOSE)
         (reply,) = self._own.run([call], cancelled=self._cancelled)
-        self._failure = reply.detail if isinstance(reply, SubFailure) else ""
+        self._failure = name_problem(reply.code, reply.detail) if isinstance(reply, SubFailure) else ""
         if not isinstance(reply, SubFailure):
             return reply.text
         if reply.code in _RECOVERABLE_CODES:
@@ -175,7 +177,7 @@ class RecursiveRun:
             return ""
         if reply.code != BudgetExhaustedError.code and self.answer is None:
             raise rebuild_error(reply)
-        self.reason = reply.detail
+        self.reason = name_problem(reply.code, reply.detail)
         return None
 
     def _run_turn(self, cell_number: int, reply: str, session: Session) -> tuple[Turn, bool]:
@@ -222,12 +224,12 @@ class RecursiveRun:
         except SandboxLostError as error:
             said = f"{error.detail} {error.hint or ''} The session was restarted: variables are gone."
         except BudgetExhaustedError as error:
-            said = self.reason = error.detail
+            said = self.reason = name_problem(error.code, error.detail)
         except RunCancelledError:
             if self._cancelled() or not self._time.is_over():
                 raise
             self._time.require_not_paused()
-            said = self.reason = TIME_IS_OVER
+            said = self.reason = Remark("run_time_over")
         return CellResult("", 0, said, 0.0), False
 
     def _has_ended(self) -> bool:

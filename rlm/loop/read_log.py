@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
+from ingest.storage.remarks import Remark
 from rlm.answers import Coverage, SearchedDocument, SearchSummary
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merge_spans
@@ -91,7 +92,7 @@ class ReadLog:
         else:
             self.record_read_spans(spans)
 
-    def add_remark(self, subject: Hashable, remark: str) -> None:
+    def add_remark(self, subject: Hashable, remark: str | None) -> None:
         """Record a remark for readers of the answer. It replaces any earlier remark on the same subject."""
         self._remarks.pop(subject, None)
         if remark:
@@ -173,11 +174,11 @@ class ReadLog:
         if self._unjudged:
             records = len({handle for _, handle in self._unjudged})
             why = ", ".join(dict.fromkeys(self._unjudged.values()))
-            said.append(f"{records:,} {'record was' if records == 1 else 'records were'} not judged: {why}.")
+            said.append(Remark("records_not_judged", n=records, problem=why))
         if self._unanswered:
             prompts = len(self._unanswered)
             why = ", ".join(dict.fromkeys(self._unanswered.values()))
-            said.append(f"{prompts:,} {'sub-call has' if prompts == 1 else 'sub-calls have'} no reply: {why}.")
+            said.append(Remark("calls_not_answered", n=prompts, problem=why))
         return tuple(said)
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
+from ingest.storage.remarks import Remark
 from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote
 from rlm.checking.markers import list_sentence_spans
@@ -41,18 +42,18 @@ class RecursiveStrategy:
 def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
     """Build the draft from the submitted answer, the best draft, or a sentence that explains why neither exists."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
-    coverage, notes, reasons = log.compute_coverage(), list[str](), [] if finished or not run.reason else [run.reason]
+    coverage, notes = log.compute_coverage(), list[Remark]()
+    reasons = [run.reason] if run.reason and not finished else []
     if found is None:
         found = Submission(f"No answer was found before the run ended. {run.reason}".strip())
     elif not finished and found.part:
-        notes.append(f"The run ended before its answer was ready. This answers a part of it: “{found.part.strip()}”")
+        notes.append(Remark("run_partly_answered", part=found.part.strip()))
     elif not finished:
-        notes.append("The run ended before its answer was submitted; this is its best draft.")
+        notes.append(Remark("run_draft"))
     reasons += [*log.failures, *log.remarks, *found.remarks]
     if found.computed:
-        gone_through = f"{log.searched_document_count:,} of {coverage.units:,} documents"
-        how = f": {found.how.rstrip('.')}" if found.how else ""
-        reasons.append(f"Computed by code that searched {gone_through}{how}.")
+        how = Remark("computed_how", how=found.how.rstrip(".")) if found.how else ""
+        reasons.append(Remark("computed_by_code", searched=log.searched_document_count, n=coverage.units, how=how))
     status = AnswerStatus.ANSWERED if found.found else AnswerStatus.NOT_FOUND
     named = {number: each for number, each in enumerate(found.cited, start=1) if f"[{number}]" in found.text}
     return Draft(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import shorten
 
+from ingest.storage.remarks import Remark
 from rlm.answers import Result, convert_to_json_value
 from rlm.checking.markers import MarkedText, list_sentence_spans, merge_full_stops, remove_markers
 from rlm.corpus.corpus import Corpus
@@ -27,8 +28,6 @@ _MAX_SENT_BACK = 2
 _NOT_FOUND_ANSWER = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
-_UNCONFIRMED_REMARK = "The answer claims to be computed, but this could not be confirmed: {}. Its code: {}"
-_UNMARKED_REMARK = 'The sentence "{}" is not marked as computed: {}.'
 _MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
 _UNCHANGED_REASON = "it stayed the same when the text it read was changed, or changed only with a single place"
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
@@ -111,7 +110,7 @@ class Submissions:
         sentences = {found.text[start:end] for start, end in list_sentence_spans(found.text)}
         moving = {remove_markers(each) for each in replay_result.moving}
         doubts = [
-            _UNMARKED_REMARK.format(shorten(each, _MOST_SHOWN), why)
+            Remark("sentence_not_computed", sentence=shorten(each, _MOST_SHOWN), why=why)
             for each, why in replay_result.numbers_in_doubt.items()
         ]
         settled = replace(
@@ -121,7 +120,7 @@ class Submissions:
         )
         # guard: computed-only-if-it-moves
         if not replay_result.moving:
-            doubt = _UNCONFIRMED_REMARK.format(replay_result.reason or _UNCHANGED_REASON, found.code)
+            doubt = Remark("not_computed", why=replay_result.reason or _UNCHANGED_REASON, cell=found.code)
             settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
         if self.final is not None:
             self.final = settled
@@ -171,7 +170,8 @@ class Submissions:
         numbers = self._literals.get_answer_numbers(tool_name)
         # guard: no-typed-number-in-sums
         if typed := sorted(each for each in numbers if not has_number(self._question, each)):
-            return _UNCONFIRMED_REMARK.format(f"{', '.join(typed)} was hard-coded", self._format_last_cell())
+            why = f"{', '.join(typed)} was hard-coded"
+            return Remark("not_computed", why=why, cell=self._format_last_cell())
         return ""
 
     def _attach_evidence(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from ingest.storage.remarks import Remark
 from rlm.answers import Coverage, Interval
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
@@ -66,15 +67,13 @@ class Classification(JudgementReport):
         return Counter(label for label in self.labels if label is not None)
 
     @property
-    def classifier_note(self) -> str:
-        """A note for users on the fraction of labels that a classifier gave. Empty if the model gave every label."""
+    def classifier_note(self) -> Remark | None:
+        """A note for users on the fraction of labels that a classifier gave. None if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
-            return ""
-        return (
-            f"A classifier gave {inferred:,} of the {len(self.records):,} labels behind this result; in its "
-            f"sample, {1 - self.doubt.agreement:.1%} of such labels differed from the model's."
-        )
+            return None
+        differing = round(100 * (1 - self.doubt.agreement), 1)
+        return Remark("classifier_labels", inferred=inferred, labels=len(self.records), differing=differing)
 
     def compute_interval(self, positions: Sequence[int], *, missing_count: int = 0) -> Interval | None:
         """Return the confidence interval of a count of the records at `positions`, or None for an exact count. The

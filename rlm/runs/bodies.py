@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from ingest.storage.answers.run_records import RunLogEntry, RunSpending, RunState
 from ingest.storage.quotas.records import to_nanodollars
+from ingest.storage.remarks import convert_remark_to_json
 from retrieval.search.requests import Passage
 from rlm.answers import Answer
 from rlm.corpus.corpus import build_handle
@@ -146,23 +147,53 @@ def build_event_entry(event: Event, occurrence: int) -> RunLogEntry | None:
         case Reading(call, passages):
             body: dict[str, Any] = {"call": call, "titles": _shorten_titles([passage.title for passage in passages])}
             return RunLogEntry(f"reading:{compute_content_hash(body)}:{occurrence}", "reading", body, progress=True)
-        case Routed(strategy, reason, estimate):
+        case Routed():
             # The first key is that of earlier releases, so that a resumed run does not log its first choice again.
             key = "routed" if occurrence == 1 else f"routed:{occurrence}"
-            return RunLogEntry(key, "routed", {"strategy": strategy, "reason": reason, "estimate": estimate})
+            return RunLogEntry(key, "routed", build_routed_body(event))
         case Condensed(question):
             return RunLogEntry("condensed", "condensed", {"question": question})
-        case Planned(steps, sql):
-            return RunLogEntry(f"planned:{occurrence}", "planned", {"steps": list(steps), "sql": sql}, progress=True)
+        case Planned():
+            return RunLogEntry(f"planned:{occurrence}", "planned", build_planned_body(event), progress=True)
         case Checking(sentences):
             return RunLogEntry("checking", "checking", {"sentences": sentences}, progress=True)
         case Working(step, done, total):
-            body = {"step": step, "done": done, "total": total}
+            body = build_working_body(event)
             # The readings of a column have the same step.
             key = f"working:{compute_content_hash(step, total)}:{done}:{occurrence}"
             return RunLogEntry(key, "working", body, progress=True)
         case _:
             return None
+
+
+def build_routed_body(event: Routed) -> dict[str, Any]:
+    """Return the choice of a strategy as JSON, with the codes of its reason and of its estimate."""
+    return {
+        "strategy": event.strategy,
+        "reason": str(event.reason),
+        "estimate": str(event.estimate),
+        "coded_reason": convert_remark_to_json(event.reason),
+        "coded_estimate": convert_remark_to_json(event.estimate),
+    }
+
+
+def build_planned_body(event: Planned) -> dict[str, Any]:
+    """Return the plan of a computation as JSON, with the codes of its steps."""
+    return {
+        "steps": list(map(str, event.steps)),
+        "sql": event.sql,
+        "coded_steps": list(map(convert_remark_to_json, event.steps)),
+    }
+
+
+def build_working_body(event: Working) -> dict[str, Any]:
+    """Return the progress of a step as JSON, with the code of the step."""
+    return {
+        "step": str(event.step),
+        "done": event.done,
+        "total": event.total,
+        "coded_step": convert_remark_to_json(event.step),
+    }
 
 
 def get_run_state(answer: Answer) -> RunState:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import chain, zip_longest
 from typing import Any
 
+from ingest.storage.remarks import Remark
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import build_closed_object
@@ -151,10 +152,12 @@ class TablePlan:
     answer: str
     language: str = ""
 
-    def list_steps(self) -> tuple[str, ...]:
+    def list_steps(self) -> tuple[Remark, ...]:
         """Return the steps of the plan for display, one sentence per step."""
-        judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
-        return (*judging, "Run the query over the tables.")
+        judging = (
+            Remark("plan_reads_rows", table=each.table, instruction=each.instruction) for each in self.semantic_columns
+        )
+        return (*judging, Remark("plan_runs_query"))
 
 
 class TablePlanError(ValueError):

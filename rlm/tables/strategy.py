@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ingest.storage.counts import format_count
+from ingest.storage.remarks import Remark, name_problem
 from retrieval.encoders.port import Embedder
 from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, SearchSummary, convert_to_json_value
 from rlm.corpus.corpus import Corpus
@@ -56,8 +57,7 @@ class HandOver:
 
     def build_event(self, error: RunTooLargeError) -> Routed:
         """Return the event that says why a question is handed over, and which limits hold from then on."""
-        reason = f"Recursive: filling a table would take too much without confirmation. {error.detail}"
-        return Routed("recursive", reason, self.limits)
+        return Routed("recursive", Remark("route_too_large", estimate=error.detail), self.limits)
 
 
 class TableStrategy:
@@ -111,7 +111,7 @@ class TableStrategy:
             yield from self._beyond.build_strategy().stream(context)
             return
         if draft is None and self._otherwise is not None:
-            yield Routed("direct", f"Direct: the tables cannot answer this. {plan.answer}".strip())
+            yield Routed("direct", Remark("route_not_in_tables", why=plan.answer))
             yield from self._otherwise.stream(context)
             return
         draft = draft or Draft(AnswerStatus.NOT_FOUND, plan.answer, {}, SearchSummary(0, 0, ()))
@@ -225,28 +225,27 @@ def _build_result_table(plan: TablePlan, result: SqlResult) -> ResultTable:
     return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged, tuple(sorted(result.quantities)))
 
 
-def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Iterator[str]:
+def _iter_notes(plan: TablePlan, run: PlanRun, interval: Interval | None) -> Iterator[Remark]:
     if interval is not None:
-        low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
-        yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
+        low, high = round(interval.low), round(interval.high)
+        yield Remark("count_between", low=low, high=high, confidence=round(100 * interval.confidence))
     yield from _iter_reading_notes(plan, run)
     yield from _iter_not_found_notes(plan, run)
     for judged in run.list_judged_columns(plan):
         if isinstance(judged.found, Classification) and judged.found.classifier_note:
             yield judged.found.classifier_note
         for code, count in judged.found.refused.items():
-            rows = "1 row was" if count == 1 else f"{count:,} rows were"
-            yield f'For "{judged.column.name}", {rows} not judged: {code.replace("_", " ")}.'
+            yield Remark("rows_not_judged", column=judged.column.name, n=count, problem=name_problem(code))
 
 
-def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[str]:
+def _iter_citation_notes(text: str, evidence: Evidence) -> Iterator[Remark]:
     """Yield a note that says how many of the records behind an answer are cited, unless all or none are."""
     cited = evidence.count_cited_rows(text)
     if 0 < cited < evidence.rows:
-        yield f"{cited} of the {evidence.rows:,} records behind this answer {'is' if cited == 1 else 'are'} cited."
+        yield Remark("records_cited", n=cited, records=evidence.rows)
 
 
-def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
+def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[Remark]:
     """Yield notes that say which columns are a model's reading of records, and how many records it read."""
     columns: dict[tuple[str, int, int], list[str]] = defaultdict(list)
     for judged in run.list_judged_columns(plan):
@@ -254,15 +253,16 @@ def _iter_reading_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
             key = run.get_table_name(judged.column), count, len(judged.passages)
             columns[key].append(f'"{judged.column.name}"')
     for (table, count, searched), names in columns.items():
-        what = table.removesuffix("s") if count == 1 else table
-        what = what if table in (DOCUMENTS, SECTIONS) else f'row{"" if count == 1 else "s"} of "{table}"'
-        part = f", passages that a search found in {searched:,} of them" if searched else ""
-        yield f"The model read {count:,} {what} for {', '.join(names)}{part}: these values are its reading."
+        part = Remark("read_by_search", searched=searched) if searched else ""
+        read: dict[str, Any] = {"n": count, "columns": ", ".join(names), "part": part}
+        if table in (DOCUMENTS, SECTIONS):
+            yield Remark("read_documents" if table == DOCUMENTS else "read_sections", **read)
+        else:
+            yield Remark("read_rows", table=table, **read)
 
 
-def _iter_not_found_notes(plan: TablePlan, run: PlanRun) -> Iterator[str]:
+def _iter_not_found_notes(plan: TablePlan, run: PlanRun) -> Iterator[Remark]:
     """Yield a note for each column with values that were not found in the passages that were read."""
     for judged in run.list_judged_columns(plan):
         if count := len(judged.not_found):
-            documents = format_count(count, "document")
-            yield f'"{judged.column.name}" is empty for {documents}: not found in what was read.'
+            yield Remark("values_not_found", column=judged.column.name, n=count)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.storage.remarks import Remark
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.tables.types import ROW_NUMBER
 from retrieval.encoders.port import Embedder
@@ -318,8 +319,8 @@ class PlanRun:
             except StopIteration as ended:
                 found: list[JudgedColumn] = ended.value
                 break
-            step = f"Searching the documents for {names}" if progress.step == SEARCH_STEP else ""
-            yield events.Working(step or f"Judging the rows for {names}", progress.done, progress.total)
+            code = "searching_documents" if progress.step == SEARCH_STEP else "judging_rows"
+            yield events.Working(Remark(code, columns=names), progress.done, progress.total)
         for each in found:
             report = each.found
             if report.failure is not None and all(by is JudgementSource.NOBODY for by in report.judged_by):

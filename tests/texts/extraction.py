@@ -13,6 +13,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
+from ingest.storage.remarks import REMARKS
 from tests.texts.javascript import list_calls, read_tokens
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,8 @@ def extract_texts() -> Catalog:
             with path.open("rb") as source:
                 for _, text, _, _ in extract(method, source, keywords=keywords, options={"encoding": "utf-8"}):  # type: ignore[arg-type] # Babel's stubs know only names of methods
                     _add(catalogue, text, path)
+    for forms in REMARKS.values():
+        _add(catalogue, forms, ROOT / "ingest/storage/remarks.py")
     return catalogue
 
 

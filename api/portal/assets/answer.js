@@ -10,6 +10,7 @@ import { kindsOf, markOf, nameOf, reasonOf, styleOf, verdictLine, verdictOf } fr
 import { citeRecords } from './record_chips.js'
 import { csv, download, tableOf } from './record_table.js'
 import { figures } from './records_behind.js'
+import { remarksOf } from './remarks.js'
 import { unitsOf } from './spans.js'
 import { t, tn, tp } from './text.js'
 
@@ -76,7 +77,7 @@ function computed(answer, reads) {
     el('details', {}, el('summary', { text: t('How it was computed') }), el('pre', { tabindex: 0 }, el('code', { text: readable(table.sql) }))))]
 }
 
-const notes = (answer) => (answer.notes.length ? el('div', { class: 'notes' }, answer.notes.map((note) => el('p', {}, foreign(note)))) : null)
+const notes = (answer) => (answer.notes.length ? el('div', { class: 'notes' }, remarksOf(answer.coded_notes, answer.notes).map((note) => el('p', {}, foreign(note)))) : null)
 
 function under(answer, again, { given, reads, actions }) {
   const more = details(answer, reads)

@@ -2,6 +2,7 @@
 import { el, foreign, money, number, onDemand } from './dom.js'
 import { citeButton } from './citations.js'
 import { behind } from './records_behind.js'
+import { remarksOf } from './remarks.js'
 import { t, tn, tp } from './text.js'
 
 export function details(answer, reads) {
@@ -39,7 +40,7 @@ function searched(answer) {
     coverage ? el('p', { text: t('Of about {scope} tokens, a model read {read}, code searched {searched}, and {unopened} were not opened.', {
       scope: number(coverage.tokens_in_scope), read: number(coverage.tokens_read), searched: number(coverage.tokens_searched), unopened: number(coverage.tokens_unopened),
     }) }) : null,
-    answer.reasons.map((reason) => el('p', {}, foreign(reason))),
+    remarksOf(answer.coded_reasons, answer.reasons).map((reason) => el('p', {}, foreign(reason))),
     el('p', {}, answer.model ? tp('Answered by {model}', { model: foreign(answer.model) }) : t('Answered without a language model'), ' · ',
       tn(usage.calls, '{n} call', '{n} calls'), ' · ', tn(tokens, '{n} token', '{n} tokens'), answer.dollars ? ` · ${money(answer.dollars)}` : null))
 }

@@ -3,6 +3,7 @@ import { conversation } from './conversation.js'
 import { byId, el, foreign, number, readable, say, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { closePicker, installPicker, openPicker } from './picker.js'
+import { remarkOf } from './remarks.js'
 import { get, may, post } from './rest.js'
 import { describeScope, drawChips, inScope, isEverything, onScope, readScope } from './scope.js'
 import { suggestFirst } from './suggestions.js'
@@ -85,7 +86,7 @@ async function estimate() {
     const found = await post('/v1/answers/estimate', { ...wanted(), question: byId('question').value.trim() || '…' })
     if (mine !== estimating) return
     const size = tn(found.documents, 'About {n} document with {tokens} tokens.', 'About {n} documents with {tokens} tokens.', { tokens: number(found.tokens) })
-    place.textContent = `${size} ${found.at_most}`
+    place.textContent = `${size} ${remarkOf(found.coded_at_most, found.at_most)}`
     place.hidden = false
   } catch {
     place.hidden = true  // asking says what is wrong

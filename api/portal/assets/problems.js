@@ -35,9 +35,11 @@ export class Problem extends Error {
   }
 }
 
+export const isKnown = (code) => code in TEXTS
+
 // Explains a problem of the API, or the failure of a document or run, which has the same `code`, `detail` and `hint`.
 export function explain(problem, retryAfter = null) {
-  const code = TEXTS[problem.code] ? problem.code : 'unknown'
+  const code = isKnown(problem.code) ? problem.code : 'unknown'
   const [message, reader, admin = reader] = code === 'quota_exceeded' ? quota(problem.quota, retryAfter) : TEXTS[code]()
   const hint = isAdmin() ? admin : reader
   // A code that has no text yet has at least its own words.

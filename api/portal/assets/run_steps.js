@@ -2,6 +2,7 @@
 import { el, foreign, inTurns, number, onDemand, readable } from './dom.js'
 import { duration } from './durations.js'
 import { icon } from './icons.js'
+import { remarkOf, remarksOf } from './remarks.js'
 import { addedOf, barsOf, BUDGETS, goesOn, KINDS, purposeOf, stateOf, STATES, STRATEGIES, titleOf } from './run_words.js'
 import { openSource } from './source.js'
 import { t, tn } from './text.js'
@@ -63,11 +64,11 @@ export class Steps {
       case 'lost': this.calls.push([kind, body]); return null
       case 'cell': return this.cell(body)
       case 'condensed': return this.note(t('Understood the question as: {question}', { question: readable(body.question) }))
-      case 'routed': return this.note([STRATEGIES[body.strategy] ?? body.strategy, readable(body.reason ?? ''), readable(body.estimate ?? '')].filter(Boolean).join('. ').replace(/\.\. /g, '. '))
+      case 'routed': return this.note([STRATEGIES[body.strategy] ?? body.strategy, readable(remarkOf(body.coded_reason, body.reason ?? '')), readable(remarkOf(body.coded_estimate, body.estimate ?? ''))].filter(Boolean).join('. ').replace(/\.\. /g, '. '))
       case 'retrieved': return this.note(found(body))
       case 'reading': return this.note(tn((body.titles ?? []).length, 'Reads {n} passage', 'Reads {n} passages'))
-      case 'planned': return this.named(t('Planned a computation'), el('li', {}, onDemand(el('summary', { text: t('Planned a computation') }), () => [...(body.steps ?? []).map((each) => el('p', {}, foreign(each))), code(body.sql)])))
-      case 'working': return this.note(t('{step}: {done} of {total}', { step: readable(body.step), done: number(body.done), total: number(body.total) }))
+      case 'planned': return this.named(t('Planned a computation'), el('li', {}, onDemand(el('summary', { text: t('Planned a computation') }), () => [...remarksOf(body.coded_steps, body.steps ?? []).map((each) => el('p', {}, foreign(each))), code(body.sql)])))
+      case 'working': return this.note(t('{step}: {done} of {total}', { step: readable(remarkOf(body.coded_step, body.step)), done: number(body.done), total: number(body.total) }))
       case 'checking': return this.note(tn(body.sentences, 'Checks {n} sentence', 'Checks {n} sentences'))
       case 'resume': return this.note(t('Continued after an interruption'))
       case 'paused': return this.note(BUDGETS[body.resource] ? t('Paused, because its budget was used up ({resource})', { resource: BUDGETS[body.resource] }) : t('Paused, because its budget was used up'))

@@ -2,6 +2,7 @@
 import { el, foreign, number, readable } from './dom.js'
 import { icon } from './icons.js'
 import { openSource } from './source.js'
+import { remarkOf } from './remarks.js'
 import { t, tn } from './text.js'
 
 const SHOWN = 6
@@ -101,15 +102,16 @@ export function describe(name, body) {
   }
 }
 
-function routed({ strategy, estimate }) {
+function routed({ strategy, ...body }) {
+  const estimate = remarkOf(body.coded_estimate, body.estimate)
   const words = strategy === 'table' ? t('Planning a computation over tables') : strategy === 'recursive' ? t('Working through the documents') : t('Looking for the best passages')
   return estimate ? `${words}. ${readable(estimate)}` : words
 }
 
 // Cells of code say what they do themselves; their number would say nothing.
-function working({ step, done, total }) {
+function working({ step, coded_step: coded, done, total }) {
   if (step === 'cells') return ''
-  return t('{step}: {done} of {total}', { step: readable(step), done: number(done), total: number(total) })
+  return t('{step}: {done} of {total}', { step: readable(remarkOf(coded, step)), done: number(done), total: number(total) })
 }
 
 // The model's own sentence for a step, or the comment at the top of its code.

@@ -10,6 +10,7 @@ from typing import Any
 from api.answers.forms import CitedSpan
 from api.answers.markdown import render_plain_text
 from api.answers.mrkdwn import escape_mrkdwn, render_mrkdwn_parts, render_table_rows
+from api.answers.remarks import translate_notes
 from api.answers.schemas import AnswerOut, CitationOut, SentenceOut
 from api.answers.verdicts import describe_verdict
 from api.languages.catalogue import Texts
@@ -191,7 +192,7 @@ def _build_alert(level: str, title: str, sentences: Sequence[SentenceOut]) -> di
 
 def _build_note_blocks(answer: AnswerOut, texts: Texts) -> Blocks:
     """Build the fine print: whether the answer is incomplete, and its notes."""
-    notes = list(answer.notes)
+    notes = translate_notes(answer, texts)
     if not answer.finished:
         unfinished = texts.translate(
             "This answer is incomplete, because a limit of time or cost was reached. "

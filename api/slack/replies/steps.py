@@ -74,7 +74,8 @@ class RunSteps:
                     texts.translate("Understand the question: “{question}”", question=body.get("question", "")),
                 )
             case "routed":
-                self._add_decision(str(body.get("strategy")), str(body.get("estimate", "")))
+                estimate = texts.translate_remark(body.get("coded_estimate"), str(body.get("estimate", "")))
+                self._add_decision(str(body.get("strategy")), estimate)
             case "retrieved":
                 self._searches += 1
                 self._found += int(body.get("passages", 0))
@@ -88,9 +89,7 @@ class RunSteps:
                     ", ".join(titles),
                 )
             case "planned":
-                self._show_step(
-                    "plan", texts.translate("Compute over tables"), " ".join(map(str, body.get("steps", ())))
-                )
+                self._show_step("plan", texts.translate("Compute over tables"), " ".join(self._translate_plan(body)))
             case "working" | "cell" | "call":
                 self._add_work(kind, body)
             case "draft":
@@ -131,13 +130,19 @@ class RunSteps:
 
     def _add_work(self, kind: str, body: Mapping[str, Any]) -> None:
         if kind == "working":
-            self._add_progress(str(body["step"]), int(body["done"]), int(body["total"]))
+            step = self._texts.translate_remark(body.get("coded_step"), str(body["step"]))
+            self._add_progress(step, int(body["done"]), int(body["total"]))
         elif kind == "cell":
             self._add_program_step(str(body.get("title") or ""))
         elif self._is_recursive and self._current != "check" and body.get("purpose") != ROOT_PURPOSE:
             self._calls += 1
             self._documents |= {each["document_id"] for each in body.get("spans", ())}
             self._update_work_card()
+
+    def _translate_plan(self, body: Mapping[str, Any]) -> list[str]:
+        steps = list(map(str, body.get("steps", ())))
+        coded = body.get("coded_steps") or [None] * len(steps)
+        return [self._texts.translate_remark(each, step) for each, step in zip(coded, steps, strict=False)]
 
     def _add_progress(self, step: str, done_count: int, total: int) -> None:
         if step == "cells":

@@ -24,6 +24,8 @@ _KEPT = rf"{re.escape(DELETED_NAME)}|{re.escape(CLOSED_NAME)}|\[withheld:[^\]]*\
 _WORD = re.compile(r"[^\W_]+")
 # Members of a result table that a model wrote.
 _TABLE_TEXTS = ("columns", "sql", "semantic_columns")
+# Members whose remarks repeat the texts of "notes" and "reasons" with their values.
+_CODED_REMARKS = ("coded_notes", "coded_reasons")
 _Span = tuple[int, int, str]
 
 
@@ -84,6 +86,8 @@ def mask_answer(body: Mapping[str, Any], question: str, mask: NameMask) -> dict[
         "searched": {**body["searched"], "queries": _mask_json(body["searched"]["queries"], mask)},
         "reasons": _mask_json(body["reasons"], mask),
         "notes": _mask_json(body["notes"], mask),
+        # guard: coded-remarks-masked
+        **{name: _mask_remarks(body[name], mask) for name in _CODED_REMARKS if name in body},
     }
     if body["result"] is not None:
         changed["result"] = {**body["result"], "value": _mask_json(body["result"]["value"], mask)}
@@ -188,4 +192,16 @@ def _mask_json(value: Any, mask: NameMask) -> Any:  # noqa: ANN401 - any JSON
             return {mask.mask_text(name): _mask_json(each, mask) for name, each in value.items()}
         case list():
             return [_mask_json(each, mask) for each in value]
+    return value
+
+
+def _mask_remarks(value: Any, mask: NameMask) -> Any:  # noqa: ANN401 - any JSON
+    """Mask the values and texts of remarks, but not their codes and the names of their values."""
+    match value:
+        case str():
+            return mask.mask_text(value)
+        case dict():
+            return {name: each if name == "code" else _mask_remarks(each, mask) for name, each in value.items()}
+        case list():
+            return [_mask_remarks(each, mask) for each in value]
     return value

@@ -35,13 +35,12 @@ from ingest.storage.documents.works import (
 )
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import JobKind
+from ingest.storage.remarks import Remark, convert_remark_to_json
 
 WITHHELD_TEXT = "[withheld: based on a document that was deleted or replaced]"
 CLOSED_TEXT = "[withheld: based on a document that you cannot access]"
-WITHHELD_NOTE = (
-    "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
-)
-CLOSED_NOTE = "Parts of this answer are withheld: they are based on documents that you cannot access."
+WITHHELD_NOTE = Remark("withheld_deleted")
+CLOSED_NOTE = Remark("withheld_closed")
 # Check results which mean that the cited passages support a sentence.
 _SUPPORTED_CHECKS = frozenset({"verified", "quoted", "computed"})
 # Fields of logged events that contain no text, keyed by event kind. In events of other kinds, all fields are removed.
@@ -89,7 +88,9 @@ def redact_answer(
         },
         "question": question,
         "reasons": [],
+        "coded_reasons": [],
         "notes": [WITHHELD_NOTE],
+        "coded_notes": [convert_remark_to_json(WITHHELD_NOTE)],
         "result": None,
         "table": None,
     }
@@ -125,6 +126,7 @@ def redact_for_reader(
             "documents": [each for each in redacted["searched"]["documents"] if each["document_id"] not in documents],
         },
         "notes": [CLOSED_NOTE],
+        "coded_notes": [convert_remark_to_json(CLOSED_NOTE)],
         "coverage": None,
         "rows_behind_total": 0,
     }
@@ -135,7 +137,7 @@ def remove_route(body: Mapping[str, Any]) -> dict[str, Any]:
 
     The reasons may quote text that the model saw while choosing.
     """
-    return {**body, "reasons": [], "searched": {**body["searched"], "queries": []}}
+    return {**body, "reasons": [], "coded_reasons": [], "searched": {**body["searched"], "queries": []}}
 
 
 def redact_event(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:

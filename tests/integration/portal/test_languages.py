@@ -12,6 +12,7 @@ from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account, Quota
+from ingest.storage.remarks import Remark, name_problem
 from rlm.events import Checking, Completed, Delta, Reading, Routed
 from tests.integration.portal.test_manage import spent
 from tests.integration.portal.test_runs import STEPS, ended_run, open_run
@@ -182,3 +183,31 @@ def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
                 if re.search(r"[^\W\d_]{2}", re.sub(r"\{\w+\}", "", text)):
                     patterns.append(re.sub(r"\\\{\w+\\\}", ".+", re.escape(text)))
     return re.compile("|".join(english)), re.compile("|".join(german))
+
+
+def test_notes_and_reasons_of_the_service_are_german(
+    service: tuple[Services, Client], said: WrittenAnswers, german: Portal
+) -> None:
+    client = service[1]
+    document = ready_document(client)
+    content = client.http.get(f"/v1/documents/{document['id']}/content").text
+    why = name_problem("budget_exhausted", "The budget is spent.")
+    notes = (Remark("rows_not_judged", column="late", n=1_200, problem=why), Remark("answer_cut_off"))
+    said.events = [
+        Routed("direct", Remark("route_small_model")),
+        Delta(MARKDOWN),
+        Completed(written(document, content, notes=notes, reasons=(Remark("route_small_model"), "Own words."))),
+    ]
+    page = german.signed_in("/ask")
+    page.locator("#question").fill("Which colour had the whale?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".notes p").first).to_have_text(
+        "Für „late“ wurden 1.200 Zeilen nicht ausgewertet: "
+        "Das Budget ist aufgebraucht, bevor die Antwort vollständig ist."
+    )
+    expect(page.locator(".notes p").last).to_have_text(
+        "Die Antwort wurde abgeschnitten: Das Modell hat seine Ausgabelänge erreicht."
+    )
+    small = "Direkt: Das Modell ist zu klein, um eine Vorgehensweise zu wählen."
+    expect(page.locator(".details")).to_contain_text(small)
+    expect(page.locator(".details")).to_contain_text("Own words.")

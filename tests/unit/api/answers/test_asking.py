@@ -9,6 +9,7 @@ import pytest
 from api.answers.asking import select_recent_messages
 from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.queue.records import JobKind
+from ingest.storage.remarks import Remark
 from retrieval.search.requests import Passage
 from rlm.answers import AnswerStatus, Coverage, Result, ResultTable
 from rlm.errors import LanguageModelUnavailableError
@@ -79,7 +80,7 @@ def test_events_are_sent_in_their_order_and_a_draft_is_not(api: AskedApi) -> Non
     api.answers.scripts = [
         [
             Condensed("Which colour had the whale?"),
-            Routed("direct", "A passage says it."),
+            Routed("direct", Remark("route_not_in_tables", why="A passage says it.")),
             Retrieved(found, "whale"),
             Reading(1, found),
             Planned(("Count.",), "SELECT 1"),
@@ -91,16 +92,28 @@ def test_events_are_sent_in_their_order_and_a_draft_is_not(api: AskedApi) -> Non
         ]
     ]
     events = api.events()
+    why = {"why": "A passage says it."}
+    said = "Direct: the tables cannot answer this. A passage says it."
+    coded = {"code": "route_not_in_tables", "values": why, "text": said}
     assert events[:-1] == [
         ("condensed", {"question": "Which colour had the whale?"}),
-        ("routed", {"strategy": "direct", "reason": "A passage says it.", "estimate": ""}),
+        (
+            "routed",
+            {
+                "strategy": "direct",
+                "reason": coded["text"],
+                "estimate": "",
+                "coded_reason": coded,
+                "coded_estimate": None,
+            },
+        ),
         (
             "retrieved",
             {"query": "whale", "passages": 1, "titles": ["The Whale"], "found": [{**span, "title": "The Whale"}]},
         ),
         ("reading", {"call": 1, "titles": ["The Whale"]}),
-        ("planned", {"steps": ["Count."], "sql": "SELECT 1"}),
-        ("working", {"step": "classify", "done": 1, "total": 2}),
+        ("planned", {"steps": ["Count."], "sql": "SELECT 1", "coded_steps": [None]}),
+        ("working", {"step": "classify", "done": 1, "total": 2, "coded_step": None}),
         ("delta", {"text": SENTENCE}),
         ("checking", {"sentences": 1}),
     ]

@@ -10,6 +10,7 @@ from api.accounts.schemas import LinkIn
 from api.answers.run_schemas import RunEventOut
 from api.answers.schemas import AnswerOut, BudgetIn
 from ingest.storage.answers.run_records import RunEvent
+from ingest.storage.remarks import Remark
 from rlm.answers import (
     Answer,
     AnswerStatus,
@@ -21,6 +22,7 @@ from rlm.answers import (
     build_answer_json,
     build_stored_answer,
 )
+from tests.fakes.scripted_answers import answer
 
 
 def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
@@ -59,3 +61,16 @@ def test_a_time_that_is_none_is_no_budget(seconds: str) -> None:
 
 def test_a_default_of_several_scopes_is_written_in_one_order_by_every_process() -> None:
     assert LinkIn().model_dump(mode="json")["scopes"] == ["ask", "read", "write"]
+
+
+def test_notes_and_reasons_are_sent_with_their_codes() -> None:
+    made = answer("d", notes=(Remark("answer_cut_off"),), reasons=("The model's own words.",))
+    sent = AnswerOut.from_body(build_answer_json(made), identifier=None, conversation=None)
+    assert [each and each.code for each in sent.coded_notes] == ["answer_cut_off"]
+    assert sent.coded_reasons == [None]
+
+
+def test_codes_are_not_sent_with_notes_that_were_changed_since() -> None:
+    made = answer("d", notes=(Remark("document_unreadable", title="Secret", document="d"),), reasons=())
+    body = build_answer_json(made) | {"notes": ["Parts of this answer are withheld."]}
+    assert AnswerOut.from_body(body, identifier=None, conversation=None).coded_notes == []

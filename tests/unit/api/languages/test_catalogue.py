@@ -1,4 +1,7 @@
+import json
+
 from api.languages.catalogue import LANGUAGES, Texts, choose_language
+from ingest.storage.remarks import REMARKS, Remark, convert_remark_to_json, name_problem
 
 
 def test_a_language_that_was_chosen_comes_before_those_of_the_browser() -> None:
@@ -27,3 +30,25 @@ def test_a_text_is_translated_in_pages_and_in_scripts() -> None:
     assert german.translate("Skip to content") == "Zum Inhalt springen"
     assert '"Skip to content": "Zum Inhalt springen"' in german.build_script()
     assert Texts("en").build_script() == "globalThis.leadlineTexts = {}\n"
+
+
+def test_a_remark_of_the_service_is_said_in_the_language_with_its_values() -> None:
+    why = name_problem("budget_exhausted", "The budget is spent")
+    remark = Remark("rows_not_judged", column="late", n=1_200, problem=why)
+    coded = convert_remark_to_json(remark)
+    assert Texts("de").translate_remark(coded, remark) == (
+        "Für „late“ wurden 1.200 Zeilen nicht ausgewertet: The budget is spent."
+    )
+    assert Texts("en").translate_remark(coded, remark) == remark
+    assert Texts("de").translate_remark(None, "The model's own words.") == "The model's own words."
+    assert Texts("de").translate_remark({"code": "of_a_later_release", "values": {}}, "Later.") == "Later."
+    limits = Remark("limits", parts=[Remark("calls_of_model", n=500), Remark("hours", hours=1.5)])
+    said = Texts("de").translate_remark(convert_remark_to_json(limits), limits)
+    assert said == "Höchstens 500 Aufrufe des Sprachmodells, 1,5 h."
+
+
+def test_the_portal_gets_a_text_for_each_code_of_a_remark() -> None:
+    script = Texts("de").build_script().splitlines()[1]
+    remarks = json.loads(script.removeprefix("globalThis.leadlineRemarks = "))
+    assert list(remarks) == list(REMARKS)
+    assert all(remarks.values())

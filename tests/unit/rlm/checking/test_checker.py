@@ -345,7 +345,7 @@ def test_verdicts_mark_sentences_and_leave_their_text() -> None:
     assert marked[2].reason == "It sank."
     assert [each.text for each in marked] == [each.text for each in sentences_of(draft)]
     assert len(calls.calls) == 1
-    assert judgement.note == ""
+    assert judgement.note is None
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_rows_of_one_table_are_judged_as_one_block_and_those_that_differ_by_them
         5: "supported",
         6: "partly",
     }
-    assert judgement.note == ""
+    assert judgement.note is None
     unclear, _ = judged(draft, verdicts((2, "supported"), (2, "partly"), (4, "supported")))
     assert set(unclear.verdicts) == {3}
 

@@ -130,3 +130,29 @@ def test_a_name_that_a_citation_shows_is_no_secret_of_another_document() -> None
 def test_a_number_or_a_single_character_is_no_name() -> None:
     mask = NameMask({"2023": DELETED_NAME, "A": DELETED_NAME, "2023.pdf": DELETED_NAME})
     assert mask.mask_text("A sum of 2023 in 2023.pdf.") == f"A sum of 2023 in {DELETED_NAME}."
+
+
+def test_values_of_notes_and_reasons_are_masked() -> None:
+    coded = {
+        "code": "document_unreadable",
+        "values": {"title": "Brandt 2022", "values": ["code"]},
+        "text": "Brandt 2022 …",
+    }
+    body: dict[str, Any] = {
+        "text": "",
+        "question": "",
+        "sentences": [],
+        "citations": [],
+        "searched": {"queries": []},
+        "reasons": [],
+        "notes": ["Brandt 2022 …"],
+        "coded_reasons": [None],
+        "coded_notes": [coded],
+        "result": None,
+        "table": None,
+    }
+    masked = mask_answer(body, "", NameMask({"Brandt 2022": "[name]", "code": "[name]", "values": "[name]"}))
+    assert masked["coded_reasons"] == [None]
+    assert masked["coded_notes"] == [
+        {"code": "document_unreadable", "values": {"title": "[name]", "values": ["[name]"]}, "text": "[name] …"}
+    ]

@@ -1,0 +1,188 @@
+"""The remarks that code makes for people, such as the notes of an answer, each with a code.
+
+Programs and the log get a remark's English text. The portal and the Slack bot say the same in another language: they
+look up its code in the catalogue of `api/languages`, and put in its values.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+REMARKS: Mapping[str, str | tuple[str, str]] = {
+    # Notes of an answer.
+    "answer_cut_off": "The answer was cut off: the model reached its output limit.",
+    "answer_not_saved": "This answer could not be saved.",
+    "passages_unknown": "The model cited passages that it was not given; these markers were removed.",
+    "no_passage_named": "The model did not cite any passage for this answer.",
+    "larger_model_needed": (
+        "A larger language model can compute this from the table. Administrators can set one in LEADLINE_LLM; if you "
+        "are not an administrator, ask yours."
+    ),
+    "document_unreadable": (
+        "The stored text of “{title}” (document {document}) was changed or is missing, so this answer does not use "
+        "it. The operator of the service can run `leadline verify` for details."
+    ),
+    "withheld_deleted": (
+        "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
+    ),
+    "withheld_closed": "Parts of this answer are withheld: they are based on documents that you cannot access.",
+    "judge_failed": "Some sentences could not be judged: {problem}",
+    "verdicts_unclear": (
+        "The judge gave no clear verdict on {unclear} of {n} sentence.",
+        "The judge gave no clear verdict on {unclear} of {n} sentences.",
+    ),
+    "count_between": "The count lies between {low} and {high} with a probability of {confidence}%.",
+    "classifier_labels": (
+        "A classifier gave {inferred} of the {labels} labels behind this result; in its sample, {differing}% of such "
+        "labels differed from the model's."
+    ),
+    "rows_not_judged": (
+        'For "{column}", {n} row was not judged: {problem}.',
+        'For "{column}", {n} rows were not judged: {problem}.',
+    ),
+    "records_cited": (
+        "{n} of the {records} records behind this answer is cited.",
+        "{n} of the {records} records behind this answer are cited.",
+    ),
+    "read_documents": (
+        "The model read {n} document for {columns}{part}: these values are its reading.",
+        "The model read {n} documents for {columns}{part}: these values are its reading.",
+    ),
+    "read_sections": (
+        "The model read {n} section for {columns}{part}: these values are its reading.",
+        "The model read {n} sections for {columns}{part}: these values are its reading.",
+    ),
+    "read_rows": (
+        'The model read {n} row of "{table}" for {columns}{part}: these values are its reading.',
+        'The model read {n} rows of "{table}" for {columns}{part}: these values are its reading.',
+    ),
+    "read_by_search": ", passages that a search found in {searched} of them",
+    "values_not_found": (
+        '"{column}" is empty for {n} document: not found in what was read.',
+        '"{column}" is empty for {n} documents: not found in what was read.',
+    ),
+    "run_partly_answered": "The run ended before its answer was ready. This answers a part of it: “{part}”",
+    "run_draft": "The run ended before its answer was submitted; this is its best draft.",
+    # Reasons for the way in which a question is answered.
+    "strategy_direct": "Direct",
+    "strategy_table": "Table",
+    "strategy_recursive": "Recursive",
+    "strategy_auto": "Auto",
+    "route_chosen": "{strategy}: {why}",
+    "route_requested": "{strategy}, as requested.",
+    "route_small_model": "Direct: the model is too small to choose a strategy.",
+    "route_reads_all": "Direct: all of these documents can be read at once.",
+    "route_nothing_searchable": "Direct: no documents are searchable.",
+    "route_no_model": "Extractive: no language model is configured.",
+    "route_undecided": "Direct: the model could not choose a strategy ({problem})",
+    "route_not_here": "Direct: no document here seems to be about this. {why}",
+    "route_not_in_tables": "Direct: the tables cannot answer this. {why}",
+    "route_too_large": "Recursive: filling a table would take too much without confirmation. {estimate}",
+    # Reasons why a run ended, and what it left out.
+    "run_no_reply": "The model returned no usable response. {problem}",
+    "run_no_code": "The model wrote no code that could be run.",
+    "run_code_lost": "The model's code repeatedly ran out of time or memory.",
+    "run_cells_over": (
+        "No answer was submitted within {n} cell.",
+        "No answer was submitted within {n} cells.",
+    ),
+    "run_time_over": "The run's time is over.",
+    "records_not_judged": ("{n} record was not judged: {problem}.", "{n} records were not judged: {problem}."),
+    "calls_not_answered": ("{n} sub-call has no reply: {problem}.", "{n} sub-calls have no reply: {problem}."),
+    "computed_by_code": (
+        "Computed by code that searched {searched} of {n} document{how}.",
+        "Computed by code that searched {searched} of {n} documents{how}.",
+    ),
+    "computed_how": ": {how}",
+    "not_computed": "The answer claims to be computed, but this could not be confirmed: {why}. Its code: {cell}",
+    "sentence_not_computed": 'The sentence "{sentence}" is not marked as computed: {why}.',
+    # Steps of a computation over tables.
+    "plan_reads_rows": 'Read the rows of "{table}": {instruction}',
+    "plan_runs_query": "Run the query over the tables.",
+    "judging_rows": "Judging the rows for {columns}",
+    "searching_documents": "Searching the documents for {columns}",
+    # Estimates and limits of the cost of a question.
+    "cost": "About {calls} of the language model over {records}{again}, {tokens}, {duration}{money}{price}.",
+    "cost_again": " ({reread} of them read twice)",
+    "cost_price_unknown": " (the model's price is not known)",
+    "limits": "At most {parts}.",
+    "calls": ("{n} call", "{n} calls"),
+    "calls_of_model": ("{n} call of the language model", "{n} calls of the language model"),
+    "records": ("{n} record", "{n} records"),
+    "tokens": ("{n} token", "{n} tokens"),
+    "tokens_to_read": ("{n} token to read", "{n} tokens to read"),
+    "tokens_to_write": ("{n} token to write", "{n} tokens to write"),
+    "tokens_to_read_and_write": ("{n} token to read and write", "{n} tokens to read and write"),
+    "seconds": "{seconds} s",
+    "minutes": "{minutes} min",
+    "hours": "{hours} h",
+    "dollars": "{amount}",
+    # An error with its own code, whose texts for people are elsewhere: `api/portal/assets/problem_texts.js`.
+    "problem": "{detail}",
+}
+"""The English text of each code. Of two texts, the first is about one thing and the second about `{n}` things."""
+
+PROBLEM = "problem"
+Value = str | int | float | Sequence["Remark"]
+
+
+class Remark(str):
+    """A sentence in English, or a part of one, with its code and values.
+
+    A value is a text that is the same in all languages, a number, another remark, or a list of remarks. A number with a
+    fraction is shown with one decimal.
+
+    Raises `KeyError` if `REMARKS` does not have the code, or if the text has no such value.
+    """
+
+    __slots__ = ("code", "values")
+
+    code: str
+    values: Mapping[str, Value]
+
+    def __new__(cls, code: str, /, **values: Value) -> Self:
+        forms = REMARKS[code]
+        template = forms if isinstance(forms, str) else forms[values["n"] != 1]
+        remark = super().__new__(cls, template.format(**{name: _format(value) for name, value in values.items()}))
+        remark.code, remark.values = code, values
+        return remark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_remark, (self.code, dict(self.values))
+
+
+def name_problem(code: str, detail: str = "") -> Remark:
+    """Return a remark that names an error by its code, in the words of `detail` or, if it is empty, of the code."""
+    return Remark(PROBLEM, problem=code, detail=detail or code.replace("_", " "))
+
+
+def convert_remark_to_json(remark: str) -> dict[str, Any] | None:
+    """Return the code, the values and the text of a remark as JSON, or None for a text without a code."""
+    if not isinstance(remark, Remark):
+        return None
+    return {
+        "code": remark.code,
+        "values": {name: _convert_value(value) for name, value in remark.values.items()},
+        "text": str(remark),
+    }
+
+
+def _convert_value(value: Value) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, str):
+        return convert_remark_to_json(value) or value
+    return value if isinstance(value, int | float) else [convert_remark_to_json(each) for each in value]
+
+
+def _rebuild_remark(code: str, values: dict[str, Value]) -> Remark:
+    return Remark(code, **values)
+
+
+def _format(value: Value) -> str:
+    match value:
+        case str():
+            return value
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.1f}"
+        case _:
+            return ", ".join(value)
