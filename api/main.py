@@ -58,6 +58,7 @@ from api.status import docs_routes as docs
 from api.status import metrics
 from api.status import routes as health
 from api.status import settings_routes as settings_in_force
+from api.status.description import TAGS, get_operation_id
 from api.status.metrics import RequestMetrics
 from api.usage import routes as usage
 from api.webhooks import routes as webhooks
@@ -107,10 +108,16 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Leadline",
         version=version("leadline"),
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        openapi_tags=TAGS,
         description=DESCRIPTION,
+        servers=[{"url": services.settings.public_url or "/"}],
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        responses=PROBLEMS,
+        generate_unique_id_function=get_operation_id,
         dependencies=[Depends(reject_unknown_parameters)],
     )
     app.state.services = services
@@ -129,14 +136,14 @@ def create_app(services: Services) -> FastAPI:
     problems = ProblemHandlers(get_alternative_hint, is_openai_path, render_problem_page)
     identify = _add_middleware(app, services, problems)
     problems.install(app)
-    for route in (listing, cards, documents, contents, batches, search, audit, health, metrics):
+    for route in (listing, cards, documents, contents, batches, uploads, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (uploads, answers, feedback, conversations, shares, runs, usage, settings_in_force, slack_state):
-        app.include_router(route.router, responses=PROBLEMS)
+    for route in (answers, feedback, conversations, shares, runs, usage, settings_in_force, slack_state):
+        app.include_router(route.router)
     for route in (collections, keys, users, tenants, sessions, webhooks):
-        app.include_router(route.router, responses=PROBLEMS)
+        app.include_router(route.router)
     for route in (openai_chat, openai_responses, openai_files, openai_vector_stores, openai_store_files):
-        app.include_router(route.router, responses=PROBLEMS)
+        app.include_router(route.router)
     if slack is not None:
         app.include_router(slack.router)
     endpoint.install_endpoint(app, services, identify)

@@ -22,6 +22,7 @@ from api.documents.content_schemas import (
 )
 from api.documents.downloads import OriginalFile, build_download
 from api.http.cursors import decode_cursor, encode_cursor
+from api.http.media import describe_file_body
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable_text
 from ingest.parsing.page_images import MAX_WIDTH
@@ -48,7 +49,7 @@ _MAX_COLUMNS = 1_000
 
 
 @router.get("/content", response_class=PlainTextResponse)
-def content(
+def get_document_content(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -65,8 +66,8 @@ def content(
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
 
 
-@router.get("/original", response_class=StreamingResponse)
-def original(document_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
+@router.get("/original", response_class=StreamingResponse, responses={200: {"content": describe_file_body()}})
+def get_document_original(document_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
     """Download the original file of the version that searches use or, if there is none yet, the latest upload."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     version = document.version
@@ -82,7 +83,7 @@ def original(document_id: str, caller: Caller, services: ServicesDep, request: R
 
 
 @router.get("/outline")
-def outline(
+def get_document_outline(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -103,7 +104,7 @@ def outline(
 
 
 @router.get("/positions")
-def positions(
+def get_document_positions(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -127,9 +128,9 @@ def positions(
 @router.get(
     "/pages/{page}/image",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, 304: {"description": "Not modified."}},
+    responses={200: {"content": describe_file_body("image/png")}, 304: {"description": "Not modified."}},
 )
-def page_image(
+def get_page_image(
     document_id: str,
     page: Annotated[int, Path(ge=1, le=1_000_000)],
     caller: Caller,
@@ -155,7 +156,7 @@ def page_image(
 
 
 @router.get("/tables")
-def tables(
+def list_document_tables(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -178,7 +179,7 @@ def tables(
 
 
 @router.get("/tables/{table}/rows")
-def rows(
+def list_table_rows(
     document_id: str,
     table: Annotated[int, Path(ge=0, le=1_000_000)],
     caller: Caller,

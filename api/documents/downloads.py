@@ -9,10 +9,10 @@ from itertools import chain
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from api.http.media import OCTETS
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import BlobChangedError, ContentChangedError, OriginalLostError
 
-_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -58,7 +58,7 @@ def build_download(blobs: BlobStore, original: OriginalFile, request: Request, h
     # If a file fits in one block, it is verified before the response starts, so that the client gets a problem instead
     # of a broken connection.
     blocks = chain([next(blocks, b"")], blocks)
-    return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
+    return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=OCTETS)
 
 
 def _iter_verified_blocks(blobs: BlobStore, original: OriginalFile, start: int, end: int) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ _PROGRAMS = {
     "bwrap": ("bubblewrap", ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")),
     "docker-compose": ("docker-compose", ("docker-compose", "version")),
     "helm": ("", ("helm", "version")),
+    "openapi-python-client": ("", ("openapi-python-client", "--version")),
     "mkfs.ext4": ("e2fsprogs mount", ("unshare", "--mount", "sh", "-ec", _MOUNTED_FILE)),
     "promtool": ("prometheus", ("promtool", "--version")),
     "chromium": ("chromium", ("chromium", "--version")),
@@ -29,7 +30,10 @@ _PROGRAMS = {
     "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
 }
 # Where a program comes from that Debian does not have.
-_ELSEWHERE = {"helm": "make helm, or https://helm.sh/docs/intro/install"}
+_ELSEWHERE = {
+    "helm": "make helm, or https://helm.sh/docs/intro/install",
+    "openapi-python-client": "make generator",
+}
 # For a fixture: every form of the sandbox, the hardened one where it can be had.
 SANDBOX_FORMS = [
     pytest.param(form, marks=[pytest.mark.needs_program("bwrap")] if form is SandboxIsolation.BUBBLEWRAP else [])
