@@ -22,6 +22,8 @@ _PROGRAMS = {
     "helm": ("", ("helm", "version")),
     "openapi-python-client": ("", ("openapi-python-client", "--version")),
     "mkfs.ext4": ("e2fsprogs mount", ("unshare", "--mount", "sh", "-ec", _MOUNTED_FILE)),
+    "nginx": ("nginx", ("nginx", "-v")),
+    "caddy": ("caddy", ("caddy", "version")),
     "promtool": ("prometheus", ("promtool", "--version")),
     "chromium": ("chromium", ("chromium", "--version")),
     "firefox-esr": ("firefox-esr", ("firefox-esr", "--version")),
@@ -49,6 +51,11 @@ def require_program(name: str) -> None:
         _skip(reason)
 
 
+def find_program(name: str) -> str | None:
+    """Return the path of a program, also of one that Debian keeps from the paths of users."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
 def require_torch() -> None:
     """Skip the test where the environment is the one of `make test`."""
     if find_spec("sentence_transformers") is None:
@@ -59,8 +66,9 @@ def require_torch() -> None:
 def unusable(name: str) -> str:
     """Why the program cannot be used; empty where it can."""
     package, command = _PROGRAMS[name]
-    if shutil.which(name) is None:
+    if find_program(name) is None:
         return f"needs {package}: apt install {package}" if package else f"needs {name}: {_ELSEWHERE[name]}"
+    command = (find_program(command[0]) or command[0], *command[1:])
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"{name} cannot be used here: {tried.stderr.strip()}" if tried.returncode else ""
 
