@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from api.accounts import key_routes as keys
 from api.accounts import session_routes as sessions
@@ -35,6 +36,7 @@ from api.documents import routes as documents
 from api.documents import upload_routes as uploads
 from api.feedback import routes as feedback
 from api.http.bounds import BodyLimiter, HeadLimiter
+from api.http.conditional import ConditionalResponses
 from api.http.middleware import ProblemResponses, RequestContext
 from api.http.problem_schemas import PROBLEMS
 from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
@@ -48,6 +50,7 @@ from api.openai.stores import files_routes as openai_files
 from api.openai.stores import store_files_routes as openai_store_files
 from api.openai.stores import vector_stores_routes as openai_vector_stores
 from api.portal import pages
+from api.portal.citation_links import CitationLinks
 from api.portal.rendering import render_problem_page
 from api.runs import routes as runs
 from api.search import routes as search
@@ -84,6 +87,12 @@ _IDEMPOTENCY_THREADS = 4
 _UPLOAD_THREADS = 16
 # Maximum number of one tenant's requests that may wait for a slot.
 _MAX_WAITING = 256
+# Response headers that scripts of other origins may read: those of resumable uploads, and those of every response.
+_EXPOSED_HEADERS = (
+    *("Location", "Content-Location", "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size"),
+    *("Tus-Checksum-Algorithm", "Upload-Offset", "Upload-Length", "Upload-Expires", "Upload-Metadata"),
+    *("ETag", "Retry-After", "X-Request-Id", "Idempotent-Replayed"),
+)
 # Fraction of all open requests without a key that one address may have, as a divisor: 1/8.
 _ANONYMOUS_DIVISOR = 8
 
@@ -186,6 +195,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
         "max_waiting": _MAX_WAITING,
         "max_wait_seconds": settings.turn_seconds,
     }
+    app.add_middleware(ConditionalResponses)
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantLimiter,
@@ -207,8 +217,18 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     app.add_middleware(
         Authentication, identify=identify, in_session=identify_session, cookie=SessionCookie.from_settings(settings)
     )
+    app.add_middleware(CitationLinks)
     app.add_middleware(HeadLimiter, requests_at_once=settings.open_requests)
     app.add_middleware(ProblemResponses, problems=problems)
+    if settings.origins:
+        # Without credentials, a browser sends no session cookie: a page of another origin needs a key of its own.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=_EXPOSED_HEADERS,
+        )
     app.add_middleware(RequestMetrics)
     app.add_middleware(RequestContext, problems=problems, leaving=lambda: not services.accepting)
     return identify

@@ -59,6 +59,7 @@ def create_collection(body: CollectionIn, caller: Writer, services: ServicesDep,
     return CollectionOut.from_collection(made, services.accounts.grants.resolve_access(caller))
 
 
+@router.head("/{collection}", include_in_schema=False)
 @router.get("/{collection}")
 def get_collection(
     collection: CollectionName, caller: Caller, services: ServicesDep, response: Response

@@ -21,6 +21,7 @@ from api.documents.content_schemas import (
     build_outline,
 )
 from api.documents.downloads import OriginalFile, build_download
+from api.http.conditional import has_current_content
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.media import describe_file_body
 from api.http.problems import BadRequestError
@@ -48,6 +49,7 @@ MAX_POSITIONS = 10_000
 _MAX_COLUMNS = 1_000
 
 
+@router.head("/content", include_in_schema=False)
 @router.get("/content", response_class=PlainTextResponse)
 def get_document_content(
     document_id: str,
@@ -66,6 +68,7 @@ def get_document_content(
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
 
 
+@router.head("/original", include_in_schema=False)
 @router.get("/original", response_class=StreamingResponse, responses={200: {"content": describe_file_body()}})
 def get_document_original(document_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
     """Download the original file of the version that searches use or, if there is none yet, the latest upload."""
@@ -125,6 +128,7 @@ def get_document_positions(
     return _build_positions_page(active, place, services.contents.texts.load_positions(active), start, end, limit)
 
 
+@router.head("/pages/{page}/image", include_in_schema=False)
 @router.get(
     "/pages/{page}/image",
     response_class=Response,
@@ -145,7 +149,7 @@ def get_page_image(
     """
     active = require_active_version_id(services, caller, document_id, version)
     headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
-    if if_none_match == headers["ETag"]:
+    if has_current_content(if_none_match or "", headers["ETag"]):
         return Response(status_code=304, headers=headers)
     found = services.documents.catalog.load_version(active)
     with services.contents.blobs.provide_local_file(found.blob_key) as path:

@@ -110,6 +110,7 @@ async def upload_documents(
     return _build_multi_response(received.outcomes)
 
 
+@router.head("/{document_id}", include_in_schema=False)
 @router.get("/{document_id}")
 def get_document(document_id: str, caller: Caller, services: ServicesDep, response: Response) -> DocumentOut:
     """Show a document: its state, its progress, and the reason if it failed.
