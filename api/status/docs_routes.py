@@ -21,13 +21,15 @@ def add_docs_page(app: FastAPI) -> None:
     app.openapi = lambda: description.document  # type: ignore[method-assign]  # as FastAPI documents it
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
-    @app.get(_DOCUMENT, include_in_schema=False)
     def document(request: Request) -> Response:
         headers = {"Vary": "Accept-Encoding"}
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             headers["Content-Encoding"] = "gzip"
             return Response(description.compressed_json, headers=headers, media_type="application/json")
         return Response(description.json, headers=headers, media_type="application/json")
+
+    # A plain route: the document is no operation of the API, and needs neither a scope nor checks of parameters.
+    app.add_route(_DOCUMENT, document, include_in_schema=False)
 
     @app.get("/docs", include_in_schema=False)
     async def page() -> HTMLResponse:
