@@ -138,6 +138,11 @@ deployment: $(TESTS)  ## Check deploy/: images, compose, chart, dashboards, aler
 helm: $(TESTS)  ## Put helm into the environment, for the tests of the chart (x86-64 Linux)
 	$(BIN)/python -m tests.support.fetch_helm
 
+generator: $(TESTS)  ## Put a generator of API clients beside the environment, for the test of the OpenAPI document
+	$(PYTHON) -m venv $(VENV)-generator
+	$(VENV)-generator/bin/python -m pip install --quiet $(PIP_OPTIONS) --require-hashes --requirement deploy/locks/generator.txt
+	@ln -sf $(abspath $(VENV))-generator/bin/openapi-python-client $(BIN)/openapi-python-client
+
 images:  ## Build the cluster's images on a Python image pinned by its digest, with SBOM and provenance (docker buildx)
 	deploy/cluster/build-images
 
@@ -149,10 +154,11 @@ locks: $(RUNS)  ## Write deploy/locks/ anew, from what pyproject.toml asks for (
 	$(LOCK) $(UPGRADE) $(EXTRAS) --extra cluster --extra test --output-file deploy/locks/test.txt
 	$(LOCK) $(UPGRADE) --extra docs --output-file deploy/locks/docs.txt
 	$(COMPILE) $(UPGRADE) deploy/locks/sbom.in --output-file deploy/locks/sbom.txt
+	$(COMPILE) $(UPGRADE) deploy/locks/generator.in --output-file deploy/locks/generator.txt
 
 audit: $(RUNS)  ## Check vLLM's pinned releases, and look up the locked ones among known vulnerabilities (needs pypi.org)
 	$(BIN)/python deploy/audit/vllm_advisories.py
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface texts deployment helm images locks audit
+.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface texts deployment helm generator images locks audit

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from api.accounts import key_routes as keys
 from api.accounts import session_routes as sessions
@@ -36,6 +37,7 @@ from api.documents import routes as documents
 from api.documents import upload_routes as uploads
 from api.feedback import routes as feedback
 from api.http.bounds import BodyLimiter, HeadLimiter
+from api.http.conditional import ConditionalResponses
 from api.http.middleware import ProblemResponses, RequestContext
 from api.http.problem_schemas import PROBLEMS
 from api.http.problems import ProblemHandlers, StreamsFullError, TooManyRequestsError
@@ -49,6 +51,7 @@ from api.openai.stores import files_routes as openai_files
 from api.openai.stores import store_files_routes as openai_store_files
 from api.openai.stores import vector_stores_routes as openai_vector_stores
 from api.portal import pages
+from api.portal.citation_links import CitationLinks
 from api.portal.rendering import render_problem_page
 from api.runs import routes as runs
 from api.search import routes as search
@@ -59,6 +62,7 @@ from api.status import docs_routes as docs
 from api.status import metrics
 from api.status import routes as health
 from api.status import settings_routes as settings_in_force
+from api.status.description import TAGS, get_operation_id
 from api.status.metrics import RequestMetrics
 from api.suggestions import routes as suggestions
 from api.usage import routes as usage
@@ -87,6 +91,12 @@ _SUGGESTIONS_AT_ONCE = 4
 _UPLOAD_THREADS = 16
 # Maximum number of one tenant's requests that may wait for a slot.
 _MAX_WAITING = 256
+# Response headers that scripts of other origins may read: those of resumable uploads, and those of every response.
+_EXPOSED_HEADERS = (
+    *("Location", "Content-Location", "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size"),
+    *("Tus-Checksum-Algorithm", "Upload-Offset", "Upload-Length", "Upload-Expires", "Upload-Metadata"),
+    *("ETag", "Retry-After", "X-Request-Id", "Idempotent-Replayed"),
+)
 # Fraction of all open requests without a key that one address may have, as a divisor: 1/8.
 _ANONYMOUS_DIVISOR = 8
 
@@ -112,10 +122,16 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Leadline",
         version=version("leadline"),
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        openapi_tags=TAGS,
         description=DESCRIPTION,
+        servers=[{"url": services.settings.public_url or "/"}],
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        responses=PROBLEMS,
+        generate_unique_id_function=get_operation_id,
         dependencies=[Depends(reject_unknown_parameters)],
     )
     app.state.services = services
@@ -135,16 +151,14 @@ def create_app(services: Services) -> FastAPI:
     problems = ProblemHandlers(get_alternative_hint, is_openai_path, render_problem_page)
     identify = _add_middleware(app, services, problems)
     problems.install(app)
-    for route in (listing, cards, documents, contents, batches, search, audit, health, metrics):
+    for route in (listing, cards, documents, contents, batches, uploads, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (uploads, answers, suggestions, feedback, conversations, shares, runs, usage):
-        app.include_router(route.router, responses=PROBLEMS)
-    for route in (settings_in_force, slack_state):
-        app.include_router(route.router, responses=PROBLEMS)
-    for route in (collections, keys, users, tenants, sessions, webhooks):
-        app.include_router(route.router, responses=PROBLEMS)
+    for route in (answers, suggestions, feedback, conversations, shares, runs, usage):
+        app.include_router(route.router)
+    for route in (settings_in_force, slack_state, collections, keys, users, tenants, sessions, webhooks):
+        app.include_router(route.router)
     for route in (openai_chat, openai_responses, openai_files, openai_vector_stores, openai_store_files):
-        app.include_router(route.router, responses=PROBLEMS)
+        app.include_router(route.router)
     if slack is not None:
         app.include_router(slack.router)
     endpoint.install_endpoint(app, services, identify)
@@ -187,6 +201,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
         "max_waiting": _MAX_WAITING,
         "max_wait_seconds": settings.turn_seconds,
     }
+    app.add_middleware(ConditionalResponses)
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantLimiter,
@@ -208,8 +223,18 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     app.add_middleware(
         Authentication, identify=identify, in_session=identify_session, cookie=SessionCookie.from_settings(settings)
     )
+    app.add_middleware(CitationLinks)
     app.add_middleware(HeadLimiter, requests_at_once=settings.open_requests)
     app.add_middleware(ProblemResponses, problems=problems)
+    if settings.origins:
+        # Without credentials, a browser sends no session cookie: a page of another origin needs a key of its own.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=_EXPOSED_HEADERS,
+        )
     app.add_middleware(RequestMetrics)
     app.add_middleware(RequestContext, problems=problems, leaving=lambda: not services.accepting)
     return identify

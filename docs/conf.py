@@ -48,6 +48,7 @@ GROUPS = {
     "Run it": [
         "deploy/README",
         "docs/settings",
+        "docs/proxies",
         "docs/operators",
         "docs/identity",
         "docs/quotas",

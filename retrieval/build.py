@@ -99,7 +99,7 @@ def open_reranker(
     except ImportError as error:
         raise RerankerError(
             f"Cross-encoders require sentence-transformers, which is not installed ({error}).",
-            hint="Install with `pip install 'leadline[sentence-transformers]'`.",
+            hint="Install with `pip install './leadline[sentence-transformers]'`.",
         ) from error
     return CrossEncoderReranker(choice.model)
 

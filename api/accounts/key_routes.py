@@ -26,13 +26,13 @@ _DEFAULT_ROTATION = RotationIn()
 
 
 @router.get("/me")
-def me(caller: Anybody) -> PrincipalOut:
+def get_me(caller: Anybody) -> PrincipalOut:
     """Show the caller's tenant, user, groups and scopes. Any valid key or token is accepted."""
     return PrincipalOut.from_records(caller)
 
 
 @router.post("/keys", status_code=201)
-def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response) -> NewKeyOut:
+def create_key(body: KeyIn, caller: Admin, services: ServicesDep, response: Response) -> NewKeyOut:
     """Create a key. The response contains the key's secret, which is never shown again.
 
     A key with a `user` has that user's access to documents. Only an operator can grant the `operator` scope. An admin
@@ -48,7 +48,7 @@ def create(body: KeyIn, caller: Admin, services: ServicesDep, response: Response
 
 
 @router.get("/keys")
-def listing(
+def list_keys(
     caller: Admin, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> KeyPage:
     """List the tenant's keys without their secrets, oldest first, including revoked ones. Paginated."""
@@ -59,13 +59,13 @@ def listing(
 
 
 @router.get("/keys/{key_id}")
-def one(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
+def get_key(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
     """Show a key without its secret."""
     return KeyOut.from_key(services.keys.load_key(caller.tenant_id, key_id))
 
 
 @router.patch("/keys/{key_id}")
-def change(key_id: str, body: KeyChange, caller: Admin, services: ServicesDep) -> KeyOut:
+def change_key(key_id: str, body: KeyChange, caller: Admin, services: ServicesDep) -> KeyOut:
     """Change the name, scopes or expiry of a live key. The change applies from the key's next request."""
     changes: dict[str, Any] = {
         name: getattr(body, name)
@@ -81,7 +81,7 @@ def change(key_id: str, body: KeyChange, caller: Admin, services: ServicesDep) -
 
 
 @router.post("/keys/{key_id}/rotate", status_code=201)
-def rotate(
+def rotate_key(
     key_id: str, caller: Admin, services: ServicesDep, response: Response, body: RotationIn = _DEFAULT_ROTATION
 ) -> NewKeyOut:
     """Create a replacement for a key, with the same name, scopes, user and lifetime.
@@ -97,7 +97,7 @@ def rotate(
 
 
 @router.delete("/keys/{key_id}")
-def revoke(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
+def revoke_key(key_id: str, caller: Admin, services: ServicesDep) -> KeyOut:
     """Revoke a key immediately and permanently. The key stays in listings; revoking it again changes nothing."""
     services.keys.revoke_key(caller.tenant_id, key_id)
     return KeyOut.from_key(services.keys.load_key(caller.tenant_id, key_id))

@@ -90,7 +90,7 @@ def sign_out(body: SignOutIn, request: Request, caller: Anybody, services: Servi
 
 
 @router.get("/session")
-async def session(request: Request, caller: Anybody) -> SessionOut:
+async def get_session(request: Request, caller: Anybody) -> SessionOut:
     """Show the caller of the session."""
     return SessionOut.from_caller(caller, request.scope.get(SESSION))
 

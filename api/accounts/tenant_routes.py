@@ -12,7 +12,7 @@ router = APIRouter(prefix="/v1/admin/tenants", tags=["tenants"])
 
 
 @router.post("", status_code=201)
-def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Response) -> TenantOut:
+def create_tenant(body: TenantIn, caller: Operator, services: ServicesDep, response: Response) -> TenantOut:
     """Create a tenant.
 
     Create its first key with `POST …/{id}/keys`. If that key has the `admin` scope, it can be used to create more keys.
@@ -23,7 +23,7 @@ def create(body: TenantIn, caller: Operator, services: ServicesDep, response: Re
 
 
 @router.get("")
-def listing(
+def list_tenants(
     caller: Operator, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> TenantPage:
     """List the tenants of the installation, sorted by name. Paginated."""
@@ -33,13 +33,13 @@ def listing(
 
 
 @router.get("/{tenant_id}")
-def one(tenant_id: str, caller: Operator, services: ServicesDep) -> TenantOut:
+def get_tenant(tenant_id: str, caller: Operator, services: ServicesDep) -> TenantOut:
     """Show a tenant, by id or name."""
     return TenantOut.from_records(services.accounts.tenants.load_tenant(tenant_id))
 
 
 @router.patch("/{tenant_id}")
-def change(tenant_id: str, body: TenantChange, caller: Operator, services: ServicesDep) -> TenantOut:
+def change_tenant(tenant_id: str, body: TenantChange, caller: Operator, services: ServicesDep) -> TenantOut:
     """Rename, suspend or resume a tenant. Keys and tokens of a suspended tenant are rejected immediately."""
     tenants = services.accounts.tenants
     tenant = tenants.load_tenant(tenant_id)
@@ -51,7 +51,7 @@ def change(tenant_id: str, body: TenantChange, caller: Operator, services: Servi
 
 
 @router.post("/{tenant_id}/keys", status_code=201)
-def create_key(tenant_id: str, body: KeyIn, caller: Operator, services: ServicesDep) -> NewKeyOut:
+def create_tenant_key(tenant_id: str, body: KeyIn, caller: Operator, services: ServicesDep) -> NewKeyOut:
     """Create a key for a tenant. The response contains the key's secret, which is never shown again."""
     tenant = services.accounts.tenants.load_tenant(tenant_id)
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()

@@ -30,7 +30,7 @@ _DEFAULT_LINK = LinkIn()
 
 
 @router.post("/users", status_code=201)
-def create(body: UserIn, caller: Admin, services: ServicesDep, response: Response) -> UserOut:
+def create_user(body: UserIn, caller: Admin, services: ServicesDep, response: Response) -> UserOut:
     """Create a user. Keys created for it (`POST /v1/keys`) have the user's access to documents."""
     user = services.accounts.users.create(caller.tenant_id, body.name, body.groups)
     response.headers["Location"] = f"/v1/users/{user.id}"
@@ -38,7 +38,7 @@ def create(body: UserIn, caller: Admin, services: ServicesDep, response: Respons
 
 
 @router.get("/users")
-def listing(
+def list_users(
     caller: Admin, services: ServicesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str | None = None
 ) -> UserPage:
     """List the tenant's users, sorted by name. Paginated."""
@@ -48,26 +48,28 @@ def listing(
 
 
 @router.get("/groups")
-def groups(caller: Admin, services: ServicesDep) -> GroupList:
+def list_groups(caller: Admin, services: ServicesDep) -> GroupList:
     """List the groups of the tenant's users. A group exists as long as it has members."""
     found = services.accounts.users.count_group_members(caller.tenant_id)
     return GroupList(groups=[GroupOut(name=name, members=members) for name, members in found.items()])
 
 
 @router.get("/users/{user_id}")
-def one(user_id: str, caller: Admin, services: ServicesDep) -> UserOut:
+def get_user(user_id: str, caller: Admin, services: ServicesDep) -> UserOut:
     """Show a user, by id or name."""
     return _build_user_models(services, [services.accounts.users.load_user(caller.tenant_id, user_id)])[0]
 
 
 @router.patch("/users/{user_id}")
-def change(user_id: str, body: GroupsIn, caller: Admin, services: ServicesDep) -> UserOut:
+def change_user(user_id: str, body: GroupsIn, caller: Admin, services: ServicesDep) -> UserOut:
     """Replace a user's groups. The change applies from the next request of any of the user's keys."""
     return _build_user_models(services, [services.accounts.users.set_groups(caller.tenant_id, user_id, body.groups)])[0]
 
 
 @router.post("/users/{user_id}/sign-in-link", status_code=201)
-def link(user_id: str, caller: Admin, services: ServicesDep, request: Request, body: LinkIn = _DEFAULT_LINK) -> LinkOut:
+def create_sign_in_link(
+    user_id: str, caller: Admin, services: ServicesDep, request: Request, body: LinkIn = _DEFAULT_LINK
+) -> LinkOut:
     """Create a one-time link that signs this user in to the portal. Give it only to this user.
 
     Sessions started with the link have the permissions of the user's key `portal`, which is created if necessary and
@@ -84,7 +86,7 @@ def link(user_id: str, caller: Admin, services: ServicesDep, request: Request, b
 
 
 @router.post("/users/{user_id}/sign-out")
-def sign_out(user_id: str, caller: Admin, services: ServicesDep) -> SignedOutOut:
+def sign_user_out(user_id: str, caller: Admin, services: ServicesDep) -> SignedOutOut:
     """Close all sessions of a user on all devices and invalidate unused links. The user's keys stay valid."""
     user = services.accounts.users.load_user(caller.tenant_id, user_id)
     ended = services.accounts.sessions.end_sessions_of_owner(caller.tenant_id, f"user:{user.name}")
@@ -92,7 +94,7 @@ def sign_out(user_id: str, caller: Admin, services: ServicesDep) -> SignedOutOut
 
 
 @router.delete("/users/{user_id}", status_code=204)
-def delete(user_id: str, caller: Admin, services: ServicesDep) -> None:
+def delete_user(user_id: str, caller: Admin, services: ServicesDep) -> None:
     """Delete a user, revoke its keys and close its sessions, all immediately.
 
     Grants and ACLs for `user:NAME` remain, and apply to any later user with the same name.

@@ -20,6 +20,7 @@ from ingest.storage.quotas.records import Account
 
 _bearer = HTTPBearer(
     auto_error=False,
+    scheme_name="apiKey",
     description="An API key created with `leadline keys create`, or a token of the configured identity provider.",
 )
 

@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
 
 @router.get("")
-def listing(
+def list_conversations(
     caller: Caller,
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -76,7 +76,7 @@ def _mark_running(caller: Principal, services: Services, conversations: list[Con
 
 
 @router.get("/{conversation_id}")
-def one(
+def get_conversation(
     conversation_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -105,7 +105,9 @@ def one(
 
 
 @router.patch("/{conversation_id}")
-def rename(conversation_id: str, body: ConversationIn, caller: Asker, services: ServicesDep) -> ConversationOut:
+def rename_conversation(
+    conversation_id: str, body: ConversationIn, caller: Asker, services: ServicesDep
+) -> ConversationOut:
     """Rename a conversation."""
     return ConversationOut.from_conversation(
         services.answers.conversations.rename_conversation(
@@ -115,7 +117,7 @@ def rename(conversation_id: str, body: ConversationIn, caller: Asker, services: 
 
 
 @router.get("/{conversation_id}/export", response_class=StreamingResponse, responses={200: {"content": EXPORTS}})
-def export(
+def export_conversation(
     conversation_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -169,6 +171,6 @@ def _build_turn(services: Services, turn: TurnOut, feedback: FeedbackEntry | Non
 
 
 @router.delete("/{conversation_id}", status_code=204)
-def delete(conversation_id: str, caller: Asker, services: ServicesDep) -> None:
+def delete_conversation(conversation_id: str, caller: Asker, services: ServicesDep) -> None:
     """Delete a conversation with all its answers."""
     services.answers.conversations.delete_conversation(caller.tenant_id, conversation_id, caller.visible_owner)

@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1/answers", tags=["answers"])
     response_model=AnswerOut,
     responses={200: {"content": {sse.MEDIA_TYPE: {}}}, 202: {"model": RunWithAnswerOut | PendingAnswerOut}},
 )
-async def ask(
+async def create_answer(
     body: QuestionIn,
     request: Request,
     caller: Asker,
@@ -97,7 +97,7 @@ async def ask(
 
 
 @router.post("/estimate")
-def estimate(body: QuestionIn, caller: Asker, services: ServicesDep) -> EstimateOut:
+def estimate_answer(body: QuestionIn, caller: Asker, services: ServicesDep) -> EstimateOut:
     """Estimate the size of a question's scope and the maximum that its answer may spend. The estimate itself is free.
 
     The cost of judging the records of a table is only known once the answer is planned. If that cost is large, the
@@ -108,7 +108,7 @@ def estimate(body: QuestionIn, caller: Asker, services: ServicesDep) -> Estimate
 
 
 @router.get("/{answer_id}")
-def one(
+def get_answer(
     answer_id: str, caller: Caller, services: ServicesDep, render: Annotated[list[Form] | None, Query()] = None
 ) -> AnswerOut:
     """Show an answer, without quotations from documents that were deleted or that you cannot read.
@@ -127,7 +127,7 @@ def one(
         204: {"description": "The answer has ended, and all events were received."},
     },
 )
-async def events(
+async def stream_answer_events(
     answer_id: str,
     caller: Caller,
     current: Follower,
@@ -154,7 +154,7 @@ async def events(
 
 
 @router.post("/{answer_id}/cancel", status_code=204)
-def cancel(answer_id: str, caller: Asker, services: ServicesDep, detached: Detached) -> None:
+def cancel_answer(answer_id: str, caller: Asker, services: ServicesDep, detached: Detached) -> None:
     """Cancel a detached answer. Its work stops within about a second, and its text is not stored.
 
     The question stays in its conversation. An answer that has already ended does not change.
@@ -164,7 +164,7 @@ def cancel(answer_id: str, caller: Asker, services: ServicesDep, detached: Detac
 
 
 @router.get("/{answer_id}/rows")
-def rows(
+def list_answer_rows(
     answer_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -188,7 +188,7 @@ def rows(
 
 
 @router.delete("/{answer_id}", status_code=204)
-def delete(answer_id: str, caller: Asker, services: ServicesDep) -> None:
+def delete_answer(answer_id: str, caller: Asker, services: ServicesDep) -> None:
     """Delete an answer. Its conversation remains. If a run generated the answer, the run remains without it.
 
     A pending answer is stopped, and its question is deleted.

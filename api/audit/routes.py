@@ -22,7 +22,7 @@ _LINES = "application/x-ndjson"
 
 
 @router.get("")
-def listing(
+def list_audit_entries(
     caller: Admin,
     services: ServicesDep,
     action: Annotated[str | None, Query(max_length=64)] = None,
@@ -49,7 +49,7 @@ def listing(
 
 
 @router.get("/verification")
-def verification(
+def verify_audit_log(
     caller: Admin, services: ServicesDep, anchor: Annotated[str | None, Query(max_length=100)] = None
 ) -> VerificationOut:
     """Verify that no entry of the installation's audit log was changed, removed, reordered or inserted.
@@ -68,7 +68,7 @@ def verification(
 
 
 @router.get("/export", response_class=StreamingResponse, responses={200: {"content": {_LINES: {}}}})
-def export(
+def export_audit_log(
     caller: Admin,
     services: ServicesDep,
     action: Annotated[str | None, Query(max_length=64)] = None,

@@ -49,7 +49,7 @@ class IdentityProviderSettingsError(LeadlineError):
     """An identity provider is configured but its tokens cannot be checked, so the service does not start."""
 
     code = "identity_provider_settings"
-    default_hint = "Install the extra with `pip install 'leadline[oidc]'`, or unset LEADLINE_OIDC_ISSUER."
+    default_hint = "Install the extra with `pip install './leadline[oidc]'`, or unset LEADLINE_OIDC_ISSUER."
 
 
 def open_token_checker(settings: OidcSettings, identities: AccountStores) -> TokenChecker | None:

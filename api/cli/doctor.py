@@ -139,7 +139,7 @@ def _check_engines(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 name,
                 str(error),
-                "Install the missing packages with `pip install 'leadline[embedded]'`, or run `make setup`.",
+                "Install the missing packages with `pip install './leadline[embedded]'`, or run `make setup`.",
             )
         else:
             yield Finding(name, metadata.version(name.replace("_", "-").replace("edge", "edge-py")))

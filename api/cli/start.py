@@ -15,6 +15,6 @@ def main() -> None:
             raise
         sys.exit(
             f"The `leadline` command requires the package `{missing}`, which is not installed. "
-            "Run `pip install 'leadline[service]'`."
+            "Run `pip install './leadline[service]'`."
         )
     run()

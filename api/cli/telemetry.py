@@ -23,7 +23,7 @@ def start_tracing(role: str) -> None:
     except ImportError as error:
         raise SettingsError(
             f"{' or '.join(_ENDPOINTS)} is set, but OpenTelemetry is not installed.",
-            hint="Run `pip install 'leadline[otel]'`, or unset the variable.",
+            hint="Run `pip install './leadline[otel]'`, or unset the variable.",
         ) from error
     attributes = {"service.name": os.environ.get("OTEL_SERVICE_NAME") or f"leadline-{role}"}
     provider = TracerProvider(resource=Resource.create(attributes))

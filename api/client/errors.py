@@ -131,6 +131,23 @@ _KINDS: Mapping[int, type[ServiceError]] = {
     504: UnavailableError,
     507: UnavailableError,
 }
+_UNREACHABLE = (
+    "cannot reach the service",
+    "Check that the service is running, and that the proxy has its address, such as proxy_pass of nginx.",
+)
+# Errors that proxies send themselves: their meaning, and the setting of the proxy.
+_PROXY_ERRORS: Mapping[int, tuple[str, str]] = {
+    413: (
+        "rejected the request because it is too large",
+        "Raise the largest request that the proxy accepts, such as client_max_body_size of nginx.",
+    ),
+    502: _UNREACHABLE,
+    503: _UNREACHABLE,
+    504: (
+        "stopped waiting for the service",
+        "Raise the time that the proxy waits, such as proxy_read_timeout of nginx, or request a background run.",
+    ),
+}
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -140,11 +157,25 @@ def build_response_error(response: httpx.Response) -> ServiceError:
         body = response.json()
         detail, problem = str(body["detail"]), str(body["code"])
     except (ValueError, KeyError, TypeError):
-        body, problem = {}, ""
-        detail = f"The service responded with status {response.status_code}."
+        detail, hint = _describe_foreign_response(response)
+        body, problem = {"hint": hint} if hint else {}, ""
     return _build_error(
         response.status_code, detail, problem, body, _parse_retry_after(response.headers.get("retry-after", ""))
     )
+
+
+def _describe_foreign_response(response: httpx.Response) -> tuple[str, str]:
+    """Return the detail and the hint for an error response that is no problem of the service.
+
+    A response without the service's `X-Request-Id` comes from a proxy before the service.
+    """
+    status = response.status_code
+    if "x-request-id" in response.headers:
+        return f"The service responded with status {status}.", ""
+    name = response.headers.get("server", "")
+    proxy = f"A proxy ({name})" if name else "A proxy"
+    meaning, hint = _PROXY_ERRORS.get(status, ("responded instead of the service", "Check the proxy and its log."))
+    return f"{proxy} {meaning} (status {status}).", hint
 
 
 def build_stream_error(problem: Mapping[str, Any]) -> ServiceError:

@@ -29,7 +29,7 @@ Subject = Annotated[str, Path(min_length=1, max_length=210)]
 
 
 @router.get("")
-def listing(
+def list_collections(
     caller: Caller,
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=500)] = 500,
@@ -45,7 +45,7 @@ def listing(
 
 
 @router.post("", status_code=201)
-def create(body: CollectionIn, caller: Writer, services: ServicesDep, response: Response) -> CollectionOut:
+def create_collection(body: CollectionIn, caller: Writer, services: ServicesDep, response: Response) -> CollectionOut:
     """Create an empty collection. Uploading to a new name also creates a collection. `409` if the name exists.
 
     The collection is open to the whole tenant, unless `private` is set or grants are added.
@@ -59,8 +59,11 @@ def create(body: CollectionIn, caller: Writer, services: ServicesDep, response: 
     return CollectionOut.from_collection(made, services.accounts.grants.resolve_access(caller))
 
 
+@router.head("/{collection}", include_in_schema=False)
 @router.get("/{collection}")
-def one(collection: CollectionName, caller: Caller, services: ServicesDep, response: Response) -> CollectionOut:
+def get_collection(
+    collection: CollectionName, caller: Caller, services: ServicesDep, response: Response
+) -> CollectionOut:
     """Show a collection, its settings and its contents. Send its `ETag` as `If-Match` to change it."""
     found = services.documents.collections.load_collection(caller.tenant_id, collection, readers=caller.readers)
     response.headers.update(build_etag_headers(found))
@@ -68,7 +71,7 @@ def one(collection: CollectionName, caller: Caller, services: ServicesDep, respo
 
 
 @router.patch("/{collection}")
-def change(
+def change_collection(
     collection: CollectionName,
     body: CollectionChangeIn,
     caller: Granter,
@@ -90,11 +93,11 @@ def change(
         caller.tenant_id, collection, body.apply_to(known.settings), admitted
     )
     response.headers.update(build_etag_headers(changed))
-    return one(collection, caller, services, response)
+    return get_collection(collection, caller, services, response)
 
 
 @router.delete("/{collection}")
-def delete(
+def delete_collection(
     collection: CollectionName,
     caller: Granter,
     services: ServicesDep,
@@ -116,14 +119,16 @@ def delete(
 
 
 @router.get("/{collection}/deletion")
-def deletion(collection: CollectionName, caller: Granter, services: ServicesDep) -> CollectionDeletionOut:
+def get_collection_deletion(
+    collection: CollectionName, caller: Granter, services: ServicesDep
+) -> CollectionDeletionOut:
     """Show the receipt of the last collection with this name that you deleted. An admin sees all receipts."""
     found = services.documents.collections.load_deletion(caller.tenant_id, collection, owner=caller.visible_owner)
     return CollectionDeletionOut.from_records(found)
 
 
 @router.get("/{collection}/grants")
-def grants(collection: CollectionName, caller: Granter, services: ServicesDep) -> GrantList:
+def list_grants(collection: CollectionName, caller: Granter, services: ServicesDep) -> GrantList:
     """List the grants of a collection. Requires an admin of the tenant or of the collection.
 
     A collection without grants is open to the whole tenant.
@@ -137,7 +142,7 @@ def grants(collection: CollectionName, caller: Granter, services: ServicesDep) -
 
 
 @router.put("/{collection}/grants/{subject}")
-def grant(
+def grant_access(
     collection: CollectionName, subject: Subject, body: RoleIn, caller: Granter, services: ServicesDep
 ) -> GrantOut:
     """Grant a role on a collection to `user:NAME`, `group:NAME` or `key:ID`. The grant takes effect immediately.
@@ -149,7 +154,7 @@ def grant(
 
 
 @router.delete("/{collection}/grants/{subject}", status_code=204)
-def revoke(
+def revoke_access(
     collection: CollectionName,
     subject: Subject,
     caller: Granter,

@@ -19,7 +19,9 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
 @router.post("", status_code=201, response_model=BatchOut)
-def create(body: BatchIn, request: Request, caller: Writer, services: ServicesDep, response: Response) -> BatchOut:
+def create_batch(
+    body: BatchIn, request: Request, caller: Writer, services: ServicesDep, response: Response
+) -> BatchOut:
     """Create a batch. Upload files with `POST /v1/documents?batch=…`, and close the batch after the last file.
 
     Only you and admins can see the batch; others get `404`. Anyone who knows its id can upload files to it.
@@ -37,7 +39,7 @@ def create(body: BatchIn, request: Request, caller: Writer, services: ServicesDe
 
 
 @router.get("")
-def listing(
+def list_batches(
     caller: Caller,
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -54,7 +56,7 @@ def listing(
 
 
 @router.get("/{batch_id}")
-def one(batch_id: str, caller: Caller, services: ServicesDep) -> BatchOut:
+def get_batch(batch_id: str, caller: Caller, services: ServicesDep) -> BatchOut:
     """Show a batch and the state of its files."""
     return BatchOut.from_progress(
         services.documents.batches.load_progress(caller.tenant_id, batch_id, caller.visible_owner)
@@ -62,7 +64,7 @@ def one(batch_id: str, caller: Caller, services: ServicesDep) -> BatchOut:
 
 
 @router.get("/{batch_id}/events", response_class=AnyResponse, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
-async def events(
+async def stream_batch_events(
     batch_id: str,
     caller: Caller,
     current: Follower,
@@ -82,7 +84,7 @@ async def events(
 
 
 @router.get("/{batch_id}/failures")
-def failures(
+def list_batch_failures(
     batch_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -104,13 +106,13 @@ def failures(
 
 
 @router.post("/{batch_id}/close")
-def close(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
+def close_batch(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
     """Close a batch. It then accepts no more files, and is completed when all of its files have been processed."""
     return BatchOut.from_progress(services.documents.batches.close(caller.tenant_id, batch_id, caller.visible_owner))
 
 
 @router.post("/{batch_id}/cancel")
-def cancel(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
+def cancel_batch(batch_id: str, caller: Writer, services: ServicesDep) -> BatchOut:
     """Cancel a batch. It then accepts no more files, and unfinished files are not processed. Finished files remain.
 
     Once this returns, none of the cancelled files will become searchable. Processing continues for files that were

@@ -19,7 +19,7 @@ _DEFAULT_NAMES = "kind,subjects,periods,language"
 
 
 @router.get("/facets")
-def facets(
+def list_document_facets(
     caller: Caller,
     services: ServicesDep,
     wanted: Annotated[DocumentFilter, Depends(parse_document_filter)],
@@ -40,7 +40,7 @@ def facets(
 
 
 @router.patch("/{document_id}/card")
-def change(
+def change_document_card(
     document_id: str,
     body: CardChangeIn,
     caller: Writer,

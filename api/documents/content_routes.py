@@ -21,7 +21,9 @@ from api.documents.content_schemas import (
     build_outline,
 )
 from api.documents.downloads import OriginalFile, build_download
+from api.http.conditional import has_current_content
 from api.http.cursors import decode_cursor, encode_cursor
+from api.http.media import describe_file_body
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable_text
 from ingest.parsing.page_images import MAX_WIDTH
@@ -47,8 +49,9 @@ MAX_POSITIONS = 10_000
 _MAX_COLUMNS = 1_000
 
 
+@router.head("/content", include_in_schema=False)
 @router.get("/content", response_class=PlainTextResponse)
-def content(
+def get_document_content(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -65,8 +68,9 @@ def content(
     return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
 
 
-@router.get("/original", response_class=StreamingResponse)
-def original(document_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
+@router.head("/original", include_in_schema=False)
+@router.get("/original", response_class=StreamingResponse, responses={200: {"content": describe_file_body()}})
+def get_document_original(document_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
     """Download the original file of the version that searches use or, if there is none yet, the latest upload."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     version = document.version
@@ -82,7 +86,7 @@ def original(document_id: str, caller: Caller, services: ServicesDep, request: R
 
 
 @router.get("/outline")
-def outline(
+def get_document_outline(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -103,7 +107,7 @@ def outline(
 
 
 @router.get("/positions")
-def positions(
+def get_document_positions(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -124,12 +128,13 @@ def positions(
     return _build_positions_page(active, place, services.contents.texts.load_positions(active), start, end, limit)
 
 
+@router.head("/pages/{page}/image", include_in_schema=False)
 @router.get(
     "/pages/{page}/image",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, 304: {"description": "Not modified."}},
+    responses={200: {"content": describe_file_body("image/png")}, 304: {"description": "Not modified."}},
 )
-def page_image(
+def get_page_image(
     document_id: str,
     page: Annotated[int, Path(ge=1, le=1_000_000)],
     caller: Caller,
@@ -144,7 +149,7 @@ def page_image(
     """
     active = require_active_version_id(services, caller, document_id, version)
     headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
-    if if_none_match == headers["ETag"]:
+    if has_current_content(if_none_match or "", headers["ETag"]):
         return Response(status_code=304, headers=headers)
     found = services.documents.catalog.load_version(active)
     with services.contents.blobs.provide_local_file(found.blob_key) as path:
@@ -155,7 +160,7 @@ def page_image(
 
 
 @router.get("/tables")
-def tables(
+def list_document_tables(
     document_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -178,7 +183,7 @@ def tables(
 
 
 @router.get("/tables/{table}/rows")
-def rows(
+def list_table_rows(
     document_id: str,
     table: Annotated[int, Path(ge=0, le=1_000_000)],
     caller: Caller,

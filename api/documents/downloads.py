@@ -9,10 +9,11 @@ from itertools import chain
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from api.http.conditional import has_current_content
+from api.http.media import OCTETS
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.errors import BlobChangedError, ContentChangedError, OriginalLostError
 
-_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -44,7 +45,7 @@ def build_download(blobs: BlobStore, original: OriginalFile, request: Request, h
     have changed, and `OriginalLostError` if they are missing.
     """
     headers = {**headers, "ETag": original.etag, "Accept-Ranges": "bytes"}
-    if original.etag in _parse_etags(request.headers.get("if-none-match", "")):
+    if has_current_content(request.headers.get("if-none-match", ""), original.etag):
         return Response(status_code=304, headers=headers)
     size = _load_original_size(blobs, original)
     found = _parse_range(request, original.etag, size)
@@ -54,11 +55,13 @@ def build_download(blobs: BlobStore, original: OriginalFile, request: Request, h
     headers["Content-Length"] = str(end - start)
     if found is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    if request.method == "HEAD":
+        return Response(status_code=200 if found is None else 206, headers=headers, media_type=OCTETS)
     blocks = _iter_verified_blocks(blobs, original, start, end)
     # If a file fits in one block, it is verified before the response starts, so that the client gets a problem instead
     # of a broken connection.
     blocks = chain([next(blocks, b"")], blocks)
-    return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=_TYPE)
+    return StreamingResponse(blocks, 200 if found is None else 206, headers, media_type=OCTETS)
 
 
 def _iter_verified_blocks(blobs: BlobStore, original: OriginalFile, start: int, end: int) -> Iterator[bytes]:
@@ -94,11 +97,6 @@ def _load_original_size(blobs: BlobStore, original: OriginalFile) -> int:
     if size is None:
         raise original.build_missing_error()
     return size
-
-
-def _parse_etags(header: str) -> set[str]:
-    """Parse an `If-None-Match` header into its tags, for weak comparison (RFC 9110, 13.1.2)."""
-    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
 def _parse_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:

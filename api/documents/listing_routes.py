@@ -39,7 +39,7 @@ _NOTHING = ListingTotal(0, 0, 0, 0)
 
 
 @router.get("")
-def listing(
+def list_documents(
     caller: Caller,
     services: ServicesDep,
     wanted: Annotated[DocumentFilter, Depends(parse_document_filter)],
@@ -75,7 +75,7 @@ def listing(
 
 
 @router.post("/bulk/plan")
-def plan(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
+def plan_bulk_action(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
     """Show the effects of a bulk action without running it."""
     listing, affected = services.documents.catalog.listing, body.build_affected_filter()
     chosen = listing.count_documents(caller.tenant_id, body.build_filter(), caller.readers)
@@ -84,7 +84,7 @@ def plan(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkPlanOut:
 
 
 @router.post("/bulk")
-def act(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
+def run_bulk_action(body: BulkIn, caller: Writer, services: ServicesDep) -> BulkStepOut:
     """Run one step of a bulk action: delete, retry, cancel or move documents, or change their readers.
 
     A step takes a few seconds at most and returns a cursor for the next step. Documents added after the plan are not

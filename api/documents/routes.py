@@ -26,6 +26,7 @@ from api.documents.schemas import (
     UploadsOut,
 )
 from api.http import sse
+from api.http.media import describe_file_body, describe_form, describe_request
 from api.http.problems import BadRequestError, build_problem
 from ingest.intake import Replacement, UploadRequest
 from ingest.storage.accounts.records import Principal
@@ -43,10 +44,19 @@ router = APIRouter(prefix="/v1/documents", tags=["documents"])
 Collection = Annotated[str, Query(min_length=1, max_length=128, pattern=r"^[\w.-]+$")]
 Urgency = Literal["interactive", "bulk"]
 BatchId = Annotated[str | None, Query(max_length=64)]
+# Generated clients send the other fields as query parameters, and send the defaults of these, too: a field may be sent
+# only once.
+_FORM = describe_form({}, file="files", is_list=True)
 
 
-@router.post("", status_code=202, response_model=UploadedOut | UploadsOut)
-async def upload(
+@router.post(
+    "",
+    status_code=202,
+    response_model=UploadedOut | UploadsOut,
+    responses={200: {"model": UploadedOut, "description": "The same bytes had already been uploaded."}},
+    openapi_extra=describe_request(_FORM, describe_file_body()),
+)
+async def upload_documents(
     request: Request,
     caller: Writer,
     services: ServicesDep,
@@ -100,8 +110,9 @@ async def upload(
     return _build_multi_response(received.outcomes)
 
 
+@router.head("/{document_id}", include_in_schema=False)
 @router.get("/{document_id}")
-def one(document_id: str, caller: Caller, services: ServicesDep, response: Response) -> DocumentOut:
+def get_document(document_id: str, caller: Caller, services: ServicesDep, response: Response) -> DocumentOut:
     """Show a document: its state, its progress, and the reason if it failed.
 
     Send its `ETag` as `If-Match` to change it.
@@ -112,7 +123,7 @@ def one(document_id: str, caller: Caller, services: ServicesDep, response: Respo
 
 
 @router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
-async def events(
+async def stream_document_events(
     document_id: str,
     caller: Caller,
     current: Follower,
@@ -132,8 +143,14 @@ async def events(
     )
 
 
-@router.put("/{document_id}", status_code=202, response_model=UploadedOut)
-async def replace(
+@router.put(
+    "/{document_id}",
+    status_code=202,
+    response_model=UploadedOut,
+    responses={200: {"model": UploadedOut, "description": "The document already has these bytes."}},
+    openapi_extra=describe_request(describe_file_body()),
+)
+async def replace_document(
     document_id: str,
     request: Request,
     caller: Writer,
@@ -178,7 +195,7 @@ async def replace(
 
 
 @router.patch("/{document_id}")
-def change(
+def change_document(
     document_id: str,
     body: DocumentChangeIn,
     caller: Writer,
@@ -207,7 +224,7 @@ def change(
 
 
 @router.delete("/{document_id}")
-def delete(document_id: str, caller: Writer, services: ServicesDep) -> DeletionOut:
+def delete_document(document_id: str, caller: Writer, services: ServicesDep) -> DeletionOut:
     """Delete a document. Once this returns, no search or answer shows any of its content.
 
     The response is a receipt; deleting the document again returns the same receipt. The entries of an archive, mailbox
@@ -220,7 +237,7 @@ def delete(document_id: str, caller: Writer, services: ServicesDep) -> DeletionO
 
 
 @router.get("/{document_id}/deletion")
-def deletion(document_id: str, caller: Caller, services: ServicesDep) -> DeletionOut:
+def get_document_deletion(document_id: str, caller: Caller, services: ServicesDep) -> DeletionOut:
     """Show the receipt of a deleted document."""
     return DeletionOut.from_deletion(
         services.documents.catalog.load_deletion(caller.tenant_id, document_id, readers=caller.readers)
@@ -228,7 +245,7 @@ def deletion(document_id: str, caller: Caller, services: ServicesDep) -> Deletio
 
 
 @router.post("/{document_id}/cancel")
-def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
+def cancel_document(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
     """Stop processing a document's latest content. A new document becomes `cancelled`; a replaced one keeps its state.
 
     `409` if nothing is in progress. To start over, upload the same bytes again.
@@ -241,7 +258,7 @@ def cancel(document_id: str, caller: Writer, services: ServicesDep, response: Re
 
 
 @router.post("/{document_id}/retry", status_code=202)
-def retry(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
+def retry_document(document_id: str, caller: Writer, services: ServicesDep, response: Response) -> DocumentOut:
     """Process a failed document again, using the uploaded bytes. `409` if the document has not failed."""
     accepted = services.work.intake.retry_document(
         caller.tenant_id,
@@ -256,7 +273,7 @@ def retry(document_id: str, caller: Writer, services: ServicesDep, response: Res
 
 
 @router.get("/{document_id}/versions")
-def versions(document_id: str, caller: Caller, services: ServicesDep) -> VersionList:
+def list_document_versions(document_id: str, caller: Caller, services: ServicesDep) -> VersionList:
     """List the versions of a document's content, newest first, each with its outcome."""
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     found = services.documents.catalog.list_versions(caller.tenant_id, document_id, readers=caller.readers)

@@ -147,14 +147,14 @@ class DocumentChangeIn(Wire):
     metadata: dict[str, Any] = Field(default_factory=dict, examples=[{"year": 1815, "draft": None}])
     title: str | None = Field(None, min_length=1, max_length=1_000)
     readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
-    collection: str = Field("", max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
+    collection: str | None = Field(None, max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
 
     def to_change(self) -> DocumentChange:
         """Convert the request to a change. Raises `MetadataError` if the metadata or readers are not valid."""
         readers = None if self.readers is None else validate_readers(self.readers)
-        return DocumentChange(
-            self.metadata, self.title, readers, frozenset(self.model_fields_set), collection=self.collection
-        )
+        # A document is always in a collection, so null cannot mean that it leaves its own.
+        changed = self.model_fields_set - (set() if self.collection else {"collection"})
+        return DocumentChange(self.metadata, self.title, readers, frozenset(changed), collection=self.collection or "")
 
 
 class RejectedOut(Wire):

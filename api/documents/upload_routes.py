@@ -18,6 +18,7 @@ from api.admission.access import ServicesDep, UploadThreads, Writer, get_account
 from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
 from api.documents import tus
+from api.http.media import describe_file_body, describe_request
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
 from api.http.threads import Threads
 from ingest.resumable import UploadWriter
@@ -31,7 +32,7 @@ UploadId = Annotated[str, Path(max_length=64)]
 
 
 @router.options("", status_code=204, response_class=Response)
-def capabilities(services: ServicesDep, _: Writer) -> Response:
+def get_upload_capabilities(services: ServicesDep, _: Writer) -> Response:
     """Return the supported tus version and extensions, and the maximum file size."""
     limits = {
         "Tus-Extension": tus.EXTENSIONS,
@@ -42,7 +43,7 @@ def capabilities(services: ServicesDep, _: Writer) -> Response:
 
 
 @router.post("", status_code=201, response_class=Response, dependencies=[tus.RequiresVersion])
-def create(
+def create_upload(
     caller: Writer,
     services: ServicesDep,
     upload_length: Annotated[int, Header(ge=0)],
@@ -62,7 +63,7 @@ def create(
 
 
 @router.head("/{upload_id}", response_class=Response, dependencies=[tus.RequiresVersion])
-def one(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
+def get_upload_offset(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
     """Return the number of bytes received. Once the upload is complete, `Content-Location` is its document's address.
 
     If an earlier request is still waiting for bytes on a lost connection, that request is cancelled.
@@ -71,8 +72,14 @@ def one(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
     return Response(status_code=200, headers=tus.build_progress_headers(found))
 
 
-@router.patch("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.RequiresVersion])
-async def add(
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    response_class=Response,
+    dependencies=[tus.RequiresVersion],
+    openapi_extra=describe_request(describe_file_body(tus.MEDIA_TYPE)),
+)
+async def append_to_upload(
     upload_id: UploadId,
     request: Request,
     caller: Writer,
@@ -115,7 +122,7 @@ async def add(
 
 
 @router.delete("/{upload_id}", status_code=204, response_class=Response, dependencies=[tus.RequiresVersion])
-def remove(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
+def delete_upload(upload_id: UploadId, caller: Writer, services: ServicesDep) -> Response:
     """Abort an upload and delete its bytes. If the upload has already become a document, the document remains."""
     services.work.uploads.cancel_upload(caller.tenant_id, upload_id, caller.owner)
     return Response(status_code=204, headers=tus.RESUMABLE)

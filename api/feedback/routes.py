@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1", tags=["feedback"])
 
 
 @router.post("/answers/{answer_id}/feedback")
-def give(answer_id: str, body: FeedbackIn, caller: Asker, services: ServicesDep) -> FeedbackOut:
+def give_feedback(answer_id: str, body: FeedbackIn, caller: Asker, services: ServicesDep) -> FeedbackOut:
     """Give feedback on an answer. It replaces any feedback that you gave on the same answer before.
 
     The answer of a run has the same id as the run. Feedback is stored as long as its answer. Admins of the tenant can
@@ -27,7 +27,7 @@ def give(answer_id: str, body: FeedbackIn, caller: Asker, services: ServicesDep)
 
 
 @router.get("/answers/{answer_id}/feedback")
-def of_answer(answer_id: str, caller: Caller, services: ServicesDep) -> FeedbackOfAnswer:
+def get_answer_feedback(answer_id: str, caller: Caller, services: ServicesDep) -> FeedbackOfAnswer:
     """Show your feedback on an answer; an admin sees the feedback of all users."""
     found = services.answers.feedback.list_for_answer(
         caller.tenant_id, answer_id, caller.visible_owner, owner=caller.visible_owner
@@ -36,13 +36,13 @@ def of_answer(answer_id: str, caller: Caller, services: ServicesDep) -> Feedback
 
 
 @router.delete("/answers/{answer_id}/feedback", status_code=204)
-def withdraw(answer_id: str, caller: Asker, services: ServicesDep) -> None:
+def withdraw_feedback(answer_id: str, caller: Asker, services: ServicesDep) -> None:
     """Withdraw your feedback on an answer."""
     services.answers.feedback.delete_feedback(caller.tenant_id, answer_id, caller.owner, owner=caller.visible_owner)
 
 
 @router.get("/feedback")
-def listing(
+def list_feedback(
     caller: Admin,
     services: ServicesDep,
     rating: Rating | None = None,

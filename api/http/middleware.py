@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -19,12 +19,19 @@ log = structlog.get_logger(__name__)
 
 # Key of the ASGI scope under which `api.admission.admission.Authentication` stores the caller.
 CALLER = "leadline.caller"
+_EVENT_STREAM = b"text/event-stream"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STOPPED_DETAIL = "The service shut down before the response was ready."
 _NOBODY = Actor(ActorKind.NOBODY)  # Actor of a request whose key has not been checked yet.
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
+)
+# Without the first, nginx holds events back until it has some kilobytes of them.
+_STREAM_HEADERS = (
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-cache, no-store"),
 )
 
 
@@ -58,7 +65,8 @@ class RequestContext:
                 if self._leaving():
                     headers.append((b"connection", b"close"))
                 present = {name for name, _ in headers}
-                message["headers"] = headers + [header for header in _SAFE_HEADERS if header[0] not in present]
+                extra = _STREAM_HEADERS if _is_event_stream(headers) else _SAFE_HEADERS
+                message["headers"] = headers + [header for header in extra if header[0] not in present]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), actor_context(_NOBODY, request_id):
@@ -130,6 +138,10 @@ class ProblemResponses:
 def _get_request_id(scope: Scope) -> str:
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"content-type" and value.startswith(_EVENT_STREAM) for name, value in headers)
 
 
 def _log_request(scope: Scope, status: int, start_time: float) -> None:

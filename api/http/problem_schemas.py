@@ -39,9 +39,21 @@ _DESCRIPTIONS: dict[int | str, str] = {
     503: "A required component is unavailable. Retry after `Retry-After` seconds.",
     504: "The language model did not respond in time.",
 }
-# Problem responses for the OpenAPI schema. 422 is included because FastAPI would otherwise document its own error
-# format, which this service never sends.
+# The problems of every route, as references: repeated in each operation, they would be most of the OpenAPI document.
+# 422 is included because FastAPI would otherwise document its own error format, which this service never sends.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": meant, "content": {MEDIA_TYPE: {"schema": ProblemOut.model_json_schema()}}}
+    status: {"$ref": f"#/components/responses/Problem{status}", "description": meant}
     for status, meant in _DESCRIPTIONS.items()
 }
+
+
+def build_problem_components() -> dict[str, dict[str, Any]]:
+    """Return the components of the OpenAPI document to which `PROBLEMS` refers, by kind."""
+    schema = ProblemOut.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+    return {
+        "schemas": {**schema.pop("$defs"), "ProblemOut": schema},
+        "responses": {
+            f"Problem{status}": {"description": meant, "content": content} for status, meant in _DESCRIPTIONS.items()
+        },
+    }

@@ -13,13 +13,14 @@ from api.answers.asking import CallerQuestion, require_collections
 from api.http.problems import CLIENT_CLOSED_REQUEST
 from api.openai.asked import build_question, reject_required_tools, reject_structured_output
 from api.openai.chat import ChatChunkFormatter, ChatIn, build_completion
+from api.openai.described import ChatCompletionOut, describe_reply
 from api.openai.models import BASE, build_model_object, get_base_url, iter_model_names, parse_model
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 
 @router.get("/models")
-def models(caller: Caller, services: ServicesDep) -> dict[str, Any]:
+def list_models(caller: Caller, services: ServicesDep) -> dict[str, Any]:
     """List the names to use as `model`: one for all documents, one for each strategy, and one for each collection.
 
     Only collections that you may read are listed.
@@ -28,19 +29,19 @@ def models(caller: Caller, services: ServicesDep) -> dict[str, Any]:
 
 
 @router.get("/models/{model}")
-def model(model: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+def get_model(model: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
     """Show a model. `404` if it does not exist."""
     return build_model_object(parse_model(services, caller, model).name)
 
 
 @router.get(f"/models/{BASE}/{{collection}}")
-def collection_model(collection: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+def get_collection_model(collection: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
     """Show a collection as a model. `404` if it does not exist or you cannot read it."""
     return build_model_object(parse_model(services, caller, f"{BASE}/{collection}").name)
 
 
-@router.post("/chat/completions")
-async def chat(
+@router.post("/chat/completions", responses=describe_reply(ChatCompletionOut, has_stream=True))
+async def create_chat_completion(
     body: ChatIn, request: Request, caller: Asker, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> Response:
     """Answer the last message of a conversation from the documents, as an OpenAI chat completion.

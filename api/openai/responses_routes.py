@@ -18,6 +18,7 @@ from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_id
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.openai.annotations import CitedFiles
 from api.openai.asked import TurnIn, build_question, reject_required_tools, reject_structured_output
+from api.openai.described import ResponseOut, describe_reply
 from api.openai.models import get_base_url, parse_model
 from api.openai.response_events import ResponseEventFormatter
 from api.openai.responses import (
@@ -46,8 +47,8 @@ _ANSWERED = frozenset({RunState.COMPLETED, RunState.PARTIAL})
 _STATES = {RunState.QUEUED: "queued", RunState.RUNNING: "in_progress", RunState.CANCELLED: "cancelled"}
 
 
-@router.post("")
-async def create(
+@router.post("", responses=describe_reply(ResponseOut, has_stream=True))
+async def create_response(
     body: ResponseIn, request: Request, caller: Asker, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> Response:
     """Answer a question from the documents, as an OpenAI response.
@@ -88,8 +89,8 @@ async def create(
     )
 
 
-@router.get("/{response_id}")
-def one(
+@router.get("/{response_id}", response_model=None, responses=describe_reply(ResponseOut))
+def get_response(
     response_id: ResponseId,
     request: Request,
     caller: Caller,
@@ -111,8 +112,8 @@ def one(
     return _load_response(request, services, caller, response_id, MAX_RESULTS if RESULTS in (include or ()) else None)
 
 
-@router.post("/{response_id}/cancel")
-def cancel(response_id: ResponseId, request: Request, caller: Asker, services: ServicesDep) -> dict[str, Any]:
+@router.post("/{response_id}/cancel", response_model=None, responses=describe_reply(ResponseOut))
+def cancel_response(response_id: ResponseId, request: Request, caller: Asker, services: ServicesDep) -> dict[str, Any]:
     """Stop the run that generates a response in the background. A response that is already finished does not change."""
     # If there is no run to cancel, the response was generated without a run or does not exist. Loading the response
     # shows which case applies.
@@ -122,7 +123,7 @@ def cancel(response_id: ResponseId, request: Request, caller: Asker, services: S
 
 
 @router.delete("/{response_id}")
-def delete(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dict[str, Any]:
+def delete_response(response_id: ResponseId, caller: Asker, services: ServicesDep) -> dict[str, Any]:
     """Delete a response. Its conversation remains, without this response.
 
     If the response was generated in the background, its run is stopped and deleted with its log.

@@ -88,8 +88,6 @@ async def texts(request: Request, language: str) -> Response:
         "Cross-Origin-Resource-Policy": "same-origin",
         "Vary": "Accept-Encoding",
     }
-    if request.headers.get("If-None-Match") == tag:
-        return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         return Response(compressed, media_type="text/javascript", headers={**headers, "Content-Encoding": "gzip"})
     return Response(script, media_type="text/javascript", headers=headers)

@@ -19,7 +19,8 @@ from api.answers.schemas import extract_cited_document_ids
 from api.http import sse
 from api.http.cursors import decode_cursor, encode_cursor, parse_last_event_id
 from api.http.problems import build_problem
-from api.runs.control import add_to_budget, finish_run
+from api.runs.control import add_to_budget
+from api.runs.control import finish_run as finish_paused_run
 from api.runs.export import EXPORTS, build_export, iter_export_events
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
@@ -31,7 +32,7 @@ _EVENTS_PER_READ = 200
 
 
 @router.get("")
-def listing(
+def list_runs(
     caller: Caller,
     services: ServicesDep,
     state: Annotated[list[RunState] | None, Query()] = None,
@@ -50,7 +51,7 @@ def listing(
 
 
 @router.get("/{run_id}")
-def one(run_id: str, caller: Caller, services: ServicesDep) -> RunWithAnswerOut:
+def get_run(run_id: str, caller: Caller, services: ServicesDep) -> RunWithAnswerOut:
     """Show a run: its state, progress and usage, and its answer once there is one."""
     return build_run_out(
         services, caller, services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
@@ -65,7 +66,7 @@ def one(run_id: str, caller: Caller, services: ServicesDep) -> RunWithAnswerOut:
         204: {"description": "The run has ended, and all events were received."},
     },
 )
-async def events(
+async def list_run_events(
     run_id: str,
     request: Request,
     caller: Caller,
@@ -95,13 +96,13 @@ async def events(
 
 
 @router.post("/{run_id}/cancel")
-def cancel(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
+def cancel_run(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
     """Cancel a run. All of its work stops within two seconds. A run that is already finished does not change."""
     return build_run_out(services, caller, services.answers.runs.cancel(caller.tenant_id, run_id, caller.visible_owner))
 
 
 @router.post("/{run_id}/continue")
-def go_on(run_id: str, body: MoreIn, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
+def continue_run(run_id: str, body: MoreIn, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
     """Add to the budget of a `paused` run. The run then continues where it stopped.
 
     The run pauses again when the new budget is used up. `409` if the run is not paused. By default, a run that stays
@@ -111,16 +112,16 @@ def go_on(run_id: str, body: MoreIn, caller: Asker, services: ServicesDep) -> Ru
 
 
 @router.post("/{run_id}/finish")
-def end_with_what_it_has(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
+def finish_run(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnswerOut:
     """Finish a `paused` run with a partial result.
 
     The run uses its remaining budget to answer. If too little remains, it fails.
     """
-    return build_run_out(services, caller, finish_run(services, caller, run_id))
+    return build_run_out(services, caller, finish_paused_run(services, caller, run_id))
 
 
 @router.get("/{run_id}/export", response_class=StreamingResponse, responses={200: {"content": EXPORTS}})
-def export(
+def export_run(
     run_id: str, caller: Caller, services: ServicesDep, form: Annotated[ExportForm, Query()] = ExportForm.JSON
 ) -> StreamingResponse:
     """Download a finished run: question, answer, citations, code cells with outputs, sub-calls and cost.
@@ -140,7 +141,7 @@ def export(
 
 
 @router.delete("/{run_id}", status_code=204)
-def delete(run_id: str, caller: Asker, services: ServicesDep) -> None:
+def delete_run(run_id: str, caller: Asker, services: ServicesDep) -> None:
     """Delete a finished run with its answer and log. `409` while the run is in progress."""
     services.answers.runs.delete(caller.tenant_id, run_id, caller.visible_owner)
 

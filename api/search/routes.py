@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/search", tags=["search"])
 
 
 @router.post("")
-async def search(
+async def search_documents(
     body: SearchIn, caller: Caller, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> SearchOut:
     """Find the best passages for a query with BM25, the bi-encoder, or both, whose rankings are then fused.

@@ -1,9 +1,18 @@
-"""Settings of the HTTP edge: limits on requests and connections, and trusted proxies."""
+"""Settings of the HTTP edge: limits on requests and connections, trusted proxies, and pages of other origins."""
+
+import re
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.settings.addresses import Network, parse_networks
+
+_ORIGIN = re.compile(r"\*|https?://[^\s/?#@]+")
+
+
+def split_origins(origins: str) -> tuple[str, ...]:
+    """Split a list of origins at its commas."""
+    return tuple(origin.strip() for origin in origins.split(",") if origin.strip())
 
 
 class EdgeSettings(BaseSettings):
@@ -37,6 +46,11 @@ class EdgeSettings(BaseSettings):
         description="Addresses and networks of trusted proxies, separated by commas. Limits per address apply to the "
         "client address in their `X-Forwarded-For` header.",
     )
+    allowed_origins: str = Field(
+        "",
+        description="Origins of other pages whose scripts may call the API with a key, separated by commas, such as "
+        "`https://app.example.org`; `*` allows all. No origin may use a session.",
+    )
     anonymous_bytes: int = Field(
         16 * 1024**2,
         ge=64 * 1024,
@@ -62,6 +76,19 @@ class EdgeSettings(BaseSettings):
     def _check_proxies(cls, value: str) -> str:
         parse_networks(value)
         return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        for origin in split_origins(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.org, without a path")
+        return value
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins that may call the API."""
+        return split_origins(self.allowed_origins)
 
     @property
     def proxies(self) -> tuple[Network, ...]:

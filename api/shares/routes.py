@@ -21,7 +21,7 @@ _DAY_SECONDS = 86_400.0
 
 
 @router.post("/shares", status_code=201)
-def create(body: ShareIn, caller: Asker, services: ServicesDep, response: Response) -> ShareOut:
+def create_share(body: ShareIn, caller: Asker, services: ServicesDep, response: Response) -> ShareOut:
     """Create a link to one of your conversations or runs.
 
     The link gives no access to anyone outside the tenant, and no access to documents. Readers must sign in, and see
@@ -42,7 +42,7 @@ def create(body: ShareIn, caller: Asker, services: ServicesDep, response: Respon
 
 
 @router.get("/shares")
-def listing(
+def list_shares(
     caller: Caller,
     services: ServicesDep,
     conversation: Annotated[str | None, Query(max_length=64)] = None,
@@ -67,13 +67,13 @@ def listing(
 
 
 @router.delete("/shares/{share_id}", status_code=204)
-def revoke(share_id: str, caller: Asker, services: ServicesDep) -> None:
+def revoke_share(share_id: str, caller: Asker, services: ServicesDep) -> None:
     """Revoke a link immediately. Only its creator and admins can do this."""
     services.answers.shares.revoke(caller.tenant_id, share_id, caller.visible_owner)
 
 
 @router.get("/shared/{share_id}")
-def read(
+def get_shared_conversation(
     share_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -95,7 +95,7 @@ def read(
 
 
 @router.get("/shared/{share_id}/events")
-def events(
+def stream_shared_conversation_events(
     share_id: str,
     caller: Caller,
     services: ServicesDep,

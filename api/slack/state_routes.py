@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["slack"])
 
 
 @router.get("/slack")
-def state(caller: Admin, services: ServicesDep) -> SlackStateOut:
+def get_slack_state(caller: Admin, services: ServicesDep) -> SlackStateOut:
     """Show whether the Slack bot is set up, your tenant's workspaces and channels, and what last happened in them.
 
     Nothing is requested from Slack. Tokens are never shown.
@@ -44,7 +44,7 @@ def state(caller: Admin, services: ServicesDep) -> SlackStateOut:
 
 
 @router.post("/slack/check")
-async def check(caller: Admin, services: ServicesDep) -> SlackFindingList:
+async def check_slack(caller: Admin, services: ServicesDep) -> SlackFindingList:
     """Check the addresses, tokens and scopes of the Slack app of your tenant's workspaces, by requests to Slack."""
     if not services.settings.slack_is_set:
         raise BadRequestError("The Slack bot is not set up.", hint="docs/slack.md explains the setup.")

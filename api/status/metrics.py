@@ -31,11 +31,11 @@ REQUEST_SECONDS = Histogram(
 )
 
 router = APIRouter(tags=["health"])
-_token = HTTPBearer(auto_error=False, description="LEADLINE_METRICS_TOKEN.", scheme_name="metrics token")
+_token = HTTPBearer(auto_error=False, description="LEADLINE_METRICS_TOKEN.", scheme_name="metricsToken")
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(
+def get_metrics(
     services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_token)] = None
 ) -> Response:
     """Return this process's metrics for Prometheus. Requires `LEADLINE_METRICS_TOKEN` as the bearer token.

@@ -27,13 +27,13 @@ _RETRY_AFTER_SECONDS = "5"
 
 
 @router.get("/health/live")
-async def live() -> dict[str, str]:
+async def get_liveness() -> dict[str, str]:
     """Return 200 while the process is alive, even if all of its threads are busy."""
     return {"status": "alive"}
 
 
 @router.get("/health/ready")
-async def ready(
+async def get_readiness(
     services: ServicesDep,
     threads: HealthThreads,
     response: Response,
@@ -64,7 +64,7 @@ async def ready(
 
 
 @router.get("/v1/status")
-def status(caller: Caller, services: ServicesDep, collection: str | None = None) -> StatusOut:
+def get_status(caller: Caller, services: ServicesDep, collection: str | None = None) -> StatusOut:
     """Count your documents by state, and the hits and misses of your searches in the query cache; name the model."""
     totals = services.documents.catalog.compute_state_totals(caller.tenant_id, collection, readers=caller.readers)
     types = services.documents.catalog.listing.count_media_types(caller.tenant_id, caller.readers)
@@ -80,7 +80,7 @@ def _describe_language_model(services: Services) -> LanguageModelOut | None:
 
 
 @router.get("/problems/{code}")
-def explain(code: str) -> dict[str, Any]:
+def get_problem_explanation(code: str) -> dict[str, Any]:
     """Explain a problem `type` and what to do about it."""
     for kind, status in _list_problem_kinds():
         if kind.code == code:

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1", tags=["settings"])
 
 
 @router.get("/settings")
-def settings(caller: Admin, services: ServicesDep) -> SettingList:
+def list_settings(caller: Admin, services: ServicesDep) -> SettingList:
     """List the settings in force, with their values, defaults and sources. Secrets are never shown.
 
     If the installation has several tenants, only operators see values.

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/suggestions", tags=["answers"])
 
 
 @router.post("")
-async def suggest(
+async def create_suggestions(
     body: SuggestionsIn, caller: Asker, services: ServicesDep, threads: SuggestionsAtOnce, slot: HeldSlot
 ) -> SuggestionsOut:
     """Suggest questions about your documents, or questions that lead on from an answer.

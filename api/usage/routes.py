@@ -33,7 +33,7 @@ Day = Annotated[str, Query(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 @router.get("/usage")
-def usage(
+def get_usage(
     caller: Caller,
     services: ServicesDep,
     since: Day = "0000-01-01",
@@ -56,7 +56,7 @@ def usage(
 
 
 @router.get("/usage/collections")
-def collection_usage(
+def get_collection_usage(
     caller: Caller, services: ServicesDep, since: Day = "0000-01-01", until: Day = "9999-12-31"
 ) -> CollectionUsageList:
     """Show usage by collection for a range of UTC days, as far back as answers and runs are stored.
@@ -75,7 +75,7 @@ def collection_usage(
 
 
 @router.get("/usage/slack")
-def slack_usage(
+def get_slack_usage(
     caller: Admin,
     services: ServicesDep,
     since: Day = "0000-01-01",
@@ -94,7 +94,7 @@ def slack_usage(
 
 
 @router.get("/quotas")
-def quotas(caller: Caller, services: ServicesDep) -> QuotasOut:
+def get_quotas(caller: Caller, services: ServicesDep) -> QuotasOut:
     """Show the quotas of your tenant and key, and how much of each remains.
 
     Quotas of requests per minute are not included; they are in the `RateLimit` header of every response.
@@ -103,7 +103,7 @@ def quotas(caller: Caller, services: ServicesDep) -> QuotasOut:
 
 
 @router.get("/keys/{key_id}/quotas")
-def key_quotas(key_id: str, caller: Admin, services: ServicesDep) -> QuotasOut:
+def get_key_quotas(key_id: str, caller: Admin, services: ServicesDep) -> QuotasOut:
     """Show the quotas of a key and its tenant, and how much of each remains."""
     return _load_quotas(services, _load_account(services, caller.tenant_id, key_id))
 
@@ -117,7 +117,7 @@ def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, services: Service
 
 
 @router.get("/tenants/{tenant_id}/quotas")
-def tenant_quotas(tenant_id: str, caller: Operator, services: ServicesDep) -> QuotasOut:
+def get_tenant_quotas(tenant_id: str, caller: Operator, services: ServicesDep) -> QuotasOut:
     """Show the quotas of a tenant, by id or name, and how much of each remains."""
     return _load_quotas(services, Account(services.accounts.tenants.load_tenant(tenant_id).id))
 

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 
 @router.post("", status_code=201)
-def create(body: WebhookIn, caller: Admin, services: ServicesDep, response: Response) -> NewWebhookOut:
+def create_webhook(body: WebhookIn, caller: Admin, services: ServicesDep, response: Response) -> NewWebhookOut:
     """Create a webhook. Its messages are signed according to Standard Webhooks.
 
     The response contains the `secret`, which is never shown again. `422` if the address is not public, unless the
@@ -36,7 +36,7 @@ def create(body: WebhookIn, caller: Admin, services: ServicesDep, response: Resp
 
 
 @router.get("")
-def listing(caller: Admin, services: ServicesDep) -> WebhookList:
+def list_webhooks(caller: Admin, services: ServicesDep) -> WebhookList:
     """List the tenant's webhooks without their secrets, oldest first."""
     return WebhookList(
         webhooks=[WebhookOut.from_records(each) for each in services.events.webhooks.list_webhooks(caller.tenant_id)]
@@ -44,13 +44,13 @@ def listing(caller: Admin, services: ServicesDep) -> WebhookList:
 
 
 @router.get("/{webhook_id}")
-def one(webhook_id: str, caller: Admin, services: ServicesDep) -> WebhookOut:
+def get_webhook(webhook_id: str, caller: Admin, services: ServicesDep) -> WebhookOut:
     """Show a webhook without its secret."""
     return WebhookOut.from_records(services.events.webhooks.load_webhook(caller.tenant_id, webhook_id))
 
 
 @router.patch("/{webhook_id}")
-def change(webhook_id: str, body: WebhookChange, caller: Admin, services: ServicesDep) -> WebhookOut:
+def change_webhook(webhook_id: str, body: WebhookChange, caller: Admin, services: ServicesDep) -> WebhookOut:
     """Change a webhook's address, events or description, or disable or enable it.
 
     Messages that were pending when the webhook was disabled are sent once it is enabled again.
@@ -63,25 +63,25 @@ def change(webhook_id: str, body: WebhookChange, caller: Admin, services: Servic
 
 
 @router.delete("/{webhook_id}", status_code=204)
-def delete(webhook_id: str, caller: Admin, services: ServicesDep) -> None:
+def delete_webhook(webhook_id: str, caller: Admin, services: ServicesDep) -> None:
     """Delete a webhook and its messages. Pending messages are not sent."""
     services.events.webhooks.delete(caller.tenant_id, webhook_id)
 
 
 @router.post("/{webhook_id}/rotate", status_code=201)
-def rotate(webhook_id: str, caller: Admin, services: ServicesDep) -> NewWebhookOut:
+def rotate_webhook_secret(webhook_id: str, caller: Admin, services: ServicesDep) -> NewWebhookOut:
     """Replace a webhook's secret. For a day, messages are signed with both the new secret and the old one."""
     return NewWebhookOut.from_webhook(services.events.webhooks.rotate_secret(caller.tenant_id, webhook_id))
 
 
 @router.post("/{webhook_id}/test", status_code=202)
-def test(webhook_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
+def test_webhook(webhook_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
     """Send a test message of type `webhook.test`. The list of deliveries shows whether it was delivered."""
     return DeliveryOut.from_delivery(services.events.webhooks.send_test_message(caller.tenant_id, webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries")
-def deliveries(
+def list_webhook_deliveries(
     webhook_id: str,
     caller: Admin,
     services: ServicesDep,
@@ -100,7 +100,7 @@ def deliveries(
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
-def replay(webhook_id: str, delivery_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
+def replay_webhook_delivery(webhook_id: str, delivery_id: str, caller: Admin, services: ServicesDep) -> DeliveryOut:
     """Send a message again with the same id, regardless of its state."""
     return DeliveryOut.from_delivery(services.events.webhooks.resend_message(caller.tenant_id, webhook_id, delivery_id))
 

@@ -83,7 +83,7 @@ def _detect_server() -> tuple[str, tuple[str, ...]]:
             return importlib.metadata.version(package), server
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise SystemExit("vLLM is not installed here. Run `pip install 'leadline[vllm]'` or use the vLLM image.")
+    raise SystemExit("vLLM is not installed here. Run `pip install './leadline[vllm]'` or use the vLLM image.")
 
 
 def main() -> None:

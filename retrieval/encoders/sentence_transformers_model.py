@@ -15,7 +15,7 @@ import httpx
 from retrieval.encoders.specs import EncoderSpec, compute_prompts_digest
 from retrieval.errors import EncoderError
 
-INSTALL_HINT = "Install it with `pip install 'leadline[sentence-transformers]'`."
+INSTALL_HINT = "Install it with `pip install './leadline[sentence-transformers]'`."
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".onnx", ".xml", ".gguf")
 _SMALL_FILES = ("*.json", "*.txt", "*.model")
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16

@@ -153,7 +153,7 @@ def get_interpreter_path() -> Path:
     if not beside.is_file():
         raise SandboxUnavailableError(
             f"Sandbox interpreter not found at {beside}.",
-            hint="Install with `pip install 'leadline[embedded]'`, or run `make setup`.",
+            hint="Install with `pip install './leadline[embedded]'`, or run `make setup`.",
         )
     return beside.resolve()
 

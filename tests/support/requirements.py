@@ -20,7 +20,10 @@ _PROGRAMS = {
     "bwrap": ("bubblewrap", ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")),
     "docker-compose": ("docker-compose", ("docker-compose", "version")),
     "helm": ("", ("helm", "version")),
+    "openapi-python-client": ("", ("openapi-python-client", "--version")),
     "mkfs.ext4": ("e2fsprogs mount", ("unshare", "--mount", "sh", "-ec", _MOUNTED_FILE)),
+    "nginx": ("nginx", ("nginx", "-v")),
+    "caddy": ("caddy", ("caddy", "version")),
     "promtool": ("prometheus", ("promtool", "--version")),
     "chromium": ("chromium", ("chromium", "--version")),
     "firefox-esr": ("firefox-esr", ("firefox-esr", "--version")),
@@ -29,7 +32,10 @@ _PROGRAMS = {
     "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
 }
 # Where a program comes from that Debian does not have.
-_ELSEWHERE = {"helm": "make helm, or https://helm.sh/docs/intro/install"}
+_ELSEWHERE = {
+    "helm": "make helm, or https://helm.sh/docs/intro/install",
+    "openapi-python-client": "make generator",
+}
 # For a fixture: every form of the sandbox, the hardened one where it can be had.
 SANDBOX_FORMS = [
     pytest.param(form, marks=[pytest.mark.needs_program("bwrap")] if form is SandboxIsolation.BUBBLEWRAP else [])
@@ -45,6 +51,11 @@ def require_program(name: str) -> None:
         _skip(reason)
 
 
+def find_program(name: str) -> str | None:
+    """Return the path of a program, also of one that Debian keeps from the paths of users."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
 def require_torch() -> None:
     """Skip the test where the environment is the one of `make test`."""
     if find_spec("sentence_transformers") is None:
@@ -55,8 +66,9 @@ def require_torch() -> None:
 def unusable(name: str) -> str:
     """Why the program cannot be used; empty where it can."""
     package, command = _PROGRAMS[name]
-    if shutil.which(name) is None:
+    if find_program(name) is None:
         return f"needs {package}: apt install {package}" if package else f"needs {name}: {_ELSEWHERE[name]}"
+    command = (find_program(command[0]) or command[0], *command[1:])
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"{name} cannot be used here: {tried.stderr.strip()}" if tried.returncode else ""
 

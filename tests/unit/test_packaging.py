@@ -87,3 +87,10 @@ def _requirements(extra: str) -> Iterator[Requirement]:
             yield requirement
         for included in requirement.extras if requirement.name == "leadline" else ():
             yield from _requirements(included)
+
+
+def test_commands_install_from_a_path_because_no_registry_has_the_package() -> None:
+    folders = ("api", "ingest", "retrieval", "rlm", "workers", "deploy", "docs", "examples")
+    files = [ROOT / "README.md", *(path for name in folders for path in (ROOT / name).rglob("*.[mp][dy]"))]
+    named = re.compile(r"pip install ['\"]?leadline\b")
+    assert [str(path) for path in files if named.search(path.read_text())] == []

@@ -12,6 +12,7 @@ from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
 from api.documents import multipart
 from api.documents.downloads import OriginalFile, build_download
+from api.http.media import describe_file_body, describe_form, describe_request
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable_text
 from api.openai.stores.files import ObjectId, Order, build_file_object, build_list_page, parse_purpose
@@ -24,27 +25,13 @@ from ingest.storage.uploads.records import StoredFile
 router = APIRouter(prefix="/v1/files", tags=["openai"])
 
 _MAX_LISTED = 10_000
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file", "purpose"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "enum": ["assistants", "user_data"]},
-                    },
-                }
-            }
-        },
-    }
-}
+_FORM = describe_form({"purpose": {"type": "string", "enum": ["assistants", "user_data"]}}, file="file")
 
 
-@router.post("", openapi_extra=_FORM)
-async def upload(request: Request, caller: Writer, services: ServicesDep, threads: UploadThreads) -> dict[str, Any]:
+@router.post("", openapi_extra=describe_request(_FORM))
+async def upload_file(
+    request: Request, caller: Writer, services: ServicesDep, threads: UploadThreads
+) -> dict[str, Any]:
     """Upload a file, which can then be added to vector stores. Searches do not find it until it has been added to one.
 
     Send a form with the file as `file` and its `purpose`, `assistants` or `user_data`. Until the file is in a vector
@@ -66,7 +53,7 @@ async def upload(request: Request, caller: Writer, services: ServicesDep, thread
 
 
 @router.get("")
-def listing(
+def list_files(
     caller: Caller,
     services: ServicesDep,
     purpose: Annotated[str | None, Query(max_length=40)] = None,
@@ -82,13 +69,13 @@ def listing(
 
 
 @router.get("/{file_id}")
-def one(file_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+def get_file(file_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
     """Show a file. The id can be the file's id or the file id in a citation."""
     return build_file_object(services.documents.files.load_file(caller, file_id))
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse)
-def content(file_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
+@router.get("/{file_id}/content", response_class=StreamingResponse, responses={200: {"content": describe_file_body()}})
+def get_file_content(file_id: str, caller: Caller, services: ServicesDep, request: Request) -> Response:
     """Download a file."""
     file = services.documents.files.load_file(caller, file_id)
     if services.contents.blobs.find_size(file.blob_key) is None:
@@ -102,7 +89,7 @@ def content(file_id: str, caller: Caller, services: ServicesDep, request: Reques
 
 
 @router.delete("/{file_id}")
-def delete(file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+def delete_file(file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Delete a file and its documents in all vector stores. Once this returns, searches do not find the documents.
 
     A document that was uploaded in another way is deleted as with `DELETE /v1/documents/{id}`.

@@ -44,7 +44,9 @@ _REVERSED = {ListOrder.OLDEST: ListOrder.NEWEST, ListOrder.NEWEST: ListOrder.OLD
 
 
 @router.post("/files")
-def create(vector_store_id: str, body: StoreFileIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+def create_vector_store_file(
+    vector_store_id: str, body: StoreFileIn, caller: Writer, services: ServicesDep
+) -> dict[str, Any]:
     """Add a file to a vector store, so that it is parsed and indexed. The store's file object shows the progress.
 
     A file can be in several stores. If it is already in this store, only the `attributes` that you send are updated; if
@@ -55,7 +57,7 @@ def create(vector_store_id: str, body: StoreFileIn, caller: Writer, services: Se
 
 
 @router.get("/files")
-def listing(
+def list_vector_store_files(
     vector_store_id: str,
     caller: Caller,
     services: ServicesDep,
@@ -71,7 +73,7 @@ def listing(
 
 
 @router.get("/files/{file_id}")
-def one(
+def get_vector_store_file(
     vector_store_id: str, file_id: str, caller: Caller, services: ServicesDep, response: Response
 ) -> dict[str, Any]:
     """Show a file of a vector store: its progress, and the reason if it failed."""
@@ -80,7 +82,7 @@ def one(
 
 
 @router.post("/files/{file_id}")
-def change(
+def change_vector_store_file(
     vector_store_id: str, file_id: str, body: AttributesIn, caller: Writer, services: ServicesDep
 ) -> dict[str, Any]:
     """Replace a file's attributes. The change takes effect immediately."""
@@ -91,7 +93,9 @@ def change(
 
 
 @router.get("/files/{file_id}/content")
-def content(vector_store_id: str, file_id: str, caller: Caller, services: ServicesDep) -> StreamingResponse:
+def get_vector_store_file_content(
+    vector_store_id: str, file_id: str, caller: Caller, services: ServicesDep
+) -> StreamingResponse:
     """Return the text of a file in parts, as it is indexed for searches."""
     document = require_stored_document(services, caller, vector_store_id, file_id)
     active = document.active_version_id
@@ -104,7 +108,9 @@ def content(vector_store_id: str, file_id: str, caller: Caller, services: Servic
 
 
 @router.delete("/files/{file_id}")
-def delete(vector_store_id: str, file_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+def delete_vector_store_file(
+    vector_store_id: str, file_id: str, caller: Writer, services: ServicesDep
+) -> dict[str, Any]:
     """Remove a file from a vector store and delete its document. Once this returns, searches do not find it.
 
     The file can still be retrieved from `/v1/files`.
@@ -118,7 +124,9 @@ def delete(vector_store_id: str, file_id: str, caller: Writer, services: Service
 
 
 @router.post("/file_batches")
-def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+def create_vector_store_file_batch(
+    vector_store_id: str, body: FileBatchIn, caller: Writer, services: ServicesDep
+) -> dict[str, Any]:
     """Add several files to a vector store as one batch. You can follow its progress and cancel it.
 
     A file that is rejected or does not exist counts as failed, and the other files are still added.
@@ -134,7 +142,7 @@ def create_batch(vector_store_id: str, body: FileBatchIn, caller: Writer, servic
 
 
 @router.get("/file_batches/{batch_id}")
-def one_batch(
+def get_vector_store_file_batch(
     vector_store_id: str, batch_id: str, caller: Caller, services: ServicesDep, response: Response
 ) -> dict[str, Any]:
     """Show a batch and its number of files in each status."""
@@ -143,7 +151,9 @@ def one_batch(
 
 
 @router.post("/file_batches/{batch_id}/cancel")
-def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+def cancel_vector_store_file_batch(
+    vector_store_id: str, batch_id: str, caller: Writer, services: ServicesDep
+) -> dict[str, Any]:
     """Stop processing a batch's unfinished files. A batch that is already finished does not change."""
     found = _load_batch(services, caller, vector_store_id, batch_id)
     caller.collections.require_writable(vector_store_id)
@@ -156,7 +166,7 @@ def cancel_batch(vector_store_id: str, batch_id: str, caller: Writer, services: 
 
 
 @router.get("/file_batches/{batch_id}/files")
-def batch_files(
+def list_vector_store_file_batch_files(
     vector_store_id: str,
     batch_id: str,
     caller: Caller,

@@ -45,7 +45,7 @@ router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
 
 
 @router.post("")
-def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+def create_vector_store(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Create a vector store, which is a collection, and add files to it.
 
     The store's `name` becomes the collection's title. If a collection was created in another way, its name is the
@@ -65,7 +65,7 @@ def create(body: StoreIn, caller: Writer, services: ServicesDep) -> dict[str, An
 
 
 @router.get("")
-def listing(
+def list_vector_stores(
     caller: Caller,
     services: ServicesDep,
     limit: PageLimit = 20,
@@ -89,13 +89,15 @@ def listing(
 
 
 @router.get("/{vector_store_id}")
-def one(vector_store_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
+def get_vector_store(vector_store_id: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
     """Show a vector store and its number of files in each status."""
     return build_store_object(require_readable_store(services, caller, vector_store_id))
 
 
 @router.post("/{vector_store_id}")
-def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, services: ServicesDep) -> dict[str, Any]:
+def change_vector_store(
+    vector_store_id: str, body: StoreChangeIn, caller: Granter, services: ServicesDep
+) -> dict[str, Any]:
     """Change a vector store's name or metadata, as `PATCH /v1/collections/{name}` does. Its id does not change."""
     reject_expiry(body.expires_after is not None)
     known = require_manageable_collection(services, caller, vector_store_id).settings
@@ -104,11 +106,11 @@ def modify(vector_store_id: str, body: StoreChangeIn, caller: Granter, services:
     services.documents.collections.change(
         caller.tenant_id, vector_store_id, replace(known, title=title, metadata=metadata), None
     )
-    return one(vector_store_id, caller, services)
+    return get_vector_store(vector_store_id, caller, services)
 
 
 @router.delete("/{vector_store_id}")
-def delete(vector_store_id: str, caller: Granter, services: ServicesDep) -> dict[str, Any]:
+def delete_vector_store(vector_store_id: str, caller: Granter, services: ServicesDep) -> dict[str, Any]:
     """Delete a vector store. Once this returns, searches do not find its documents.
 
     Files sent to `/v1/files` remain. Documents that were uploaded in other ways are deleted.
@@ -123,7 +125,7 @@ def delete(vector_store_id: str, caller: Granter, services: ServicesDep) -> dict
 
 
 @router.post("/{vector_store_id}/search")
-async def search(
+async def search_vector_store(
     vector_store_id: str,
     body: StoreSearchIn,
     caller: Caller,

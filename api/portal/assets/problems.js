@@ -101,3 +101,12 @@ export function foreignProblem(status, text = '') {
   const title = /<title>([^<]*)<\/title>/i.exec(text)?.[1].trim() ?? ''
   return { code, detail: [String(status), title].filter(Boolean).join(' · ') }
 }
+
+// The body of a finished XMLHttpRequest: the API's, or the problem of whatever answered instead.
+export function bodyOf(request) {
+  try {
+    return JSON.parse(request.responseText)
+  } catch {
+    return foreignProblem(request.status, request.responseText)
+  }
+}

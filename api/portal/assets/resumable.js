@@ -1,4 +1,5 @@
 // Sends a large file in parts that go on after a lost connection, by tus 1.0.0: four requests, so no library is needed.
+import { bodyOf } from './problems.js'
 import { away, get, headers, Problem, send } from './rest.js'
 
 const FROM_BYTES = 8 * 1024 * 1024
@@ -61,10 +62,7 @@ function add(upload, offset, changed) {
       changed()
     }
     request.onload = () => {
-      let body = {}
-      try {
-        body = JSON.parse(request.responseText)
-      } catch { /* nothing was refused, or a proxy's page */ }
+      const body = bodyOf(request)
       const wait = Number(request.getResponseHeader('Retry-After'))
       resolve({
         status: request.status,

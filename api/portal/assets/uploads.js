@@ -1,6 +1,7 @@
 // Sends files, three at a time, and follows what becomes of each. One refused file stops no other.
 import { follow } from './follow.js'
 import { inParts, sendInParts } from './resumable.js'
+import { bodyOf } from './problems.js'
 import { away, get, headers, Problem, post, send, signedInAgain } from './rest.js'
 import { UNDER_WAY } from './status.js'
 import { tn } from './text.js'
@@ -258,10 +259,7 @@ function transfer(upload, changed) {
       changed()
     }
     request.onload = () => {
-      let body = {}
-      try {
-        body = JSON.parse(request.responseText)
-      } catch { /* a proxy's page */ }
+      const body = bodyOf(request)
       const wait = Number(request.getResponseHeader('Retry-After'))
       resolve({ status: request.status, body, retryAfter: Number.isFinite(wait) && wait > 0 ? wait : null })
     }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 OCR_PARSER = "pp-ocrv6-small-1"
 INSTALL_HINT = (
-    "Install Leadline's `ocr` extra (`pip install 'leadline[ocr]'`), which reads text in pictures, or run text "
+    "Install Leadline's `ocr` extra (`pip install './leadline[ocr]'`), which reads text in pictures, or run text "
     "recognition on the file first and upload the result."
 )
 Picture = NDArray[np.uint8]  # An array of rows, columns, and red, green and blue values.

@@ -52,6 +52,6 @@ def _open_plain_store(settings: BlobSettings, home: Path, min_free_bytes: int) -
     except ImportError as error:
         raise BlobStoreRejectedError(
             f"LEADLINE_BLOBS={settings.blobs} requires a library that is not installed.",
-            hint="Run: pip install 'leadline[s3]'",
+            hint="Run: pip install './leadline[s3]'",
         ) from error
     return open_bucket(settings, home / "blobs-in-use", min_free_bytes=min_free_bytes)

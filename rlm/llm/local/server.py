@@ -219,7 +219,7 @@ def _build_server(options: argparse.Namespace) -> uvicorn.Server:
         from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
     except ImportError as error:
         raise LanguageModelUnavailableError(
-            f"OpenVINO GenAI cannot be imported: {error}", hint="Run pip install 'leadline[embedded]'."
+            f"OpenVINO GenAI cannot be imported: {error}", hint="Run pip install './leadline[embedded]'."
         ) from error
 
     def stop_serving() -> None:

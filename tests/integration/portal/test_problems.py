@@ -1,6 +1,7 @@
 """Errors in words for people: on pages, in notices, from a proxy, and while the service starts."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,24 @@ def test_the_page_of_a_proxy_becomes_a_sentence_that_names_the_proxy(opened: Por
     expect(notice).to_contain_text("A proxy between you and Leadline cannot reach Leadline.")
     notice.get_by_text("Details").click()
     expect(notice).to_contain_text("502 · Oops nginx")
+
+
+def test_a_proxy_that_refuses_a_file_is_named_in_the_list_of_uploads(opened: Portal, tmp_path: Path) -> None:
+    page = opened.signed_in("/library")
+    opened.context.route(
+        "**/v1/documents?*",
+        lambda route: (
+            route.fulfill(status=413, content_type="text/html", body="<html><title>413 nginx</title></html>")
+            if route.request.method == "POST"
+            else route.continue_()
+        ),
+    )
+    file = tmp_path / "large.txt"
+    file.write_text("The tide turns at noon.")
+    page.set_input_files("#files", file)
+    expect(page.locator("#uploads")).to_contain_text(
+        "A proxy between you and Leadline does not let a file of this size through."
+    )
 
 
 def test_an_address_without_a_page_shows_a_page_to_people_and_a_problem_to_programs(

@@ -17,7 +17,7 @@ def test_without_the_service_the_command_says_in_one_sentence_what_to_install() 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "The `leadline` command requires the package `typer`, which is not installed. "
-        "Run `pip install 'leadline[service]'`.\n"
+        "Run `pip install './leadline[service]'`.\n"
     )
 
 

@@ -14,7 +14,7 @@ from api.admission.services import Services
 from api.admission.turns import Slot, TenantSlots
 from api.http import sse
 from api.http.problems import BadRequestError, StreamsFullError
-from api.runs.routes import events
+from api.runs.routes import list_run_events
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run, RunEvent, RunState
 from ingest.storage.errors import CatalogUnavailableError, RunNotFoundError
@@ -72,7 +72,7 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
     async def collect() -> list[str]:
         streams = TenantSlots(2, build_error=StreamsFullError)
         caller = Principal(RUN.tenant_id, "k", "a test", scopes=frozenset({Scope.READ}))
-        response: Any = await events(
+        response: Any = await list_run_events(
             "r",
             Request({"type": "http", "headers": []}),
             caller,
