@@ -42,6 +42,7 @@ from api.http.threads import AnswerThreads, Threads
 from api.http.unknown import reject_unknown_parameters
 from api.mcp import endpoint
 from api.openai import chat_routes as openai_chat
+from api.openai import conversations_routes as openai_conversations
 from api.openai import responses_routes as openai_responses
 from api.openai.elsewhere import get_alternative_hint, is_openai_path
 from api.openai.stores import files_routes as openai_files
@@ -131,6 +132,8 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (listing, cards, documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
+    # Paths with the prefix `conv_` also match the paths of the other routes for conversations, so they come first.
+    app.include_router(openai_conversations.router, responses=PROBLEMS)
     for route in (uploads, answers, feedback, conversations, shares, runs, usage, settings_in_force, slack_state):
         app.include_router(route.router, responses=PROBLEMS)
     for route in (collections, keys, users, tenants, sessions, webhooks):

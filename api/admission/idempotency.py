@@ -46,7 +46,7 @@ MAX_KEY_CHARS = 200
 MAX_RESPONSE_BYTES = 256 * 1024
 # Matches requests that are safe to repeat without an `Idempotency-Key`: they only read, or repeating them changes
 # nothing. Sign-in and sign-out are included, so that their responses are never replayed.
-REPEATABLE = re.compile(r".*/(search|cancel|close|estimate)|/v1/slack/check|/mcp|/v1/sign-(in|out)")
+REPEATABLE = re.compile(r".*/(search|cancel|close|estimate|input_tokens)|/v1/slack/check|/mcp|/v1/sign-(in|out)")
 # Maximum factor by which compression shrinks JSON. A body that is longer than `MAX_RESPONSE_BYTES` times this factor
 # could not be stored, so it is not buffered.
 _MAX_COMPRESSION = 16
