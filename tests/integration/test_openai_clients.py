@@ -114,7 +114,7 @@ def test_a_response_has_the_search_and_the_message_with_files_and_addresses(open
     search, message = made.output
     assert search.type == "file_search_call"
     assert search.results is not None
-    assert [QUOTE in each.text for each in search.results] == [True, False]  # the second was read and not cited
+    assert [QUOTE in (each.text or "") for each in search.results] == [True, False]  # the second was read and not cited
     assert search.queries == [KEEPER]
     assert message.type == "message"
     content = message.content[0]
