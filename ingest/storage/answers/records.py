@@ -136,7 +136,7 @@ class Exchange:
 
     question: str
     answer: str
-    turn: int = 0
+    turn: int
 
 
 def group_into_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
