@@ -45,6 +45,7 @@ from api.http.threads import AnswerThreads, Threads
 from api.http.unknown import reject_unknown_parameters
 from api.mcp import endpoint
 from api.openai import chat_routes as openai_chat
+from api.openai import conversations_routes as openai_conversations
 from api.openai import responses_routes as openai_responses
 from api.openai.elsewhere import get_alternative_hint, is_openai_path
 from api.openai.stores import files_routes as openai_files
@@ -153,6 +154,8 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (listing, cards, documents, contents, batches, uploads, search, audit, health, metrics):
         app.include_router(route.router)
+    # Paths with the prefix `conv_` also match the paths of the other routes for conversations, so they come first.
+    app.include_router(openai_conversations.router)
     for route in (answers, suggestions, feedback, conversations, shares, runs, usage):
         app.include_router(route.router)
     for route in (settings_in_force, slack_state, collections, keys, users, tenants, sessions, webhooks):

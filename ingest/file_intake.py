@@ -35,7 +35,7 @@ class FileIntake:
     def accept_upload(self, request: UploadRequest, incoming_upload: IncomingUpload, media_type: str) -> StoredFile:
         """Commit a complete upload."""
         sha256 = incoming_upload.finish()
-        key, size = build_original_key(), incoming_upload.size
+        key, size, now = build_original_key(), incoming_upload.size, time.time()
         self._blobs.commit_upload(incoming_upload, key)
         file = StoredFile(
             id=generate_file_id(),
@@ -47,8 +47,9 @@ class FileIntake:
             size_bytes=size,
             blob_key=key,
             owner=request.owner,
-            created_at=time.time(),
+            created_at=now,
             key_id=request.key_id,
+            expires_at=None if request.expires_after is None else now + request.expires_after,
         )
         try:
             self._files.add(file)

@@ -90,6 +90,8 @@ class UploadRequest:
     # The name of an entry is the entry's path in the container and is not shortened.
     is_entry: bool = False
     purpose: str = ""
+    # Seconds after which a file without a collection is deleted with its documents.
+    expires_after: float | None = None
     owner: str = ""
 
 

@@ -388,15 +388,18 @@ def build_stored_answer(
     owner: str | None = None,
     *,
     scope: AnswerScope | None = None,
+    request: Mapping[str, Any] | None = None,
 ) -> StoredAnswer:
     """Build an answer's stored record.
 
     `question` is the caller's original question. `owner` is the caller. `scope` is the scope of the question, which
-    the conversation shows with it.
+    the conversation shows with it. `request` contains the members of the request that a protocol's replies repeat.
     """
     body, rows = build_answer_json(answer), _build_stored_row_ranges(answer.rows_behind)
     if scope is not None:
         body["scope"] = {"collections": list(scope.collections), "documents": list(scope.documents)}
+    if request is not None:
+        body["request"] = dict(request)
     cells = tuple(
         CellRanges(each.row, each.column, _build_stored_row_ranges(each.parts)) for each in answer.cells_behind
     )

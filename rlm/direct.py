@@ -256,7 +256,8 @@ class _AnswerRounds:
 
         For a small model, only hits are read, without the surrounding text.
         """
-        self._queries += queries
+        queries = list(dict.fromkeys(queries))  # The router may repeat the question.
+        self._queries += [each for each in queries if each not in self._queries]
         small = self._context.profile.small
         rankings = {query: self._context.search(query, _SMALL_TOP_K if small else _TOP_K) for query in queries}
         self._found |= dict.fromkeys(hit.document_id for hit in interleave_rankings(list(rankings.values())))

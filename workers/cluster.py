@@ -211,6 +211,7 @@ class WorkerProcess:
         parts, stores = self._parts, self._parts.stores
         ReaderSync(stores.documents.catalog, parts.index.generations).sync_all_documents()
         stores.operations.expiry.delete_expired_records(self._retention)
+        stores.operations.object_expiry.delete_expired_objects()
         expire_uploads(stores.documents.partial_uploads, stores.contents.blobs)
         parts.index_checks.check_replicas()
         if not parts.index_checks.check_index().lost:

@@ -5,11 +5,11 @@ worker does the work as a run.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -101,10 +101,12 @@ def start_run(
     body: QuestionIn,
     caller_question: CallerQuestion,
     request_id: str | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Run:
     """Queue a run. If `request_id` was used before, return the run that the first request with this id started.
 
-    Work that needs a model, including the choice of a strategy, is left to the worker. Raises quota errors.
+    Work that needs a model, including the choice of a strategy, is left to the worker. `asked` contains the members of
+    the request that the protocol's replies repeat. Raises quota errors.
     """
     question = caller_question.request
     wanted, scope = question.wanted, question.scope
@@ -124,6 +126,7 @@ def start_run(
         key_id=caller.key_id,
         readers=caller.readers,
         pauses=body.pause_on_budget,
+        request=asked,
     )
     known = services.answers.runs.find_existing_run(request)
     if known is not None:  # A repeated request gets its run, even if quotas or limits would reject the question now.

@@ -1,7 +1,8 @@
 """Handles a caller's question: builds the request with its history, and stores the answer."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -31,6 +32,7 @@ class CallerQuestion:
 
     If the request has a `claim`, the answer gets the claim's id. If `is_stored` is false, the answer is returned to the
     client but not stored. With a `lease`, the answer gets the lease's id, and is stored only while the lease is held.
+    `asked` contains the members of the request that the protocol's replies repeat.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class CallerQuestion:
         *,
         is_stored: bool = True,
         lease: AnswerLease | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         self._services = services
+        self._asked = asked
         self._caller = caller
         self._claim = claim
         self._is_kept = is_stored
@@ -132,7 +136,14 @@ class CallerQuestion:
         caller = self._caller
         scope = self.request.scope
         return build_stored_answer(
-            answer, identifier, caller.tenant_id, self._question, conversation, caller.owner, scope=scope
+            answer,
+            identifier,
+            caller.tenant_id,
+            self._question,
+            conversation,
+            caller.owner,
+            scope=scope,
+            request=self._asked,
         )
 
     def _build_answer_options(self, body: QuestionIn) -> AnswerOptions:
@@ -165,11 +176,23 @@ class CallerQuestion:
             owner=self._caller.visible_owner,
             readers=self._caller.readers,
         )
-        return [
-            message
+        said = {
+            each.turn: [EarlierMessage("user", each.question), EarlierMessage("assistant", each.answer)]
             for each in found
-            for message in (EarlierMessage("user", each.question), EarlierMessage("assistant", each.answer))
-        ]
+        }
+        return self._add_messages_of_programs(said)
+
+    def _add_messages_of_programs(self, said: Mapping[int, Sequence[EarlierMessage]]) -> list[EarlierMessage]:
+        """Return the messages of these turns in order, each followed by the messages that programs added after it."""
+        conversation = self._services.answers.conversations.load_conversation(
+            self._caller.tenant_id, self._conversation_id or "", self._caller.visible_owner
+        )
+        added: dict[int, list[EarlierMessage]] = {}
+        for item in conversation.items:
+            role, text = item.body.get("role"), item.body.get("text")
+            if role in ("user", "assistant") and text:
+                added.setdefault(item.turn, []).append(EarlierMessage(role, text))
+        return [each for turn in sorted({*said, *added}) for each in (*said.get(turn, ()), *added.get(turn, ()))]
 
 
 def require_collections(

@@ -339,5 +339,6 @@ def _read_owner_pid(lock_file: IO[str]) -> str:
 def _delete_expired_data(settings: Settings, components: ServiceComponents) -> None:
     """Delete expired data, and check the index against the catalog."""
     components.stores.operations.expiry.delete_expired_records(settings.retention)
+    components.stores.operations.object_expiry.delete_expired_objects()
     expire_uploads(components.stores.documents.partial_uploads, components.stores.contents.blobs)
     components.index_checks.check_index()

@@ -1,5 +1,6 @@
 """Wire models for collections, their changes, and receipts of deletions."""
 
+from dataclasses import replace
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -61,7 +62,7 @@ class CollectionChangeIn(SettingsIn):
         values |= {name: getattr(self, name) for name in values if name in self.model_fields_set}
         merged = {**settings.metadata, **self.metadata}
         kept = {name: value for name, value in merged.items() if value is not None}
-        return CollectionSettings(**values, metadata=validate_metadata(kept))
+        return replace(settings, **values, metadata=validate_metadata(kept))
 
 
 class CollectionOut(Wire):

@@ -87,13 +87,13 @@ async def receive_file(
     request: UploadRequest,
     open_upload: Callable[[UploadRequest], AbstractContextManager[Upload[Kept]]],
     threads: Threads,
-    check_fields: Callable[[Mapping[str, str]], str],
+    check_fields: Callable[[Mapping[str, str]], Mapping[str, Any]],
 ) -> Kept:
     """Receive a form with one file.
 
-    The form's fields may come before or after the file. `check_fields` is called with the fields and returns the file's
-    purpose. Raises a subclass of `UploadError`, and the same errors as `check_fields` and `receive_form`. If an error
-    is raised, the file is not stored.
+    The form's fields may come before or after the file. `check_fields` is called with the fields and returns the
+    attributes of the request that they set. Raises a subclass of `UploadError`, and the same errors as `check_fields`
+    and `receive_form`. If an error is raised, the file is not stored.
     """
     form = _SingleFileForm(request, open_upload)
     try:
@@ -102,7 +102,7 @@ async def receive_file(
             raise BadRequestError(
                 "The form contains no file.", hint="Send the file as the part `file`, with a file name."
             )
-        whole = replace(form.request, purpose=check_fields(form.fields))
+        whole = replace(form.request, **check_fields(form.fields))
         return await threads.run(form.upload.accept, whole)
     finally:
         await threads.run(form.close)

@@ -27,6 +27,8 @@ TUS_VERSION = "1.0.0"
 # Status that nginx uses for a client that disconnected. This status appears only in the log.
 CLIENT_CLOSED_REQUEST = 499
 _RETRY_SECONDS = 5
+# OpenAI's clients ignore a Retry-After above one minute and retry at once, which does not help.
+_MAX_RETRY_SECONDS = 60.0
 
 # HTTP status of each exception class. The first class in an exception's MRO that is listed here determines the status.
 # A test checks that every exception class has an entry.
@@ -55,6 +57,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunNotFoundError: 404,
     ingest.AnswerNotFoundError: 404,
     ingest.ConversationNotFoundError: 404,
+    ingest.ConversationFullError: 409,
     ingest.FeedbackNotFoundError: 404,
     ingest.FeedbackInvalidError: 422,
     ingest.ShareNotFoundError: 404,
@@ -146,7 +149,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
 class ApiError(LeadlineError):
     """An error of the HTTP layer. Its class defines the HTTP status, because core errors do not depend on HTTP.
 
-    `at` is the path of the request field that caused the error, if there is one.
+    `field_path` is the path of the request field that caused the error, if there is one.
     """
 
     status: int = 400
@@ -322,13 +325,11 @@ def build_problem(error: LeadlineError) -> dict[str, Any]:
     if error.public_detail:
         log.warning("request refused", code=error.code, detail=str(error))
     body = _build_problem_fields(get_status(error), error.code, *error.public_message)
-    match error:
-        case InputError():
-            body["errors"] = [{"at": error.at, "problem": error.problem}]
-        case ApiError(at=str(at)):
-            body["errors"] = [{"at": at, "problem": error.detail}]
-        case quotas.QuotaExceededError():
-            body["quota"] = QuotaOut.from_status(error.standing).model_dump(mode="json")
+    if error.at is not None:
+        problem = error.problem if isinstance(error, InputError) else body["detail"]
+        body["errors"] = [{"at": error.at, "problem": problem}]
+    if isinstance(error, quotas.QuotaExceededError):
+        body["quota"] = QuotaOut.from_status(error.standing).model_dump(mode="json")
     return body
 
 
@@ -392,13 +393,16 @@ class ProblemHandlers:
         For clients of OpenAI's protocols, the `error` field contains the problem in OpenAI's format.
         """
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
+        headers = dict(headers or {})
         if (page := self._render_page(request, members)) is not None:
-            page.headers.update(headers or {})
+            page.headers.update(headers)
             return page
         if self._speaks_openai(request.url.path):
             members["error"] = convert_to_openai_error(body)
-        spoken = {"Tus-Resumable": TUS_VERSION} if request.url.path.startswith("/v1/uploads") else {}
-        return JSONResponse(to_sendable(members), body["status"], {**spoken, **(headers or {})}, media_type=MEDIA_TYPE)
+            headers |= _build_openai_retry_headers(body, headers.get("Retry-After"))
+        if request.url.path.startswith("/v1/uploads"):
+            headers.setdefault("Tus-Resumable", TUS_VERSION)
+        return JSONResponse(to_sendable(members), body["status"], headers, media_type=MEDIA_TYPE)
 
 
 def build_internal_problem(request_id: str) -> dict[str, Any]:
@@ -440,6 +444,21 @@ def _build_retry_headers(error: LeadlineError) -> dict[str, str]:
         wait = getattr(error, "retry_after_seconds", None) or _RETRY_SECONDS
         return {"Retry-After": str(max(1, round(wait)))}
     return {}
+
+
+def _build_openai_retry_headers(body: Mapping[str, Any], retry_after: str | None) -> dict[str, str]:
+    """Return the header that tells OpenAI's clients whether to send a request again.
+
+    Without this header, these clients send a request up to three times after every 408, 409, 429 and 5xx. After most of
+    these errors, a repeated request fails again, and if a model had already replied, it is paid for again.
+    """
+    if body["status"] not in (408, 409, 429) and body["status"] < 500:
+        return {}
+    if body["code"] == ingest.RequestInProgressError.code:  # The repeated request gets the result of the first one.
+        helps = True
+    else:
+        helps = body["status"] in (408, 429, 503) and float(retry_after or 0) <= _MAX_RETRY_SECONDS
+    return {"x-should-retry": "true" if helps else "false"}
 
 
 def _build_problem_fields(status: int, code: str, detail: str, hint: str) -> dict[str, Any]:

@@ -13,7 +13,9 @@ import structlog
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.server import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
     InputRequiredResult,
@@ -26,7 +28,7 @@ from pydantic import ValidationError
 from api.admission.access import build_missing_scope_error
 from api.admission.services import Services
 from api.http.middleware import CALLER
-from api.http.problems import BadRequestError, build_problem, format_invalid_fields, list_invalid_fields
+from api.http.problems import build_problem, format_invalid_fields, list_invalid_fields
 from api.mcp.asking import Context
 from api.mcp.places import Capacity
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
@@ -66,11 +68,11 @@ class Tools:
         return ListToolsResult(tools=[tool.definition for tool in TOOLS if tool.scope in caller.scopes])
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        """Call a tool. Errors are returned as results."""
+        """Call a tool. Errors are returned as results, except an unknown tool, which is an error of the protocol."""
+        tool = _TOOLS.get(params.name)
+        if tool is None:
+            raise MCPError(INVALID_PARAMS, f"Tool {params.name[:100]!r} not found. `tools/list` lists the tools.")
         try:
-            tool = _TOOLS.get(params.name)
-            if tool is None:
-                raise BadRequestError(f"Tool {params.name[:100]!r} not found.", hint="`tools/list` lists the tools.")
             caller = _require_caller(context)
             # guard: mcp-tool-scopes
             if tool.scope not in caller.scopes:

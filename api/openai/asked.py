@@ -1,22 +1,43 @@
 """Parses questions in OpenAI's protocols: the client's messages, and options that these protocols lack."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.answers.schemas import BudgetIn, MessageIn, QuestionIn
 from api.http.problems import BadRequestError
 from api.http.wire import Wire
 from api.openai.models import ChosenModel
-from rlm.requests import StrategyName, normalize_question
+from rlm.requests import QuestionError, StrategyName, normalize_question
 
 _MAX_MESSAGES = 1_000
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _REFUSAL = "refusal"  # Type of a part with another model's refusal, which replaces the text.
 
 
-class LenientModel(BaseModel):
+class NullableModel(BaseModel):
+    """The base class of models whose optional members may be null, which means the same as omitting them.
+
+    OpenAI's schema declares most optional members as nullable, and many clients send null for everything that is not
+    set.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _omit_null_members(cls, value: Any) -> Any:  # noqa: ANN401 - not validated yet
+        if not isinstance(value, Mapping):
+            return value
+        omitted = {
+            name
+            for name, field in cls.model_fields.items()
+            if value.get(name, ...) is None and not field.is_required() and NoneType not in get_args(field.annotation)
+        }
+        return {name: member for name, member in value.items() if name not in omitted}
+
+
+class LenientModel(NullableModel):
     """The base class of requests in OpenAI's protocols. Unknown fields are ignored, as other servers do."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
@@ -37,7 +58,7 @@ class TurnIn(LenientModel):
     content: str | list[PartIn] | None = None
 
 
-class OptionsIn(Wire):
+class OptionsIn(NullableModel, Wire):
     """Options that OpenAI's protocols lack. They have the same meaning as in `POST /v1/answers`."""
 
     collections: list[str] = Field(default_factory=list, max_length=100)
@@ -49,9 +70,14 @@ class OptionsIn(Wire):
 
 
 def build_question(
-    input_messages: list[TurnIn], model: ChosenModel, options: OptionsIn | None, *, conversation: str | None = None
+    input_messages: list[TurnIn],
+    model: ChosenModel,
+    options: OptionsIn | None,
+    *,
+    field: str,
+    conversation: str | None = None,
 ) -> QuestionIn:
-    """Build a question from the messages. The last user message is the question.
+    """Build a question from the messages in the request's `field`. The last user message is the question.
 
     Raises `BadRequestError` if there is no user message or a part of a message is not text, and `EmptyQuestionError` if
     the last user message has no text.
@@ -62,10 +88,16 @@ def build_question(
         spoken.pop()
     if not spoken:
         raise BadRequestError(
-            "The request has no user message.", hint="Send a message that has the role `user` and contains text."
+            "The request has no user message.",
+            hint="Send a message that has the role `user` and contains text.",
+            field_path=field,
         )
-    normalize_question(_extract_text(spoken[-1]))
-    messages = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := _extract_text(turn)).strip()]
+    try:
+        normalize_question(extract_text(spoken[-1]))
+    except QuestionError as error:
+        error.at = field
+        raise
+    messages = [MessageIn(role=turn.role, content=text) for turn in spoken if (text := extract_text(turn)).strip()]
     collections = [model.collection] if model.collection else options.collections
     asked: dict[str, Any] = {
         "collections": collections,
@@ -106,7 +138,7 @@ def reject_structured_output(text_format: Mapping[str, Any] | None) -> None:
         )
 
 
-def _extract_text(message: TurnIn) -> str:
+def extract_text(message: TurnIn) -> str:
     """Return the text of a message. Raises `BadRequestError` for other parts, which would otherwise be ignored."""
     if isinstance(message.content, str) or message.content is None:
         return message.content or ""

@@ -14,7 +14,7 @@ from api.http.problems import CLIENT_CLOSED_REQUEST
 from api.openai.asked import build_question, reject_required_tools, reject_structured_output
 from api.openai.chat import ChatChunkFormatter, ChatIn, build_completion
 from api.openai.described import ChatCompletionOut, describe_reply
-from api.openai.models import BASE, build_model_object, get_base_url, iter_model_names, parse_model
+from api.openai.models import BASE, build_model_object, get_base_url, iter_model_objects, parse_model
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -25,19 +25,19 @@ def list_models(caller: Caller, services: ServicesDep) -> dict[str, Any]:
 
     Only collections that you may read are listed.
     """
-    return {"object": "list", "data": [build_model_object(name) for name in iter_model_names(services, caller)]}
+    return {"object": "list", "data": list(iter_model_objects(services, caller))}
 
 
 @router.get("/models/{model}")
 def get_model(model: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
     """Show a model. `404` if it does not exist."""
-    return build_model_object(parse_model(services, caller, model).name)
+    return build_model_object(services, caller, parse_model(services, caller, model))
 
 
 @router.get(f"/models/{BASE}/{{collection}}")
 def get_collection_model(collection: str, caller: Caller, services: ServicesDep) -> dict[str, Any]:
     """Show a collection as a model. `404` if it does not exist or you cannot read it."""
-    return build_model_object(parse_model(services, caller, f"{BASE}/{collection}").name)
+    return build_model_object(services, caller, parse_model(services, caller, f"{BASE}/{collection}"))
 
 
 @router.post("/chat/completions", responses=describe_reply(ChatCompletionOut, has_stream=True))
@@ -54,7 +54,7 @@ async def create_chat_completion(
     reject_required_tools(body.tools, body.tool_choice)
     reject_structured_output(body.response_format)
     selected = await run_in_threadpool(parse_model, services, caller, body.model)
-    question = build_question(body.messages, selected, body.leadline)
+    question = build_question(body.messages, selected, body.leadline, field="messages")
     claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)

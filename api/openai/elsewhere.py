@@ -6,7 +6,12 @@ _OFFERED_PATHS = ("/v1/chat", "/v1/models", "/v1/responses", "/v1/files", "/v1/v
 _ASK = "Ask with POST /v1/responses or POST /v1/chat/completions"
 _NO_MODEL = f"Leadline answers questions from documents and has no model of this kind. {_ASK}"
 _BUILT_IN = "Assistants and threads are not supported."
+# The first entry that contains the path counts.
 _ALTERNATIVES: Mapping[str, str] = {
+    "/v1/responses/compact": "Leadline shortens long conversations by itself. Continue one with `conversation` or "
+    "`previous_response_id`.",
+    "/v1/chat/completions": "Chat completions are not stored. To list and read answers later, ask with POST "
+    "/v1/responses; GET /v1/conversations lists conversations.",
     "/v1/embeddings": "Leadline embeds documents itself and does not return vectors. Search with POST "
     "/v1/vector_stores/{id}/search or POST /v1/search.",
     "/v1/completions": "Legacy completions are not supported. Ask with POST /v1/chat/completions or /v1/responses.",
@@ -20,10 +25,9 @@ _ALTERNATIVES: Mapping[str, str] = {
     "/v1/containers": f"{_NO_MODEL}.",
     "/v1/assistants": f"{_BUILT_IN} {_ASK}; collections are vector stores.",
     "/v1/threads": f"{_BUILT_IN} {_ASK}; continue with `previous_response_id` or `conversation`.",
-    "/v1/conversations": "Conversations are created by asking a question: POST /v1/responses returns one in "
-    "`conversation`. GET /v1/conversations/{id} shows a conversation in Leadline's format, not "
-    "OpenAI's.",
-    "/v1/uploads": "Resumable uploads use tus 1.0.0 (`Tus-Resumable: 1.0.0`) instead of OpenAI's format. POST "
+    "/v1/conversations": "Ids of conversations in OpenAI's format begin with `conv_`; other ids are shown in "
+    "Leadline's own format.",
+    "/v1/uploads": "Resumable uploads use tus 1.0.0 (`Tus-Resumable: 1.0.0`) instead of OpenAI's Uploads API. POST "
     "/v1/files accepts whole files.",
     "/v1/batches": "Batches here group uploaded documents, not requests as in OpenAI's API. To ask many questions, "
     "send POST /v1/responses with `background`.",

@@ -13,10 +13,13 @@ from fastapi import Request
 from api.admission.services import Services
 from api.http.problems import ApiError
 from ingest.storage.accounts.records import Principal
+from ingest.storage.documents.collection_records import Collection
 from rlm.requests import StrategyName
 
 BASE = "leadline"
 _STRATEGIES = tuple(each for each in StrategyName if each is not StrategyName.AUTO)
+_GENERAL = (BASE, *(f"{BASE}:{strategy}" for strategy in _STRATEGIES))
+_MAX_LISTED = 10_000
 
 
 class ModelNotFoundError(ApiError):
@@ -52,11 +55,13 @@ def parse_model(services: Services, caller: Principal, name: str) -> ChosenModel
     return ChosenModel(name, collection or None, StrategyName(strategy) if strategy else StrategyName.AUTO)
 
 
-def iter_model_names(services: Services, caller: Principal) -> Iterator[str]:
-    """Yield the names of all models: first all documents and each strategy, then each collection."""
-    yield BASE
-    yield from (f"{BASE}:{strategy}" for strategy in _STRATEGIES)
-    yield from (f"{BASE}/{collection}" for collection in list_readable_collections(services, caller))
+def iter_model_objects(services: Services, caller: Principal) -> Iterator[dict[str, Any]]:
+    """Yield all models: first all documents and each strategy, then each collection."""
+    yield from (build_model_object(services, caller, ChosenModel(name)) for name in _GENERAL)
+    found = services.documents.collections.list_collections(caller.tenant_id, limit=_MAX_LISTED, readers=caller.readers)
+    for each in found:
+        if caller.collections.can_read(each.name):
+            yield _build_collection_model(f"{BASE}/{each.name}", each)
 
 
 def list_readable_collections(services: Services, caller: Principal) -> list[str]:
@@ -65,9 +70,28 @@ def list_readable_collections(services: Services, caller: Principal) -> list[str
     return [each.name for each in found if caller.collections.can_read(each.name)]
 
 
-def build_model_object(name: str) -> dict[str, Any]:
-    """Return a model object. Its creation time is 0, because our models are only names and have none."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": BASE}
+def build_model_object(services: Services, caller: Principal, model: ChosenModel) -> dict[str, Any]:
+    """Return a model object. Its `name` is for display; model pickers show it instead of the id.
+
+    A model of all documents was created when its tenant was.
+    """
+    if model.collection is not None:
+        found = services.documents.collections.load_collection(
+            caller.tenant_id, model.collection, readers=caller.readers
+        )
+        return _build_collection_model(model.name, found)
+    created = services.accounts.tenants.load_tenant(caller.tenant_id).created_at
+    return _build_model(model.name, model.name, created)
+
+
+def _build_collection_model(name: str, collection: Collection) -> dict[str, Any]:
+    _, _, strategy = name.partition(":")
+    title = collection.settings.title or collection.name
+    return _build_model(name, f"{title} ({strategy})" if strategy else title, collection.created_at)
+
+
+def _build_model(identifier: str, name: str, created_at: float) -> dict[str, Any]:
+    return {"id": identifier, "object": "model", "created": int(created_at), "owned_by": BASE, "name": name}
 
 
 def get_base_url(request: Request, services: Services) -> str:

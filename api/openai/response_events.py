@@ -15,31 +15,50 @@ from api.openai.responses import (
     build_message_output,
     build_response_id,
     build_response_object,
-    build_search_call,
     build_text_part,
+    find_text_limit,
     get_response_status,
+    limit_text,
 )
+from api.openai.search_results import build_search_call
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
+
+# Places of events in a response's stream. A piece of text has the place `_TEXT` plus the offset of its end. The events
+# after the text follow from `_TEXT` plus the length of the text, plus 1.
+_CREATED, _IN_PROGRESS, _SEARCH_ADDED, _SEARCH_BEGUN, _SEARCHING, _SEARCHED, _SEARCH_DONE, _ADDED, _TEXT = range(9)
 
 
 class ResponseEventFormatter:
     """Formats an answer's events as the events of a response, numbered from 0."""
 
     def __init__(
-        self, save_answer: Callable[[Answer], AnswerOut], identifier: str, body: ResponseIn, view: ResponseView
+        self,
+        save_answer: Callable[[Answer], AnswerOut],
+        identifier: str,
+        body: ResponseIn | Mapping[str, Any],
+        view: ResponseView,
+        *,
+        created_at: float | None = None,
     ) -> None:
         self._keep = save_answer
         self._identifier = identifier
         self._body = body
         self._shown = view
-        self._created = time.time()
-        self._number = 0
+        self._created = created_at or time.time()
+        self._number = -1
         self._queries: list[str] = []
-        self._text: list[str] = []
+        self._text = ""
+        self._written = 0  # Length of the text that was sent.
         self._inert = MarkdownNeutralizer()
-        self._index = 0  # Index of the message in the response's `output`.
+        self._index = 1 if view.with_search else 0  # Index of the message in the response's `output`.
         self._stage: Literal["new", "begun", "searching", "writing"] = "new"
+
+    @property
+    def _max_tokens(self) -> int | None:
+        body = self._body
+        limit: int | None = body.max_output_tokens if isinstance(body, ResponseIn) else body.get("max_output_tokens")
+        return limit
 
     def format_event(self, event: Event) -> str:
         return "".join(self._iter_formatted_events(event))
@@ -48,7 +67,7 @@ class ResponseEventFormatter:
         """Return the final events of a failed response."""
         started = list(self._iter_start_events())
         error = convert_to_openai_error(problem)
-        return "".join([*started, self._format_response_event("failed", error=error), DONE])
+        return "".join([*started, self._format_response_event("failed", self._end_place, error=error), DONE])
 
     def _iter_formatted_events(self, event: Event) -> Iterator[str]:
         yield from self._iter_start_events()
@@ -56,6 +75,7 @@ class ResponseEventFormatter:
         if isinstance(event, Retrieved | Reading):
             yield from self._iter_search_events(event.query if isinstance(event, Retrieved) else None)
         elif isinstance(event, Delta):
+            self._text += event.text
             yield from self._iter_delta_events(self._inert.feed(event.text))
         elif isinstance(event, Completed):
             yield from self._iter_end_events(self._keep(event.answer))
@@ -63,62 +83,91 @@ class ResponseEventFormatter:
     def _iter_start_events(self) -> Iterator[str]:
         if self._stage == "new":
             self._stage = "begun"
-            yield self._format_response_event("created", status="in_progress")
-            yield self._format_response_event("in_progress")
+            yield self._format_response_event("created", _CREATED, status="in_progress")
+            yield self._format_response_event("in_progress", _IN_PROGRESS)
 
     def _iter_search_events(self, query: str | None) -> Iterator[str]:
         # Once the message has started, the protocol allows no search.
         if not self._shown.with_search or self._stage == "writing":
             return
-        if self._stage == "begun":
-            self._stage, self._index = "searching", 1
-            item = self._build_search_item("in_progress")
-            yield self._format_numbered_event("response.output_item.added", output_index=0, item=item)
-            yield self._format_numbered_event(
-                "response.file_search_call.in_progress", output_index=0, item_id=item["id"]
-            )
         if query is not None:
             self._queries.append(query)
-        yield self._format_numbered_event(
-            "response.file_search_call.searching", output_index=0, item_id=f"fs_{self._identifier}"
-        )
+        yield from self._iter_searching_events()
+
+    def _iter_searching_events(self) -> Iterator[str]:
+        """Yield the events of a search in progress, once."""
+        if self._stage == "begun":
+            self._stage = "searching"
+            item = self._build_search_item("in_progress")
+            yield self._format_numbered_event("response.output_item.added", _SEARCH_ADDED, output_index=0, item=item)
+            yield self._format_numbered_event(
+                "response.file_search_call.in_progress", _SEARCH_BEGUN, output_index=0, item_id=item["id"]
+            )
+            yield self._format_numbered_event(
+                "response.file_search_call.searching", _SEARCHING, output_index=0, item_id=item["id"]
+            )
 
     def _iter_delta_events(self, text: str) -> Iterator[str]:
-        if not text:
-            return
-        yield from self._iter_message_start_events()
-        self._text.append(text)
-        yield self._format_part_event("response.output_text.delta", delta=text, logprobs=[])
+        text = self._remove_read_text(self._remove_excess_text(text))
+        if text:
+            yield from self._iter_message_start_events()
+            yield self._format_part_event("response.output_text.delta", _TEXT + self._written, delta=text, logprobs=[])
+
+    def _remove_excess_text(self, text: str) -> str:
+        """Return the part of the next piece of text that `max_output_tokens` allows."""
+        if self._max_tokens is None:
+            return text
+        return text[: max(0, find_text_limit(self._text, self._max_tokens) - self._written)]
+
+    def _remove_read_text(self, text: str) -> str:
+        """Count the next piece of text, and return the part of it that the client has not read yet."""
+        self._written += len(text)
+        return text
 
     def _iter_message_start_events(self) -> Iterator[str]:
         if self._stage == "writing":
             return
-        if self._stage == "searching":
+        if self._shown.with_search:
+            yield from self._iter_searching_events()
             item = self._build_search_item("completed")
-            yield self._format_numbered_event("response.file_search_call.completed", output_index=0, item_id=item["id"])
-            yield self._format_numbered_event("response.output_item.done", output_index=0, item=item)
+            yield self._format_numbered_event(
+                "response.file_search_call.completed", _SEARCHED, output_index=0, item_id=item["id"]
+            )
+            yield self._format_numbered_event("response.output_item.done", _SEARCH_DONE, output_index=0, item=item)
         self._stage = "writing"
         item = build_message_item(self._identifier, "in_progress", [])
-        yield self._format_numbered_event("response.output_item.added", output_index=self._index, item=item)
-        yield self._format_part_event("response.content_part.added", part=build_text_part(""))
+        yield self._format_numbered_event("response.output_item.added", _ADDED, output_index=self._index, item=item)
+        yield self._format_part_event("response.content_part.added", _TEXT, part=build_text_part(""))
 
     def _iter_end_events(self, answer: AnswerOut) -> Iterator[str]:
         yield from self._iter_delta_events(self._inert.finish())
         yield from self._iter_message_start_events()
-        files = self._shown.files_of(answer) if self._shown.with_search else None
-        message = build_message_output(self._identifier, answer, self._shown.base_url, files)
+        shown = limit_text(answer, self._max_tokens)
+        found = self._shown.find_texts(answer) if self._shown.with_search else None
+        message = build_message_output(
+            self._identifier, shown, self._shown.base_url, None if found is None else found.files
+        )
         (part,) = message["content"]
+        place = self._end_place
         for number, annotation in enumerate(part["annotations"]):
             name = "response.output_text.annotation.added"
-            yield self._format_part_event(name, annotation=annotation, annotation_index=number)
-        yield self._format_part_event("response.output_text.done", text=part["text"], logprobs=[])
-        yield self._format_part_event("response.content_part.done", part=part)
-        yield self._format_numbered_event("response.output_item.done", output_index=self._index, item=message)
-        call = build_search_call(self._identifier, self._queries, answer, self._shown.results, files or {})
+            yield self._format_part_event(name, place + number, annotation=annotation, annotation_index=number)
+        place += len(part["annotations"])
+        yield self._format_part_event("response.output_text.done", place, text=part["text"], logprobs=[])
+        yield self._format_part_event("response.content_part.done", place + 1, part=part)
+        yield self._format_numbered_event(
+            "response.output_item.done", place + 2, output_index=self._index, item=message
+        )
+        call = build_search_call(self._identifier, answer.searched.queries, answer, self._shown.results, found)
         yield self._format_response_event(
-            get_response_status(answer), [*([call] if self._index else []), message], answer=answer
+            get_response_status(shown), place + 3, [*([call] if self._index else []), message], answer=answer
         )
         yield DONE
+
+    @property
+    def _end_place(self) -> int:
+        """The place of the first event after the text."""
+        return _TEXT + self._written + 1
 
     def _build_search_item(self, status: str) -> dict[str, Any]:
         return build_search_call(self._identifier, self._queries, status=status)
@@ -126,6 +175,7 @@ class ResponseEventFormatter:
     def _format_response_event(
         self,
         name: str,
+        place: int,
         output: Sequence[Mapping[str, Any]] = (),
         *,
         status: str | None = None,
@@ -141,12 +191,61 @@ class ResponseEventFormatter:
             answer=answer,
             error=error,
         )
-        return self._format_numbered_event(f"response.{name}", response=body)
+        return self._format_numbered_event(f"response.{name}", place, response=body)
 
-    def _format_part_event(self, name: str, **fields: object) -> str:
+    def _format_part_event(self, name: str, place: int, **fields: object) -> str:
         item = f"msg_{self._identifier}"
-        return self._format_numbered_event(name, item_id=item, output_index=self._index, content_index=0, **fields)
+        return self._format_numbered_event(
+            name, place, item_id=item, output_index=self._index, content_index=0, **fields
+        )
 
-    def _format_numbered_event(self, name: str, **fields: object) -> str:
-        number, self._number = self._number, self._number + 1
+    def _format_numbered_event(self, name: str, place: int, **fields: object) -> str:
+        number = self._assign_number(place)
+        if number is None:
+            return ""
         return format_event(name, {"type": name, "sequence_number": number, **fields}, None)
+
+    def _assign_number(self, place: int) -> int | None:
+        """Return the number of the next event, or None if the client already has the event at this place."""
+        self._number += 1
+        return self._number
+
+
+class ResumableEventFormatter(ResponseEventFormatter):
+    """Formats the events after the event number `starting_after`.
+
+    The number of an event is its place in the response. It is therefore the same while the answer is written and when
+    the stored answer is sent again, in every process. Numbers increase, with gaps.
+    """
+
+    def __init__(
+        self,
+        load_answer: Callable[[], AnswerOut],
+        identifier: str,
+        body: Mapping[str, Any],
+        view: ResponseView,
+        *,
+        created_at: float,
+        starting_after: int,
+    ) -> None:
+        super().__init__(lambda _: load_answer(), identifier, body, view, created_at=created_at)
+        self._number = starting_after
+        self._read_chars = max(0, starting_after - _TEXT)
+
+    def format_start(self) -> str:
+        """Return the first events, unless they were formatted before."""
+        return "".join(self._iter_start_events())
+
+    def prepare_end(self, body: Mapping[str, Any], view: ResponseView) -> None:
+        """Use these members of the request, and present the answer as it may be shown now."""
+        self._body, self._shown = body, view
+
+    def _remove_read_text(self, text: str) -> str:
+        begin, self._written = self._written, self._written + len(text)
+        return text[max(0, self._read_chars - begin) :]
+
+    def _assign_number(self, place: int) -> int | None:
+        if place <= self._number:
+            return None
+        self._number = place
+        return place

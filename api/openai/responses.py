@@ -6,9 +6,9 @@ search.
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -17,14 +17,17 @@ from api.answers.schemas import AnswerOut
 from api.http.problems import ApiError
 from api.openai.annotations import (
     CitedFiles,
-    build_annotation_extension,
     build_response_annotations,
     build_safe_text,
-    get_cited_file,
 )
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
+from api.openai.conversation_ids import build_conversation_id, parse_conversation_id
+from api.openai.models import BASE
+from api.openai.response_settings import SettingsIn, build_repeated_members
+from api.openai.search_results import FoundTexts, build_search_call
 from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
+from rlm.llm.profiles import estimate_tokens
 
 _PREFIX = "resp_"
 # Second prefix of the id of a response that includes the search. With this prefix, the response has the same output
@@ -66,23 +69,21 @@ class TextIn(LenientModel):
     format: dict[str, Any] | None = None
 
 
-class ResponseIn(LenientModel):
-    """A request for a response. Fields that control how a model writes (`temperature`, `instructions`) have no effect.
+class ResponseIn(SettingsIn):
+    """A request for a response. Of the fields that control how a model writes, only `max_output_tokens` has an effect.
 
     `previous_response_id` continues the conversation of an earlier response, and `conversation` continues the
     conversation with that id. If `store` is false, nothing is stored. `leadline` contains the options that this
     protocol lacks.
     """
 
-    model: str = Field(max_length=300)
+    model: str = Field(BASE, max_length=300)
     input: str | list[TurnIn]
     stream: bool = False
     background: bool = False
     store: bool = True
     previous_response_id: str | None = Field(None, max_length=200)
     conversation: Annotated[str, Field(min_length=1, max_length=100)] | ConversationReferenceIn | None = None
-    instructions: str | list[dict[str, Any]] | None = None
-    metadata: dict[str, str] | None = Field(None, max_length=16)
     tools: list[FileSearchIn] = Field(default_factory=list, max_length=200)
     tool_choice: str | dict[str, Any] | None = None
     text: TextIn | None = None
@@ -95,8 +96,20 @@ class ResponseIn(LenientModel):
 
     @property
     def conversation_id(self) -> str | None:
+        sent_id = self.sent_conversation_id
+        return None if sent_id is None else parse_conversation_id(sent_id)
+
+    @property
+    def sent_conversation_id(self) -> str | None:
         named = self.conversation
         return named.id if isinstance(named, ConversationReferenceIn) else named
+
+    @property
+    def repeated(self) -> dict[str, Any]:
+        """The members that every reply repeats, and the input, which are stored with the answer."""
+        whole = self.model_dump(mode="json", exclude_unset=True, exclude={"input", "stream", "include", "leadline"})
+        messages = [each.model_dump(mode="json", exclude_unset=True) for each in self.input_messages]
+        return {**whole, "input": messages}
 
     @property
     def with_search(self) -> bool:
@@ -117,6 +130,23 @@ def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None)
             filters += [convert_filters(tool.filters)] if tool.filters else []
     joined = filters[0] if len(filters) == 1 else {"$all": filters} if filters else {}
     return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": joined})
+
+
+def limit_text(answer: AnswerOut, max_output_tokens: int | None) -> AnswerOut:
+    """Return the answer with at most about this many tokens of its text. If text is missing, it is not finished.
+
+    The model has already written the whole text, which stays in the stored answer: cutting its reply short instead
+    would lose the citations of the text that is shown.
+    """
+    length = len(answer.text) if max_output_tokens is None else find_text_limit(answer.text, max_output_tokens)
+    if length == len(answer.text):
+        return answer
+    return answer.model_copy(update={"text": answer.text[:length], "finished": False})
+
+
+def find_text_limit(text: str, max_tokens: int) -> int:
+    """Return the length of the longest beginning of a text that has at most about `max_tokens` tokens."""
+    return bisect_right(range(len(text) + 1), max_tokens, key=lambda length: estimate_tokens(text[:length])) - 1
 
 
 def build_response_id(identifier: str, *, with_search: bool) -> str:
@@ -141,43 +171,26 @@ def build_response_object(
     answer: AnswerOut | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Build a response. `created_at` and `completed_at` are Unix timestamps, which default to the current time.
+    """Build a response. `body` is its request, or the stored members of its request.
 
-    Request fields that have no effect are returned with their default values.
+    `created_at` and `completed_at` are Unix timestamps, which default to the current time.
     """
-    asked = body.model_dump(mode="json") if isinstance(body, ResponseIn) else dict(body)
+    asked = body.repeated if isinstance(body, ResponseIn) else body
     return {
+        **build_repeated_members(asked),
         "id": identifier,
         "object": "response",
         "created_at": int(created_at or time.time()),
         "completed_at": None if answer is None else int(completed_at or time.time()),
         "status": status,
-        "background": bool(asked.get("background")),
         "conversation": _build_conversation(body, answer),
         "error": error,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
-        "instructions": asked.get("instructions"),
-        "max_output_tokens": None,
-        "max_tool_calls": None,
-        "metadata": asked.get("metadata") or {},
-        "model": asked.get("model") or "leadline",
         "output": list(output),
-        "parallel_tool_calls": True,
-        "previous_response_id": asked.get("previous_response_id"),
-        "prompt_cache_key": None,
         "reasoning": None,
-        "safety_identifier": None,
-        "service_tier": "default",
-        "store": bool(asked.get("store", True)),
-        "temperature": 1.0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [_build_tool(each) for each in asked.get("tools") or () if each.get("type") == "file_search"],
-        "top_logprobs": 0,
-        "top_p": 1.0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "truncation": "disabled",
         "usage": _build_usage(answer) if answer else None,
         "leadline": answer.model_dump(mode="json") if answer else None,
     }
@@ -188,14 +201,14 @@ class ResponseView:
     """Settings for presenting an answer: the base URL, and the number of search results to show, if any.
 
     Clients that send the `file_search` tool get the search and its files, as they would from OpenAI. Other clients get
-    only the message with URLs, because Open Responses does not define a search. `files_of` returns the files of an
-    answer's documents, keyed by document id.
+    only the message with URLs, because Open Responses does not define a search. `find_texts` returns the files of an
+    answer's documents and, if results are to be shown, the passages that a model read.
     """
 
     base_url: str
     with_search: bool
     results: int | None
-    files_of: Callable[[AnswerOut], CitedFiles]
+    find_texts: Callable[[AnswerOut], FoundTexts]
 
 
 def get_result_limit(body: ResponseIn) -> int | None:
@@ -205,12 +218,12 @@ def get_result_limit(body: ResponseIn) -> int | None:
 
 
 def build_output_items(answer: AnswerOut, identifier: str, view: ResponseView) -> list[dict[str, Any]]:
-    """Return the output items of an answer: the search, if there was one, and the message."""
+    """Return the output items of an answer: the search, if the client sent the tool, and the message."""
     if not view.with_search:
         return [build_message_output(identifier, answer, view.base_url, None)]
-    files = view.files_of(answer)
-    search = [build_search_call(identifier, answer.searched.queries, answer, view.results, files)]
-    return [*(search if answer.searched.read else []), build_message_output(identifier, answer, view.base_url, files)]
+    found = view.find_texts(answer)
+    search = build_search_call(identifier, answer.searched.queries, answer, view.results, found)
+    return [search, build_message_output(identifier, answer, view.base_url, found.files)]
 
 
 def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]:
@@ -221,7 +234,7 @@ def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut 
     """Return the conversation that stores the response or, if there is none, the one that the response continues."""
     named = body.conversation_id if isinstance(body, ResponseIn) and body.conversation_id != NEW_CONVERSATION else None
     found = (answer.conversation if answer else None) or named
-    return None if found is None else {"id": found}
+    return None if found is None else {"id": build_conversation_id(found)}
 
 
 def _build_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,40 +255,6 @@ def _build_usage(answer: AnswerOut) -> dict[str, Any]:
         "output_tokens": written,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": read + written,
-    }
-
-
-def build_search_call(
-    identifier: str,
-    queries: Sequence[str],
-    answer: AnswerOut | None = None,
-    max_results: int | None = None,
-    files: CitedFiles = MappingProxyType({}),
-    status: str = "completed",
-) -> dict[str, Any]:
-    """Return an answer's search as an output item.
-
-    With `max_results`, include up to that many of the cited passages.
-    """
-    results = None
-    if max_results is not None and answer is not None:
-        cited = [each for each in answer.citations if not each.deleted][:max_results]
-        results = [
-            {
-                "file_id": get_cited_file(files, each).id,
-                "filename": get_cited_file(files, each).name,
-                "text": each.quote,
-                "attributes": dict(get_cited_file(files, each).attributes),
-                "leadline": build_annotation_extension(each),
-            }
-            for each in cited
-        ]
-    return {
-        "id": f"fs_{identifier}",
-        "type": "file_search_call",
-        "status": status,
-        "queries": list(queries),
-        "results": results,
     }
 
 

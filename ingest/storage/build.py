@@ -39,6 +39,7 @@ from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.installation_record import InstallationRecord
 from ingest.storage.operations.leftovers import UnusedContent
+from ingest.storage.operations.object_expiry import ObjectExpiry
 from ingest.storage.operations.tenant_data import TenantRemoval
 from ingest.storage.quotas.records import Quota
 from ingest.storage.quotas.store import Quotas
@@ -159,6 +160,7 @@ class OperationStores:
     installation: InstallationRecord
     leftovers: UnusedContent
     expiry: Expiry
+    object_expiry: ObjectExpiry
     tenant_removal: TenantRemoval
 
 
@@ -206,15 +208,16 @@ def build_stores(
     announce, rules = feed.announce, quotas.rules
     digests, file_removal = ContentDigests(engine), FileRemoval(engine, blobs.delete)
     cached_digests = CachedDigests(digests)
+    documents = DocumentStores(
+        catalog=Catalog(engine, announce=announce, quotas=rules),
+        batches=Batches(engine, announce=announce),
+        collections=Collections(engine, announce=announce),
+        files=Files(engine, quotas=rules),
+        file_removal=file_removal,
+        partial_uploads=Uploads(engine, quotas=rules),
+    )
     return Stores(
-        documents=DocumentStores(
-            catalog=Catalog(engine, announce=announce, quotas=rules),
-            batches=Batches(engine, announce=announce),
-            collections=Collections(engine, announce=announce),
-            files=Files(engine, quotas=rules),
-            file_removal=file_removal,
-            partial_uploads=Uploads(engine, quotas=rules),
-        ),
+        documents=documents,
         contents=ContentStores(
             blobs,
             Texts(blobs, cached_digests),
@@ -241,6 +244,7 @@ def build_stores(
             installation=InstallationRecord(engine),
             leftovers=UnusedContent(engine),
             expiry=Expiry(engine),
+            object_expiry=ObjectExpiry(engine, documents.files, file_removal, documents.collections, documents.catalog),
             tenant_removal=TenantRemoval(engine, file_removal),
         ),
     )

@@ -19,6 +19,7 @@ class LeadlineError(Exception):
     """An error with a description of the failure in `detail` and the next step in `hint`.
 
     `code` is a stable, machine-readable identifier (`snake_case`); `detail` is for display and may name the document.
+    `at` is the path of the request field that caused the error, if it is known.
     If a class has a `public_detail`, its details may contain hosts, users, addresses or file names. Such details are
     for operators and the log; users of the service get `public_message` instead.
     """
@@ -26,6 +27,7 @@ class LeadlineError(Exception):
     code: ClassVar[str] = "leadline_error"
     default_hint: ClassVar[str] = ""
     public_detail: ClassVar[str] = ""
+    at: str | None = None
 
     def __init__(self, detail: str, *, hint: str | None = None) -> None:
         super().__init__(detail)
@@ -267,6 +269,13 @@ class AnswerNotFoundError(CatalogError):
 
     code = "answer_not_found"
     default_hint = "Answers are stored for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
+
+
+class ConversationFullError(CatalogError):
+    """The conversation has the maximum number of added items."""
+
+    code = "conversation_full"
+    default_hint = "Start a new conversation, or delete items that are no longer needed."
 
 
 class FeedbackNotFoundError(CatalogError):

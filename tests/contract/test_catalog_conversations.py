@@ -6,14 +6,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ingest.storage.answers.conversations import Conversations
-from ingest.storage.answers.records import CellRanges, Exchange, RowRanges, StoredAnswer, group_into_ranges
+from ingest.storage.answers.conversations import MAX_ITEMS, Conversations
+from ingest.storage.answers.records import (
+    CellRanges,
+    ConversationItem,
+    Exchange,
+    RowRanges,
+    StoredAnswer,
+    group_into_ranges,
+)
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import RunRequest, RunState
 from ingest.storage.answers.runs import Runs
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
-from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
+from ingest.storage.errors import AnswerNotFoundError, ConversationFullError, ConversationNotFoundError, LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.expiry import Expiry
 from ingest.storage.operations.retention import Retention
@@ -149,11 +156,30 @@ def test_the_end_of_a_long_conversation_is_read_and_not_all_of_it(kept: Conversa
     for number in range(60):
         kept.store_answer(answer(f"{number}", talk, question=f"{number:02}?", text=f"Answer {number:02}."))
     assert kept.list_last_exchanges("ann", talk, max_characters=30) == [
-        Exchange("57?", "Answer 57."),
-        Exchange("58?", "Answer 58."),
-        Exchange("59?", "Answer 59."),
+        Exchange("57?", "Answer 57.", 58),
+        Exchange("58?", "Answer 58.", 59),
+        Exchange("59?", "Answer 59.", 60),
     ]
     assert len(kept.list_last_exchanges("ann", talk, max_characters=10_000)) == 60
+
+
+def test_items_of_programs_follow_the_turn_before_them_and_are_their_owners_alone(kept: Conversations) -> None:
+    first, second = (ConversationItem(each, 0, {"role": "user", "text": each}) for each in ("first", "second"))
+    talk = kept.start_conversation("ann", "Why?", "ann-1", metadata={"topic": "boats"}, items=[first])
+    kept.store_answer(answer("a", talk))
+    changed = kept.add_items("ann", talk, [second], "ann-1")
+    assert [(each.id, each.turn) for each in changed.items] == [("first", 0), ("second", 1)]
+    assert changed.metadata == {"topic": "boats"}
+    for stranger in (("ann", talk, [second], "ann-2"), ("bob", talk, [second], None)):
+        with pytest.raises(ConversationNotFoundError):
+            kept.add_items(*stranger)
+    with pytest.raises(ConversationFullError):
+        kept.add_items("ann", talk, [second] * MAX_ITEMS)
+    assert kept.delete_item("ann", talk, "third") is None
+    left = kept.delete_item("ann", talk, "first", "ann-1")
+    assert left is not None
+    assert left.items == changed.items[1:]
+    assert kept.replace_metadata("ann", talk, {}).metadata == {}
 
 
 def test_an_answer_that_was_deleted_is_in_its_conversation_no_more(kept: Conversations) -> None:

@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 
 from api.admission.services import DEFAULT_TENANT
@@ -242,7 +243,17 @@ def test_a_key_sees_and_calls_the_tools_of_its_scopes(service: Harbour, date: st
 def test_wrong_arguments_are_told_by_name(service: Harbour, date: str) -> None:
     assert "limit: " in refusal(called(service, date, "search", query="x", limit=0))
     assert "colour: " in refusal(called(service, date, "search", query="x", colour="red"))
-    assert "Tool 'guess' not found." in refusal(called(service, date, "guess"))
+
+
+def test_an_unknown_tool_is_an_error_of_the_protocol(service: Harbour, date: str) -> None:
+    async def call() -> MCPError:
+        async with connected(service, date) as client:
+            with pytest.raises(MCPError) as error:
+                await client.call_tool("guess", {})
+            return error.value
+
+    error = asyncio.run(call())
+    assert (error.code, "Tool 'guess' not found." in error.message) == (-32602, True)
 
 
 def test_what_is_not_there_is_told_with_a_tool_to_call_and_no_route(service: Harbour, date: str) -> None:

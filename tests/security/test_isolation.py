@@ -29,9 +29,12 @@ NAMES = {"collection", "subject"}
 # A table or a page is a number within a document.
 NUMBERS = {"table": "0", "page": "1"}
 TUS = {"Tus-Resumable": "1.0.0"}
+MESSAGES = [{"role": "user", "content": "When is the quokka?"}]
 BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/answers/{answer_id}/feedback"): {"json": {"rating": "up"}},
     ("PATCH", "/v1/conversations/{conversation_id}"): {"json": {"title": "mine"}},
+    ("POST", "/v1/conversations/conv_{conversation_id}"): {"json": {"metadata": {"mine": "yes"}}},
+    ("POST", "/v1/conversations/conv_{conversation_id}/items"): {"json": {"items": MESSAGES}},
     ("POST", "/v1/runs/{run_id}/continue"): {"json": {"calls": 1}},
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
@@ -110,6 +113,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
             "run_id": run,
             "share_id": share,
             "response_id": f"resp_{answer['id']}",
+            "item_id": f"msg_{answer['id']}",
             "vector_store_id": store,
             "file_id": file,
             "model": "quokka",
@@ -141,7 +145,7 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
             name,
             {
                 each: other_tenant.ids[each]
-                for each in ("answer_id", "conversation_id", "response_id", "run_id", "upload_id")
+                for each in ("answer_id", "conversation_id", "item_id", "response_id", "run_id", "upload_id")
             },
             headers,
         )
@@ -246,7 +250,6 @@ def test_what_is_closed_within_a_tenant_is_as_what_is_not_there(
 
 
 # Routes whose bodies and queries can name something, with what comes of naming another's or nobody's.
-MESSAGES = [{"role": "user", "content": "When is the quokka?"}]
 NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     "/v1/documents": [{"params": {"batch": "{batch_id}"}, "content": b"mine"}],
     "/v1/documents/bulk": [
@@ -288,6 +291,11 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
             }
         },
     ],
+    "/v1/responses/input_tokens": [
+        {"json": {"input": "When is the quokka?", "previous_response_id": "{response_id}"}},
+        {"json": {"input": "When is the quokka?", "conversation": "conv_{conversation_id}"}},
+    ],
+    "/v1/conversations": [],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
     "/v1/shares": [{"json": {"conversation": "{conversation_id}"}}, {"json": {"run": "{run_id}"}}],
     "/v1/users": [],

@@ -15,7 +15,15 @@ from api.documents.downloads import OriginalFile, build_download
 from api.http.media import describe_file_body, describe_form, describe_request
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable_text
-from api.openai.stores.files import ObjectId, Order, build_file_object, build_list_page, parse_purpose
+from api.openai.stores.files import (
+    MAX_SECONDS,
+    MIN_SECONDS,
+    ObjectId,
+    Order,
+    build_file_object,
+    build_list_page,
+    parse_fields,
+)
 from ingest.intake import UploadRequest
 from ingest.storage.accounts.records import Principal
 from ingest.storage.errors import DocumentNotFoundError, DocumentStateError, RoleMissingError, StoredFileNotFoundError
@@ -25,7 +33,14 @@ from ingest.storage.uploads.records import StoredFile
 router = APIRouter(prefix="/v1/files", tags=["openai"])
 
 _MAX_LISTED = 10_000
-_FORM = describe_form({"purpose": {"type": "string", "enum": ["assistants", "user_data"]}}, file="file")
+_FORM = describe_form(
+    {
+        "purpose": {"type": "string", "enum": ["assistants", "user_data"]},
+        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+        "expires_after[seconds]": {"type": "integer", "minimum": MIN_SECONDS, "maximum": MAX_SECONDS},
+    },
+    file="file",
+)
 
 
 @router.post("", openapi_extra=describe_request(_FORM))
@@ -35,7 +50,8 @@ async def upload_file(
     """Upload a file, which can then be added to vector stores. Searches do not find it until it has been added to one.
 
     Send a form with the file as `file` and its `purpose`, `assistants` or `user_data`. Until the file is in a vector
-    store, only you and the tenant's admins can see it. `415` if no parser supports the file.
+    store, only you and the tenant's admins can see it. `415` if no parser supports the file. With `expires_after`,
+    the file is deleted with its documents within an hour after that time.
     """
     content_type = request.headers.get("content-type", "")
     if not content_type.startswith("multipart/form-data"):
@@ -44,7 +60,7 @@ async def upload_file(
         )
     base = UploadRequest(caller.tenant_id, "", "unnamed", key_id=caller.key_id or "", owner=caller.owner)
     made = await multipart.receive_file(
-        request.stream(), content_type, base, services.work.file_intake.receive_file, threads, parse_purpose
+        request.stream(), content_type, base, services.work.file_intake.receive_file, threads, parse_fields
     )
     add_quota_headers(
         request, await run_in_threadpool(services.admission.meter.load_storage_statuses, get_account(caller))

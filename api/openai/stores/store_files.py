@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import structlog
+
 from api.admission.services import Services
 from api.http.problems import BadRequestError
 from api.openai.stores.vector_stores import StoreFileIn
@@ -11,14 +13,24 @@ from ingest.storage.documents.catalog import AcceptedUpload
 from ingest.storage.documents.collection_records import Collection
 from ingest.storage.documents.metadata import validate_metadata
 from ingest.storage.documents.records import Document, DocumentChange
-from ingest.storage.errors import StoredFileNotFoundError, UploadError
+from ingest.storage.errors import CatalogError, StoredFileNotFoundError, UploadError
 from ingest.storage.queue.records import PRIORITIES, Failure, JobKind, JobPriority
 from ingest.storage.uploads.records import StoredFile
+
+log = structlog.get_logger(__name__)
 
 
 def require_readable_store(services: Services, caller: Principal, identifier: str) -> Collection:
     """Return the collection of a store. Raises `CollectionNotFoundError` if it is missing or not readable."""
     return services.documents.collections.load_collection(caller.tenant_id, identifier, readers=caller.readers)
+
+
+def record_store_use(services: Services, caller: Principal, identifiers: Sequence[str]) -> None:
+    """Record that stores are used now. If this fails, the request goes on."""
+    try:
+        services.documents.collections.record_use(caller.tenant_id, identifiers)
+    except CatalogError as error:
+        log.warning("use of store not recorded", error=repr(error))
 
 
 def require_stored_document(services: Services, caller: Principal, store_id: str, file_id: str) -> Document:
@@ -85,6 +97,7 @@ def _add_stored_file(
 ) -> Document:
     caller.collections.require_writable(store_id)
     attributes = validate_metadata(store_file.attributes or {})
+    store = require_readable_store(services, caller, store_id)
     if file.document_id is not None:
         return _require_document_in_store(services, caller, store_id, file.document_id)
     request = UploadRequest(
@@ -92,7 +105,7 @@ def _add_stored_file(
         store_id,
         file.name,
         attributes=attributes,
-        priority=_parse_priority(attributes),
+        priority=_parse_priority({**store.settings.metadata, **attributes}),
         batch_id=batch_id,
         key_id=caller.key_id or "",
         owner=caller.owner,
@@ -101,13 +114,14 @@ def _add_stored_file(
     )
     accepted: AcceptedUpload = services.work.intake.accept_stored_file(request, file)
     services.work.doorbell.notify(JobKind.INGEST)
+    record_store_use(services, caller, [store_id])
     if attributes and accepted.kept:
         return replace_attributes(services, caller, accepted.document, attributes)
     return accepted.document
 
 
 def _parse_priority(attributes: Mapping[str, object]) -> JobPriority:
-    """Return the upload priority in the attribute `priority`. Any other value is ordinary metadata."""
+    """Return the upload priority in `priority`, of the file or else its store. Other values are ordinary metadata."""
     return PRIORITIES.get(str(attributes.get("priority")), JobPriority.INTERACTIVE)
 
 

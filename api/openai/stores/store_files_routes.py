@@ -27,6 +27,7 @@ from api.openai.stores.vector_stores import (
     build_batch_object,
     build_store_file_object,
 )
+from api.openai.stores.words import StoreRoute
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.batch_records import BatchProgress
 from ingest.storage.documents.listing import DocumentFilter, ListingCursor
@@ -35,7 +36,7 @@ from ingest.storage.documents.records import ListOrder
 from ingest.storage.errors import BatchNotFoundError, DocumentStateError
 from ingest.storage.queue.records import JobKind
 
-router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"])
+router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["openai"], route_class=StoreRoute)
 
 _PART_CHARS = 64 * 1024
 # Header with the polling interval that responses suggest to clients. By default, OpenAI's client polls every second.

@@ -68,6 +68,13 @@ class StoreFileIn(_ChunkingModel):
     attributes: dict[str, Attribute] | None = Field(None, max_length=256)
 
 
+class ExpiryIn(LenientModel):
+    """The number of days without use after which a vector store is deleted with its files."""
+
+    anchor: Literal["last_active_at"]
+    days: int = Field(ge=1, le=365)
+
+
 class StoreIn(_ChunkingModel):
     """A new vector store. Its `name` is for display and becomes the collection's title; it is not the store's id."""
 
@@ -75,7 +82,7 @@ class StoreIn(_ChunkingModel):
     description: str | None = Field(None, max_length=2_000)
     file_ids: list[str] = Field(default_factory=list, max_length=MAX_FILES)
     metadata: dict[str, Attribute] | None = Field(None, max_length=256)
-    expires_after: dict[str, Any] | None = None
+    expires_after: ExpiryIn | None = None
 
 
 class StoreChangeIn(LenientModel):
@@ -83,7 +90,7 @@ class StoreChangeIn(LenientModel):
 
     name: str | None = Field(None, max_length=256)
     metadata: dict[str, Attribute] | None = Field(None, max_length=256)
-    expires_after: dict[str, Any] | None = None
+    expires_after: ExpiryIn | None = None
 
 
 class FileBatchIn(_ChunkingModel):
@@ -150,6 +157,7 @@ class StoreSearchIn(LenientModel):
 def build_store_object(collection: Collection) -> dict[str, Any]:
     """Return a collection as a vector store object."""
     settings = collection.settings
+    days = settings.expires_days
     return {
         "id": collection.name,
         "object": "vector_store",
@@ -159,9 +167,9 @@ def build_store_object(collection: Collection) -> dict[str, Any]:
         "usage_bytes": collection.size_bytes,
         "file_counts": _count_files(collection.states),
         "status": "in_progress" if collection.in_progress else "completed",
-        "expires_after": None,
-        "expires_at": None,
-        "last_active_at": None,
+        "expires_after": None if days is None else {"anchor": "last_active_at", "days": days},
+        "expires_at": None if collection.expires_at is None else int(collection.expires_at),
+        "last_active_at": int(collection.last_active_at or collection.created_at),
         "metadata": to_sendable(dict(settings.metadata)),
     }
 

@@ -22,8 +22,8 @@ from api.admission.services import Services
 from api.collections.routes import require_manageable_collection
 from api.http.problems import BadRequestError
 from api.http.wire import to_sendable
-from api.openai.stores.files import ObjectId, Order, PageLimit, build_list_page, reject_expiry
-from api.openai.stores.store_files import add_files, require_readable_store
+from api.openai.stores.files import ObjectId, Order, PageLimit, build_list_page
+from api.openai.stores.store_files import add_files, record_store_use, require_readable_store
 from api.openai.stores.vector_stores import (
     RankingIn,
     StoreChangeIn,
@@ -33,6 +33,7 @@ from api.openai.stores.vector_stores import (
     build_store_object,
     convert_filters,
 )
+from api.openai.stores.words import StoreRoute
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.documents.collection_records import CollectionSettings
 from ingest.storage.documents.filters import parse_conditions
@@ -41,7 +42,7 @@ from ingest.storage.queue.records import JobKind
 from retrieval.search.requests import ExtraQuery, Mode, Rewrite, SearchRequest
 from retrieval.search.rewriting import RewritingSearcher
 
-router = APIRouter(prefix="/v1/vector_stores", tags=["openai"])
+router = APIRouter(prefix="/v1/vector_stores", tags=["openai"], route_class=StoreRoute)
 
 
 @router.post("")
@@ -49,14 +50,16 @@ def create_vector_store(body: StoreIn, caller: Writer, services: ServicesDep) ->
     """Create a vector store, which is a collection, and add files to it.
 
     The store's `name` becomes the collection's title. If a collection was created in another way, its name is the
-    store's id. The store is open to the whole tenant until grants are added. Automatic expiry is not supported, so
-    `expires_after` is rejected.
+    store's id. The store is open to the whole tenant until grants are added. With
+    `expires_after`, the store is deleted with its documents once it has not been used for so many days: no file was
+    added, no search used it, and no response named it.
     """
-    reject_expiry(body.expires_after is not None)
     metadata = validate_metadata(body.metadata or {})
     # Check all files first, so that nothing is created if a file is missing.
     files = [services.documents.files.load_file(caller, each) for each in body.file_ids]
     settings = CollectionSettings(body.name or None, body.description or None, None, metadata)
+    if body.expires_after is not None:
+        settings = replace(settings, expires_days=body.expires_after.days)
     made = services.documents.collections.create(caller.tenant_id, f"vs_{uuid.uuid4().hex}", settings)
     add_files(services, caller, made.name, [StoreFileIn(file_id=each.id) for each in files])
     return build_store_object(
@@ -99,13 +102,15 @@ def change_vector_store(
     vector_store_id: str, body: StoreChangeIn, caller: Granter, services: ServicesDep
 ) -> dict[str, Any]:
     """Change a vector store's name or metadata, as `PATCH /v1/collections/{name}` does. Its id does not change."""
-    reject_expiry(body.expires_after is not None)
     known = require_manageable_collection(services, caller, vector_store_id).settings
     title = (body.name or None) if "name" in body.model_fields_set else known.title
     metadata = validate_metadata(body.metadata or {}) if "metadata" in body.model_fields_set else known.metadata
-    services.documents.collections.change(
-        caller.tenant_id, vector_store_id, replace(known, title=title, metadata=metadata), None
-    )
+    days = known.expires_days
+    if "expires_after" in body.model_fields_set:
+        days = None if body.expires_after is None else body.expires_after.days
+    changed = replace(known, title=title, metadata=metadata, expires_days=days)
+    services.documents.collections.change(caller.tenant_id, vector_store_id, changed, None)
+    services.documents.collections.record_use(caller.tenant_id, [vector_store_id])
     return get_vector_store(vector_store_id, caller, services)
 
 
@@ -140,6 +145,7 @@ async def search_vector_store(
     a result gives its position in the document.
     """
     await run_in_threadpool(require_readable_store, services, caller, vector_store_id)
+    await run_in_threadpool(record_store_use, services, caller, [vector_store_id])
     request = _build_search_request(body, caller, vector_store_id)
     if not body.rewrite_query:
         return await run_in_threadpool(_run_search, services, body, request, rewrite=None, caller=caller)

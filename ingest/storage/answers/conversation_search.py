@@ -31,7 +31,9 @@ def search_conversations(
     first. At most `CONVERSATIONS_PER_SEARCH` of them are searched.
     """
     wanted = fold_text(words).split()
-    listed = [Conversation(**row._mapping) for row in connection.execute(query.limit(CONVERSATIONS_PER_SEARCH + 1))]
+    listed = [
+        Conversation.from_row(row._mapping) for row in connection.execute(query.limit(CONVERSATIONS_PER_SEARCH + 1))
+    ]
     searched = listed[:CONVERSATIONS_PER_SEARCH]
     found: list[FoundConversation] = []
     for at in range(0, len(searched), _CONVERSATIONS_AT_ONCE):

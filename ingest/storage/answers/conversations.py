@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
@@ -16,6 +16,7 @@ from ingest.storage.answers.pending_records import AnswerLease
 from ingest.storage.answers.records import (
     CellRanges,
     Conversation,
+    ConversationItem,
     Exchange,
     FoundConversations,
     RowRanges,
@@ -28,9 +29,11 @@ from ingest.storage.db.database import lock_derived_content, lock_tenant, read_t
 from ingest.storage.db.schema import answers, conversations, pending_answers, runs
 from ingest.storage.documents.records import Work
 from ingest.storage.documents.works import list_gone_versions, load_conversation_work, record_versions
-from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError
+from ingest.storage.errors import AnswerNotFoundError, ConversationFullError, ConversationNotFoundError
 
 _TITLE_CHARS = 200
+# Maximum number of items that programs may add to a conversation, which are stored together.
+MAX_ITEMS = 1_000
 _EXCHANGES_AT_ONCE = 20
 
 
@@ -44,7 +47,15 @@ class Conversations:
         self._engine = engine
         self._clock = clock
 
-    def start_conversation(self, tenant_id: str, question: str, owner: str | None = None) -> str:
+    def start_conversation(
+        self,
+        tenant_id: str,
+        question: str,
+        owner: str | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        items: Sequence[ConversationItem] = (),
+    ) -> str:
         """Create a conversation and return its id. It appears in listings once it has an answer or a pending answer."""
         identifier, now = str(uuid.uuid4()), self._clock()
         with write_transaction(self._engine) as connection:
@@ -61,6 +72,8 @@ class Conversations:
                     turns=0,
                     created_at=now,
                     updated_at=now,
+                    metadata=dict(metadata or {}),
+                    items=[asdict(each) for each in items],
                 )
             )
         return identifier
@@ -138,7 +151,7 @@ class Conversations:
         query = _build_conversations_query(tenant_id, owner, before)
         with read_transaction(self._engine) as connection:
             rows = connection.execute(query.limit(limit)).all()
-        return [Conversation(**row._mapping) for row in rows]
+        return [Conversation.from_row(row._mapping) for row in rows]
 
     def search_conversations(
         self,
@@ -167,6 +180,56 @@ class Conversations:
             load_conversation(connection, tenant_id, identifier, owner)
             of_conversation = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
             connection.execute(update(conversations).where(*of_conversation).values(title=clean_title(title)))
+            return load_conversation(connection, tenant_id, identifier, owner)
+
+    def replace_metadata(
+        self, tenant_id: str, identifier: str, metadata: Mapping[str, str], owner: str | None = None
+    ) -> Conversation:
+        """Replace a conversation's metadata. Raises `ConversationNotFoundError` if it does not exist."""
+        return self._change_row(tenant_id, identifier, owner, lambda _: {"metadata": dict(metadata)})
+
+    def add_items(
+        self, tenant_id: str, identifier: str, items: Sequence[ConversationItem], owner: str | None = None
+    ) -> Conversation:
+        """Add items after the last answer of a conversation, which then counts as used now.
+
+        Raises `ConversationNotFoundError` if it does not exist, and `ConversationFullError` if it would have more than
+        `MAX_ITEMS` items.
+        """
+
+        def append(known: Conversation) -> dict[str, Any]:
+            every = [*known.items, *(replace(each, turn=known.turns) for each in items)]
+            if len(every) > MAX_ITEMS:
+                raise ConversationFullError(f"A conversation has at most {MAX_ITEMS:,} added items.")
+            return {"items": [asdict(each) for each in every], "updated_at": self._clock()}
+
+        return self._change_row(tenant_id, identifier, owner, append)
+
+    def delete_item(
+        self, tenant_id: str, identifier: str, item_id: str, owner: str | None = None
+    ) -> Conversation | None:
+        """Delete an added item. Return the conversation, or None if it has no such item.
+
+        Raises `ConversationNotFoundError` if the conversation does not exist.
+        """
+        known = self.load_conversation(tenant_id, identifier, owner)
+        if all(each.id != item_id for each in known.items):
+            return None
+        return self._change_row(
+            tenant_id,
+            identifier,
+            owner,
+            lambda found: {"items": [asdict(each) for each in found.items if each.id != item_id]},
+        )
+
+    def _change_row(
+        self, tenant_id: str, identifier: str, owner: str | None, compute: Callable[[Conversation], dict[str, Any]]
+    ) -> Conversation:
+        with write_transaction(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            known = load_conversation(connection, tenant_id, identifier, owner)
+            of_conversation = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
+            connection.execute(update(conversations).where(*of_conversation).values(**compute(known)))
             return load_conversation(connection, tenant_id, identifier, owner)
 
     def list_turns(
@@ -213,7 +276,7 @@ class Conversations:
                     if max_characters > 0:
                         # guard: history-names-masked
                         said = masks[row.id].mask_text(row.text)
-                        found.append(Exchange(row.question, said))
+                        found.append(Exchange(row.question, said, row.turn))
                         max_characters -= len(row.question) + len(said)
         return found[::-1]
 
@@ -306,7 +369,7 @@ def load_conversation(
     row = connection.execute(query).first()
     if row is None:
         raise ConversationNotFoundError(f"Conversation {identifier!r} not found.")
-    return Conversation(**row._mapping)
+    return Conversation.from_row(row._mapping)
 
 
 def load_answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> StoredAnswer:

@@ -1,8 +1,8 @@
 """Records of conversations and stored answers, and of the table rows that an answer is based on."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 # Value to pass instead of a conversation's id to start a new conversation.
 NEW_CONVERSATION = "new"
@@ -72,12 +72,23 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True)
+class ConversationItem:
+    """A message that a program added to a conversation. It follows the answer with the number `turn`, or begins the
+    conversation if `turn` is 0. `body` is its JSON, which has a `role` and a `content` if it is a message.
+    """
+
+    id: str
+    turn: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Conversation:
     """The state of a conversation.
 
     `sequence` orders a tenant's conversations. `title` is the first question until somebody renames the conversation.
     `owner` is the owner who started it, if known. `turns` is the number of answered questions, including questions
-    deleted since.
+    deleted since. `metadata` and `items` are from programs.
     """
 
     id: str
@@ -88,6 +99,13 @@ class Conversation:
     turns: int
     created_at: float
     updated_at: float
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    items: Sequence[ConversationItem] = ()
+
+    @classmethod
+    def from_row(cls, row: Mapping[Any, Any]) -> Self:
+        """Build a conversation from the columns of its row."""
+        return cls(**{**row, "items": tuple(ConversationItem(**each) for each in row["items"])})
 
 
 @dataclass(frozen=True)
@@ -114,10 +132,11 @@ class FoundConversations:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question in a conversation and the text of its answer."""
+    """A question in a conversation and the text of its answer, with its number."""
 
     question: str
     answer: str
+    turn: int
 
 
 def group_into_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:

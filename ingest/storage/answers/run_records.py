@@ -57,6 +57,8 @@ class RunRequest:
     `conversation` is the value passed by the caller, `new` or an id; `conversation_id` is the conversation in which the
     answer is stored.
 
+    `request` contains the members of a request in another protocol that its replies repeat.
+
     `wanted` is the amount to reserve from quotas; None reserves nothing. If `pauses` is true, the run waits for a
     user's decision when its budget is exhausted.
     """
@@ -79,6 +81,7 @@ class RunRequest:
     key_id: str | None = None
     readers: frozenset[str] | None = None
     pauses: bool = False
+    request: Mapping[str, Any] | None = None
 
     @property
     def request_sha256(self) -> str:
@@ -150,6 +153,7 @@ class Run:
     readers: frozenset[str] | None = None
     pauses: bool = False
     raised: Sequence[Mapping[str, Any]] = ()
+    request: Mapping[str, Any] | None = None
 
     @property
     def has_ended(self) -> bool:

@@ -286,6 +286,7 @@ def _insert_run(connection: Connection, request: RunRequest, run_id: str, limits
             filters=dict(request.filters),
             pauses=request.pauses,
             raised=[],
+            request=None if request.request is None else dict(request.request),
             owner=request.owner,
             readers=None if request.readers is None else sorted(request.readers),
             events=0,

@@ -231,6 +231,11 @@ collections = Table(
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("describe", Boolean, nullable=False, server_default=false()),
+    # The number of days without use after which the collection is deleted, and the time of its last use. Null if it
+    # does not expire; the last use is then still recorded.
+    Column("expires_days", Integer),
+    Column("last_active_at", Float),
+    Index(None, "expires_days"),
 )
 
 # Files uploaded without a collection. Documents created from a file refer to it.
@@ -252,6 +257,9 @@ files = Table(
     Column("created_at", Float, nullable=False),
     # The time at which the file's name was erased. A job then removes the file's bytes.
     Column("deleted_at", Float),
+    # The time at which the file is deleted, or null if it does not expire.
+    Column("expires_at", Float),
+    Index(None, "expires_at"),
     Index(None, "tenant_id", "created_at"),
 )
 
@@ -654,6 +662,8 @@ runs = Table(
     # budgets, oldest first.
     Column("pauses", Boolean, nullable=False, server_default=false()),
     Column("raised", JSON, nullable=False, server_default="[]"),
+    # The members of a request in another protocol that its reply repeats.
+    Column("request", JSON(none_as_null=True)),
     Column("ended_as", String(16)),
     Column("events", Integer, nullable=False),
     Column("calls", Integer, nullable=False),
@@ -717,6 +727,9 @@ conversations = Table(
     Column("turns", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    # Metadata for use by programs, and the messages that programs added, each with the turn that it follows.
+    Column("metadata", JSON, nullable=False, server_default="{}"),
+    Column("items", JSON, nullable=False, server_default="[]"),
     Index(None, "tenant_id", "sequence", unique=True),
     Index(None, "updated_at"),
 )

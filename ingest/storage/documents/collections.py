@@ -48,6 +48,8 @@ from ingest.storage.errors import (
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 
 _DELETED_AT_ONCE = 500
+# Minimum time between two recorded uses of a collection, so that not every search writes.
+_USE_SECONDS = 60.0
 _SUMS = ("versions", "chunks_removed", "bytes_removed", "answers_redacted", "runs_redacted", "replies_removed")
 
 
@@ -169,6 +171,17 @@ class Collections:
                 bump_corpus_versions(connection, [tenant_id])
             self._announce(tenant_id, None)
         return self.load_deletion(tenant_id, name)
+
+    def record_use(self, tenant_id: str, names: Names[str]) -> None:
+        """Record that collections are used now, unless this was recorded within the last minute."""
+        now = time.time()
+        used_at = func.coalesce(collections.c.last_active_at, 0.0)
+        stale = collections.c.tenant_id == tenant_id, collections.c.name.in_(names), used_at < now - _USE_SECONDS
+        with read_transaction(self._engine) as connection:
+            if connection.execute(select(collections.c.name).where(*stale).limit(1)).first() is None:
+                return
+        with write_transaction(self._engine) as connection:
+            connection.execute(update(collections).where(*stale).values(last_active_at=now))
 
     def load_deletion(self, tenant_id: str, name: str, *, owner: str | None = None) -> CollectionDeletion:
         """Load the receipt of the latest deletion of a collection with this name.
@@ -309,8 +322,10 @@ def _add_document_counts(
 
 
 def _build_collection(row: Row[Any]) -> Collection:
-    settings = CollectionSettings(row.title, row.description, row.default_strategy, row.metadata, row.describe)
-    return Collection(row.name, settings, row.revision, row.created_at)
+    settings = CollectionSettings(
+        row.title, row.description, row.default_strategy, row.metadata, row.describe, row.expires_days
+    )
+    return Collection(row.name, settings, row.revision, row.created_at, last_active_at=row.last_active_at)
 
 
 def _build_columns(settings: CollectionSettings) -> dict[str, Any]:
@@ -320,6 +335,7 @@ def _build_columns(settings: CollectionSettings) -> dict[str, Any]:
         "default_strategy": settings.default_strategy,
         "metadata": dict(settings.metadata),
         "describe": settings.describe,
+        "expires_days": settings.expires_days,
     }
 
 

@@ -200,6 +200,7 @@ def _build_documents_query(caller: Principal) -> Any:  # noqa: ANN401 - a query 
         "size_bytes": versions.c.size_bytes,
         "blob_key": versions.c.blob_key,
         "document_id": documents.c.id,
+        "expires_at": null(),
     }
     columns = [(given[name] if name in given else documents.c[name]).label(name) for name in _COLUMNS]
     mine = documents.c.tenant_id == caller.tenant_id, documents.c.deleted_at.is_(None), documents.c.file_id.is_(None)

@@ -13,7 +13,10 @@ ASSISTANTS = "assistants"
 
 @dataclass(frozen=True)
 class StoredFile:
-    """An uploaded file. If `document_id` is set, it is the document with this id, and has no separate bytes."""
+    """An uploaded file. If `document_id` is set, it is the document with this id, and has no separate bytes.
+
+    At `expires_at`, the file is deleted with its documents.
+    """
 
     id: str
     tenant_id: str
@@ -27,6 +30,7 @@ class StoredFile:
     created_at: float
     key_id: str = ""
     document_id: str | None = None
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True)
