@@ -36,7 +36,7 @@ class BackgroundStream:
         Raises quota errors.
         """
         followed = self.followed
-        asked = DetachedQuestion(followed.request, followed.caller, self.question, self.asking)
+        asked = DetachedQuestion.from_request(followed.request, followed.caller, self.question, self.asking)
         is_started = claim is not None and claim.is_repeat and await run_in_threadpool(self._is_pending)
         if not is_started and await run_in_threadpool(self.asking.find_previous_answer) is None:
             await self.detached.start(asked)
