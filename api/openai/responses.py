@@ -18,13 +18,16 @@ from api.http.problems import ApiError
 from api.openai.annotations import (
     CitedFiles,
     build_annotation_extension,
+    build_call_id,
     build_response_annotations,
     build_safe_text,
     get_cited_file,
 )
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
+from api.openai.inert import escape_markdown_in_json, neutralize_markdown
 from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
+from rlm.answers import OutputKind
 
 _PREFIX = "resp_"
 # Second prefix of the id of a response that includes the search. With this prefix, the response has the same output
@@ -43,7 +46,7 @@ class ResponseNotFoundError(ApiError):
 
 
 class FileSearchIn(LenientModel):
-    """A tool. Only `file_search` is supported; its vector stores are collections.
+    """A tool: a function of the client, or `file_search`, whose vector stores are collections.
 
     `max_num_results` limits only the results that are shown. How much a model reads depends on its context window.
     """
@@ -52,6 +55,10 @@ class FileSearchIn(LenientModel):
     vector_store_ids: list[str] = Field(default_factory=list, max_length=100)
     filters: dict[str, Any] | None = None
     max_num_results: int | None = Field(None, ge=1, le=50)
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class ConversationReferenceIn(LenientModel):
@@ -170,9 +177,9 @@ def build_response_object(
         "service_tier": "default",
         "store": bool(asked.get("store", True)),
         "temperature": 1.0,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [_build_tool(each) for each in asked.get("tools") or () if each.get("type") == "file_search"],
+        "text": {"format": (asked.get("text") or {}).get("format") or {"type": "text"}},
+        "tool_choice": asked.get("tool_choice") or "auto",
+        "tools": [_build_tool(each) for each in asked.get("tools") or ()],
         "top_logprobs": 0,
         "top_p": 1.0,
         "presence_penalty": 0.0,
@@ -207,10 +214,10 @@ def get_result_limit(body: ResponseIn) -> int | None:
 def build_output_items(answer: AnswerOut, identifier: str, view: ResponseView) -> list[dict[str, Any]]:
     """Return the output items of an answer: the search, if there was one, and the message."""
     if not view.with_search:
-        return [build_message_output(identifier, answer, view.base_url, None)]
+        return [build_answer_item(identifier, answer, view.base_url, None)]
     files = view.files_of(answer)
     search = [build_search_call(identifier, answer.searched.queries, answer, view.results, files)]
-    return [*(search if answer.searched.read else []), build_message_output(identifier, answer, view.base_url, files)]
+    return [*(search if answer.searched.read else []), build_answer_item(identifier, answer, view.base_url, files)]
 
 
 def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]:
@@ -225,6 +232,8 @@ def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut 
 
 
 def _build_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    if tool["type"] == "function":
+        return {name: tool.get(name) for name in ("type", "name", "description", "parameters", "strict")}
     return {
         "type": "file_search",
         "vector_store_ids": tool.get("vector_store_ids") or [],
@@ -279,9 +288,24 @@ def build_search_call(
     }
 
 
-def build_message_output(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+def build_answer_item(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+    """Return the output item of an answer: a message, or a call of a function."""
+    output, status = answer.output, "completed" if answer.finished else "incomplete"
+    if output is not None and output.kind is OutputKind.CALL:
+        return build_function_call(identifier, output.tool, escape_markdown_in_json(output.text), status)
+    if output is not None and output.kind is OutputKind.REFUSAL:
+        return build_message_item(identifier, status, [build_refusal_part(neutralize_markdown(output.text))])
     part = build_text_part(build_safe_text(answer), build_response_annotations(answer, base_url, files))
-    return build_message_item(identifier, "completed" if answer.finished else "incomplete", [part])
+    return build_message_item(identifier, status, [part])
+
+
+def build_function_call(identifier: str, name: str, arguments: str, status: str) -> dict[str, Any]:
+    item = {"id": f"fc_{identifier}", "type": "function_call", "call_id": build_call_id(identifier), "status": status}
+    return {**item, "name": name, "arguments": arguments}
+
+
+def build_refusal_part(refusal: str) -> dict[str, Any]:
+    return {"type": "refusal", "refusal": refusal}
 
 
 def build_message_item(identifier: str, status: str, content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from api.admission.idempotency import get_claimed_request
 from api.admission.services import Services
 from api.answers.answer_work import AnswerWork, start_run
 from api.answers.asking import CallerQuestion, build_visible_answer, require_collections
+from api.answers.output_schemas import OutputIn
 from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
-from api.openai.annotations import CitedFiles
-from api.openai.asked import TurnIn, build_question, reject_required_tools, reject_structured_output
+from api.openai.annotations import CitedFiles, build_call_id
+from api.openai.asked import TurnIn, build_question
+from api.openai.formats import build_output
 from api.openai.models import get_base_url, parse_model
 from api.openai.response_events import ResponseEventFormatter
 from api.openai.responses import (
@@ -35,9 +37,10 @@ from api.openai.responses import (
     parse_response_id,
 )
 from ingest.storage.accounts.records import Principal
-from ingest.storage.answers.records import NEW_CONVERSATION
+from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
 from ingest.storage.answers.run_records import Run, RunState
 from ingest.storage.errors import AnswerNotFoundError, RunNotFoundError
+from rlm.answers import OutputKind
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"])
 
@@ -54,15 +57,14 @@ async def create(
 
     `model` is one of the models in `GET /v1/models`. The `vector_store_ids` of a `file_search` tool are collections.
     `output` contains the message, whose `annotations` say what each marker such as `[1]` cites. If you send that tool,
-    the search comes before the message (`file_search_call`; use `include` to get the cited results).
+    the search comes before the message (`file_search_call`; use `include` to get the cited results). With `text.format`
+    or functions in `tools`, the checked answer is then put into that form, or calls a function.
     `previous_response_id` continues a conversation, and so does `conversation` with an id from an earlier response. If
     `store` is false, the response cannot be retrieved later. With `background`, a run generates the answer and
     continues even if this connection is closed; retrieve it with `GET /v1/responses/{id}`. The `leadline` field
     contains the whole answer with its checked sentences.
     """
     _reject_conflicting_fields(body)
-    reject_required_tools([each.model_dump() for each in body.tools], body.tool_choice)
-    reject_structured_output(body.text.format if body.text else None)
     question = await run_in_threadpool(_build_question, services, caller, body)
     claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
@@ -78,7 +80,9 @@ async def create(
         _build_view(request, services, caller, body.with_search, get_result_limit(body)),
     )
     if body.stream:
-        return await work.stream_events(ResponseEventFormatter(asking.save_answer, identifier, body, how))
+        with_form = question.output is not None
+        writer = ResponseEventFormatter(asking.save_answer, identifier, body, how, with_form=with_form)
+        return await work.stream_events(writer)
     answer = await work.wait_for_answer()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -171,7 +175,9 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
             )
         (before,) = services.answers.conversations.mask_names(caller.readers, [before])
         conversation = before.conversation_id
-        if conversation is None:
+        if not any(each.role == "user" for each in turns):
+            turns = [*_build_call_turns(before), *turns]
+        elif conversation is None:
             earlier = [
                 TurnIn(role="user", content=before.question),
                 TurnIn(role="assistant", content=before.body["text"]),
@@ -179,7 +185,35 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
             turns = [*earlier, *turns]
     elif conversation is None and body.store and len(turns) == 1:
         conversation = NEW_CONVERSATION
-    return build_question(turns, model, merge_search_tools(body.tools, body.leadline), conversation=conversation)
+    output = _build_output(body, turns)
+    options = merge_search_tools(body.tools, body.leadline)
+    return build_question(turns, model, options, conversation=conversation, output=output)
+
+
+def _build_call_turns(before: StoredAnswer) -> list[TurnIn]:
+    """Return the question of an earlier response and its call of a function, to which the client sends the result."""
+    asked, output = TurnIn(role="user", content=before.question), before.body.get("output")
+    if not output or output["kind"] != OutputKind.CALL:
+        return [asked]
+    call_id = build_call_id(before.id)
+    return [
+        asked,
+        TurnIn(type="function_call", call_id=call_id, name=output["tool"], arguments=output["text"]),
+    ]
+
+
+def _build_output(body: ResponseIn, turns: list[TurnIn]) -> OutputIn | None:
+    """Return the requested form of the answer. Raises `BadRequestError` if a background response cannot have it."""
+    tools = [each.model_dump(exclude_none=True) for each in body.tools]
+    instructions = body.instructions if isinstance(body.instructions, str) else ""
+    output = build_output(turns, tools, body.tool_choice, body.text.format if body.text else None, instructions)
+    if output is not None and body.background:
+        raise BadRequestError(
+            "Background responses are text: they support neither a schema nor functions.",
+            hint="Omit `background`, or omit the format and the functions.",
+            field_path="background",
+        )
+    return output
 
 
 @contextmanager
