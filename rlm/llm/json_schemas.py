@@ -24,8 +24,9 @@ from rlm.errors import LanguageModelRefusedError
 # Maximum time for one pattern, and for one validation. Schemas that refer to themselves several times can multiply the
 # work with each level of a value, although schema and value are short.
 _PATTERN_SECONDS, _VALIDATION_SECONDS = 0.1, 2.0
-# Limits of a program's schema. OpenAI allows 5 levels and 120,000 characters of names and values.
-_MAX_DEPTH, _MAX_CHARS = 64, 64_000
+# Maximum size of a program's schema, which fits beside an answer in most models' prompts, and the maximum number of
+# references that lead to one another.
+_MAX_CHARS, _MAX_REFERENCES = 64_000, 64
 _ends_at: ContextVar[float] = ContextVar("_ends_at", default=float("inf"))
 
 
@@ -46,13 +47,11 @@ def compile_schema(schema: str) -> Any:  # noqa: ANN401 - the library has no typ
 
 
 def require_safe_schema(schema: Mapping[str, Any]) -> None:
-    """Raise `LanguageModelRefusedError` for a schema that is invalid, too large or too deep, or that refers elsewhere.
+    """Raise `LanguageModelRefusedError` for a schema that is invalid or too large, or that refers elsewhere.
 
-    Nothing is fetched: every reference must lead to a part of the schema, and not back to itself.
+    Nothing is fetched: every reference must lead to a part of the schema, and not back to itself. The depth of JSON is
+    limited where requests are read.
     """
-    # guard: schema-depth
-    if _measure_depth(schema) > _MAX_DEPTH:
-        raise LanguageModelRefusedError(f"The JSON schema is nested more than {_MAX_DEPTH} levels deep.")
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     if len(text) > _MAX_CHARS:
         raise LanguageModelRefusedError(
@@ -81,7 +80,7 @@ def _require_finite_references(
     if not isinstance(part, dict) or id(part) in done:
         return
     # guard: schema-refers-to-itself
-    if id(part) in above or len(above) > _MAX_DEPTH:
+    if id(part) in above or len(above) > _MAX_REFERENCES:
         raise LanguageModelRefusedError("The JSON schema refers to itself without end.")
     for name in ("$id", "$dynamicRef", "$recursiveRef"):
         if isinstance(part.get(name), str) and (above or name != "$id"):
@@ -105,20 +104,6 @@ def _iter_parts_in_place(part: dict[str, Any], resolver: Any) -> Iterator[Any]: 
     for name in ("anyOf", "oneOf", "allOf"):
         yield from part[name] if isinstance(part.get(name), list) else ()
     yield from (part[name] for name in ("not", "if", "then", "else") if name in part)
-
-
-def _measure_depth(schema: object) -> int:
-    """Return the number of nested objects and lists, without recursion."""
-    depth, level = 0, [schema]
-    while level and depth <= _MAX_DEPTH:
-        depth += 1
-        level = [
-            each
-            for part in level
-            for each in (part.values() if isinstance(part, dict) else part if isinstance(part, list) else ())
-            if isinstance(each, dict | list)
-        ]
-    return depth
 
 
 def find_violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - the library has no types

@@ -40,7 +40,7 @@ def _fill_type(kind: str, schema: Mapping[str, Any], root: Any, level: int) -> A
             shortest = max(schema.get("minItems", 0), 1 if level < _MAX_LEVELS else 0)
             if "prefixItems" in schema:
                 return [fill_schema(each, root, level + 1) for each in schema["prefixItems"]]
-            return [fill_schema(schema.get("items", True), root, level + 1)] * shortest
+            return [fill_schema(schema.get("items", True), root, level + 1) for _ in range(shortest)]
         case "integer" | "number":
             lowest = schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
             return max(lowest, 1) if "maximum" not in schema else max(lowest, min(1, schema["maximum"]))
@@ -62,10 +62,16 @@ def _resolve(root: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def fill_form(request: Mapping[str, Any]) -> str:
-    """The reply to a request that puts an answer into a form: a value, or a call if the form has tools."""
+    """The reply to a request that puts an answer into a form: a value, or a call if the form has tools.
+
+    Once a tool has given a result, no other is called unless one has to be.
+    """
     schema = request["response_format"]["json_schema"]["schema"]
     members = schema["properties"]
-    reply: dict[str, Any] = dict.fromkeys(members)
-    name = "call" if "call" in members else "value"
+    reply: dict[str, Any] = dict.fromkeys(members) | {"reason": ""}
+    if "addition" in members:
+        return json.dumps({**reply, "addition": "The tool says so."})
+    is_done = "value" in members and "BEGIN result of" in request["messages"][-1]["content"]
+    name = "call" if "call" in members and not is_done else "value"
     reply[name] = fill_schema(members[name]["anyOf"][0], schema)
-    return json.dumps({**reply, "reason": "", **({"addition": ""} if "addition" in members else {})})
+    return json.dumps(reply)
