@@ -101,7 +101,7 @@ def _build_prompt(form: OutputForm, question: str, draft: Draft, sentences: Sequ
         parts.append(
             _mark("sentences of the answer that a check rejected: leave them out", "\n".join(unsupported), nonce)
         )
-    parts += [_mark(f"result of {each.tool} {each.arguments}", each.text, nonce) for each in form.results]
+    parts += [_mark(f"result of {each.tool}", f"{each.arguments}\n{each.text}", nonce) for each in form.results]
     return "\n\n".join(parts)
 
 

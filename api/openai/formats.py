@@ -149,7 +149,8 @@ def _find_schema(instructions: str) -> Mapping[str, Any] | None:
         except (ValueError, RecursionError):
             end = at + 1
         else:
-            if value.get("type") == "object" and isinstance(value.get("properties"), dict):
+            is_object = value.get("type") == "object" and isinstance(value.get("properties"), dict)
+            if is_object or (isinstance(value.get("$defs"), dict) and "$ref" in value):
                 found.append(value)
         at = instructions.find("{", end)
     return found[0] if len(found) == 1 else None
