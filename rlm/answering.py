@@ -18,10 +18,10 @@ from rlm.conversation import condense_question
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
+from rlm.form_schemas import require_possible_form
 from rlm.formatting import format_output
 from rlm.llm.port import LanguageModel
 from rlm.metrics import record_answer
-from rlm.output_forms import require_possible_form
 from rlm.passages import build_search, can_fit_corpus
 from rlm.requests import AnswerRequest, StrategyName, normalize_question
 from rlm.routing import Route, choose_route

@@ -15,10 +15,11 @@ from rlm.errors import (
     LanguageModelRefusedError,
     not_cancelled,
 )
+from rlm.form_schemas import build_reply_schema, dump_json
 from rlm.llm.port import BatchedSubCalls, SubCall, request_reply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import canonicalize_schema
-from rlm.output_forms import OutputForm, build_reply_schema, dump_json
+from rlm.output_forms import OutputForm
 from rlm.untrusted import sanitize_text
 
 _SYSTEM = """You put an answer into the form that a program needs. The answer was written from documents and checked. \

@@ -37,12 +37,12 @@ def message(role: str, content: str) -> dict[str, str]:
 
 
 def asked(http: httpx.Client, given: Any, **more: Any) -> schema.ResponseResource:  # noqa: ANN401 - JSON
-    """A response that is whole by the schema, completed, and has one message with text."""
+    """A response that is whole by the schema, completed, and has one item."""
     sent = http.post("/v1/responses", json={"model": "leadline", "input": given, **more})
     assert sent.status_code == 200, sent.text
     made = schema.ResponseResource.model_validate(sent.json())
     assert made.status == "completed"
-    assert [type(each) for each in made.output] == [schema.Message]
+    assert len(made.output) == 1
     return made
 
 
@@ -85,8 +85,8 @@ def test_tool_calling(http: httpx.Client) -> None:
     }
     made = asked(http, [message("user", KEEPER)], tools=[tool])
     (call,) = made.output
-    assert isinstance(call.root, schema.FunctionCall)
-    assert (call.root.name, call.root.arguments) == ("get_weather", '{"location": "Ada Brandt"}')
+    assert isinstance(call, schema.FunctionCall)
+    assert (call.name, call.arguments) == ("get_weather", '{"location": "Ada Brandt"}')
 
 
 def test_multi_turn(http: httpx.Client) -> None:

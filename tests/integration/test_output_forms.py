@@ -121,14 +121,18 @@ def test_a_required_function_is_called(openai: OpenAI) -> None:
     named: Any = {"type": "function", "function": {"name": "weather"}}
     for choice in ("required", named):
         made = openai.chat.completions.create(model="leadline", messages=MESSAGES, tools=[WEATHER], tool_choice=choice)
-        (call,) = made.choices[0].message.tool_calls or ()
+        assert made.choices[0].message.tool_calls is not None
+        (call,) = made.choices[0].message.tool_calls
         assert call.type == "function"
         assert (call.function.name, call.function.arguments) == ("weather", '{"city": "Ada Brandt"}')
         assert (made.choices[0].finish_reason, made.choices[0].message.content) == ("tool_calls", None)
     with openai.chat.completions.stream(
         model="leadline", messages=MESSAGES, tools=[WEATHER], tool_choice="required"
     ) as stream:
-        (streamed,) = stream.get_final_completion().choices[0].message.tool_calls or ()
+        calls = stream.get_final_completion().choices[0].message.tool_calls
+    assert calls is not None
+    (streamed,) = calls
+    assert streamed.type == "function"
     assert streamed.function.arguments == '{"city": "Ada Brandt"}'
 
 

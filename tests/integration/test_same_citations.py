@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.openai.inert import neutralize_markdown
 from rlm.answers import Answer, Check, Citation, Output, OutputKind, Quote, Sentence
 from rlm.events import Completed, Delta
-from rlm.output_forms import dump_json
+from rlm.form_schemas import dump_json
 from tests.fakes.scripted_answers import answer
 from tests.support.asking import AskedApi, asked_api
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,13 @@ from jsonschema import Draft202012Validator
 from rlm.answers import Answer, AnswerStatus, Draft, Output, OutputKind, SearchSummary
 from rlm.errors import LanguageModelRefusedError, not_cancelled
 from rlm.events import Completed
+from rlm.form_schemas import build_reply_schema, require_possible_form
 from rlm.formatting import format_output
 from rlm.llm.budgets import Usage
 from rlm.llm.json_schemas import compile_schema, find_violation
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
-from rlm.output_forms import OutputForm, OutputFormError, Tool, ToolResult, build_reply_schema, require_possible_form
+from rlm.output_forms import OutputForm, OutputFormError, Tool, ToolResult
 from rlm.requests import AnswerRequest, AnswerScope
 from tests.support.answering import CAPABLE, pipeline
 from tests.support.form_filler import fill_form, fill_schema
@@ -71,7 +72,7 @@ SCHEMAS = st.recursive(
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
 
-def with_definitions(schema: Mapping[str, Any]) -> dict[str, Any]:
+def with_definitions(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {**schema, "$defs": {"person": PERSON}}
 
 
