@@ -4,13 +4,13 @@ The stages are: condense → route → direct, table or recursive strategy → c
 caller and every deployment. A strategy writes a draft; checking then marks the draft's sentences.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ingest.storage.remarks import Remark
 from retrieval.search.search import SearchPort
-from rlm.answers import Answer, AnswerStatus, Draft
+from rlm.answers import Answer, AnswerStatus, Draft, Output, Sentence
 from rlm.build import HelperModels, OpenRequest, PipelineComponents
 from rlm.checking.checker import CheckMode, apply_judgement, locate_citations
 from rlm.checking.judging import Judge, needs_judging
@@ -19,6 +19,8 @@ from rlm.conversation import condense_question
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
+from rlm.form_schemas import require_possible_form
+from rlm.formatting import format_output
 from rlm.llm.port import LanguageModel
 from rlm.metrics import record_answer
 from rlm.passages import build_search, can_fit_corpus
@@ -63,11 +65,14 @@ class AnswerPipeline:
     ) -> Iterator[Event]:
         """Stream the answer's events, ending with `Completed`. `durability` makes the run resumable.
 
-        If the request can be rejected without doing any work, `QuestionError` or `LanguageModelUnavailableError` is
-        raised immediately, before the first event is requested. A strategy's errors are raised during iteration.
+        If the request can be rejected without doing any work, `QuestionError`, `OutputFormError` or
+        `LanguageModelUnavailableError` is raised immediately, before the first event is requested. A strategy's errors
+        are raised during iteration.
         """
         request = replace(request, question=normalize_question(request.question))
         model = self._language_model.acquire()
+        if request.form is not None:
+            require_possible_form(request.form, None if model is None else model.profile)
         if model is None:
             return self._stream_extractive_answer(request, durability)
         return self._run_stages(
@@ -129,6 +134,9 @@ class AnswerPipeline:
             notes = notes if judgement.note is None else (*notes, judgement.note)
         notes = (*notes, *_iter_unreadable_document_notes(open_request.request))
         clock.record_lap("check")
+        output = _format_draft(open_request, draft, question, marked)
+        if output is not None:
+            clock.record_lap("format")
         answer = replace(
             _build_answer(draft, question, route.strategy.value, profile.name),
             sentences=marked,
@@ -138,6 +146,7 @@ class AnswerPipeline:
             usage=budget.spending.usage,
             dollars=float(budget.spending.dollars) if open_request.prices_known else None,
             timings_ms=clock.get_stage_times(),
+            output=output,
         )
         record_answer(answer)
         yield Completed(answer)
@@ -195,6 +204,25 @@ def _choose_route(open_request: OpenRequest, question: str) -> Route:
     described = tables.render_outline()
     return choose_route(
         question, open_request.today, corpus, choices, described, router.calls, nonce, cancelled=open_request.cancelled
+    )
+
+
+def _format_draft(
+    open_request: OpenRequest, draft: Draft, question: str, sentences: Sequence[Sentence]
+) -> Output | None:
+    """Return the answer in the form that the request asks for, or None if it stays text."""
+    form = open_request.request.form
+    if form is None:
+        return None
+    return format_output(
+        form,
+        question,
+        draft,
+        sentences,
+        open_request.calls,
+        open_request.profile,
+        open_request.nonce(),
+        cancelled=open_request.cancelled,
     )
 
 

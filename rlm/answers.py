@@ -263,6 +263,28 @@ class CellRecords:
     parts: tuple[SourceRows, ...]
 
 
+class OutputKind(StrEnum):
+    """The kinds of output that a program gets instead of, or beside, the text of an answer."""
+
+    JSON = "json"
+    CALL = "call"  # A call of one of the program's tools.
+    ADDITION = "addition"  # Text that the results of the program's tools add to the answer.
+    REFUSAL = "refusal"  # The answer could not be put into the requested form.
+
+
+@dataclass(frozen=True)
+class Output:
+    """An answer in the form that a program requested.
+
+    `text` is JSON, the arguments of a call as JSON, an addition, or the reason for a refusal. `tool` is the name of the
+    called tool.
+    """
+
+    kind: OutputKind
+    text: str
+    tool: str = ""
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer returned to a caller. `text` is Markdown with citation markers such as `[1]`.
@@ -271,7 +293,8 @@ class Answer:
     no language model was used. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are the records from
     which the answer was computed; `cells_behind` are the records for each number in `table`, where they are known.
     `finished` is false if a budget or another limit ended the work early. `dollars` is the price of `usage`, or None if
-    the model has no known price. `notes` are shown to users; for example, a check was not possible.
+    the model has no known price. `notes` are shown to users; for example, a check was not possible. `output` is the
+    answer in the form that a program requested.
     """
 
     status: AnswerStatus
@@ -293,6 +316,7 @@ class Answer:
     cells_behind: tuple[CellRecords, ...] = ()
     finished: bool = True
     dollars: float | None = None
+    output: Output | None = None
 
 
 @dataclass(frozen=True)

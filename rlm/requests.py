@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from ingest.storage.documents.records import UsedVersions, generate_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
+from rlm.output_forms import OutputForm
 
 # Maximum length of a question. It is about 1,000 tokens, which is an eighth of the smallest supported context window
 # and leaves the rest for passages. Queries of searches may be longer.
@@ -86,7 +87,7 @@ class AnswerRequest:
     """A question, the conversation before it (oldest message first), its scope, and options for the answer.
 
     `used` records the versions whose content the answer receives. It belongs to the caller, who stores these versions
-    with the answer.
+    with the answer. `form` is the form that a program requests for the answer.
     """
 
     question: str
@@ -94,6 +95,7 @@ class AnswerRequest:
     history: tuple[EarlierMessage, ...] = ()
     wanted: AnswerOptions = DEFAULT_OPTIONS
     used: UsedVersions = field(default_factory=lambda: UsedVersions(generate_work_id()), compare=False)
+    form: OutputForm | None = None
 
 
 class QuestionError(AnswerError):

@@ -42,6 +42,7 @@ from rlm.errors import (
     SqlRefusedError,
     UnpricedModelError,
 )
+from rlm.output_forms import OutputFormError
 from rlm.requests import QuestionError
 
 
@@ -77,6 +78,7 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     EncoderUnavailableError: JobOutcome.WAIT,
     RetrievalError: JobOutcome.RETRY,
     QuestionError: JobOutcome.FAIL,
+    OutputFormError: JobOutcome.FAIL,
     LanguageModelUnavailableError: JobOutcome.WAIT,
     LanguageModelRefusedError: JobOutcome.FAIL,
     ContextTooLongError: JobOutcome.FAIL,

@@ -64,6 +64,7 @@ class CallerQuestion:
             select_recent_messages(self._load_history(body)),
             self._build_answer_options(body),
             UsedVersions(identifier, self._load_used_versions()),
+            body.output.to_form() if body.output else None,
         )
 
     def find_previous_answer(self) -> AnswerOut | None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, computed_field, model_validator
 
 from api.answers.forms import Form
+from api.answers.output_schemas import OutputIn, OutputOut
 from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import StoredAnswer
@@ -66,7 +67,8 @@ class QuestionIn(Wire):
     model has a known price above 0.
 
     With `pause_on_budget`, a run that reaches its budget waits until someone adds to the budget or finishes the run
-    with a partial result. `render` also returns the answer as `html` or `mrkdwn`, which are safe to display.
+    with a partial result. `render` also returns the answer as `html` or `mrkdwn`, which are safe to display. `output`
+    also puts the answer into a form for programs.
     """
 
     question: str | None = None
@@ -84,9 +86,12 @@ class QuestionIn(Wire):
     every_record: bool = False
     pause_on_budget: bool = False
     render: list[Form] = Field(default_factory=list, max_length=2)
+    output: OutputIn | None = None
 
     @model_validator(mode="after")
     def _require_one_question(self) -> Self:
+        if self.output is not None and (self.background or self.detach):
+            raise ValueError("`output` cannot be combined with `background` or `detach`, which produce text only")
         if (self.question is None) == (not self.messages):
             raise ValueError("send either `question` or `messages`, not both")
         if self.messages and self.conversation is not None:
@@ -346,7 +351,8 @@ class AnswerOut(Wire):
     records behind a computed answer; `GET /v1/answers/{id}/rows` lists them. If `finished` is false, a budget or
     another limit ended the work early. `dollars` is the cost of `usage`, or null if the model's price is not known.
     `notes` are remarks for users. `coded_notes` and `coded_reasons` are the same remarks with their codes; a reason
-    without a code is null, and both are empty in answers of earlier releases.
+    without a code is null, and both are empty in answers of earlier releases. `output` is the answer in the form that
+    the request asked for.
     """
 
     id: str | None
@@ -373,6 +379,7 @@ class AnswerOut(Wire):
     dollars: float | None
     html: str | None = None
     mrkdwn: str | None = None
+    output: OutputOut | None = None
 
     @classmethod
     def from_stored_answer(cls, stored_answer: StoredAnswer, deleted_documents: Collection[str] = ()) -> "AnswerOut":

@@ -18,6 +18,7 @@ from ingest.storage.quotas import records as quotas
 from retrieval import errors as retrieval
 from rlm import errors as rlm
 from rlm.llm.profiles import ProfileFileError
+from rlm.output_forms import OutputFormError
 from rlm.requests import QuestionError
 
 log = structlog.get_logger(__name__)
@@ -122,6 +123,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     retrieval.EncoderUnavailableError: 503,
     retrieval.RetrievalError: 500,
     QuestionError: 422,
+    OutputFormError: 400,
     ProfileFileError: 503,
     rlm.ContextTooLongError: 422,
     rlm.LanguageModelUnavailableError: 503,

@@ -1,25 +1,33 @@
 """A chat model that answers from the documents of a Leadline service, with citations."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.messages import content as blocks
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
 from api.answers.event_schemas import AnswerEvent, DeltaOut
 from api.answers.forms import CitedSpan
 from api.answers.schemas import AnswerOut, CitationOut, MessageIn, QuestionIn
 from api.langchain.connection import Connection
-from api.openai.annotations import build_annotation_extension, iter_markers
+from api.openai.annotations import build_annotation_extension, build_call_id, build_safe_text, iter_markers
 from api.openai.inert import MarkdownNeutralizer, neutralize_markdown
+from ingest.storage.documents.records import generate_work_id
+from rlm.answers import OutputKind
 
 _PROVIDER = "leadline"
+_FREE_CHOICE, _ANY_CALL = ("auto", "none"), ("any", "required")
 # Names of answer fields that are copied to the message's `response_metadata`, in addition to the citations.
 _METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "notes", "sentences", "coverage", "finished"}
 
@@ -27,8 +35,9 @@ _METADATA_FIELDS = {"id", "conversation", "status", "strategy", "reasons", "note
 class ChatLeadline(Connection, BaseChatModel):
     """A chat model that answers the last message from your documents, with citations.
 
-    Earlier messages are the conversation. System messages and tools are ignored, because the service decides how
-    answers are written. The text contains citation markers such as `[1]`. `content_blocks` contains the citation of
+    Earlier messages are the conversation. System messages are ignored, because the service decides how answers are
+    written. With bound tools, the model can call one of them instead, and `with_structured_output` puts the checked
+    answer into a schema. The text contains citation markers such as `[1]`. `content_blocks` contains the citation of
     each marker as an annotation. `response_metadata` contains the `citations` with page, span and quotation, and the
     checked `sentences`. Links, images and HTML in the text are disabled with full-width characters.
 
@@ -76,7 +85,7 @@ class ChatLeadline(Connection, BaseChatModel):
     ) -> ChatResult:
         with self.client() as client:
             return _build_chat_result(
-                client.answer(self._build_question(messages, stop), **self._build_question_fields(kwargs))
+                client.answer(self._build_question(messages, stop), **self._build_question_fields(kwargs, messages))
             )
 
     async def _agenerate(
@@ -88,7 +97,9 @@ class ChatLeadline(Connection, BaseChatModel):
     ) -> ChatResult:
         async with self.async_client() as client:
             return _build_chat_result(
-                await client.answer(self._build_question(messages, stop), **self._build_question_fields(kwargs))
+                await client.answer(
+                    self._build_question(messages, stop), **self._build_question_fields(kwargs, messages)
+                )
             )
 
     def _stream(
@@ -98,8 +109,9 @@ class ChatLeadline(Connection, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
-        question, written = self._build_question(messages, stop), MarkdownNeutralizer()
-        with self.client() as client, client.stream_answer(question, **self._build_question_fields(kwargs)) as events:
+        question, members = self._build_question(messages, stop), self._build_question_fields(kwargs, messages)
+        written = None if members.get("output") else MarkdownNeutralizer()
+        with self.client() as client, client.stream_answer(question, **members) as events:
             for event in events:
                 for chunk in _iter_message_chunks(event, written):
                     if run_manager:
@@ -113,8 +125,8 @@ class ChatLeadline(Connection, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
-        question, written = self._build_question(messages, stop), MarkdownNeutralizer()
-        members = self._build_question_fields(kwargs)
+        question, members = self._build_question(messages, stop), self._build_question_fields(kwargs, messages)
+        written = None if members.get("output") else MarkdownNeutralizer()
         async with self.async_client() as client, client.stream_answer(question, **members) as events:
             async for event in events:
                 for chunk in _iter_message_chunks(event, written):
@@ -122,8 +134,40 @@ class ChatLeadline(Connection, BaseChatModel):
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
 
-    def _build_question_fields(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self.ask_kwargs, **{name: value for name, value in overrides.items() if name != "stream"}}
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | None = None,
+        **kwargs: Any,  # noqa: ANN401 - members of a question's body
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools that the model can call instead of answering, or has to call with a `tool_choice`.
+
+        Args:
+            tools: Tools, functions, Pydantic classes or JSON schemas.
+            tool_choice: `auto`, `none`, `any` (or `required`, or True), or the name of one tool.
+            **kwargs: Additional fields of the question.
+
+        Raises:
+            ValueError: If `tool_choice` is not one of these.
+        """
+        functions = {each["name"]: each for each in (convert_to_openai_tool(tool)["function"] for tool in tools)}
+        if isinstance(tool_choice, str) and tool_choice not in (*_ANY_CALL, *_FREE_CHOICE):
+            if tool_choice not in functions:
+                raise ValueError(f"`tool_choice` names {tool_choice!r}, which is not one of the tools.")
+            functions, tool_choice = {tool_choice: functions[tool_choice]}, True
+        must_call = tool_choice is True or tool_choice in _ANY_CALL
+        chosen = [] if tool_choice == "none" else functions.values()
+        described = [
+            {name: each[name] for name in ("name", "description", "parameters") if name in each} for each in chosen
+        ]
+        return self.bind(output={"tools": described, "must_call": must_call}, **kwargs)
+
+    def _build_question_fields(self, overrides: Mapping[str, Any], messages: Sequence[BaseMessage]) -> dict[str, Any]:
+        members = {**self.ask_kwargs, **{name: value for name, value in overrides.items() if name != "stream"}}
+        if results := _list_tool_results(messages):
+            members["output"] = {**(members.get("output") or {}), "results": results}
+        return members
 
     def _build_question(self, messages: Sequence[BaseMessage], stop: list[str] | None) -> QuestionIn:
         """Build a question from the messages up to the last human one. Raises `ValueError` if there is none."""
@@ -143,24 +187,62 @@ def _convert_message(message: BaseMessage) -> MessageIn:
     return MessageIn(role="user" if isinstance(message, HumanMessage) else "assistant", content=str(message.text))
 
 
+def _list_tool_results(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
+    """Return the results of the tools that were called since the last human message."""
+    calls: dict[str | None, dict[str, Any]] = {}
+    results: list[dict[str, str]] = []
+    for message in messages:
+        if isinstance(message, HumanMessage):
+            results.clear()
+        elif isinstance(message, AIMessage):
+            calls |= {call["id"]: dict(call) for call in message.tool_calls}
+        elif isinstance(message, ToolMessage):
+            call = calls.get(message.tool_call_id, {"name": message.name or "tool", "args": {}})
+            text = str(message.text)
+            results.append({"tool": call["name"], "arguments": json.dumps(call["args"]), "text": text})
+    return results
+
+
+def _build_tool_calls(answer: AnswerOut) -> list[ToolCall]:
+    output = answer.output
+    if output is None or output.kind is not OutputKind.CALL:
+        return []
+    call_id = build_call_id(answer.id or generate_work_id())
+    return [ToolCall(name=output.tool, args=json.loads(output.text), id=call_id, type="tool_call")]
+
+
+def _build_text(answer: AnswerOut) -> str:
+    output = answer.output
+    is_refusal = output is not None and output.kind is OutputKind.REFUSAL
+    return neutralize_markdown(output.text) if output is not None and is_refusal else build_safe_text(answer)
+
+
 def _build_chat_result(answer: AnswerOut) -> ChatResult:
     message = AIMessage(
-        neutralize_markdown(answer.text),
+        _build_text(answer),
+        tool_calls=_build_tool_calls(answer),
         response_metadata=_build_response_metadata(answer),
         usage_metadata=_build_usage_metadata(answer),
     )
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _iter_message_chunks(event: AnswerEvent, neutralizer: MarkdownNeutralizer) -> Iterator[ChatGenerationChunk]:
-    """Convert an event to message chunks. Deltas become text, and the last event adds citations and usage."""
+def _iter_message_chunks(event: AnswerEvent, neutralizer: MarkdownNeutralizer | None) -> Iterator[ChatGenerationChunk]:
+    """Convert an event to message chunks. Deltas become text, and the last event adds citations and usage.
+
+    Without a neutralizer, the last event also has the whole text, because the answer is then put into another form.
+    """
     if isinstance(event, DeltaOut):
-        text = neutralizer.feed(event.text)
+        text = neutralizer.feed(event.text) if neutralizer else ""
         if text:
             yield ChatGenerationChunk(message=AIMessageChunk(content=text))
     elif isinstance(event, AnswerOut):
         last = AIMessageChunk(
-            content=neutralizer.finish(),
+            content=neutralizer.finish() if neutralizer else _build_text(event),
+            tool_call_chunks=[
+                tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=0)
+                for call in _build_tool_calls(event)
+            ],
             response_metadata=_build_response_metadata(event),
             usage_metadata=_build_usage_metadata(event),
             chunk_position="last",
@@ -172,7 +254,7 @@ def _build_response_metadata(answer: AnswerOut) -> dict[str, Any]:
     return {
         "model_provider": _PROVIDER,
         "model_name": _PROVIDER,
-        "finish_reason": "stop" if answer.finished else "length",
+        "finish_reason": "tool_calls" if _build_tool_calls(answer) else "stop" if answer.finished else "length",
         "citations": [each.model_dump(mode="json") for each in answer.citations],
         **answer.model_dump(mode="json", include=_METADATA_FIELDS),
     }
@@ -184,7 +266,7 @@ def _build_usage_metadata(answer: AnswerOut) -> UsageMetadata:
 
 
 def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """Build a standard text block with the citation of each marker as an annotation."""
+    """Build standard blocks: the text with the citation of each marker as an annotation, and the calls of tools."""
     text = str(message.text)
     cited = [CitationOut.model_validate(each) for each in message.response_metadata.get("citations", ())]
     annotations: list[blocks.Annotation] = [
@@ -199,7 +281,11 @@ def _build_content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
         )
         for start, end, each in iter_markers(text, cited)
     ]
-    return [blocks.TextContentBlock(type="text", text=text, annotations=annotations)] if text else []
+    written = [blocks.TextContentBlock(type="text", text=text, annotations=annotations)] if text else []
+    return [
+        *written,
+        *(blocks.create_tool_call(each["name"], each["args"], id=each["id"]) for each in message.tool_calls),
+    ]
 
 
 register_translator(_PROVIDER, _build_content_blocks, _build_content_blocks)

@@ -11,15 +11,41 @@ from typing import Any
 
 from api.answers.forms import CitedSpan
 from api.answers.schemas import AnswerOut, CitationOut
-from api.openai.inert import neutralize_markdown
+from api.openai.inert import escape_markdown_in_json, neutralize_markdown
 from ingest.storage.uploads.records import NamedFile
+from rlm.answers import AnswerStatus, OutputKind
 
+CALL_PREFIX = "call_"
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 
 
 def build_safe_text(answer: AnswerOut) -> str:
-    """Return the answer's text in a form that clients may render. Its offsets are the same as in `answer.text`."""
-    return neutralize_markdown(answer.text)
+    """Return the content of the answer's message in a form that clients may render.
+
+    The offsets of the answer's text stay the same. JSON keeps its meaning. A call or a refusal has no content.
+    """
+    output = answer.output
+    if output is None:
+        return neutralize_markdown(answer.text)
+    match output.kind:
+        case OutputKind.JSON:
+            return escape_markdown_in_json(output.text)
+        case OutputKind.ADDITION:
+            return neutralize_markdown("\n\n".join([*([answer.text] if _is_shown(answer) else []), output.text]))
+    return ""
+
+
+def _is_shown(answer: AnswerOut) -> bool:
+    """Return whether the text of the answer is shown. If tools settled what the documents do not say, it is not."""
+    output = answer.output
+    if output is None:
+        return True
+    return output.kind is OutputKind.ADDITION and answer.status is not AnswerStatus.NOT_FOUND
+
+
+def build_call_id(identifier: str) -> str:
+    """Build the id of the call of a tool from the id of its answer."""
+    return f"{CALL_PREFIX}{identifier}"
 
 
 def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]:
@@ -33,7 +59,7 @@ def build_url_citations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]
             "url": base_url.rstrip("/") + CitedSpan(cited.document_id, cited.start, cited.end).api_path,
             "leadline": build_annotation_extension(cited),
         }
-        for start, end, cited in iter_markers(answer.text, answer.citations)
+        for start, end, cited in _iter_cited_spans(answer)
     ]
 
 
@@ -45,7 +71,7 @@ def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFil
     """Return the annotations of a response: the URL of each marker's span and, if `files` is given, its file."""
     found: list[dict[str, Any]] = []
     urls = build_url_citations(answer, base_url)
-    for (_, end, cited), url in zip(iter_markers(answer.text, answer.citations), urls, strict=True):
+    for (_, end, cited), url in zip(_iter_cited_spans(answer), urls, strict=True):
         if files is None:
             found.append({"type": "url_citation", **url})
             continue
@@ -53,6 +79,15 @@ def build_response_annotations(answer: AnswerOut, base_url: str, files: CitedFil
         file = {"type": "file_citation", "file_id": named.id, "filename": named.name, "index": end}
         found += [{**file, "leadline": build_annotation_extension(cited)}, {"type": "url_citation", **url}]
     return found
+
+
+def _iter_cited_spans(answer: AnswerOut) -> Iterator[tuple[int, int, CitationOut]]:
+    """Yield the citations of a message with the spans of its content. JSON has no markers, so each cites all of it."""
+    if _is_shown(answer):
+        yield from iter_markers(answer.text, answer.citations)
+    elif answer.output is not None and answer.output.kind is OutputKind.JSON:
+        end = len(build_safe_text(answer))
+        yield from ((0, end, each) for each in answer.citations if not each.deleted)
 
 
 def iter_markers(text: str, citations: Iterable[CitationOut]) -> Iterator[tuple[int, int, CitationOut]]:

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from api.answers.output_schemas import OutputIn
 from api.answers.schemas import BudgetIn, MessageIn, QuestionIn
 from api.http.problems import BadRequestError
 from api.http.wire import Wire
@@ -50,12 +51,35 @@ class PartIn(LenientModel):
     text: str | None = None
 
 
+class CalledFunctionIn(LenientModel):
+    """A function that the model called. `arguments` is JSON."""
+
+    name: str = Field(max_length=200)
+    arguments: str = ""
+
+
+class ToolCallIn(LenientModel):
+    """A call of a tool in a message of the assistant."""
+
+    id: str = Field(max_length=200)
+    function: CalledFunctionIn
+
+
 class TurnIn(LenientModel):
-    """A message. `system` and `developer` messages are ignored, because the service decides how answers are written."""
+    """A message, or in responses also a call of a tool (`function_call`) or its result (`function_call_output`).
+
+    `system` and `developer` messages do not change how answers are written.
+    """
 
     type: str = "message"
     role: Literal["user", "assistant", "system", "developer", "tool", "function"] | None = None
     content: str | list[PartIn] | None = None
+    tool_calls: list[ToolCallIn] | None = Field(None, max_length=100)
+    tool_call_id: str | None = Field(None, max_length=200)
+    call_id: str | None = Field(None, max_length=200)
+    name: str | None = Field(None, max_length=200)
+    arguments: str | None = None
+    output: str | list[PartIn] | None = None
 
 
 class OptionsIn(NullableModel, Wire):
@@ -76,6 +100,7 @@ def build_question(
     *,
     field: str,
     conversation: str | None = None,
+    output: OutputIn | None = None,
 ) -> QuestionIn:
     """Build a question from the messages in the request's `field`. The last user message is the question.
 
@@ -107,42 +132,22 @@ def build_question(
         "budget": options.budget,
         "confirm": options.confirm,
         "every_record": options.every_record,
+        "output": output,
     }
     if len(messages) == 1 or conversation is not None:
         return QuestionIn(question=messages[-1].content, conversation=conversation, **asked)
     return QuestionIn(messages=messages[-_MAX_MESSAGES:], **asked)
 
 
-def reject_required_tools(tools: list[dict[str, Any]], tool_choice: object) -> None:
-    """Raise `BadRequestError` if the request requires the model to call one of the client's own tools.
-
-    Optional tools are ignored.
-    """
-    named = isinstance(tool_choice, dict) and tool_choice.get("type") not in ("file_search", "allowed_tools")
-    required = tool_choice == "required" and not any(each.get("type") == "file_search" for each in tools)
-    if required or named:
-        raise BadRequestError(
-            "Leadline answers from documents and does not call client tools.",
-            hint="Omit `tool_choice` or send `auto`.",
-            field_path="tool_choice",
-        )
-
-
-def reject_structured_output(text_format: Mapping[str, Any] | None) -> None:
-    """Raise `BadRequestError` if the request asks for structured output."""
-    if text_format and text_format.get("type", "text") != "text":
-        raise BadRequestError(
-            "Answers are Markdown with citations; structured output is not supported.",
-            hint="Request the format `text`; the response field `leadline` contains the answer in machine-readable "
-            "form.",
-        )
-
-
 def extract_text(message: TurnIn) -> str:
-    """Return the text of a message. Raises `BadRequestError` for other parts, which would otherwise be ignored."""
-    if isinstance(message.content, str) or message.content is None:
-        return message.content or ""
-    for part in message.content:
+    """Return the text of a message or of a tool's result.
+
+    Raises `BadRequestError` for other parts, which would otherwise be ignored.
+    """
+    content = message.content if message.output is None else message.output
+    if isinstance(content, str) or content is None:
+        return content or ""
+    for part in content:
         # guard: non-text-part-refused
         if part.type not in (*_TEXT_PARTS, _REFUSAL):
             raise BadRequestError(
@@ -151,4 +156,4 @@ def extract_text(message: TurnIn) -> str:
                 "ask about it in text.",
                 field_path="content",
             )
-    return "\n".join(part.text for part in message.content if part.type in _TEXT_PARTS and part.text)
+    return "\n".join(part.text for part in content if part.type in _TEXT_PARTS and part.text)

@@ -10,11 +10,11 @@ from pydantic import Field
 from api.answers.schemas import AnswerOut
 from api.http.problems import convert_to_openai_error
 from api.http.sse import DONE
-from api.openai.annotations import build_safe_text, build_url_citations
+from api.openai.annotations import build_call_id, build_safe_text, build_url_citations
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
-from api.openai.inert import MarkdownNeutralizer
+from api.openai.inert import MarkdownNeutralizer, escape_markdown_in_json, neutralize_markdown
 from ingest.storage.documents.records import generate_work_id
-from rlm.answers import Answer
+from rlm.answers import Answer, OutputKind
 from rlm.events import Completed, Delta, Event
 
 
@@ -25,6 +25,7 @@ class StreamOptionsIn(LenientModel):
 class ChatIn(LenientModel):
     """A request for a chat completion. Fields that control how a model writes, such as `temperature`, have no effect.
 
+    `response_format` and `tools` select the form of the answer: JSON, or a call of one of the client's functions.
     `leadline` contains the options that this protocol lacks.
     """
 
@@ -41,8 +42,7 @@ class ChatIn(LenientModel):
 
 def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, Any]:
     """Return an answer as a chat completion. Its `leadline` field is the answer as in `GET /v1/answers/{id}`."""
-    annotations = _build_annotations(answer, base_url)
-    message = {"role": "assistant", "content": build_safe_text(answer), "refusal": None, "annotations": annotations}
+    message = {"role": "assistant", **_build_content(answer), "annotations": _build_annotations(answer, base_url)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(answer)}
     return {
         **_build_object_head(answer.id or generate_work_id(), "chat.completion", model),
@@ -69,17 +69,20 @@ class ChatChunkFormatter:
         base_url: str,
         *,
         with_usage: bool,
+        with_form: bool = False,
     ) -> None:
+        """Create the formatter. With a requested form, nothing is written before the answer is in that form."""
         self._keep = save_answer
         self._head = _build_object_head(identifier, "chat.completion.chunk", model)
         self._base_url = base_url
         self._with_usage = with_usage
+        self._with_form = with_form
         self._inert = MarkdownNeutralizer()
         self._started = False
 
     def format_event(self, event: Event) -> str:
         if isinstance(event, Delta):
-            return self._format_content(self._inert.feed(event.text))
+            return "" if self._with_form else self._format_content(self._inert.feed(event.text))
         if isinstance(event, Completed):
             return self._format_end(self._keep(event.answer))
         return ""
@@ -94,8 +97,13 @@ class ChatChunkFormatter:
         self._started = True
         return self._format_chunk({**role, "content": text})
 
+    def _format_form(self, answer: AnswerOut) -> str:
+        given = {name: value for name, value in _build_content(answer).items() if value is not None}
+        calls = [{"index": number, **each} for number, each in enumerate(given.pop("tool_calls", ()))]
+        return self._format_chunk({"role": "assistant", **given, **({"tool_calls": calls} if calls else {})})
+
     def _format_end(self, answer: AnswerOut) -> str:
-        rest = self._format_content(self._inert.finish())
+        rest = self._format_form(answer) if self._with_form else self._format_content(self._inert.finish())
         annotations = self._format_chunk({"annotations": _build_annotations(answer, self._base_url)})
         last = self._format_chunk({}, _get_finish_reason(answer), leadline=answer.model_dump(mode="json"))
         used = (
@@ -112,7 +120,21 @@ def _build_annotations(answer: AnswerOut, base_url: str) -> list[dict[str, Any]]
     return [{"type": "url_citation", "url_citation": each} for each in build_url_citations(answer, base_url)]
 
 
+def _build_content(answer: AnswerOut) -> dict[str, Any]:
+    """Return the members of a message for the answer's form: its content, its refusal or its call of a tool."""
+    output = answer.output
+    if output is not None and output.kind is OutputKind.REFUSAL:
+        return {"content": None, "refusal": neutralize_markdown(output.text)}
+    if output is not None and output.kind is OutputKind.CALL:
+        function = {"name": output.tool, "arguments": escape_markdown_in_json(output.text)}
+        call = {"id": build_call_id(answer.id or generate_work_id()), "type": "function", "function": function}
+        return {"content": None, "refusal": None, "tool_calls": [call]}
+    return {"content": build_safe_text(answer), "refusal": None}
+
+
 def _get_finish_reason(answer: AnswerOut) -> str:
+    if answer.output is not None and answer.output.kind is OutputKind.CALL:
+        return "tool_calls"
     return "stop" if answer.finished else "length"
 
 

@@ -11,9 +11,10 @@ from api.admission.idempotency import get_claimed_request
 from api.answers.answer_work import AnswerWork
 from api.answers.asking import CallerQuestion, require_collections
 from api.http.problems import CLIENT_CLOSED_REQUEST
-from api.openai.asked import build_question, reject_required_tools, reject_structured_output
+from api.openai.asked import build_question
 from api.openai.chat import ChatChunkFormatter, ChatIn, build_completion
 from api.openai.described import ChatCompletionOut, describe_reply
+from api.openai.formats import build_output
 from api.openai.models import BASE, build_model_object, get_base_url, iter_model_objects, parse_model
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -47,14 +48,14 @@ async def create_chat_completion(
     """Answer the last message of a conversation from the documents, as an OpenAI chat completion.
 
     `model` is one of the models in `GET /v1/models`. Earlier messages are the conversation's history. The client's
-    instructions (`system`, `developer`) and tools are ignored. The text contains markers such as `[1]`, and
+    instructions (`system`, `developer`) do not change how the answer is written. With `response_format` or `tools`, the
+    checked answer is then put into that form, or calls a function. The text contains markers such as `[1]`, and
     `annotations` say what each marker cites. Anything that would render as an image, link or HTML is written with
     full-width characters. The `leadline` field contains the whole answer with its checked sentences.
     """
-    reject_required_tools(body.tools, body.tool_choice)
-    reject_structured_output(body.response_format)
+    output = build_output(body.messages, body.tools, body.tool_choice, body.response_format)
     selected = await run_in_threadpool(parse_model, services, caller, body.model)
-    question = build_question(body.messages, selected, body.leadline, field="messages")
+    question = build_question(body.messages, selected, body.leadline, field="messages", output=output)
     claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)
@@ -63,7 +64,10 @@ async def create_chat_completion(
     if body.stream:
         identifier = asking.request.used.answer_id
         with_usage = body.stream_options is not None and body.stream_options.include_usage
-        writer = ChatChunkFormatter(asking.save_answer, identifier, body.model, url, with_usage=with_usage)
+        with_form = output is not None
+        writer = ChatChunkFormatter(
+            asking.save_answer, identifier, body.model, url, with_usage=with_usage, with_form=with_form
+        )
         return await work.stream_events(writer)
     answer = await work.wait_for_answer()
     if answer is None:

@@ -59,3 +59,10 @@ def neutralize_markdown(text: str) -> str:
     """Return the text without anything that a Markdown renderer would load, link or run."""
     made = MarkdownNeutralizer()
     return made.feed(text) + made.finish()
+
+
+def escape_markdown_in_json(text: str) -> str:
+    """Return the JSON text with the same characters as JSON escapes instead, so that its value does not change."""
+    safe = neutralize_markdown(text)
+    # guard: inert-json
+    return "".join(f"\\u{ord(was):04x}" if was != now else was for was, now in zip(text, safe, strict=True))

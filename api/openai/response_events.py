@@ -1,7 +1,7 @@
 """Formats the events of a streamed response, with the event names and the event order of Open Responses."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from api.answers.schemas import AnswerOut
@@ -11,8 +11,9 @@ from api.openai.inert import MarkdownNeutralizer
 from api.openai.responses import (
     ResponseIn,
     ResponseView,
+    build_answer_item,
     build_message_item,
-    build_message_output,
+    build_refusal_part,
     build_response_id,
     build_response_object,
     build_text_part,
@@ -40,11 +41,14 @@ class ResponseEventFormatter:
         view: ResponseView,
         *,
         created_at: float | None = None,
+        with_form: bool = False,
     ) -> None:
+        """Create the formatter. With a requested form, nothing is written before the answer is in that form."""
         self._keep = save_answer
         self._identifier = identifier
         self._body = body
         self._shown = view
+        self._with_form = with_form
         self._created = created_at or time.time()
         self._number = -1
         self._queries: list[str] = []
@@ -74,7 +78,7 @@ class ResponseEventFormatter:
         # If documents fit in the model's context window, they are read whole, without a search.
         if isinstance(event, Retrieved | Reading):
             yield from self._iter_search_events(event.query if isinstance(event, Retrieved) else None)
-        elif isinstance(event, Delta):
+        elif isinstance(event, Delta) and not self._with_form:
             self._text += event.text
             yield from self._iter_delta_events(self._inert.feed(event.text))
         elif isinstance(event, Completed):
@@ -115,7 +119,7 @@ class ResponseEventFormatter:
 
     def _remove_excess_text(self, text: str) -> str:
         """Return the part of the next piece of text that `max_output_tokens` allows."""
-        if self._max_tokens is None:
+        if self._max_tokens is None or self._with_form:
             return text
         return text[: max(0, find_text_limit(self._text, self._max_tokens) - self._written)]
 
@@ -124,30 +128,44 @@ class ResponseEventFormatter:
         self._written += len(text)
         return text
 
-    def _iter_message_start_events(self) -> Iterator[str]:
+    def _iter_message_start_events(self, part: Mapping[str, Any] | None = None) -> Iterator[str]:
         if self._stage == "writing":
             return
+        yield from self._iter_item_start_events(build_message_item(self._identifier, "in_progress", []))
+        yield self._format_part_event("response.content_part.added", _TEXT, part=part or build_text_part(""))
+
+    def _iter_item_start_events(self, item: Mapping[str, Any]) -> Iterator[str]:
         if self._shown.with_search:
             yield from self._iter_searching_events()
-            item = self._build_search_item("completed")
+            search = self._build_search_item("completed")
             yield self._format_numbered_event(
-                "response.file_search_call.completed", _SEARCHED, output_index=0, item_id=item["id"]
+                "response.file_search_call.completed", _SEARCHED, output_index=0, item_id=search["id"]
             )
-            yield self._format_numbered_event("response.output_item.done", _SEARCH_DONE, output_index=0, item=item)
+            yield self._format_numbered_event("response.output_item.done", _SEARCH_DONE, output_index=0, item=search)
         self._stage = "writing"
-        item = build_message_item(self._identifier, "in_progress", [])
         yield self._format_numbered_event("response.output_item.added", _ADDED, output_index=self._index, item=item)
-        yield self._format_part_event("response.content_part.added", _TEXT, part=build_text_part(""))
 
     def _iter_end_events(self, answer: AnswerOut) -> Iterator[str]:
-        yield from self._iter_delta_events(self._inert.finish())
-        yield from self._iter_message_start_events()
         shown = limit_text(answer, self._max_tokens)
         found = self._shown.find_texts(answer) if self._shown.with_search else None
-        message = build_message_output(
-            self._identifier, shown, self._shown.base_url, None if found is None else found.files
+        item = build_answer_item(self._identifier, shown, self._shown.base_url, None if found is None else found.files)
+        if item["type"] == "function_call":
+            place = yield from self._iter_call_events(item)
+        elif (part := item["content"][0])["type"] == "refusal":
+            place = yield from self._iter_refusal_events(part)
+        else:
+            place = yield from self._iter_text_events(part)
+        yield self._format_numbered_event("response.output_item.done", place, output_index=self._index, item=item)
+        call = build_search_call(self._identifier, answer.searched.queries, answer, self._shown.results, found)
+        yield self._format_response_event(
+            get_response_status(shown), place + 1, [*([call] if self._index else []), item], answer=answer
         )
-        (part,) = message["content"]
+        yield DONE
+
+    def _iter_text_events(self, part: Mapping[str, Any]) -> Generator[str, None, int]:
+        """Yield the end of the text. Return the place of the next event, as the next two methods do."""
+        yield from self._iter_delta_events(part["text"] if self._with_form else self._inert.finish())
+        yield from self._iter_message_start_events()
         place = self._end_place
         for number, annotation in enumerate(part["annotations"]):
             name = "response.output_text.annotation.added"
@@ -155,14 +173,25 @@ class ResponseEventFormatter:
         place += len(part["annotations"])
         yield self._format_part_event("response.output_text.done", place, text=part["text"], logprobs=[])
         yield self._format_part_event("response.content_part.done", place + 1, part=part)
+        return place + 2
+
+    def _iter_refusal_events(self, part: Mapping[str, Any]) -> Generator[str, None, int]:
+        yield from self._iter_message_start_events(build_refusal_part(""))
+        place = self._end_place
+        yield self._format_part_event("response.refusal.delta", place, delta=part["refusal"])
+        yield self._format_part_event("response.refusal.done", place + 1, refusal=part["refusal"])
+        yield self._format_part_event("response.content_part.done", place + 2, part=part)
+        return place + 3
+
+    def _iter_call_events(self, item: Mapping[str, Any]) -> Generator[str, None, int]:
+        yield from self._iter_item_start_events({**item, "arguments": "", "status": "in_progress"})
+        where = {"item_id": item["id"], "output_index": self._index}
+        kind, place = "response.function_call_arguments", self._end_place
+        yield self._format_numbered_event(f"{kind}.delta", place, **where, delta=item["arguments"])
         yield self._format_numbered_event(
-            "response.output_item.done", place + 2, output_index=self._index, item=message
+            f"{kind}.done", place + 1, **where, name=item["name"], arguments=item["arguments"]
         )
-        call = build_search_call(self._identifier, answer.searched.queries, answer, self._shown.results, found)
-        yield self._format_response_event(
-            get_response_status(shown), place + 3, [*([call] if self._index else []), message], answer=answer
-        )
-        yield DONE
+        return place + 2
 
     @property
     def _end_place(self) -> int:
@@ -199,7 +228,7 @@ class ResponseEventFormatter:
             name, place, item_id=item, output_index=self._index, content_index=0, **fields
         )
 
-    def _format_numbered_event(self, name: str, place: int, **fields: object) -> str:
+    def _format_numbered_event(self, name: str, place: int, /, **fields: object) -> str:
         number = self._assign_number(place)
         if number is None:
             return ""
@@ -236,9 +265,9 @@ class ResumableEventFormatter(ResponseEventFormatter):
         """Return the first events, unless they were formatted before."""
         return "".join(self._iter_start_events())
 
-    def prepare_end(self, body: Mapping[str, Any], view: ResponseView) -> None:
+    def prepare_end(self, body: Mapping[str, Any], view: ResponseView, *, with_form: bool) -> None:
         """Use these members of the request, and present the answer as it may be shown now."""
-        self._body, self._shown = body, view
+        self._body, self._shown, self._with_form = body, view, with_form
 
     def _remove_read_text(self, text: str) -> str:
         begin, self._written = self._written, self._written + len(text)

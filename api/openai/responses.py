@@ -17,16 +17,19 @@ from api.answers.schemas import AnswerOut
 from api.http.problems import ApiError
 from api.openai.annotations import (
     CitedFiles,
+    build_call_id,
     build_response_annotations,
     build_safe_text,
 )
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
 from api.openai.conversation_ids import build_conversation_id, parse_conversation_id
+from api.openai.inert import escape_markdown_in_json, neutralize_markdown
 from api.openai.models import BASE
 from api.openai.response_settings import SettingsIn, build_repeated_members
 from api.openai.search_results import FoundTexts, build_search_call
 from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
+from rlm.answers import OutputKind
 from rlm.llm.profiles import estimate_tokens
 
 _PREFIX = "resp_"
@@ -46,7 +49,7 @@ class ResponseNotFoundError(ApiError):
 
 
 class FileSearchIn(LenientModel):
-    """A tool. Only `file_search` is supported; its vector stores are collections.
+    """A tool: a function of the client, or `file_search`, whose vector stores are collections.
 
     `max_num_results` limits only the results that are shown. How much a model reads depends on its context window.
     """
@@ -55,6 +58,10 @@ class FileSearchIn(LenientModel):
     vector_store_ids: list[str] = Field(default_factory=list, max_length=100)
     filters: dict[str, Any] | None = None
     max_num_results: int | None = Field(None, ge=1, le=50)
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class ConversationReferenceIn(LenientModel):
@@ -136,8 +143,10 @@ def limit_text(answer: AnswerOut, max_output_tokens: int | None) -> AnswerOut:
     """Return the answer with at most about this many tokens of its text. If text is missing, it is not finished.
 
     The model has already written the whole text, which stays in the stored answer: cutting its reply short instead
-    would lose the citations of the text that is shown.
+    would lose the citations of the text that is shown. An answer in a form is never cut: a part of JSON is not JSON.
     """
+    if answer.output is not None:
+        return answer
     length = len(answer.text) if max_output_tokens is None else find_text_limit(answer.text, max_output_tokens)
     if length == len(answer.text):
         return answer
@@ -188,9 +197,9 @@ def build_response_object(
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "output": list(output),
         "reasoning": None,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [_build_tool(each) for each in asked.get("tools") or () if each.get("type") == "file_search"],
+        "text": {"format": (asked.get("text") or {}).get("format") or {"type": "text"}},
+        "tool_choice": asked.get("tool_choice") or "auto",
+        "tools": [_build_tool(each) for each in asked.get("tools") or ()],
         "usage": _build_usage(answer) if answer else None,
         "leadline": answer.model_dump(mode="json") if answer else None,
     }
@@ -220,10 +229,10 @@ def get_result_limit(body: ResponseIn) -> int | None:
 def build_output_items(answer: AnswerOut, identifier: str, view: ResponseView) -> list[dict[str, Any]]:
     """Return the output items of an answer: the search, if the client sent the tool, and the message."""
     if not view.with_search:
-        return [build_message_output(identifier, answer, view.base_url, None)]
+        return [build_answer_item(identifier, answer, view.base_url, None)]
     found = view.find_texts(answer)
     search = build_search_call(identifier, answer.searched.queries, answer, view.results, found)
-    return [search, build_message_output(identifier, answer, view.base_url, found.files)]
+    return [search, build_answer_item(identifier, answer, view.base_url, found.files)]
 
 
 def get_response_status(answer: AnswerOut) -> Literal["completed", "incomplete"]:
@@ -238,6 +247,8 @@ def _build_conversation(body: ResponseIn | Mapping[str, Any], answer: AnswerOut 
 
 
 def _build_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    if tool["type"] == "function":
+        return {name: tool.get(name) for name in ("type", "name", "description", "parameters", "strict")}
     return {
         "type": "file_search",
         "vector_store_ids": tool.get("vector_store_ids") or [],
@@ -258,9 +269,24 @@ def _build_usage(answer: AnswerOut) -> dict[str, Any]:
     }
 
 
-def build_message_output(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+def build_answer_item(identifier: str, answer: AnswerOut, base_url: str, files: CitedFiles | None) -> dict[str, Any]:
+    """Return the output item of an answer: a message, or a call of a function."""
+    output, status = answer.output, "completed" if answer.finished else "incomplete"
+    if output is not None and output.kind is OutputKind.CALL:
+        return build_function_call(identifier, output.tool, escape_markdown_in_json(output.text), status)
+    if output is not None and output.kind is OutputKind.REFUSAL:
+        return build_message_item(identifier, status, [build_refusal_part(neutralize_markdown(output.text))])
     part = build_text_part(build_safe_text(answer), build_response_annotations(answer, base_url, files))
-    return build_message_item(identifier, "completed" if answer.finished else "incomplete", [part])
+    return build_message_item(identifier, status, [part])
+
+
+def build_function_call(identifier: str, name: str, arguments: str, status: str) -> dict[str, Any]:
+    item = {"id": f"fc_{identifier}", "type": "function_call", "call_id": build_call_id(identifier), "status": status}
+    return {**item, "name": name, "arguments": arguments}
+
+
+def build_refusal_part(refusal: str) -> dict[str, Any]:
+    return {"type": "refusal", "refusal": refusal}
 
 
 def build_message_item(identifier: str, status: str, content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

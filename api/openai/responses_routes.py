@@ -16,13 +16,16 @@ from api.admission.services import Services
 from api.answers.answer_work import AnswerWork, start_run
 from api.answers.asking import CallerQuestion, require_collections
 from api.answers.detached import Detached
+from api.answers.output_schemas import OutputIn
 from api.answers.schemas import QuestionIn
 from api.http import sse
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
-from api.openai.asked import TurnIn, build_question, reject_required_tools, reject_structured_output
+from api.openai.annotations import build_call_id
+from api.openai.asked import TurnIn, build_question
 from api.openai.background import BackgroundStream
 from api.openai.conversation_ids import name_missing_conversation
 from api.openai.described import ResponseOut, describe_reply
+from api.openai.formats import build_output
 from api.openai.items import build_added_item, build_item, start_conversation
 from api.openai.models import parse_model
 from api.openai.response_events import ResponseEventFormatter
@@ -45,8 +48,9 @@ from api.openai.stores.files import ObjectId, Order, PageLimit, slice_list
 from api.openai.stores.store_files import record_store_use
 from api.openai.stores.words import rename_missing_stores
 from ingest.storage.accounts.records import Principal
-from ingest.storage.answers.records import NEW_CONVERSATION
+from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
 from ingest.storage.errors import RunNotFoundError
+from rlm.answers import OutputKind
 from rlm.llm.profiles import estimate_tokens
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"])
@@ -70,7 +74,8 @@ async def create_response(
 
     `model` is one of the models in `GET /v1/models`. The `vector_store_ids` of a `file_search` tool are collections.
     `output` contains the message, whose `annotations` say what each marker such as `[1]` cites. If you send that tool,
-    the search comes before the message (`file_search_call`; use `include` to get the passages that were read).
+    the search comes before the message (`file_search_call`; use `include` to get the passages that were read). With
+    `text.format` or functions in `tools`, the checked answer is then put into that form, or calls a function.
     `previous_response_id` continues a conversation, and so does `conversation`. If `store` is false, the response
     cannot be retrieved later. With `background`, the answer is completed even if this connection is closed; retrieve it
     with `GET /v1/responses/{id}`. With `background` and `stream`, an interrupted stream is resumed with `GET
@@ -78,8 +83,6 @@ async def create_response(
     reached, the `status` is `incomplete`. The `leadline` field contains the whole answer with its checked sentences.
     """
     _reject_conflicting_fields(body)
-    reject_required_tools([each.model_dump() for each in body.tools], body.tool_choice)
-    reject_structured_output(body.text.format if body.text else None)
     question = await run_in_threadpool(_build_question, services, caller, body)
     claim = get_claimed_request(request)
     with rename_missing_stores("tools" if body.with_search else None):
@@ -103,7 +106,9 @@ async def create_response(
     view = build_view(request, services, caller, with_search=body.with_search, result_limit=get_result_limit(body))
     work = AnswerWork(request, services, caller, threads, asking)
     if body.stream:
-        return await work.stream_events(ResponseEventFormatter(asking.save_answer, identifier, body, view))
+        with_form = question.output is not None
+        writer = ResponseEventFormatter(asking.save_answer, identifier, body, view, with_form=with_form)
+        return await work.stream_events(writer)
     answer = await work.wait_for_answer()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -233,7 +238,9 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
             )
         (before,) = services.answers.conversations.mask_names(caller.readers, [before])
         conversation = before.conversation_id
-        if conversation is None:
+        if not any(each.role == "user" for each in turns):
+            turns = [*_build_call_turns(before), *turns]
+        elif conversation is None:
             earlier = [
                 TurnIn(role="user", content=before.question),
                 TurnIn(role="assistant", content=before.body["text"]),
@@ -241,11 +248,38 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
             turns = [*earlier, *turns]
     elif conversation is None and body.store and len(turns) == 1:
         conversation = NEW_CONVERSATION
+    output = _build_output(body, turns)
     if conversation is None and body.background and body.stream:  # Such an answer needs a conversation.
         items = [build_added_item(each) for each in turns[:-1]]
         conversation = start_conversation(services, caller, None, items)
     options = merge_search_tools(body.tools, body.leadline)
-    return build_question(turns, model, options, field="input", conversation=conversation)
+    return build_question(turns, model, options, field="input", conversation=conversation, output=output)
+
+
+def _build_call_turns(before: StoredAnswer) -> list[TurnIn]:
+    """Return the question of an earlier response and its call of a function, to which the client sends the result."""
+    asked, output = TurnIn(role="user", content=before.question), before.body.get("output")
+    if not output or output["kind"] != OutputKind.CALL:
+        return [asked]
+    call_id = build_call_id(before.id)
+    return [
+        asked,
+        TurnIn(type="function_call", call_id=call_id, name=output["tool"], arguments=output["text"]),
+    ]
+
+
+def _build_output(body: ResponseIn, turns: list[TurnIn]) -> OutputIn | None:
+    """Return the requested form of the answer. Raises `BadRequestError` if a background response cannot have it."""
+    tools = [each.model_dump(exclude_none=True) for each in body.tools]
+    instructions = body.instructions if isinstance(body.instructions, str) else ""
+    output = build_output(turns, tools, body.tool_choice, body.text.format if body.text else None, instructions)
+    if output is not None and body.background:
+        raise BadRequestError(
+            "Background responses are text: they support neither a schema nor functions.",
+            hint="Omit `background`, or omit the format and the functions.",
+            field_path="background",
+        )
+    return output
 
 
 def _build_input_items(identifier: str, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -269,26 +269,7 @@ def test_a_count_is_computed_through_a_response(openai: OpenAI) -> None:
     assert ours(made)["rows_behind_total"] == 2
 
 
-def test_what_only_a_clients_own_tool_could_answer_is_refused_in_words(openai: OpenAI) -> None:
-    tool: Any = {
-        "type": "function",
-        "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
-    }
-    messages = [user(KEEPER)]
-    made = openai.chat.completions.create(model="leadline", messages=messages, tools=[tool])
-    assert made.choices[0].message.content == ANSWER
-    with pytest.raises(APIStatusError, match="does not call client tools"):
-        openai.chat.completions.create(
-            model="leadline",
-            messages=messages,
-            tools=[tool],
-            tool_choice="required",
-        )
-    schema: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    with pytest.raises(APIStatusError, match="structured output is not supported"):
-        openai.chat.completions.create(model="leadline", messages=messages, response_format=schema)
-    with pytest.raises(APIStatusError, match="structured output is not supported"):
-        openai.responses.create(model="leadline", input=KEEPER, text={"format": {"type": "json_object"}})
+def test_messages_without_a_question_are_refused_in_words(openai: OpenAI) -> None:
     with pytest.raises(APIStatusError, match="no user message"):
         openai.chat.completions.create(model="leadline", messages=[{"role": "system", "content": "x"}])
 

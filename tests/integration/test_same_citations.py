@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.openai.inert import neutralize_markdown
-from rlm.answers import Answer, Check, Citation, Quote, Sentence
+from rlm.answers import Answer, Check, Citation, Output, OutputKind, Quote, Sentence
 from rlm.events import Completed, Delta
+from rlm.form_schemas import dump_json
 from tests.fakes.scripted_answers import answer
 from tests.support.asking import AskedApi, asked_api
 
@@ -235,3 +236,34 @@ def test_every_protocol_cites_alike(api: AskedApi, made: Answer) -> None:
         )
         assert found == expected, protocol.__name__
         assert all(found.text[start:end] == f"[{each.number}]" for start, end, each in markers)
+
+
+@given(made=answers(), value=st.dictionaries(st.text(max_size=5), _PIECES, max_size=3))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_an_answer_in_the_form_of_a_schema_cites_like_the_plain_answer(
+    api: AskedApi, made: Answer, value: dict[str, str]
+) -> None:
+    form = {"json_schema": {"name": "x", "schema": {"type": "object"}}, "type": "json_schema"}
+    plain = _chat(api_answering(api, made)).json()
+    formed = replace(made, output=Output(OutputKind.JSON, dump_json(value)))
+    chat_body = _chat(api_answering(api, formed), response_format=form).json()
+    message = chat_body["choices"][0]["message"]
+    text = {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}}}
+    response = _post(api_answering(api, formed), "/v1/responses", input=QUESTION, text=text).json()
+    again = api.get(f"/v1/responses/{response['id']}")
+    rest_body = api_answering(api, formed).ask(QUESTION, output={"json_schema": {"type": "object"}})
+    expected = seen(plain["leadline"])
+    for body in (chat_body["leadline"], response["leadline"], again["leadline"], rest_body):
+        assert seen(body) == expected
+    (part,) = response["output"][0]["content"]
+    for content, annotations in ((message["content"], message["annotations"]), (part["text"], part["annotations"])):
+        assert json.loads(content) == value
+        assert neutralize_markdown(content) == content
+        numbers = [(start, end, number) for start, end, number, *_ in marks(annotations)]
+        assert numbers == [(0, len(content), each.number) for each in made.citations]
+
+
+def api_answering(api: AskedApi, made: Answer) -> AskedApi:
+    """The service, which gives this answer next."""
+    api.answers.scripts = [[Delta(made.text), Completed(made)]]
+    return api

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from rlm.llm.port import ChatModel, SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.cluster import wait_until
+from tests.support.form_filler import fill_form
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai, wanted_members
 from tests.support.service import listening, running
 
@@ -53,13 +54,14 @@ class Model:
     """A model that makes no mistake; it knows what it is asked by the members of the JSON that it is to reply with.
 
     `support` is its verdict as the judge of a sentence, and `wrapped` what it writes before each answer from a passage.
-    What is asked besides `KEEPER`, `LAMP` and `COUNT` is not in its documents. Cleared, `pause` holds answers back, and
-    `judging` verdicts.
+    `form` puts an answer into the form that a program requests. What is asked besides `KEEPER`, `LAMP` and `COUNT` is
+    not in its documents. Cleared, `pause` holds answers back, and `judging` verdicts.
     """
 
     def __init__(self) -> None:
         self.support = "supported"
         self.wrapped = ""
+        self.form: Callable[[dict[str, Any]], str] = fill_form
         self.pause, self.judging = threading.Event(), threading.Event()
         self.go_on()
 
@@ -79,6 +81,8 @@ class Model:
         if "verdicts" in members:
             self.judging.wait(600)
             return json.dumps({"verdicts": [{"sentence": 1, "support": self.support, "reason": "Read."}]})
+        if "reason" in members and {"value", "call", "addition"} & set(members):
+            return self.form(request)
         if "sql" in members:
             return json.dumps(PLAN)
         if members:

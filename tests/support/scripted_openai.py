@@ -4,11 +4,12 @@ import json
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import MappingProxyType
 from typing import Any, Literal
+
+from tests.support.form_filler import fill_schema
 
 Fault = Literal["", "wait", "busy", "down", "hang", "cut", "not_json", "unauthorized", "too_long"]
 
@@ -161,7 +162,7 @@ def follow_schema(request: dict[str, Any]) -> str:
     schema = _schema(request)
     if schema is None:
         raise ValueError("The request asks for words, not for JSON.")
-    return json.dumps(_instance(schema))
+    return json.dumps(fill_schema(schema))
 
 
 def _schema(request: dict[str, Any]) -> dict[str, Any] | None:
@@ -171,7 +172,7 @@ def _schema(request: dict[str, Any]) -> dict[str, Any] | None:
 
 def _count(body: dict[str, Any]) -> str:
     schema = _schema(body)
-    return json.dumps(_instance(schema)) if schema else "1, 2, 3, 4, 5, 6, 7, 8, 9."
+    return json.dumps(fill_schema(schema)) if schema else "1, 2, 3, 4, 5, 6, 7, 8, 9."
 
 
 def _limited(text: str, body: dict[str, Any]) -> tuple[str, str]:
@@ -181,25 +182,6 @@ def _limited(text: str, body: dict[str, Any]) -> tuple[str, str]:
     if limit and len(pieces) > limit:
         return "".join(pieces[:limit]), "length"
     return text, "stop"
-
-
-def _instance(schema: dict[str, Any], definitions: Mapping[str, Any] = MappingProxyType({})) -> Any:  # noqa: ANN401
-    definitions = schema.get("$defs", definitions)
-    if "$ref" in schema:
-        return _instance(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    if "enum" in schema:
-        return schema["enum"][0]
-    match schema.get("type"):
-        case "object":
-            return {name: _instance(member, definitions) for name, member in schema.get("properties", {}).items()}
-        case "array":
-            return [_instance(schema["items"], definitions)]
-        case "integer" | "number":
-            return schema.get("minimum", 1)
-        case "boolean":
-            return True
-        case _:
-            return "text"
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -116,6 +116,7 @@ export const TEXTS = {
   not_uploader: () => [t('Only the person who uploaded this document and the administrators of its collection can change who sees it.'), t('Ask one of them.')],
   offline: () => [t('You are not connected to the network.'), t('Check your connection, and try again.')],
   original_lost: () => [t('The original file of this document is missing.'), t('Upload the document again, or tell your administrator.'), verify()],
+  output_form: () => [t('The answer cannot be given in the requested form.'), program()],
   page_not_found: () => [t('There is no image of this page.'), t('Read the text of the document instead.')],
   parse_failed: () => [t('The file cannot be read.'), t('Open it in the program that created it, save it again, and upload the new file.')],
   parser_limit: () => [t('The file is too large or too complex to be read.'), t('Split it into smaller files.')],

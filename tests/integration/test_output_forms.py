@@ -1,0 +1,293 @@
+"""Answers in the form that a program requests, by the real clients: JSON by a schema, and calls of its functions."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from openai import BadRequestError, OpenAI
+from pydantic import BaseModel, Field
+
+from api.langchain import ChatLeadline
+from tests.support.form_filler import fill_form
+from tests.support.harbour import COUNT, KEEPER, Harbour, Model, harbour
+
+MODEL = Model()
+ANSWER = "Ada Brandt kept it [1]."
+MESSAGES: Any = [{"role": "user", "content": KEEPER}]
+
+
+class Person(BaseModel):
+    name: str
+    born: int | None
+
+
+class Light(BaseModel):
+    """A lighthouse."""
+
+    keepers: list[Person] = Field(description="Everybody who kept it")
+    kind: Literal["lighthouse", "lightship"]
+
+
+LIGHT: Any = {"type": "json_schema", "json_schema": {"name": "light", "schema": Light.model_json_schema()}}
+RESPONSES_LIGHT: Any = {"format": {"type": "json_schema", "name": "light", "schema": Light.model_json_schema()}}
+CITY: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER: Any = {"type": "function", "function": {"name": "weather", "description": "In a city", "parameters": CITY}}
+RESPONSES_WEATHER: Any = {"type": "function", "name": "weather", "parameters": CITY, "strict": False}
+FILLED = '{"keepers": [{"name": "Ada Brandt", "born": 1}], "kind": "lightship"}'
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
+    with harbour(tmp_path_factory.mktemp("home"), MODEL) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def openai(service: Harbour) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{service.url}/v1", api_key=service.key, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def usual_form() -> Iterator[None]:
+    yield
+    MODEL.form = fill_form
+
+
+def cited(made: BaseModel) -> Any:  # noqa: ANN401 - JSON
+    assert made.model_extra is not None
+    return made.model_extra["leadline"]["citations"]
+
+
+def test_a_chat_completion_follows_the_schema_and_cites_like_the_plain_answer(openai: OpenAI) -> None:
+    plain = openai.chat.completions.create(model="leadline", messages=MESSAGES)
+    made = openai.chat.completions.parse(model="leadline", messages=MESSAGES, response_format=Light)
+    message = made.choices[0].message
+    assert message.parsed == Light.model_validate_json(FILLED)
+    assert (message.content, made.choices[0].finish_reason) == (FILLED, "stop")
+    assert cited(made) == cited(plain)
+    assert message.annotations is not None
+    assert plain.choices[0].message.annotations is not None
+    assert [each.url_citation.url for each in message.annotations] == [
+        each.url_citation.url for each in plain.choices[0].message.annotations
+    ]
+    assert message.annotations[0].url_citation.end_index == len(FILLED)
+    assert made.usage is not None
+    assert plain.usage is not None
+    assert made.usage.prompt_tokens > plain.usage.prompt_tokens
+
+
+def test_a_response_follows_the_schema_and_is_read_later_as_it_was_sent(openai: OpenAI) -> None:
+    made = openai.responses.parse(model="leadline", input=KEEPER, text_format=Light)
+    assert made.output_parsed == Light.model_validate_json(FILLED)
+    assert made.text is not None
+    assert made.text.format is not None
+    assert made.text.format.type == "json_schema"
+    again = openai.responses.retrieve(made.id)
+    assert again.output_text == made.output_text
+    assert cited(again) == cited(made)
+
+
+def test_streams_have_the_valid_json_and_no_word_of_the_text(openai: OpenAI) -> None:
+    chunks = list(
+        openai.chat.completions.create(model="leadline", messages=MESSAGES, response_format=LIGHT, stream=True)
+    )
+    assert "".join(each.choices[0].delta.content or "" for each in chunks) == FILLED
+    events = list(openai.responses.create(model="leadline", input=KEEPER, text=RESPONSES_LIGHT, stream=True))
+    assert "".join(each.delta for each in events if each.type == "response.output_text.delta") == FILLED
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text == FILLED
+
+
+def test_a_json_object_without_a_schema_follows_the_programs_instructions(openai: OpenAI, service: Harbour) -> None:
+    MODEL.form = lambda request: json.dumps({"value": {"who": "Ada Brandt"}, "reason": ""})
+    instructed: Any = [{"role": "system", "content": "Reply with the member `who`."}, *MESSAGES]
+    made = openai.chat.completions.create(
+        model="leadline", messages=instructed, response_format={"type": "json_object"}
+    )
+    assert made.choices[0].message.content == '{"who": "Ada Brandt"}'
+    assert "Reply with the member `who`." in service.model.requests[-1]["messages"][-1]["content"]
+
+
+def test_a_schema_that_only_the_instructions_contain_is_followed(openai: OpenAI) -> None:
+    instructed: Any = [{"role": "system", "content": f"Use {json.dumps(Light.model_json_schema())}"}, *MESSAGES]
+    made = openai.chat.completions.create(model="leadline", messages=instructed)
+    assert made.choices[0].message.content == FILLED
+
+
+def test_a_required_function_is_called(openai: OpenAI) -> None:
+    named: Any = {"type": "function", "function": {"name": "weather"}}
+    for choice in ("required", named):
+        made = openai.chat.completions.create(model="leadline", messages=MESSAGES, tools=[WEATHER], tool_choice=choice)
+        assert made.choices[0].message.tool_calls is not None
+        (call,) = made.choices[0].message.tool_calls
+        assert call.type == "function"
+        assert (call.function.name, call.function.arguments) == ("weather", '{"city": "Ada Brandt"}')
+        assert (made.choices[0].finish_reason, made.choices[0].message.content) == ("tool_calls", None)
+    with openai.chat.completions.stream(
+        model="leadline", messages=MESSAGES, tools=[WEATHER], tool_choice="required"
+    ) as stream:
+        calls = stream.get_final_completion().choices[0].message.tool_calls
+    assert calls is not None
+    (streamed,) = calls
+    assert streamed.type == "function"
+    assert streamed.function.arguments == '{"city": "Ada Brandt"}'
+
+
+def test_a_response_calls_a_function_and_continues_with_its_result(openai: OpenAI) -> None:
+    made = openai.responses.create(model="leadline", input=KEEPER, tools=[RESPONSES_WEATHER])
+    (call,) = made.output
+    assert call.type == "function_call"
+    assert (call.name, call.arguments) == ("weather", '{"city": "Ada Brandt"}')
+    assert openai.responses.retrieve(made.id).output == made.output
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    for given, before in (([*MESSAGES, call.model_dump(), result], None), ([result], made.id)):
+        after = openai.responses.create(
+            model="leadline", input=given, tools=[RESPONSES_WEATHER], previous_response_id=before
+        )
+        assert after.output_text.endswith(" [1].\n\nThe tool says so.")
+        assert after.output[0].type == "message"
+        content = after.output[0].content[0]
+        assert content.type == "output_text"
+        (annotation,) = content.annotations
+        assert annotation.type == "url_citation"
+        assert content.text[annotation.start_index : annotation.end_index] == "[1]"
+    with openai.responses.stream(model="leadline", input=KEEPER, tools=[RESPONSES_WEATHER]) as stream:
+        (streamed,) = stream.get_final_response().output
+    assert streamed.type == "function_call"
+    assert streamed.arguments == call.arguments
+
+
+def test_the_result_of_a_function_is_shown_to_the_model_and_added_to_the_answer(
+    openai: OpenAI, service: Harbour
+) -> None:
+    first = openai.chat.completions.create(model="leadline", messages=MESSAGES, tools=[WEATHER])
+    message = first.choices[0].message
+    assert message.tool_calls
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "sunny, 21 degrees"}
+    said: Any = [*MESSAGES, message.model_dump(exclude_none=True), result]
+    made = openai.chat.completions.create(model="leadline", messages=said, tools=[WEATHER])
+    assert made.choices[0].message.content == f"{ANSWER}\n\nThe tool says so."
+    prompt = service.model.requests[-1]["messages"][-1]["content"]
+    assert "BEGIN result of weather" in prompt
+    assert '{"city": "Ada Brandt"}\nsunny, 21 degrees' in prompt
+    # What the documents do not answer, the tool's result does alone.
+    other: Any = [{"role": "user", "content": "What is the weather like?"}, *said[1:]]
+    made = openai.chat.completions.create(model="leadline", messages=other, tools=[WEATHER])
+    assert made.choices[0].message.content == "The tool says so."
+
+
+def test_a_function_that_the_model_does_not_need_leaves_the_answer_as_it_is(openai: OpenAI) -> None:
+    MODEL.form = lambda request: json.dumps({"call": None, "reason": ""})
+    made = openai.chat.completions.create(model="leadline", messages=MESSAGES, tools=[WEATHER])
+    assert (made.choices[0].message.content, made.choices[0].finish_reason) == (ANSWER, "stop")
+    assert made.choices[0].message.annotations
+    streamed = list(openai.chat.completions.create(model="leadline", messages=MESSAGES, tools=[WEATHER], stream=True))
+    assert "".join(each.choices[0].delta.content or "" for each in streamed) == ANSWER
+    none = openai.chat.completions.create(model="leadline", messages=MESSAGES, tools=[WEATHER], tool_choice="none")
+    assert none.choices[0].message.content == ANSWER
+
+
+def test_what_the_answer_lacks_is_a_refusal_and_not_invented(openai: OpenAI) -> None:
+    MODEL.form = lambda request: json.dumps({"value": None, "reason": "The answer names no lightship."})
+    made = openai.chat.completions.parse(model="leadline", messages=MESSAGES, response_format=Light)
+    message = made.choices[0].message
+    assert (message.parsed, message.content, message.refusal) == (None, None, "The answer names no lightship.")
+    with openai.responses.stream(model="leadline", input=KEEPER, text_format=Light) as stream:
+        response = stream.get_final_response()
+    assert response.output[0].type == "message"
+    refused = response.output[0].content[0]
+    assert refused.type == "refusal"
+    assert refused.refusal == message.refusal
+    again = openai.responses.retrieve(response.id).output[0]
+    assert again.model_dump()["content"] == [refused.model_dump()]
+
+
+def test_a_reply_that_does_not_follow_the_schema_is_asked_for_once_more(openai: OpenAI, service: Harbour) -> None:
+    wrong = '{"value": {"keepers": [], "kind": "windmill"}, "reason": ""}'
+    MODEL.form = lambda request: fill_form(request) if "was rejected" in str(request["messages"]) else wrong
+    made = openai.chat.completions.create(model="leadline", messages=MESSAGES, response_format=LIGHT)
+    assert made.choices[0].message.content == FILLED
+    assert "enum" in service.model.requests[-1]["messages"][-1]["content"].partition("was rejected")[2]
+    MODEL.form = lambda request: wrong
+    before = len(service.model.requests)
+    again: Any = [{"role": "user", "content": f"{KEEPER} Tell me."}]
+    made = openai.chat.completions.create(model="leadline", messages=again, response_format=LIGHT)
+    assert made.choices[0].message.content is None
+    assert "does not follow the JSON schema" in (made.choices[0].message.refusal or "")
+    formatting = [each for each in service.model.requests[before:] if "'value'" in str(each.get("response_format", ""))]
+    assert len(formatting) == 2
+
+
+def test_nothing_in_json_is_syntax_to_a_client_that_renders_it(openai: OpenAI) -> None:
+    value = {"name": "![x](https://e.org/?q=1) <img src=x> www.e.org", "born": None}
+    MODEL.form = lambda request: json.dumps({"value": value, "reason": ""})
+    form: Any = {"type": "json_schema", "json_schema": {"name": "p", "schema": Person.model_json_schema()}}
+    made = openai.chat.completions.create(model="leadline", messages=MESSAGES, response_format=form)
+    content = made.choices[0].message.content or ""
+    assert json.loads(content) == value
+    assert not any(syntax in content for syntax in ("![", "](", "://", "<img", "www."))
+
+
+_ENDLESS = {
+    "type": "object",
+    "properties": {"a": {"$ref": "#/$defs/a"}},
+    "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        ("not supported", {"tools": [{"type": "web_search"}]}),
+        ("not one of `tools`", {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "x"}}}),
+        ("not supported", {"response_format": {"type": "grammar"}}),
+        ("not supported", {"response_format": {"type": "json_schema"}}),
+        ("outside itself", {"$ref": "http://127.0.0.1:9/schema.json"}),
+        ("does not contain", {"$ref": "#/$defs/nowhere"}),
+        ("refers to itself", _ENDLESS),
+        ("is invalid", {"type": "nothing"}),
+        ("limit is", {"enum": ["x" * 70_000]}),
+    ],
+)
+def test_forms_that_are_not_possible_are_rejected_before_any_work(
+    openai: OpenAI, service: Harbour, words: str, body: dict[str, Any]
+) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": body}}
+    more: Any = body if {"tools", "response_format"} & set(body) else {"response_format": schema}
+    before = len(service.model.requests)
+    with pytest.raises(BadRequestError, match=words):
+        openai.chat.completions.create(model="leadline", messages=MESSAGES, **more)
+    assert len(service.model.requests) == before
+
+
+def test_a_background_response_has_no_form(openai: OpenAI) -> None:
+    with pytest.raises(BadRequestError, match="Background responses are text"):
+        openai.responses.create(model="leadline", input=KEEPER, text=RESPONSES_LIGHT, background=True)
+
+
+def test_a_computed_answer_is_put_into_the_form_too(openai: OpenAI) -> None:
+    made = openai.responses.create(model="leadline:table", input=COUNT, text=RESPONSES_LIGHT)
+    assert made.output_text == FILLED
+
+
+def test_rest_and_langchain_have_forms_too(service: Harbour) -> None:
+    answer = service.client.answer(KEEPER, output={"json_schema": Light.model_json_schema()})
+    assert answer.output is not None
+    assert (answer.output.kind, answer.output.text, answer.text) == ("json", FILLED, ANSWER)
+    chat = ChatLeadline(url=service.url, api_key=service.key)
+    assert chat.with_structured_output(Light).invoke(KEEPER) == Light.model_validate_json(FILLED)
+    bound = chat.bind_tools([WEATHER])
+    called = bound.invoke(KEEPER)
+    assert [each["args"] for each in called.tool_calls] == [{"city": "Ada Brandt"}]
+    streamed: Any = None
+    for chunk in bound.stream(KEEPER):
+        streamed = chunk if streamed is None else streamed + chunk
+    assert [each["args"] for each in streamed.tool_calls] == [{"city": "Ada Brandt"}]
+    result = ToolMessage("sunny", tool_call_id=called.tool_calls[0]["id"])
+    after = bound.invoke([HumanMessage(KEEPER), AIMessage("", tool_calls=called.tool_calls), result])
+    assert after.text == f"{ANSWER}\n\nThe tool says so."
+    with pytest.raises(ValueError, match="not one of the tools"):
+        chat.bind_tools([WEATHER], tool_choice="other")
