@@ -49,7 +49,7 @@ _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
 _STYLES = {Level.PROVEN: "green", Level.PARTLY_PROVEN: "yellow", Level.FOUND: "dim", Level.NOT_PROVEN: "yellow"}
-_LEGEND = "✓ proven   ~ partly proven   · found, but nobody checked whether it proves the sentence   ! not proven"
+_LEGEND = "✓ proven   ~ partly proven   ? found, but nobody checked whether it proves the sentence   ! not proven"
 
 
 class StatusLine(Protocol):

@@ -31,7 +31,7 @@ class Level(StrEnum):
     NOT_PROVEN = "not proven"  # A judge found no support, or there is no source.
 
 
-SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "·", Level.NOT_PROVEN: "!"}
+SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "?", Level.NOT_PROVEN: "!"}
 """The sign of each level in plain text: in a terminal and in exported files."""
 
 

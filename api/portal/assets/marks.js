@@ -14,7 +14,7 @@ const KINDS = {
   proven: { sign: '✓', level: 'proven', name: () => t('Proven'), means: () => t('A language model compared this sentence with its source, and the source says the same.') },
   computed: { sign: 'ƒ', level: 'proven', name: () => t('Proven: computed'), means: () => t('Code counted or computed this from the records.') },
   partly: { sign: '~', level: 'partly proven', name: () => t('Partly proven'), means: () => t('The source proves only part of this sentence.') },
-  found: { icon: 'search', level: 'found', name: () => t('Found'), means: () => t('The words exist in the source. Nobody has checked that they prove this sentence.') },
+  found: { sign: '?', level: 'found', name: () => t('Found'), means: () => t('The words exist in the source. Nobody has checked that they prove this sentence.') },
   contradicted: { sign: '!', level: 'not proven', name: () => t('Not proven: not supported'), means: () => t('The source does not support this sentence.') },
   uncited: { sign: '○', level: 'not proven', name: () => t('Not proven: no source'), means: () => t('No source is given for this sentence.') },
 }
@@ -93,7 +93,7 @@ export function markOf(kind, sentence) {
   return button
 }
 
-const signOf = (kind) => (KINDS[kind].icon ? icon(KINDS[kind].icon) : KINDS[kind].sign)
+const signOf = (kind) => KINDS[kind].sign
 
 // The parts of the verdict, each with the kinds of marks that it counts.
 function countsOf(answer) {

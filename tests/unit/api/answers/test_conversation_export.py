@@ -46,7 +46,7 @@ def lines() -> list[str]:
 
 def test_each_mark_stands_at_its_statement_and_in_its_row(lines: list[str]) -> None:
     assert lines[0] == r"# Which \*colour\*?"
-    assert "Marks after statements: ✓ Proven, ~ Partly proven, · Found, ! Not proven" in lines
+    assert "Marks after statements: ✓ Proven, ~ Partly proven, ? Found, ! Not proven" in lines
     assert r"## Which \<colour\>?" in lines
     assert "> 1 of 3 statements proven, 1 partly proven, 1 not supported" in lines
     assert "The whale was white [1]. ✓ It was old. !" in lines

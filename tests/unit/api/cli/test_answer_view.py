@@ -127,7 +127,7 @@ def test_an_answer_that_nobody_judged_says_so_once_and_has_no_signs() -> None:
     made = answer(sentences=(sentence("The whale was white [1].", Check.QUOTED),))
     lines = printed(made, terminal=True)
     assert sum("not checked" in line for line in lines) == 1
-    assert not any("✓" in line or line.rstrip().endswith("·") for line in lines)
+    assert not any("✓" in line or line.rstrip().endswith("?") for line in lines)
 
 
 def test_every_quotation_of_a_source_has_a_line() -> None:
