@@ -16,6 +16,7 @@ _ELSEWHERE = {
     "feedback_not_found",
     "file_not_found",
     "grant_not_found",
+    "item_not_found",
     "page_not_found",
     "run_paused",
     "table_not_found",
