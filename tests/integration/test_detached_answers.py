@@ -321,6 +321,7 @@ def test_a_question_during_which_the_service_is_killed_three_times_fails_with_it
         pending = stop_during_answer(services, script, client)
     with write_transaction(services.answers.pending._engine) as connection:
         connection.execute(update(pending_answers).values(attempt=MAX_ATTEMPTS))
+    script.go_on.set()
     with connect(services) as client:
         *_, (_, kind, problem) = read_events(client, pending["id"])
         assert (kind, problem["code"]) == ("error", "answer_interrupted")
@@ -355,6 +356,7 @@ def test_an_answer_is_not_taken_up_for_a_key_that_was_revoked_or_may_no_longer_a
         pending = stop_during_answer(services, script, client)
     (key,) = (each.id for each in services.keys.list_keys(DEFAULT_TENANT) if each.name == "ann")
     services.keys.revoke_key(DEFAULT_TENANT, key)
+    script.go_on.set()
     with connect(services) as admin:
         *_, (_, kind, problem) = read_events(admin, pending["id"])
         assert (kind, problem["code"]) == ("error", "unauthorized")
@@ -378,6 +380,7 @@ def test_the_quotas_of_today_apply_to_a_resumed_answer(services: Services, scrip
         pending = stop_during_answer(services, script, client)
     (key,) = (each.id for each in services.keys.list_keys(DEFAULT_TENANT) if each.name == "ann")
     services.usage.quotas.set_limits(Account(DEFAULT_TENANT, key), {Quota.TOKENS_PER_DAY: 0})
+    script.go_on.set()
     with connect(services) as admin:
         *_, (_, kind, problem) = read_events(admin, pending["id"])
         assert (kind, problem["code"]) == ("error", "quota_exceeded")
