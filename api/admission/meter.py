@@ -151,12 +151,12 @@ class Meter:
                 # Hold the lock during the update, so that a reservation cannot be settled first and then extended.
                 spent = {identifier: metered.spending for identifier, metered in self._open.items()}
                 try:
-                    self.quotas.extend_reservations(spent)
+                    extended = self.quotas.extend_reservations(spent)
                 except Exception as error:  # noqa: BLE001 - the catalog may recover before the leases expire
                     log.warning("reservations not extended", error=repr(error))
                     continue
-                for identifier, reported in spent.items():
-                    self._open[identifier].reported = reported
+                for identifier in extended:  # What a lost reservation has not reported is charged in the end.
+                    self._open[identifier].reported = spent[identifier]
 
     def _load_limits(self, account: Account) -> _Limits:
         now = time.monotonic()

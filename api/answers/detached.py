@@ -32,7 +32,7 @@ from api.http.threads import AnswerThreads
 from ingest.storage.accounts.records import Asker, Principal, Scope
 from ingest.storage.accounts.sessions import hash_secret
 from ingest.storage.answers.pending import PendingAnswers
-from ingest.storage.answers.pending_records import AnswerLease, NewPendingAnswer, PendingState
+from ingest.storage.answers.pending_records import AnswerLease, NewPendingAnswer, PendingAnswer, PendingState
 from ingest.storage.documents.records import UsedVersions
 from ingest.storage.errors import LeadlineError
 from ingest.storage.quotas.records import QuotaStatus
@@ -116,6 +116,10 @@ class DetachedAnswers:
         for lease, (answer, _) in list(self._working.items()):
             if lease.answer_id == answer_id:
                 answer.stop_event.set()
+
+    def is_working_on(self, found: PendingAnswer) -> bool:
+        """Return whether this process holds the lease of an answer, even if the lease has lapsed."""
+        return any(lease.token == found.lease for lease in self._working)
 
     def has_resumed(self) -> bool:
         """Return whether this process works on an answer that it has taken up."""

@@ -37,13 +37,14 @@ _LOOK_SECONDS = 2.0
 @asynccontextmanager
 async def take_up_interrupted_answers(services: Services, detached: DetachedAnswers) -> AsyncIterator[None]:
     """Take up interrupted answers until the block exits."""
-    task = asyncio.create_task(_TakingUp(services, detached).run())
+    closing = asyncio.Event()
+    task = asyncio.create_task(_TakingUp(services, detached).run_until(closing))
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        # Not cancelled: an answer between its claim and its start would wait for the end of a lease that nobody holds.
+        closing.set()
+        await task
 
 
 class _TakingUp:
@@ -52,23 +53,28 @@ class _TakingUp:
         self._detached = detached
         self._interrupted = services.answers.interrupted
 
-    async def run(self) -> None:
-        while True:
+    async def run_until(self, closing: asyncio.Event) -> None:
+        while not closing.is_set():
             try:
-                while self._services.accepting and await self._take_up_next():
+                while self._services.accepting and not closing.is_set() and await self._take_up_next():
                     pass
             except LeadlineError as error:  # The catalog is unavailable.
                 log.warning("interrupted answers not taken up", error=repr(error))
             except Exception:  # The outermost handler of the task, which must not end.
                 log.exception("interrupted answers not taken up")
-            await asyncio.sleep(_LOOK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(closing.wait(), _LOOK_SECONDS)
 
     async def _take_up_next(self) -> bool:
         """Take up one answer. Return false if there is none that this process can take up now."""
         found = await run_in_threadpool(self._interrupted.find_next)
         if found is None or found.asker is None:
             return False
+        # A machine that was suspended goes on with its own answers, and renews their leases within a second.
+        if self._detached.is_working_on(found):
+            return False
         # The question may be what kills the process, so its last attempt takes no other answer along.
+        # guard: last-attempt-alone
         if found.attempt == MAX_ATTEMPTS - 1 and self._detached.has_resumed():
             return False
         set_current_actor(Actor(ActorKind.CALLER, found.asker.key_id, found.asker.user))
@@ -101,11 +107,13 @@ class _TakingUp:
     def _build_question(
         self, found: PendingAnswer, asker: Asker, principal: Principal | None, lease: AnswerLease
     ) -> DetachedQuestion:
+        # guard: bounded-attempts-at-answer
         if found.attempt >= MAX_ATTEMPTS:
             raise AnswerInterruptedError(
                 f"The service stopped {found.attempt} times while it answered this question, so the question may be "
                 f"the cause."
             )
+        # guard: resumed-answers-check-access
         caller = require_principal(principal, Scope.ASK)
         if caller.owner != found.owner:
             raise UnauthorizedError("The key that asked this question was replaced.", hint="Ask again.")
@@ -123,9 +131,10 @@ class _TakingUp:
         return DetachedQuestion(caller, body, question, current, asker, found.id, lease, is_new=False)
 
     def _fail(self, lease: AnswerLease, error: Exception) -> None:
+        """End an answer with an error. After a transient error, give the answer back and raise the error."""
         if isinstance(error, sse.TRANSIENT_ERRORS):
             self._interrupted.release(lease)
-            return
+            raise error
         if isinstance(error, LeadlineError):
             problem = build_problem(error)
         else:

@@ -13,10 +13,11 @@ from ingest.storage.answers.pending import PendingAnswers
 from ingest.storage.answers.pending_records import AnswerLease, NewPendingAnswer, PendingState
 from ingest.storage.answers.records import StoredAnswer
 from ingest.storage.db.database import open_database, read_transaction, write_transaction
-from ingest.storage.db.schema import pending_answers, pending_events
+from ingest.storage.db.schema import metadata, pending_answers, pending_events
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.records import Work
-from ingest.storage.errors import AnswerNotFoundError, LeaseLostError
+from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
+from ingest.storage.operations.tenant_data import iter_exported_rows
 from ingest.storage.quotas.records import Account, Quota, Spending
 from ingest.storage.quotas.store import Quotas
 from tests.support.catalogs import arrive
@@ -223,6 +224,18 @@ def test_a_cancelled_answer_is_neither_stored_nor_taken_up(
         Conversations(engine).store_answer(ANSWER, lease=LEASE)
 
 
+def test_cancelling_an_answer_that_no_process_works_on_removes_its_text(
+    engine: Engine, pending: PendingAnswers, conversation: str
+) -> None:
+    pending.append_events(LEASE, [("delta", {"text": "So"})], NOTHING)
+    pending.start(NewPendingAnswer("b", "ann", conversation, "How?"), AnswerLease.create("ann", "b"))
+    lapse(engine)
+    pending.cancel("ann", "b")
+    assert count_events(engine) == 1
+    pending.cancel("ann", "a")
+    assert count_events(engine) == 0
+
+
 def test_an_orderly_shutdown_uses_up_no_attempt_and_needs_no_wait(
     pending: PendingAnswers, interrupted: InterruptedAnswers, conversation: str
 ) -> None:
@@ -274,3 +287,18 @@ def test_a_deleted_question_takes_an_empty_conversation_along_only_if_it_should(
     pending.start(NewPendingAnswer("b", "ann", conversation, "Why?"), AnswerLease.create("ann", "b"))
     assert pending.delete("ann", "b", with_empty_conversation=True)
     assert not pending.delete("ann", "b")
+
+
+def test_a_question_is_not_stored_in_a_conversation_that_was_deleted_in_the_meantime(
+    engine: Engine, pending: PendingAnswers, conversation: str
+) -> None:
+    Conversations(engine).delete_conversation("ann", conversation)
+    with pytest.raises(ConversationNotFoundError):
+        pending.start(NewPendingAnswer("b", "ann", conversation, "How?"), AnswerLease.create("ann", "b"))
+
+
+def test_an_export_has_the_question_without_the_digest_of_its_session(engine: Engine, conversation: str) -> None:
+    (row,) = iter_exported_rows(engine, metadata.tables["pending_answers"], "ann")
+    assert row["question"] == "Why?"
+    assert ASKER.session_sha256 is not None
+    assert ASKER.session_sha256 not in str(row)

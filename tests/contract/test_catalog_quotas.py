@@ -6,13 +6,15 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
 import pytest
 from sqlalchemy import Engine, func, insert, select
 
+from api.admission.meter import Meter
+from api.admission.request_rates import RequestRateLimiter
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import QuotaRequest, Run, RunLogEntry, RunRequest, RunSpending, RunState
@@ -32,7 +34,10 @@ from ingest.storage.quotas.records import (
     Spending,
     StorageQuotaExceededError,
 )
+from ingest.storage.quotas.rows import charge_lost_reservation
 from ingest.storage.quotas.store import QuotaRules, Quotas, SpendingGrant
+from rlm.llm.budgets import Limits
+from rlm.requests import AnswerOptions
 from tests.support.catalogs import arrival, at_once, embedded, lapse, searchable
 
 KEY, OTHER = Account("ann", "k1"), Account("ann", "k2")
@@ -196,6 +201,34 @@ def test_the_reservation_of_a_process_that_died_is_given_back_but_for_what_it_ha
     assert used(quotas, Quota.TOKENS_PER_DAY) == 45 + 70
     (day,) = quotas.list_usage("ann", skip=0, limit=10)
     assert (day.answers, day.calls, day.prompt_tokens, day.nanodollars) == (1, 1, 45, 45_000)
+
+
+class ObservedQuotas(Quotas):
+    """Releases `extended` whenever reservations were extended."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, lease_seconds=0.3)
+        self.extended = threading.Semaphore(0)
+
+    def extend_reservations(self, spending: Mapping[str, Spending]) -> set[str]:
+        found = super().extend_reservations(spending)
+        self.extended.release()
+        return found
+
+
+def test_work_whose_reservation_was_released_as_lost_is_charged_for_everything_it_spends(engine: Engine) -> None:
+    quotas = ObservedQuotas(engine)
+    quotas.set_limits(TENANT, {Quota.TOKENS_PER_DAY: 1_000})
+    meter = Meter(quotas, RequestRateLimiter(), answer_tokens=100, model_is_free=True)
+    work = meter.reserve_answer(KEY, AnswerOptions())
+    with write_transaction(engine) as connection:
+        charge_lost_reservation(connection, "ann", work.granted.id)
+    work.build_budget(Limits(), None).charge(calls=1, prompt_tokens=30, completion_tokens=0)
+    for _ in range(2):  # One may have been under way.
+        assert quotas.extended.acquire(timeout=60)
+    meter.settle_work(work)
+    meter.close()
+    assert used(quotas, Quota.TOKENS_PER_DAY) == 30
 
 
 def test_a_lease_that_runs_out_while_another_is_made_is_either_held_or_charged(engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """Answers that continue when their clients disconnect: followed, cancelled, failed and interrupted."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,12 @@ from sqlalchemy import update
 
 from api.admission.meter import MeteredWork
 from api.admission.services import DEFAULT_TENANT, Services
+from api.answers.detached import DetachedAnswers
+from api.answers.taking_up import take_up_interrupted_answers
 from api.client import Client
 from api.client.errors import ServiceError
 from api.client.schemas import AnswerOut
+from api.http.threads import AnswerThreads
 from api.main import create_app
 from ingest.storage.accounts.records import Scope
 from ingest.storage.answers.pending_records import MAX_ATTEMPTS
@@ -228,7 +232,7 @@ def test_a_follower_of_a_restarted_answer_discards_its_text(services: Services, 
 def test_another_process_takes_an_answer_up_when_its_lease_ends_and_the_first_one_stores_nothing(
     services: Services, script: WrittenAnswers
 ) -> None:
-    with connect(services) as first, pytest.MonkeyPatch.context() as patched:
+    with connect(services) as first, pytest.MonkeyPatch.context() as patched, connect(services):
         pending = stop_during_answer(services, script, first)
         # The first process gives no sign of life, and goes on later.
         patched.setattr(services.answers.pending, "renew", lambda _: True)
@@ -240,6 +244,63 @@ def test_another_process_takes_an_answer_up_when_its_lease_ends_and_the_first_on
         script.go_on.set()
         wait_until(lambda: load(first, pending["conversation"])["turns"], what="the answer is stored")
         assert len(load(first, pending["conversation"])["turns"]) == 1
+
+
+def count_looks(services: Services, patched: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Return a semaphore that is released for each look for interrupted answers."""
+    looked, find_next = threading.Semaphore(0), services.answers.interrupted.find_next
+
+    def find_and_count() -> Any:  # noqa: ANN401
+        looked.release()
+        return find_next()
+
+    patched.setattr(services.answers.interrupted, "find_next", find_and_count)
+    return looked
+
+
+def test_a_process_that_was_suspended_goes_on_with_its_own_answer(services: Services, script: WrittenAnswers) -> None:
+    with connect(services) as client, pytest.MonkeyPatch.context() as patched:
+        pending = stop_during_answer(services, script, client)
+        with patched.context() as suspended:
+            suspended.setattr(services.answers.pending, "renew", lambda _: True)
+            services.answers.interrupted.release_all()
+            looked = count_looks(services, patched)
+            for _ in range(3):
+                assert looked.acquire(timeout=60)
+            assert services.answers.interrupted.find_next() is not None
+        wait_until(lambda: services.answers.interrupted.find_next() is None, what="the lease is renewed")
+        script.go_on.set()
+        wait_until(lambda: load(client, pending["conversation"])["turns"], what="the answer is stored")
+        assert len(script.requests) == 1
+
+
+def test_a_shutdown_gives_back_an_answer_that_was_claimed_but_not_started(
+    services: Services, script: WrittenAnswers
+) -> None:
+    with connect(services) as client:
+        pending = stop_during_answer(services, script, client)
+    claimed, is_closing = threading.Event(), threading.Event()
+    claim = services.answers.interrupted.claim
+
+    def claim_and_wait(*found: Any) -> Any:  # noqa: ANN401
+        lease = claim(*found)
+        claimed.set()
+        assert is_closing.wait(60)
+        return lease
+
+    async def shut_down_after_claim() -> None:
+        detached = DetachedAnswers(services, AnswerThreads(2))
+        async with take_up_interrupted_answers(services, detached):
+            assert await asyncio.to_thread(claimed.wait, 60)
+            asyncio.get_running_loop().call_soon(is_closing.set)  # The shutdown begins first.
+        await detached.close()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(services.answers.interrupted, "claim", claim_and_wait)
+        asyncio.run(shut_down_after_claim())
+    found = services.answers.interrupted.find_next()
+    assert found is not None
+    assert (found.id, found.attempt) == (pending["id"], 0)
 
 
 def test_an_interrupted_answer_can_be_cancelled(services: Services, script: WrittenAnswers) -> None:
@@ -260,6 +321,7 @@ def test_a_question_during_which_the_service_is_killed_three_times_fails_with_it
         pending = stop_during_answer(services, script, client)
     with write_transaction(services.answers.pending._engine) as connection:
         connection.execute(update(pending_answers).values(attempt=MAX_ATTEMPTS))
+    script.go_on.set()
     with connect(services) as client:
         *_, (_, kind, problem) = read_events(client, pending["id"])
         assert (kind, problem["code"]) == ("error", "answer_interrupted")
@@ -278,15 +340,8 @@ def test_the_last_attempt_at_an_answer_is_made_without_other_attempts(
     with write_transaction(services.answers.pending._engine) as connection:
         connection.execute(update(pending_answers).values(alive_at=0.0, attempt=MAX_ATTEMPTS - 1))
     with connect(services), pytest.MonkeyPatch.context() as patched:
-        looked = threading.Semaphore(0)
-        find_next = services.answers.interrupted.find_next
-
-        def find_and_count() -> Any:  # noqa: ANN401
-            looked.release()
-            return find_next()
-
         wait_until(lambda: len(script.requests) == 3, what="one answer is taken up")
-        patched.setattr(services.answers.interrupted, "find_next", find_and_count)
+        looked = count_looks(services, patched)
         for _ in range(3):  # Three more looks find the other answer, and leave it.
             assert looked.acquire(timeout=60)
         assert len(script.requests) == 3
@@ -301,6 +356,7 @@ def test_an_answer_is_not_taken_up_for_a_key_that_was_revoked_or_may_no_longer_a
         pending = stop_during_answer(services, script, client)
     (key,) = (each.id for each in services.keys.list_keys(DEFAULT_TENANT) if each.name == "ann")
     services.keys.revoke_key(DEFAULT_TENANT, key)
+    script.go_on.set()
     with connect(services) as admin:
         *_, (_, kind, problem) = read_events(admin, pending["id"])
         assert (kind, problem["code"]) == ("error", "unauthorized")
@@ -324,6 +380,7 @@ def test_the_quotas_of_today_apply_to_a_resumed_answer(services: Services, scrip
         pending = stop_during_answer(services, script, client)
     (key,) = (each.id for each in services.keys.list_keys(DEFAULT_TENANT) if each.name == "ann")
     services.usage.quotas.set_limits(Account(DEFAULT_TENANT, key), {Quota.TOKENS_PER_DAY: 0})
+    script.go_on.set()
     with connect(services) as admin:
         *_, (_, kind, problem) = read_events(admin, pending["id"])
         assert (kind, problem["code"]) == ("error", "quota_exceeded")

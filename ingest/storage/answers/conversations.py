@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, nu
 from ingest.storage.accounts.access import Readers, build_owner_condition, list_withheld_documents
 from ingest.storage.answers.conversation_search import search_conversations
 from ingest.storage.answers.masking import load_masks, mask_answers
-from ingest.storage.answers.pending import build_pending_condition, require_answer_lease
+from ingest.storage.answers.pending import build_pending_condition, lock_conversation, require_answer_lease
 from ingest.storage.answers.pending_records import AnswerLease
 from ingest.storage.answers.records import (
     CellRanges,
@@ -98,6 +98,8 @@ class Conversations:
         with write_transaction(self._engine) as connection:
             lock_derived_content(connection, answer.tenant_id)
             if lease is not None:
+                if answer.conversation_id is not None:
+                    lock_conversation(connection, answer.conversation_id)
                 # guard: answer-stored-under-lease
                 require_answer_lease(connection, lease)
             if not record_versions(connection, work):

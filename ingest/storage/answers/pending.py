@@ -29,7 +29,7 @@ from ingest.storage.db.database import (
 from ingest.storage.db.schema import answers, conversations, pending_answers, pending_events
 from ingest.storage.documents.records import Work
 from ingest.storage.documents.works import record_versions
-from ingest.storage.errors import AnswerNotFoundError, LeaseLostError
+from ingest.storage.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 
 _LISTED = 100
@@ -50,9 +50,15 @@ class PendingAnswers:
         """Store a question whose answer is being started under a new lease. The conversation counts as used now.
 
         If the question is already stored because an earlier attempt at the same request failed, it is started again.
+        Raises `ConversationNotFoundError` if the conversation has been deleted in the meantime.
         """
         with write_transaction(self._engine) as connection:
             now = read_clock(connection)
+            # Transactions lock the conversation before its questions, in the same order as its deletion.
+            of_conversation = conversations.c.id == pending.conversation_id
+            used = update(conversations).where(of_conversation).values(updated_at=now)
+            if not connection.execute(used).rowcount:
+                raise ConversationNotFoundError(f"Conversation {pending.conversation_id!r} not found.")
             connection.execute(delete(pending_answers).where(_is_pending(pending.tenant_id, pending.id)))
             connection.execute(
                 insert(pending_answers).values(
@@ -72,8 +78,6 @@ class PendingAnswers:
                     created_at=now,
                 )
             )
-            of_conversation = conversations.c.id == pending.conversation_id
-            connection.execute(update(conversations).where(of_conversation).values(updated_at=now))
         self._announce(pending.tenant_id, {pending.id})
 
     def append_events(self, lease: AnswerLease, events: Sequence[tuple[str, Mapping[str, Any]]], work: Work) -> bool:
@@ -143,6 +147,7 @@ class PendingAnswers:
             running = pending_answers.c.state == PendingState.RUNNING.value
             cancelled = update(pending_answers).where(_is_pending(tenant_id, identifier), running)
             connection.execute(cancelled.values(state=PendingState.CANCELLED.value))
+            delete_lapsed_events(connection, _is_pending(tenant_id, identifier))  # No process is left to remove them.
         self._announce(tenant_id, {identifier})
 
     def find(self, tenant_id: str, identifier: str, owner: str | None = None) -> PendingAnswer | None:
@@ -204,7 +209,9 @@ class PendingAnswers:
             conversation = connection.execute(select(pending_answers.c.conversation_id).where(*mine)).scalar()
             if conversation is None:
                 return False
-            connection.execute(delete(pending_answers).where(*mine))
+            lock_conversation(connection, conversation)
+            if not connection.execute(delete(pending_answers).where(*mine)).rowcount:
+                return False  # It was answered or deleted while this transaction waited.
             is_empty = (
                 conversations.c.turns == 0,
                 ~exists().where(pending_answers.c.conversation_id == conversations.c.id),
@@ -225,11 +232,16 @@ def build_pending_condition() -> ColumnElement[bool]:
     return exists().where(pending_answers.c.conversation_id == conversations.c.id)
 
 
-def delete_lapsed_events(connection: Connection) -> int:
+def delete_lapsed_events(connection: Connection, *of_answers: ColumnElement[bool]) -> int:
     """Remove the events of answers whose process was stopped, within the caller's transaction."""
     lapsed = pending_answers.c.alive_at < read_clock(connection) - LAPSE_SECONDS
-    of_lapsed = select(pending_answers.c.id).where(lapsed)
+    of_lapsed = select(pending_answers.c.id).where(lapsed, *of_answers)
     return connection.execute(delete(pending_events).where(pending_events.c.answer_id.in_(of_lapsed))).rowcount
+
+
+def lock_conversation(connection: Connection, identifier: str) -> None:
+    """Lock a conversation until the commit. Take this lock before locking its questions, as its deletion does."""
+    connection.execute(select(conversations.c.id).where(conversations.c.id == identifier).with_for_update())
 
 
 def _is_pending(tenant_id: str, identifier: str) -> ColumnElement[bool]:

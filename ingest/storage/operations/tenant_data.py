@@ -55,9 +55,10 @@ _BATCH_ROWS = 1_000
 _KEPT_TABLES = frozenset({audit, tenants, tenant_deletions})
 # Tables that contain version ids but have no foreign key. Their rows must be removed before the versions.
 _VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
-# Columns that are never exported: secrets, digests of secrets, and locations in this installation's blobs.
+# Columns that are never exported: secrets, digests of secrets (`asker` contains one), and locations in this
+# installation's blobs.
 # guard: webhook-secrets-not-exported
-_UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key"})
+_UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key", "asker"})
 
 
 def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] | None:

@@ -190,15 +190,20 @@ class Quotas:
                 lease_seconds=self.lease_seconds if lease_seconds is None else lease_seconds,
             )
 
-    def extend_reservations(self, spending: Mapping[str, Spending]) -> None:
-        """Extend the leases of reservations, and record their spending so far, keyed by reservation id."""
+    def extend_reservations(self, spending: Mapping[str, Spending]) -> set[str]:
+        """Extend the leases of reservations, and record their spending so far, keyed by reservation id.
+
+        Returns the ids of the reservations that still exist.
+        """
+        extended = set[str]()
         with write_transaction(self._engine) as connection:
             until = self._rules.now(connection) + self.lease_seconds
             for identifier in sorted(spending):
                 reported = {f"spent_{name}": getattr(spending[identifier], name) for name in SPENDING_FIELDS}
-                connection.execute(
-                    update(reservations).where(reservations.c.id == identifier).values(expires_at=until, **reported)
-                )
+                mine = update(reservations).where(reservations.c.id == identifier)
+                if connection.execute(mine.values(expires_at=until, **reported)).rowcount:
+                    extended.add(identifier)
+        return extended
 
     def charge(
         self, account: Account, kind: Kind, reservation_id: str, spending: Spending, *, reported_spending: Spending
