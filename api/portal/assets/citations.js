@@ -35,7 +35,8 @@ let waiting = null
 // Shows a card with the cited words while the pointer or the keyboard's focus is on a number. Fingers only press.
 function previewed(button, citation, quotes) {
   const later = () => { clearTimeout(waiting); waiting = setTimeout(() => openPreview(button, citation, quotes), AFTER_MS) }
-  button.addEventListener('pointerenter', (event) => { if (event.pointerType !== 'touch') later() })
+  // A number that slides below a pointer at rest, as when the source opens, was not pointed at: only moving counts.
+  button.addEventListener('pointermove', (event) => { if (event.pointerType !== 'touch' && preview?.button !== button) later() })
   button.addEventListener('pointerleave', () => leave(button))
   button.addEventListener('focus', () => { if (button.matches(':focus-visible')) later() })
   button.addEventListener('blur', closePreview)
