@@ -7,6 +7,7 @@ import { feedbackOf } from './feedback.js'
 import { icon } from './icons.js'
 import { blocks, showInTurns } from './markdown.js'
 import { kindsOf, markOf, nameOf, reasonOf, styleOf, verdictLine, verdictOf } from './marks.js'
+import { placeInWords } from './places.js'
 import { citeRecords } from './record_chips.js'
 import { csv, download, tableOf } from './record_table.js'
 import { figures } from './records_behind.js'
@@ -117,6 +118,6 @@ export function copied(answer) {
     const at = /\|\s*$/.test(said.slice(0, end)) ? said.slice(0, end).lastIndexOf('|') : end
     said = `${said.slice(0, at).trimEnd()} (${words})${at < end ? ' ' : ''}${said.slice(at)}`
   }
-  const sources = answer.citations.map((each) => `[${each.number}] ${each.deleted ? t('No longer shown') : [each.title, each.place].filter(Boolean).join(', ')}`)
+  const sources = answer.citations.map((each) => `[${each.number}] ${each.deleted ? t('No longer shown') : [each.title, placeInWords(each.place ?? '')].filter(Boolean).join(', ')}`)
   return [said, verdictOf(answer), sources.length ? [t('Sources'), ...sources].join('\n') : ''].filter(Boolean).join('\n\n') + '\n'
 }

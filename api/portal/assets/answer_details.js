@@ -1,6 +1,7 @@
 // The details below an answer: its records, the passages that were read, the searches, and the work of the model.
 import { el, foreign, money, number, onDemand } from './dom.js'
 import { citeButton } from './citations.js'
+import { placeInWords } from './places.js'
 import { behind } from './records_behind.js'
 import { remarksOf } from './remarks.js'
 import { t, tn, tp } from './text.js'
@@ -21,7 +22,7 @@ function passages(read) {
       citeButton({ ...each, number: at + 1, heading_path: [], quote: '' }, [], {
         label: (of, title) => t('Passage {number}: {title}', { number: of, title }), name: t('Passage'), hint: t('The model read the marked text.'),
       }),
-      foreign(each.title || t('Untitled')), each.place ? el('span', { class: 'soft', text: each.place }) : null,
+      foreign(each.title || t('Untitled')), each.place ? el('span', { class: 'soft', text: placeInWords(each.place) }) : null,
       each.rank ? el('span', { class: 'soft', text: t('rank {rank}', { rank: number(each.rank) }) }) : null))))
 }
 

@@ -57,9 +57,9 @@ export function objectOf(entry, names) {
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const isId = (text) => /^[\w-]{8,}$/.test(text) && /\d/.test(text)
 
-// The details of an entry as parts of a line. The name stands beside the object.
+// The details of an entry as parts of a line. The name stands beside the object, and ids are among its codes.
 export const factsOf = (entry) => Object.entries(entry.details)
-  .filter(([name, value]) => value !== null && name !== 'name' && name !== 'version' && !(Array.isArray(value) && !value.length))
+  .filter(([name, value]) => value !== null && name !== 'name' && name !== 'version' && name !== 'batch' && !(Array.isArray(value) && !value.length))
   .flatMap(([name, value], at) => [at ? ', ' : '', `${FACTS[name] ?? name.replaceAll('_', ' ')}: `, foreign(plain(name, value))])
 
 function plain(name, value) {

@@ -1,6 +1,7 @@
 // The sources of an answer: their numbers in the text, a preview of each, and a card for each below the text.
 import { el, foreign, readable } from './dom.js'
 import { icon } from './icons.js'
+import { placeInWords } from './places.js'
 import { openSource } from './source.js'
 import { t, tn } from './text.js'
 
@@ -10,7 +11,7 @@ const AFTER_MS = 250
 const GAP = 6
 
 // Where in its document a source stands: the page or row, or the heading where the format has neither.
-const placeOf = (citation) => citation.place || (citation.heading_path?.at(-1) !== citation.title && citation.heading_path?.at(-1)) || ''
+const placeOf = (citation) => placeInWords(citation.place ?? '') || (citation.heading_path?.at(-1) !== citation.title && citation.heading_path?.at(-1)) || ''
 const titleOf = (citation) => (citation.deleted ? t('No longer shown') : [citation.title || t('Untitled'), placeOf(citation)].filter(Boolean).join(', '))
 const wordsOf = (citation, quotes) => (quotes.length ? quotes.map((each) => each.text) : [citation.quote]).filter(Boolean).join(' … ').replace(/^[#>]+ +/gm, '').replace(/\s+/g, ' ').slice(0, WORDS)
 
@@ -35,7 +36,8 @@ let waiting = null
 // Shows a card with the cited words while the pointer or the keyboard's focus is on a number. Fingers only press.
 function previewed(button, citation, quotes) {
   const later = () => { clearTimeout(waiting); waiting = setTimeout(() => openPreview(button, citation, quotes), AFTER_MS) }
-  button.addEventListener('pointerenter', (event) => { if (event.pointerType !== 'touch') later() })
+  // A number that slides below a pointer at rest, as when the source opens, was not pointed at: only moving counts.
+  button.addEventListener('pointermove', (event) => { if (event.pointerType !== 'touch' && preview?.button !== button) later() })
   button.addEventListener('pointerleave', () => leave(button))
   button.addEventListener('focus', () => { if (button.matches(':focus-visible')) later() })
   button.addEventListener('blur', closePreview)

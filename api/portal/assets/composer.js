@@ -44,7 +44,7 @@ function showEmpty() {
     const { documents, collections } = inScope()
     const title = documents.length ? tn(documents.length, 'Ask about this document', 'Ask about these documents') : collections.length ? t('Ask about {name}', { name: describeScope() }) : t('What would you like to know?')
     place.replaceChildren(...[icon('message-square'), el('h2', { text: title }),
-      isEverything() ? el('p', { text: tn(searchable, '{n} document can be asked about.', '{n} documents can be asked about.') }) : documents.length === 1 ? foreign(describeScope(), 'p') : null,
+      isEverything() ? el('p', { text: tn(searchable, 'You can ask about {n} document.', 'You can ask about {n} documents.') }) : documents.length === 1 ? foreign(describeScope(), 'p') : null,
       el('p', { text: t('Answers have numbered sources. Press a number to see the exact words in the document.') })].filter(Boolean))
     if (!place.hidden) suggestFirst(place, inScope(), askWith)
   } else {

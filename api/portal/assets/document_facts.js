@@ -3,7 +3,7 @@ import { byId, bytes, el, foreign, number, time, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { explain } from './problems.js'
 import { get } from './rest.js'
-import { UNDER_WAY } from './status.js'
+import { typeName, UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
 
 // Omissions that lose nothing, so that they are no warning.
@@ -49,7 +49,7 @@ export function noticesOf(found) {
 export function factsOf(found) {
   const rows = [
     [t('File'), foreign(found.name)],
-    [t('Type'), found.media_type],
+    [t('Type'), typeName(found.media_type)],
     [t('Size'), bytes(found.size_bytes)],
     [t('Pages'), number(found.pages)],
     [t('Characters'), number(found.characters)],
@@ -73,7 +73,7 @@ export async function showVersions(id) {
   try {
     const list = (await get(`/v1/documents/${id}/versions`)).versions
     byId('versions').replaceChildren(el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t('Versions') }, el('table', { class: 'figures' },
-      el('thead', {}, el('tr', {}, [t('Uploaded'), t('File'), t('State'), t('Size'), t('Pages')].map((name) => el('th', { scope: 'col', text: name })))),
+      el('thead', {}, el('tr', {}, [t('Uploaded'), t('File'), t('Status'), t('Size'), t('Pages')].map((name) => el('th', { scope: 'col', text: name })))),
       el('tbody', {}, list.map((each) => el('tr', {},
         el('td', { class: 'small', text: time(each.created_at) }),
         el('td', { class: 'named' }, foreign(each.name || '–')),

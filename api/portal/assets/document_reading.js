@@ -3,6 +3,7 @@ import { byId, el, foreign, number, trouble } from './dom.js'
 import { isPlain, TextView } from './document_text.js'
 import { icon } from './icons.js'
 import { hasPageImages, pageViewer } from './page_viewer.js'
+import { placeInWords } from './places.js'
 import { rowNumber, tableOf } from './record_table.js'
 import { get } from './rest.js'
 import { t, tn } from './text.js'
@@ -134,9 +135,9 @@ export class Reading {
   }
 
   entry(each) {
-    const title = each.title || (each.kind === 'table' ? t('Table') : each.place)
+    const title = each.title || (each.kind === 'table' ? t('Table') : placeInWords(each.place))
     const depth = each.kind === 'heading' ? Math.min(4, each.level ?? 1) : 1
-    const where = each.kind === 'heading' || each.kind === 'table' ? each.place : ''
+    const where = each.kind === 'heading' || each.kind === 'table' ? placeInWords(each.place ?? '') : ''
     const go = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return
       event.preventDefault()

@@ -5,8 +5,8 @@ import { may, post, send } from './rest.js'
 import { t } from './text.js'
 
 const SHOWN = 160
-// A sentence without the signs of Markdown and the numbers of its sources.
-const bare = (text) => text.replace(/\*\*|__|`|^#+ |\s*\[\d{1,4}\]/g, '')
+// A sentence without the signs of Markdown and the numbers of its sources; the cells of a row stand between dots.
+const bare = (text) => text.replace(/\*\*|__|`|\$|\s*\[\d{1,4}\]/g, '').replace(/^\s*(?:(?:#+|[-*+>]|\d+[.)])\s+|\|)+|\s*\|\s*$/g, '').replace(/\s*\|\s*/g, ' · ').trim()
 
 export function feedbackOf(answer, given) {
   if (!answer.id || !may('ask')) return null

@@ -36,8 +36,8 @@ function row(key) {
       el('code', { text: key.id }), key.user ? [' · ', foreign(t('acts as {person}', { person: key.user }))] : null, key.id === mine?.key ? ` · ${t('you are signed in with it')}` : '')),
     el('td', { 'data-label': t('Permissions'), text: inWords(key.scopes) }),
     el('td', {}, el('span', { class: `status ${kind}`, text: state }), key.successor ? el('div', { class: 'small soft', text: t('replaced by {key}', { key: key.successor }) }) : null),
-    el('td', { class: 'small', 'data-label': t('Last used'), text: key.id === mine?.key ? t('now, by you') : key.last_used_at ? time(key.last_used_at) : t('never') }),
-    el('td', { class: 'small', 'data-label': t('Expires'), text: key.expires_at ? time(key.expires_at) : key.revoked_at ? t('revoked {time}', { time: time(key.revoked_at) }) : t('never') }),
+    el('td', { class: 'small whole', 'data-label': t('Last used'), text: key.id === mine?.key ? t('now, by you') : key.last_used_at ? time(key.last_used_at) : t('never') }),
+    el('td', { class: 'small whole', 'data-label': t('Expires'), text: key.expires_at ? time(key.expires_at) : key.revoked_at ? t('revoked {time}', { time: time(key.revoked_at) }) : t('never') }),
     el('td', { class: 'act' }, key.state === 'live' ? el('div', { class: 'row' },
       action('pencil', t('Change'), key, change), action('gauge', t('Limits'), key, limit), action('rotate-ccw', t('Rotate'), key, rotate), action('ban', t('Revoke'), key, revoke)) : null))
 }

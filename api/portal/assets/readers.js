@@ -51,6 +51,7 @@ export async function readersForm(readers) {
     ['everybody', t('Everyone who can see the collection')],
     ['listed', t('Only these people and groups, and administrators')],
   ], readers === undefined ? null : readers === null ? 'everybody' : 'listed')
+  who.querySelector('legend').className = 'unseen' // the title of the dialog asks the same
   const chosen = () => who.querySelector(':checked')?.value
   const listed = el('div', { class: 'stacked' },
     labelled('readers', t('People and groups, one per line'), field, t('Write user:NAME or group:NAME. If the list is empty, only administrators can see it.')),

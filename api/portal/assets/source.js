@@ -4,6 +4,7 @@ import { isPlain, joined, partsOf, wholeBlocks } from './document_text.js'
 import { byId, el, foreign, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { hasPageImages, pageViewer } from './page_viewer.js'
+import { placeInWords } from './places.js'
 import { orderByUse, rowNumber, tableOf } from './record_table.js'
 import { get } from './rest.js'
 import { addressOf, marked, textOf } from './spans.js'
@@ -57,7 +58,7 @@ function heading(citation, spans) {
   const address = addressOf(citation.document_id, spans)
   return el('div', { class: 'source-head' },
     el('p', {}, el('a', { href: address }, foreign(citation.title || t('Untitled'))),
-      el('span', { class: 'soft small', text: citation.place ? ` ${citation.place}` : '' }),
+      el('span', { class: 'soft small', text: citation.place ? ` ${placeInWords(citation.place)}` : '' }),
       citation.heading_path.length ? el('span', { class: 'small soft', text: ' · ' }) : null,
       citation.heading_path.length ? foreign(citation.heading_path.join(' › '), 'span', { class: 'small soft' }) : null),
     el('a', { class: 'button small', href: address }, icon('external-link'), t('Open document')))

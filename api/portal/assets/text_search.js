@@ -3,6 +3,7 @@ import { collectionLabel } from './collections.js'
 import { byId, el, foreign, readable, say, trouble } from './dom.js'
 import { whenReleased } from './drawing.js'
 import { icon } from './icons.js'
+import { placeInWords } from './places.js'
 import { may, send } from './rest.js'
 import { t, tn } from './text.js'
 
@@ -111,7 +112,7 @@ export class TextSearch {
 function passage(hit, withCollection) {
   const href = `/library/${hit.document}?${new URLSearchParams({ start: hit.start, end: hit.end })}`
   const headings = hit.heading_path[0] === hit.title ? hit.heading_path.slice(1) : hit.heading_path
-  const where = [...headings, hit.place].filter(Boolean).join(' › ')
+  const where = [...headings, placeInWords(hit.place ?? '')].filter(Boolean).join(' › ')
   return el('li', { class: 'passage' },
     el('div', { class: 'row' }, el('a', { class: 'title', href }, foreign(hit.title)),
       where ? el('span', { class: 'soft small' }, foreign(where)) : null,

@@ -19,7 +19,10 @@ export function scopeLine(scope) {
       Promise.all(documents.map(nameOf)).then((found) => show('file-text', ...tp('Asked about {names}', { names: joined(found) })), () => {})
     }
   } else if (collections.length) show('folder', ...tp('Asked about {names}', { names: joined(collections.map((name) => foreign(name))) }))
-  else show('files', t('Asked about all documents'))
+  else {
+    show('files', t('Asked about all documents'))
+    place.classList.add('everything')
+  }
   return place
 }
 

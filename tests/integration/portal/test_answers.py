@@ -90,7 +90,8 @@ def test_a_conversation_is_read_by_its_link_until_that_is_ended(
         assert left == pytest.approx(right, abs=1)
         assert left > 100
         expect(other.get_by_role("button", name="Helpful")).to_have_count(0)
-        marks = "[...document.querySelectorAll('.answer .check')].map(each => each.className)"
+        marks = """[...document.querySelectorAll('.answer .check')]
+            .map(each => [each.className, getComputedStyle(each).display])"""
         assert other.evaluate(marks) == page.evaluate(marks)
         expect(other.locator(".verdict")).to_contain_text("1 of 4 statements proven")
         other.locator(".answer .cite").first.click()

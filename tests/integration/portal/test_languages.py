@@ -120,6 +120,18 @@ def test_no_page_for_people_shows_english_text_or_is_too_wide_in_german(
     check_german(page)
 
 
+def test_places_in_documents_are_named_in_german(german: Portal) -> None:
+    page = german.signed_in("/library")
+    words = """async (places) => {
+      const { placeInWords } = await import('/portal/assets/places.js')
+      return places.map(placeInWords)
+    }"""
+    labels = ["page 12", "pages 3 to 4", "slide 2", "sheet Costs, rows 2 to 9", "table Ports, row 3", "annex page"]
+    assert page.evaluate(words, labels) == [
+        "Seite 12", "Seiten 3 bis 4", "Folie 2", "Blatt Costs, Zeilen 2 bis 9", "Tabelle Ports, Zeile 3", "annex page",
+    ]  # fmt: skip
+
+
 def test_no_page_of_the_administration_shows_english_text_or_is_too_wide_in_german(
     service: tuple[Services, Client], german: Portal
 ) -> None:

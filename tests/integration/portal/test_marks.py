@@ -126,6 +126,25 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
     assert serious(page) == []
 
 
+def test_sentences_are_listed_in_the_feedback_without_the_signs_of_markdown(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    documents = make_documents(service[1])
+    page = opened.signed_in("/ask")
+    show(
+        page,
+        said,
+        build_marked_answer(documents, SOURCES[:1], f"{TABLE}\n- Notice is **due** [1].\n\n> In writing [1].\n"),
+    )
+    page.get_by_role("button", name="Something is wrong").click()
+    page.get_by_text("Which sentences or sources").click()
+    labels = page.locator(".boxes").first.locator("label")
+    for words in ("1 full week · 0.5 % · 5 %", "Notice is due.", "In writing."):
+        expect(labels.filter(has_text=re.compile(f"^{re.escape(words)}$"))).to_have_count(1)
+    left = labels.evaluate_all("all => all.map(each => each.getBoundingClientRect().left)")
+    assert len(set(left)) == 1  # each on a line of its own
+
+
 def test_the_full_stop_stands_beside_its_word_and_marks_are_wide_enough_for_a_thumb(
     service: tuple[Services, Client], said: WrittenAnswers, browser: Browser
 ) -> None:
@@ -216,6 +235,12 @@ def test_a_number_shows_a_preview_of_its_source_to_the_pointer_and_the_keyboard_
     assert serious(page) == []
     page.keyboard.press("Escape")
     expect(preview).to_have_count(0)
+    box = measure(page, ".answer .cite")
+    page.mouse.move(box["x"] - 60, box["y"] + 8)
+    number.evaluate("each => { each.style.translate = '-60px' }")  # slides below a pointer at rest
+    page.wait_for_timeout(600)
+    expect(preview).to_have_count(0)
+    number.evaluate("each => { each.style.translate = '' }")
     page.mouse.move(2, 2)
     page.locator(".verdict .help").focus()
     while not page.evaluate("document.activeElement.matches('.answer .cite')"):
@@ -231,7 +256,7 @@ def test_a_number_shows_a_preview_of_its_source_to_the_pointer_and_the_keyboard_
     with portal(service[0], browser, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True) as phone:
         touched = phone.signed_in("/ask")
         show(touched, said, made)
-        touched.evaluate("addEventListener('pointerenter', () => { window.entered = true }, true)")
+        touched.evaluate("addEventListener('pointerover', () => { window.entered = true }, true)")
         touched.locator(".answer .cite").first.tap()
         expect(touched.locator("#beside mark")).to_have_count(1)
         assert touched.evaluate("window.entered")
