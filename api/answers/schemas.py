@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, computed_field, model_validator
 
 from api.answers.forms import Form
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import StoredAnswer
@@ -125,18 +126,6 @@ class QuestionIn(Wire):
     def build_options(self) -> AnswerOptions:
         budget = self.budget.to_limits() if self.budget else None
         return AnswerOptions(self.strategy, self.confirm, budget, self.every_record)
-
-
-class RemarkOut(Wire):
-    """A remark in English, or a part of one, with a stable code, so that a program can say it in another language.
-
-    A value is a text, a number, a remark, or a list of remarks. Values of the code `problem` are the code of an error
-    and its `detail`.
-    """
-
-    code: str
-    values: dict[str, Any]
-    text: str
 
 
 class QuoteOut(Wire):
