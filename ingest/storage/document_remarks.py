@@ -172,7 +172,6 @@ DOCUMENT_REMARKS: Mapping[str, str | tuple[str, str]] = {
     "hint_split_document": "Split the document into smaller files.",
     "hint_file_saved": "Check that the file was saved, and upload it again.",
     # Content of a file that its text lacks, or why.
-    "omitted_and": "{first}; {next}",
     "omitted_more": ("and {n} more", "and {n} more"),
     "omitted_in_file": "{path}: {problem}",
     "omitted_pages": "pages {pages}",

@@ -184,7 +184,7 @@ def _read_remaining_output(pipe_fd: int) -> bytes:
 
 def _run_confined_request(
     request: dict[str, Any], find_parser: Callable[[str, EntryLimits], ParserFunction]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
     limit_resources(limits)
@@ -201,7 +201,7 @@ def _run_confined_request(
 
 def parse_into_folder(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Parse one document into its folder. Return the error's code, detail and hint, or an empty dict on success."""
     set_page_limit(limits.pages)
     if limits.threads:
@@ -223,7 +223,7 @@ def parse_into_folder(
     return _run_and_describe_error(parse, limits)
 
 
-def _run_and_describe_error(task: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
+def _run_and_describe_error(task: Callable[[], None], limits: ParserLimits) -> dict[str, Any]:
     """Run `task`. Return the code, detail and hint of the error that it raises, or an empty dict on success."""
     try:
         task()
