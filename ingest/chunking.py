@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS, Chunk
-from ingest.storage.texts.layout import Layout, Omission, OmissionKind, TableSpan
+from ingest.storage.texts.layout import Layout, Omission, OmissionKind, TableSpan, build_omission
 from ingest.storage.texts.positions import Positions
 
 # Maximum total number of indexed rows in the tables of a document. Two cores embed this many typical rows within
@@ -158,8 +159,7 @@ def list_unindexed_rows(
 def build_row_omissions(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
     """Return an omission with the number of rows that are in no chunk, or an empty tuple if there are none."""
     count = sum(rows for _, _, rows in list_unindexed_rows(text, layout, positions))
-    detail = "rows of very long tables: search covers only the rows before them, table questions reach all rows"
-    return (Omission(OmissionKind.ROW, count, detail),) if count else ()
+    return (build_omission(OmissionKind.ROW, count, [Remark("omitted_rows")]),) if count else ()
 
 
 def _compute_common_length(lengths: Sequence[int], total: int) -> int:

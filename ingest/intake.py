@@ -38,6 +38,7 @@ from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import Failure, JobPriority
 from ingest.storage.quotas.records import Account, Quota, QuotaExceededError, QuotaStatus, StorageQuotaExceededError
 from ingest.storage.quotas.store import Quotas, build_storage_error
+from ingest.storage.remarks import Remark
 from ingest.storage.uploads.records import StoredFile
 
 _MAX_NAME_CHARS = 255
@@ -172,9 +173,9 @@ class Intake:
         Raises the same errors as `receive`.
         """
         if not size_bytes:
-            raise EmptyUploadError("The file is empty.")
+            raise EmptyUploadError(Remark("file_empty"))
         if size_bytes > self._max_bytes:
-            raise UploadTooLargeError(f"The file is larger than the limit of {self._max_bytes:,} bytes.")
+            raise UploadTooLargeError(Remark("file_too_large", bytes=self._max_bytes))
         self.check_description(request)
         self.require_backlog_capacity(request.tenant_id)
         full = find_nearest_quota(self._quotas, request)

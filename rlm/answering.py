@@ -174,7 +174,7 @@ class AnswerPipeline:
         clock = StageClock()
         search = durability.wrap_search(build_search(self._searcher, request.scope, request.used))
         yield Routed("extractive", Remark("route_no_model"))
-        for event in ExtractiveStrategy().stream(request.question, search):
+        for event in ExtractiveStrategy(self._parts.phrase).stream(request.question, search):
             if not isinstance(event, Drafted):
                 yield event
                 continue

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 from ingest.storage.answers.records import CellRanges, RowRanges, StoredAnswer, group_into_ranges
-from ingest.storage.counts import format_count
 from ingest.storage.remarks import Remark, convert_remark_to_json
 from retrieval.search.requests import Passage
 from rlm.llm.budgets import Usage
@@ -177,25 +176,27 @@ class Coverage:
         """True if every unit was read, searched or inferred, and none failed."""
         return not self.units_failed and self.units_read + self.units_searched + self.units_inferred >= self.units
 
-    def to_sentence(self) -> str:
-        """Describe the coverage: "Of about 11,000,000 tokens, a model read 196,000 and code searched 10,800,000"."""
+    def to_sentence(self) -> Remark:
+        """Describe the coverage: "Of about 11,000,000 tokens, a model read 196,000 and code searched 10,800,000."."""
         whole = _round_tokens(self.tokens_in_scope)
-        about = "about " if whole != self.tokens_in_scope else ""
-        said = (
-            f"Of {about}{format_count(whole, 'token')}, a model read {_round_tokens(self.tokens_read):,} and code "
-            f"searched {_round_tokens(self.tokens_searched):,}"
+        return Remark(
+            "coverage" if whole == self.tokens_in_scope else "coverage_about",
+            tokens=Remark("tokens", n=whole),
+            read=_round_tokens(self.tokens_read),
+            searched=_round_tokens(self.tokens_searched),
+            rest=Remark(
+                "coverage_rest",
+                unopened=Remark("coverage_unopened", tokens=_round_tokens(self.tokens_unopened))
+                if self.tokens_unopened
+                else "",
+                inferred=self._count_units("coverage_inferred", self.units_inferred),
+                not_found=self._count_units("coverage_not_found", self.units_not_found),
+                failed=self._count_units("coverage_failed", self.units_failed),
+            ),
         )
-        if self.tokens_unopened:
-            said += f"; {_round_tokens(self.tokens_unopened):,} were not opened"
-        if self.units_inferred:
-            said += (
-                f"; {format_count(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
-            )
-        if self.units_not_found:
-            said += f"; of {format_count(self.units_not_found, self.unit)} a value was not found in what was read"
-        if self.units_failed:
-            said += f"; {format_count(self.units_failed, self.unit)} failed"
-        return said
+
+    def _count_units(self, code: str, count: int) -> str:
+        return Remark(code, units=Remark(f"{self.unit}s", n=count)) if count else ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from rlm.passages import build_search
 from rlm.requests import AnswerRequest, StrategyName
 from rlm.runs.port import Durability
 from rlm.sandbox.port import Sandbox
-from rlm.strategy import BoundModel, Context, Search, SpanSearch, Strategy
+from rlm.strategy import BoundModel, Context, Phrasing, Search, SpanSearch, Strategy, phrase_in_english
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.lookups import LookupTest
 from rlm.tables.sql import SqlEngine
@@ -38,7 +38,8 @@ class PipelineComponents:
     """The process-wide components of the answer pipeline.
 
     Without an encoder, records are not classified. Without a sandbox, programs do not run. `access` reports documents
-    that become hidden from the caller while a question is being answered.
+    that become hidden from the caller while a question is being answered. `phrase` says what code answers in the
+    language of the question.
     """
 
     catalog: ActiveDocuments
@@ -49,6 +50,7 @@ class PipelineComponents:
     embedder: Embedder | None = None
     sandbox: Sandbox | None = None
     access: DocumentAccess | None = None
+    phrase: Phrasing = phrase_in_english
 
     @cached_property
     def table_catalog(self) -> TableCatalog:
@@ -207,6 +209,7 @@ class OpenRequest:
             question=question,
             queries=queries,
             may_be_absent=may_be_absent,
+            phrase=self._parts.phrase,
             search_document=build_document_search,
             scope=request.scope,
             wanted=request.wanted,

@@ -57,7 +57,7 @@ _RANGE = re.compile(r"(\d{1,6})(?:\s*[-\u2013]\s*(\d{1,6}))?")
 _EMPTY_CELLS = re.compile(r"(?:\s*\|)+\s*")
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
-NOTHING_FOUND = "No passages were found: no document is searchable yet, or none is related to the question."
+NOTHING_FOUND = Remark("answer_no_passages")
 
 SYSTEM = f"""You answer questions from passages of the user's documents. Your reader has not seen the documents, \
 relies on what you write, and can look up every passage that you cite.
@@ -124,7 +124,7 @@ question. If no passage answers it, give passage 0 with an empty quote and an em
 _SMALL_SCHEMA = build_closed_object(
     {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}}
 )
-NO_ANSWER_FOUND = "The passages that were read do not answer the question."
+NO_ANSWER_FOUND = Remark("answer_not_in_passages")
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,9 @@ class _AnswerRounds:
             # The router's queries come first: a question's own words more often find passages about something else.
             yield self._search_passages([*context.queries, context.question], first)
         if not self._reader.shown:
-            yield Delta(NOTHING_FOUND)
-            yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, summarize_search((), (), self._queries)))
+            nothing = context.phrase(context.question, NOTHING_FOUND)
+            yield Delta(nothing)
+            yield Drafted(Draft(AnswerStatus.NOT_FOUND, nothing, {}, summarize_search((), (), self._queries)))
             return
         if profile.small:
             yield from self._stream_quoted_answer()
@@ -221,7 +222,7 @@ class _AnswerRounds:
         reply = json.loads(request_reply(context.calls, call, cancelled=context.cancelled).text)
         number, answer = int(reply["passage"]), to_one_line(remove_markers(reply["answer"]))
         read = summarize_search(passages, passages, self._queries)
-        draft = Draft(AnswerStatus.NOT_FOUND, NO_ANSWER_FOUND, {}, read)
+        draft = Draft(AnswerStatus.NOT_FOUND, context.phrase(context.question, NO_ANSWER_FOUND), {}, read)
         if answer and number:
             draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer, notes=(Remark("no_passage_named"),))
         if answer and 1 <= number <= len(passages):
@@ -246,7 +247,7 @@ class _AnswerRounds:
         return replace(
             draft,
             status=AnswerStatus.PARTIAL,
-            text=_describe_computed_answer(table),
+            text=self._context.phrase(self._context.question, _describe_computed_answer(table)),
             evidence={1: cited},
             notes=(Remark("larger_model_needed"),),
         )
@@ -373,12 +374,8 @@ class _AnswerRounds:
         return "" if small else self._context.corpus().find_file_name(passage.document_id)
 
 
-def _describe_computed_answer(table: RecordTable) -> str:
-    name = to_one_line(remove_markers(table.name))
-    return (
-        f"No single row that was read answers this question: it needs all {table.rows:,} rows of “{name}” to be "
-        "counted, compared or searched, which the built-in model cannot do. This is one of the rows [1]."
-    )
+def _describe_computed_answer(table: RecordTable) -> Remark:
+    return Remark("answer_needs_table", rows=table.rows, table=to_one_line(remove_markers(table.name)))
 
 
 class _Reply:

@@ -1,21 +1,25 @@
 """Answers without a language model: from the best passages, it quotes the sentences most similar to the question."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from ingest.storage.remarks import Remark
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, summarize_search
 from rlm.checking.nearest import extract_stems, has_only_table_rows, list_quotable_spans
 from rlm.events import Delta, Drafted, Event, Retrieved
-from rlm.strategy import Search
+from rlm.strategy import Phrasing, Search, phrase_in_english
 
-HEADING = "No language model was used. These sentences from the documents are the closest to the question:"
-NO_PASSAGES = "No language model was used, and the search found nothing in these documents."
+HEADING, NO_PASSAGES = Remark("answer_quotes"), Remark("answer_no_quotes")
 _PASSAGES = 5
 _SENTENCES = 3
 _MIN_WORDS = 4
 
 
+@dataclass(frozen=True)
 class ExtractiveStrategy:
     """Quotes the sentences of the best passages that share the most words with the question."""
+
+    phrase: Phrasing = phrase_in_english
 
     def stream(self, question: str, search: Search) -> Iterator[Event]:
         """Stream the answer's events as `Strategy.stream` does, but without a model."""
@@ -31,7 +35,8 @@ class ExtractiveStrategy:
         best = sorted(candidates, key=lambda each: (-each[0], -each[1], each[3]))[:_SENTENCES]
         quotes = [" ".join(passage.text[start:end].split()) for _, _, passage, start, end in best]
         lines = [f"- “{quote}” [{number}]" for number, quote in enumerate(quotes, 1)]
-        text = "\n".join([HEADING, "", *lines]) if lines else NO_PASSAGES
+        said = self.phrase(question, HEADING if lines else NO_PASSAGES)
+        text = "\n".join([said, "", *lines]) if lines else said
         yield Delta(text)
         yield Drafted(
             Draft(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from ingest.storage.remarks import Remark
 from retrieval.search.requests import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
@@ -40,6 +41,17 @@ class BoundModel:
     profile: ModelProfile
 
 
+class Phrasing(Protocol):
+    """Says a remark in the language of a question, or in English if that language is not available."""
+
+    def __call__(self, question: str, remark: Remark) -> str: ...
+
+
+def phrase_in_english(question: str, remark: Remark) -> str:
+    """Return the English text of a remark."""
+    return str(remark)
+
+
 @dataclass(frozen=True)
 class Context:
     """The components of one request, which `AnswerPipeline` creates once and binds to the caller's scope.
@@ -48,7 +60,8 @@ class Context:
     run is durable. `corpus` opens the documents in scope, and returns the same documents each time. `nonce` returns a
     new mark for untrusted text. A resumed run gets the same marks and the same `today` as before. `search_document`
     returns the search within one document of the scope, named by its id; None means that documents are read whole.
-    `may_be_absent` means that the names of the documents suggest that none is about the question.
+    `may_be_absent` means that the names of the documents suggest that none is about the question. `phrase` says what
+    code answers in the language of the question.
     """
 
     question: str
@@ -65,6 +78,7 @@ class Context:
     reader: Callable[[], BoundModel] | None = None
     search_document: DocumentSearch | None = None
     may_be_absent: bool = False
+    phrase: Phrasing = phrase_in_english
 
     def get_reader(self) -> BoundModel:
         """Return the model that reads records: `reader` if it is set, otherwise the answering model."""

@@ -3,7 +3,8 @@
 from typing import Any
 
 from api.admission.services import Services
-from api.answers.schemas import QuestionIn, RemarkOut
+from api.answers.schemas import QuestionIn
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import Wire
 from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.remarks import convert_remark_to_json

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from api.answers.schemas import AnswerOut, FoundPassageOut, RemarkOut
+from api.answers.schemas import AnswerOut, FoundPassageOut
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import Wire
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, computed_field, model_validator
 
 from api.answers.forms import Form
 from api.answers.output_schemas import OutputIn, OutputOut
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import Wire
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import StoredAnswer
@@ -130,18 +131,6 @@ class QuestionIn(Wire):
     def build_options(self) -> AnswerOptions:
         budget = self.budget.to_limits() if self.budget else None
         return AnswerOptions(self.strategy, self.confirm, budget, self.every_record)
-
-
-class RemarkOut(Wire):
-    """A remark in English, or a part of one, with a stable code, so that a program can say it in another language.
-
-    A value is a text, a number, a remark, or a list of remarks. Values of the code `problem` are the code of an error
-    and its `detail`.
-    """
-
-    code: str
-    values: dict[str, Any]
-    text: str
 
 
 class QuoteOut(Wire):

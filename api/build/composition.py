@@ -11,6 +11,7 @@ from api.admission.request_rates import RequestRateLimiter
 from api.admission.services import Admission, DocumentServices, Health, QueryServices, Services, TokenChecker
 from api.build.language_model import has_priced_model, is_model_free, open_configured_reranker, open_helper_models
 from api.documents.page_images import PageImageRenderer
+from api.languages.phrasing import phrase_for_question
 from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
@@ -141,6 +142,7 @@ def open_query_services(
         embedder=generations.open_active_encoder(),
         sandbox=sandbox,
         access=catalog,
+        phrase=phrase_for_question,
     )
     helpers = open_helper_models(settings, stack)
     answering = AnswerPipeline(

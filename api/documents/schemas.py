@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.documents.card_schemas import CardOut
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
 from ingest.storage.documents.cards.records import DocumentCard
 from ingest.storage.documents.metadata import MAX_READERS, validate_readers
@@ -14,11 +15,16 @@ from ingest.storage.texts.layout import OmissionKind
 
 
 class Reason(Wire):
-    """The reason why a document failed, and what to do about it."""
+    """The reason why a document or a run failed, and what to do about it.
+
+    `coded_detail` and `coded_hint` say the same with a code, or are null.
+    """
 
     code: str
     detail: str
     hint: str
+    coded_detail: RemarkOut | None = None
+    coded_hint: RemarkOut | None = None
 
 
 class ProgressOut(Wire):
@@ -43,12 +49,13 @@ class ProgressOut(Wire):
 class OmissionOut(Wire):
     """A kind of content that the extracted text omits, with its number of occurrences, and where or why.
 
-    `words` is a one-line description for display.
+    `words` is a one-line description for display. `coded_details` has the parts of the detail, with codes, or is empty.
     """
 
     kind: OmissionKind
     count: int
     detail: str
+    coded_details: list[RemarkOut] = Field(default_factory=list)
     words: str
 
 

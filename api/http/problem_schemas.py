@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from api.http.problems import MEDIA_TYPE
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import QuotaOut, Wire
 
 
@@ -12,7 +13,8 @@ class ProblemOut(Wire):
     """An error (RFC 9457). `code` is stable, and `hint` says what to do next.
 
     `errors` lists the invalid fields. For `quota_exceeded`, `quota` says which quota was exceeded, how much of it
-    remains, and when it resets.
+    remains, and when it resets. `coded_detail` and `coded_hint` say the detail and the hint with a code, if they have
+    one.
     """
 
     type: str
@@ -25,6 +27,8 @@ class ProblemOut(Wire):
     request_id: str
     errors: list[dict[str, str]] = Field(default_factory=list)
     quota: QuotaOut | None = None
+    coded_detail: RemarkOut | None = None
+    coded_hint: RemarkOut | None = None
 
 
 _DESCRIPTIONS: dict[int | str, str] = {

@@ -15,6 +15,7 @@ from ingest.parsing import errors as parsing
 from ingest.storage import errors as ingest
 from ingest.storage.errors import InputError, LeadlineError
 from ingest.storage.quotas import records as quotas
+from ingest.storage.remarks import convert_remark_to_json
 from retrieval import errors as retrieval
 from rlm import errors as rlm
 from rlm.llm.profiles import ProfileFileError
@@ -326,7 +327,10 @@ def build_problem(error: LeadlineError) -> dict[str, Any]:
     """
     if error.public_detail:
         log.warning("request refused", code=error.code, detail=str(error))
-    body = _build_problem_fields(get_status(error), error.code, *error.public_message)
+    detail, hint = error.public_message
+    body = _build_problem_fields(get_status(error), error.code, detail, hint)
+    coded = {"coded_detail": convert_remark_to_json(detail), "coded_hint": convert_remark_to_json(hint)}
+    body |= {name: remark for name, remark in coded.items() if remark}
     if error.at is not None:
         problem = error.problem if isinstance(error, InputError) else body["detail"]
         body["errors"] = [{"at": error.at, "problem": problem}]

@@ -60,6 +60,10 @@ class Texts:
             return self.translate(forms, **values)
         return self.translate_count(remark["values"]["n"], *forms, **values)
 
+    def format_number(self, number: float) -> str:
+        """Format a number in the language: "2,000" in English, "2.000" in German."""
+        return str(format_decimal(number, locale=self.language))
+
     def _format_value(self, value: Any) -> str:  # noqa: ANN401 - any JSON
         match value:
             case {"text": text}:
@@ -67,7 +71,7 @@ class Texts:
             case list():
                 return ", ".join(map(self._format_value, value))
             case int() | float():
-                return format_decimal(value, locale=self.language)
+                return self.format_number(value)
         return str(value)
 
     def build_script(self) -> str:

@@ -15,6 +15,7 @@ from ingest.parsing.entries import EntryFolder, UnreadableEntryError
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, ParserLimitError
 from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 
 ZIP_PARSER = "zip-2"
 
@@ -22,7 +23,7 @@ _BLOCK_BYTES = 256 * 1024
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # Flag bits of an entry (APPNOTE 4.4.4).
 _MAX_LISTED_ENTRIES = 100_000
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
-_ENCRYPTED_REASON = "encrypted, and asks for a password"
+_ENCRYPTED_REASON = Remark("entry_encrypted")
 
 
 def unpack_zip(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> ParsedDocument:
@@ -39,7 +40,7 @@ def unpack_zip(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
             for info in infos:
                 _extract_entry(archive, info, entries)
     except _READ_ERRORS as error:
-        raise DamagedDocumentError("The archive is cut off or damaged: its directory cannot be read.") from error
+        raise DamagedDocumentError(Remark("archive_damaged")) from error
     _require_extracted_entry(entries, is_encrypted=bool(infos) and all(info.flag_bits & _ENCRYPTED for info in infos))
     writer = DocumentWriter()
     writer.write_paragraph(f"An archive of {len(infos):,} {'file' if len(infos) == 1 else 'files'}.")
@@ -49,12 +50,12 @@ def unpack_zip(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
 def _require_valid_archive(infos: list[zipfile.ZipInfo], file_size: int) -> None:
     if len(infos) > _MAX_LISTED_ENTRIES:
         raise ParserLimitError(
-            f"The archive has {len(infos):,} entries; the limit is {_MAX_LISTED_ENTRIES:,}.",
-            hint="Put fewer files into each archive.",
+            Remark("archive_too_many", entries=len(infos), limit=_MAX_LISTED_ENTRIES),
+            hint=Remark("hint_smaller_archive"),
         )
     # guard: archive-overlapping-entries
     if sum(info.compress_size for info in infos) > file_size:
-        raise DamagedDocumentError("The file is not a valid archive: its entries overlap.")
+        raise DamagedDocumentError(Remark("archive_overlaps"))
 
 
 def _extract_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: EntryFolder) -> None:
@@ -63,10 +64,10 @@ def _extract_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, entries: Ent
     if info.flag_bits & _ENCRYPTED:
         entries.record_skipped_entry(name, _ENCRYPTED_REASON, info.file_size)
     elif stat.S_ISLNK(mode):
-        entries.record_skipped_entry(name, "a link, which is not followed")
+        entries.record_skipped_entry(name, Remark("entry_link"))
     # guard: archive-devices
     elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        entries.record_skipped_entry(name, "no plain file")
+        entries.record_skipped_entry(name, Remark("entry_no_file"))
     else:
         entries.add_entry(name, _iter_entry_blocks(archive, info), packed_size=info.compress_size)
 
@@ -77,9 +78,9 @@ def _iter_entry_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Itera
             while block := file.read(_BLOCK_BYTES):
                 yield block
     except NotImplementedError as error:
-        raise UnreadableEntryError("packed by a method that Leadline does not read") from error
+        raise UnreadableEntryError(Remark("entry_method")) from error
     except (*_READ_ERRORS, RuntimeError) as error:
-        raise UnreadableEntryError("damaged") from error
+        raise UnreadableEntryError(Remark("entry_damaged")) from error
 
 
 def _decode_name(info: zipfile.ZipInfo) -> str:
@@ -97,11 +98,11 @@ def _require_extracted_entry(entries: EntryFolder, *, is_encrypted: bool) -> Non
     if entries.found:
         return
     if is_encrypted:
-        raise EncryptedDocumentError("All files in the archive are encrypted.")
+        raise EncryptedDocumentError(Remark("archive_encrypted"))
     if not entries.outcomes:
-        raise NoTextError("The archive is empty.", hint="Check that it was saved completely, then upload it again.")
+        raise NoTextError(Remark("archive_empty"), hint=Remark("hint_saved_completely"))
     first = entries.outcomes[0]
-    detail = f"None of the archive's {len(entries.outcomes):,} files can be extracted. {first.path}: {first.problem}."
+    detail = Remark("archive_unreadable", files=len(entries.outcomes), path=first.path, problem=first.problem)
     if any(outcome.is_limit for outcome in entries.outcomes):
-        raise ParserLimitError(detail, hint="Unpack the archive and upload its files.")
-    raise NoTextError(detail, hint="Unpack the archive and upload the files that contain text.")
+        raise ParserLimitError(detail, hint=Remark("hint_unpack_files"))
+    raise NoTextError(detail, hint=Remark("hint_unpack_text"))

@@ -14,7 +14,8 @@ from typing import Any
 
 from ingest.parsing.text import parse_unstructured_text
 from ingest.parsing.types import ParsedDocument
-from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind
+from ingest.storage.remarks import Remark
+from ingest.storage.texts.layout import Heading, Layout, OmissionKind, build_omission
 
 _TOP_LEVEL = "top level"
 _MAX_NAME_CHARS = 120
@@ -129,7 +130,7 @@ def _parse_code(path: Path, media_type: str) -> ParsedDocument:
     document, language = parse_unstructured_text(path, get_code_fingerprint(media_type)), LANGUAGES[media_type]
     definitions = _find_definitions(document.text, language)
     if definitions is None:
-        slow = Omission(OmissionKind.OTHER, 1, "headings of definitions, because finding them took too long")
+        slow = build_omission(OmissionKind.OTHER, 1, [Remark("omitted_definitions")])
         return replace(document, omissions=(*document.omissions, slow))
     return replace(document, layout=Layout(tuple(_iter_headings(document.text, definitions))))
 

@@ -14,6 +14,7 @@ from ingest.parsing.errors import ParserLimitError, UnsupportedTypeError
 from ingest.parsing.sniff import sniff_file_type
 from ingest.parsing.types import NO_ENTRIES, EntryLimits, FoundEntry, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 from ingest.storage.texts.normalize import normalize
 
@@ -42,6 +43,10 @@ class EntryOutcome:
     @property
     def description(self) -> str:
         return self.problem or "a document of its own"
+
+
+# The codes of the reasons within a sentence.
+_REASONS = {"content_looks_like": "entry_looks_like", "content_looks_like_picture": "entry_looks_like_picture"}
 
 
 class UnreadableEntryError(Exception):
@@ -84,13 +89,13 @@ class EntryFolder:
         try:
             size = self._write_file(self._folder / name, blocks, packed_size)
             if not size:
-                return self._record_outcome(path, 0, "empty")
+                return self._record_outcome(path, 0, Remark("entry_empty"))
             with (self._folder / name).open("rb") as file:
                 media_type = sniff_file_type(file, path, declared_type)
         except ParserLimitError as error:
             return self._record_outcome(path, None, error.detail, is_limit=True)
         except UnreadableEntryError as error:
-            return self._record_outcome(path, None, str(error))
+            return self._record_outcome(path, None, error.args[0])
         except UnsupportedTypeError as error:
             return self._record_outcome(path, size, _format_reason(error.detail))
         reason = picture_filter(self._folder / name, media_type) if picture_filter else ""
@@ -134,7 +139,9 @@ class EntryFolder:
             writer.record_omission(OmissionKind.IMAGE, pictures)
         for number, each in enumerate(failed):
             writer.record_omission(
-                OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _MAX_DETAILED else ""
+                OmissionKind.ENTRY,
+                1,
+                Remark("omitted_in_file", path=each.path, problem=each.problem) if number < _MAX_DETAILED else "",
             )
         document = writer.finish(parser, title, empty_message="It is empty.")
         return replace(document, entries=tuple(self.found), properties=properties or {})
@@ -142,11 +149,11 @@ class EntryFolder:
     def _describe_exceeded_limit(self) -> str:
         # guard: container-depth
         if self._room.levels < 1:
-            return "not opened: containers in containers are opened a few levels deep"
+            return Remark("entry_levels")
         if len(self.found) >= self._room.entries:
-            return f"not taken: {self._room.entries:,} entries are taken at most"
+            return Remark("entry_count", entries=self._room.entries)
         if self._bytes_left <= 0:
-            return f"not taken: entries of {self._room.total_bytes:,} bytes together are taken at most"
+            return Remark("entry_total", bytes=self._room.total_bytes)
         return ""
 
     def _write_file(self, path: Path, blocks: Iterable[bytes], packed_size: int | None) -> int:
@@ -162,10 +169,10 @@ class EntryFolder:
                 for block in blocks:
                     size += len(block)
                     if size > most:
-                        raise ParserLimitError(f"not taken: it is larger than {most:,} bytes")
+                        raise ParserLimitError(Remark("entry_too_large", bytes=most))
                     # guard: entry-inflation-ratio
                     if inflated is not None and size > inflated:
-                        raise ParserLimitError(f"not taken: it inflates to more than {self._room.ratio} times its size")
+                        raise ParserLimitError(Remark("entry_ratio", ratio=self._room.ratio))
                     target.write(block)
             except BaseException:
                 target.truncate(0)
@@ -205,4 +212,6 @@ def clean_path(path: str) -> str:
 
 
 def _format_reason(detail: str) -> str:
+    if isinstance(detail, Remark) and detail.code in _REASONS:
+        return Remark(_REASONS[detail.code], **detail.values)
     return detail[:1].lower() + detail[1:].rstrip(".")

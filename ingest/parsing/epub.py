@@ -15,6 +15,7 @@ from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -71,7 +72,7 @@ def parse_epub(path: Path) -> ParsedDocument:
         return writer.finish(
             EPUB_PARSER,
             book.title or writer.first_heading,
-            empty_message="The book contains no text.",
+            empty_message=Remark("no_text_book"),
             hint=NO_TEXT_HINT,
             picture_hint=PICTURE_HINT,
         )
@@ -83,7 +84,7 @@ def _read_book(package: "Package") -> _Book:
     root = package.parse_part(_CONTAINER).find(".//{*}rootfile")
     name = "" if root is None else root.get("full-path", "")
     if name not in package.names:
-        raise DamagedDocumentError("The book is incomplete: its package document is missing.")
+        raise DamagedDocumentError(Remark("book_incomplete"))
     opf = package.parse_part(name)
     items = {each.get("id", ""): each for each in opf.iterfind("{*}manifest/{*}item")}
     parts = {key: resolve_target(name, each.get("href", "")) for key, each in items.items()}
@@ -93,7 +94,7 @@ def _read_book(package: "Package") -> _Book:
     listed = [parts[key] for key in references if key in items and items[key].get("media-type") in _DOCUMENTS]
     missing = next((each for each in listed if each not in package.names), None)
     if missing is not None:
-        raise DamagedDocumentError(f"The book is incomplete: part {missing[:200]} is missing.")
+        raise DamagedDocumentError(Remark("book_part_missing", part=missing[:200]))
     return _Book(
         title=opf.findtext("{*}metadata/{*}title"),
         spine=tuple(dict.fromkeys(each for each in listed if each != navigation)),
@@ -107,9 +108,7 @@ def _require_unencrypted(package: "Package", book: _Book) -> None:
     if _ENCRYPTION in package.names:
         locked = {each.get("URI", "") for each in package.parse_part(_ENCRYPTION).iter("{*}CipherReference")}
         if not locked.isdisjoint(book.spine):
-            raise EncryptedDocumentError(
-                "The book is encrypted with DRM.", hint="If you are allowed to, upload a copy without copy protection."
-            )
+            raise EncryptedDocumentError(Remark("book_encrypted"), hint=Remark("hint_copy_protection"))
 
 
 def _read_table_of_contents(package: "Package", book: _Book) -> dict[str, list[_ContentsEntry]]:

@@ -7,6 +7,7 @@ from itertools import chain, islice
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
+from ingest.storage.remarks import Remark
 
 # Maximum number of cells after spans are filled in. A file of a few bytes can declare a huge span.
 MAX_CELLS = 2_000_000
@@ -45,7 +46,7 @@ def write_grid(
         cells += len(row)
         # guard: table-cell-limit
         if cells > MAX_CELLS:
-            raise ParserLimitError(f"A table has more than {MAX_CELLS:,} cells.")
+            raise ParserLimitError(Remark("table_too_large", cells=MAX_CELLS))
         grid.append(row)
     while grid and not any(map(_is_visible, grid[0])):
         del grid[0]

@@ -5,6 +5,7 @@ from pathlib import Path
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 
 HTML_PARSER = "html-5"
 
@@ -22,7 +23,7 @@ def parse_html(path: Path) -> ParsedDocument:
     return writer.finish(
         HTML_PARSER,
         title if title and title.strip() else writer.first_heading,
-        empty_message="The page contains no text, only markup.",
+        empty_message=Remark("no_text_page"),
         hint=NO_TEXT_HINT,
         picture_hint=PICTURE_HINT,
     )

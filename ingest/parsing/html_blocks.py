@@ -13,6 +13,7 @@ from ingest.parsing.html_tree import ROW_PARTS, has_text, parse_tree, remove_boi
 from ingest.parsing.mathml import linearize_mathml
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
 _MAX_NUMBER_DIGITS = 6
@@ -43,7 +44,7 @@ _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _CODE = frozenset({"pre", "xmp", "listing", "plaintext"})
 _headings = {f"h{level}": level for level in range(1, 7)}
 _language = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight)-(?P<name>[\w+#.-]{1,20})")
-_NESTED_TABLES_DETAIL = "nested tables; their text is part of the cell"
+_NESTED_TABLES_DETAIL = Remark("omitted_nested_tables")
 
 
 def write_html(

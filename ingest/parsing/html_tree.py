@@ -11,6 +11,7 @@ from ingest.parsing.charsets import decode_text
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
 # Maximum nesting depth of elements. Recursive code uses about three stack frames per level, so it would reach Python's
@@ -62,14 +63,14 @@ def parse_tree(html: str) -> etree._Element | None:
     except etree.XMLSyntaxError as error:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError from error
-        raise DamagedDocumentError("The HTML cannot be read.") from error
+        raise DamagedDocumentError(Remark("html_unreadable")) from error
     # After a fatal error, libxml2 returns a truncated tree and raises no error.
     for entry in parser.error_log.filter_from_fatals():
         if entry.type == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError
         if entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT:
-            raise ParserLimitError("The HTML is nested too deeply.", hint="Use fewer nested elements.")
-        raise DamagedDocumentError(f"The HTML cannot be read beyond line {entry.line}.")
+            raise ParserLimitError(Remark("html_deep"), hint=Remark("hint_html_deep"))
+        raise DamagedDocumentError(Remark("html_unreadable_beyond", line=str(entry.line)))
     if root is not None:
         _move_content_to_body(root)
         _flatten_deep_elements(root)
@@ -120,7 +121,7 @@ def remove_invisible_elements(root: etree._Element, writer: DocumentWriter) -> N
         hidden += has_text(element)
         remove_element(element)
     if hidden:
-        writer.record_omission(OmissionKind.HIDDEN, hidden, "hidden elements")
+        writer.record_omission(OmissionKind.HIDDEN, hidden, Remark("omitted_hidden_elements"))
 
 
 def remove_boilerplate(root: etree._Element, writer: DocumentWriter) -> None:
@@ -134,9 +135,7 @@ def remove_boilerplate(root: etree._Element, writer: DocumentWriter) -> None:
     regions = _remove_if_enough_remains(list(_iter_landmarks(body)), body, min_share=0.0)
     regions += _remove_if_enough_remains(list(_iter_outer_link_blocks(body)), body, min_share=0.5)
     if regions:
-        writer.record_omission(
-            OmissionKind.BOILERPLATE, regions, "navigation, banners, footers and other parts around the content"
-        )
+        writer.record_omission(OmissionKind.BOILERPLATE, regions, Remark("omitted_navigation"))
 
 
 def _remove_if_enough_remains(elements: list[etree._Element], body: etree._Element, *, min_share: float) -> int:

@@ -32,13 +32,14 @@ from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, build_table
 from ingest.parsing.text import NO_TEXT_HINT, read_normalized_text, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.chunks import DEFAULT_MAX_CHARS
-from ingest.storage.texts.layout import Omission, OmissionKind
+from ingest.storage.texts.layout import OmissionKind, build_omission
 from ingest.storage.texts.positions import SheetCell
 
 JSON_PARSER = "json-3"
-_TOO_DEEP = "The JSON is nested too deeply."
-_TOO_DEEP_HINT = "Save the JSON with fewer levels, then upload the file again."
+_TOO_DEEP = Remark("json_deep")
+_TOO_DEEP_HINT = Remark("hint_json_deep")
 _MAX_NAMED_LINES = 10
 _MAX_LIST_DEPTH = 3
 
@@ -56,8 +57,10 @@ def parse_json(path: Path) -> ParsedDocument:
         return _JsonWriter(source).build_document()
     except ValueError as error:
         text, omissions = read_normalized_text(path)
-        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        broken = Omission(OmissionKind.OTHER, 1, f"the structure of invalid JSON{where}; the text is the source")
+        detail = Remark("omitted_json")
+        if isinstance(error, json.JSONDecodeError):
+            detail = Remark("omitted_json_at", line=str(error.lineno), column=str(error.colno))
+        broken = build_omission(OmissionKind.OTHER, 1, [detail])
         return ParsedDocument(text, None, JSON_PARSER, omissions=(*omissions, broken))
     except RecursionError as error:
         raise DamagedDocumentError(_TOO_DEEP, hint=_TOO_DEEP_HINT) from error
@@ -109,7 +112,7 @@ class _JsonWriter:
                     self._write_lines()
             else:
                 self._write_value(value, "", 1)
-        document = self._writer.finish(JSON_PARSER, empty_message="The JSON contains no values.", hint=NO_TEXT_HINT)
+        document = self._writer.finish(JSON_PARSER, empty_message=Remark("no_text_json"), hint=NO_TEXT_HINT)
         found = sorted((each.build_table() for each in self._lists), key=lambda table: table.start)
         return replace(document, layout=replace(document.layout, tables=build_table_spans(found)), found=found)
 
@@ -118,7 +121,7 @@ class _JsonWriter:
 
         Returns False if the value is not a list of objects.
         """
-        source, count, end, error = self._source, 0, start + 1, ""
+        source, count, end, error = self._source, 0, start + 1, None
         try:
             for end, value in iter_elements(source, start):  # noqa: B007 - where it broke
                 if not isinstance(value, dict):
@@ -127,17 +130,15 @@ class _JsonWriter:
             if skip_white_space(source, skip_white_space(source, end) + 1) < len(source):
                 return False
         except json.JSONDecodeError as broken:
-            error = f"line {broken.lineno}, column {broken.colno}"
-        if count < 1 + bool(error):
+            error = broken
+        if count < 1 + (error is not None):
             return False
         self._write_records(
             "", lambda: (_require_object(value) for _, value in islice(iter_elements(source, start), count)), 1
         )
-        if error:
+        if error is not None:
             self._writer.write_paragraph(source[end:])
-            detail = (
-                f"the structure after {count:,} objects, where the JSON is invalid ({error}); the text is the source"
-            )
+            detail = Remark("omitted_json_after", count=count, line=str(error.lineno), column=str(error.colno))
             self._writer.record_omission(OmissionKind.OTHER, 1, detail)
         return True
 
@@ -178,8 +179,7 @@ class _JsonWriter:
         for _, start, end in others:
             self._writer.write_paragraph(self._source[start:end])
         if others:
-            named = ", ".join(str(number) for number, _, _ in others[:_MAX_NAMED_LINES])
-            detail = f"lines that are not JSON objects; they follow the others unchanged: {named}"
+            detail = Remark("omitted_json_lines", lines=[str(number) for number, _, _ in others[:_MAX_NAMED_LINES]])
             self._writer.record_omission(OmissionKind.OTHER, len(others), detail)
 
     def _write_value(self, value: Json, path: str, level: int) -> None:

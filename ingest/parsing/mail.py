@@ -29,6 +29,7 @@ from ingest.parsing.ocr.recognizer import OCR_PARSER, is_ocr_installed
 from ingest.parsing.properties import format_time
 from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.tables.types import (
     EML_MEDIA_TYPE,
     MAIL_DATE,
@@ -76,9 +77,7 @@ def unpack_eml(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
     subject, headers = get_header(message, "Subject"), {name: get_header(message, name) for name in HEADERS}
     write_message(writer, subject, headers, bodies)
     if not writer.length:
-        raise NoTextError(
-            "The message is empty.", hint="Check that the message was saved completely, then upload it again."
-        )
+        raise NoTextError(Remark("message_empty"), hint=Remark("hint_saved_completely"))
     properties = build_mail_properties(subject, headers)
     return entries.build_document(
         writer, EML_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties
@@ -112,8 +111,8 @@ def unpack_mbox(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> P
             content = messages.get_bytes(key)
             entries.add_entry(f"{number:05} {_read_subject(content)}.eml", [content], declared_type=EML_MEDIA_TYPE)
     if not entries.found:
-        problem = entries.outcomes[0].problem if entries.outcomes else "it contains no messages"
-        raise DamagedDocumentError(f"No message can be extracted from the mailbox: {problem}.")
+        problem = entries.outcomes[0].problem if entries.outcomes else Remark("mailbox_empty")
+        raise DamagedDocumentError(Remark("mailbox_unreadable", problem=problem))
     writer.write_paragraph(f"A mailbox of {len(keys):,} {'message' if len(keys) == 1 else 'messages'}.")
     return entries.build_document(writer, MBOX_PARSER)
 
@@ -173,9 +172,7 @@ class _MessageReader:
         """Return the bodies in a MIME part, in order, and add its attachments as entries."""
         self._parts += 1
         if self._parts > _MAX_PARTS:
-            raise ParserLimitError(
-                f"The message has more than {_MAX_PARTS:,} parts.", hint="Save the relevant parts as separate files."
-            )
+            raise ParserLimitError(Remark("message_parts", limit=_MAX_PARTS), hint=Remark("hint_parts"))
         if depth > _MAX_DEPTH:
             raise _build_depth_error()
         kind = part.get_content_type()
@@ -210,7 +207,7 @@ class _MessageReader:
             suffix = ".eml" if kind == EML_MEDIA_TYPE else mimetypes.guess_extension(kind) or ""
             name = f"{_shorten_subject(subject) or f'attachment {self._unnamed}'}{suffix}"
         if content is None:
-            self._entries.record_skipped_entry(name, "its bytes cannot be decoded")
+            self._entries.record_skipped_entry(name, Remark("entry_bytes"))
         else:
             is_shown = part.get("Content-ID") is not None or not _is_attachment(part)
             self._entries.add_entry(
@@ -282,7 +279,7 @@ def _write_body(writer: DocumentWriter, body: MessageBody) -> None:
     try:
         write_html(writer, body.text, keep_boilerplate=True, level_offset=1)
     except ParseError as error:
-        writer.record_omission(OmissionKind.OTHER, 1, f"an HTML body: {error.detail}")
+        writer.record_omission(OmissionKind.OTHER, 1, Remark("omitted_html_body", problem=error.detail))
 
 
 def write_message(writer: DocumentWriter, subject: str, headers: dict[str, str], bodies: Sequence[MessageBody]) -> None:
@@ -347,4 +344,4 @@ def _shorten_subject(subject: str) -> str:
 
 
 def _build_depth_error() -> ParserLimitError:
-    return ParserLimitError("The message is nested too deeply.", hint="Save the relevant parts as separate files.")
+    return ParserLimitError(Remark("message_deep"), hint=Remark("hint_parts"))

@@ -30,6 +30,7 @@ from ingest.parsing.mail import (
 from ingest.parsing.ocr.allowance import RecognitionNeededError
 from ingest.parsing.types import NO_ENTRIES, EntryLimits, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def unpack_msg(path: Path, folder: Path, limits: EntryLimits = NO_ENTRIES) -> Pa
     except (MemoryError, ParserLimitError, RecognitionNeededError):
         raise
     except Exception as error:  # The library may raise any exception for a damaged message.
-        raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
+        raise DamagedDocumentError(Remark("message_damaged")) from error
     write_message(writer, subject, headers, bodies)
     if not writer.length:
-        raise NoTextError("The message is empty.", hint="Check that it was saved completely, then upload it again.")
+        raise NoTextError(Remark("message_empty"), hint=Remark("hint_saved_completely"))
     properties = build_mail_properties(subject, headers)
     return entries.build_document(
         writer, MSG_PARSER, format_mail_title(properties), list_heading="Attachments:", properties=properties
@@ -117,7 +118,7 @@ def _get_embedded_message(attachment: "Attachment") -> "OutlookMessage | None":
 def _convert_to_eml(message: "OutlookMessage", depth: int = 0) -> Message:
     """Convert an Outlook message to EML. Raises `ParserLimitError` if attached messages are nested too deeply."""
     if depth > _MAX_DEPTH:
-        raise ParserLimitError("Attached messages are nested too deeply.")
+        raise ParserLimitError(Remark("messages_deep"))
     whole = MIMEMultipart("mixed")
     for name, value in {**_read_headers(message), "Subject": message.subject or ""}.items():
         if value.strip():

@@ -4,8 +4,11 @@ A page may be only six bytes of the file but takes milliseconds to read. Without
 could keep a parser busy until its timeout.
 """
 
+from typing import Literal
+
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import DEFAULT_LIMITS
+from ingest.storage.remarks import Remark
 
 _most = DEFAULT_LIMITS.pages
 
@@ -16,10 +19,10 @@ def set_page_limit(max_pages: int) -> None:
     _most = max_pages
 
 
-def check_page_limit(count: int, unit: str = "pages") -> None:
+def check_page_limit(count: int, unit: Literal["pages", "slides"] = "pages") -> None:
     """Raise `ParserLimitError` if a document has too many pages. `unit` is its format's word for pages."""
     if count > _most:
         raise ParserLimitError(
-            f"The document has {count:,} {unit}; the limit is {_most:,}.",
+            Remark(f"{unit}_too_many", count=count, limit=_most),
             hint="Split the document into smaller files, or ask the operator to raise LEADLINE_MAX_PAGES.",
         )

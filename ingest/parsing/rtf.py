@@ -14,6 +14,7 @@ from ingest.parsing.grid import GridCell, write_grid
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
 RTF_PARSER = "rtf-2"
@@ -29,11 +30,11 @@ _heading_name = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _number = re.compile(r"[(\[]?[\w.]*(?:\d[.)\]:]?|[\w][.)\]:])")
 # Groups whose content striprtf drops, with the omissions to record for them.
 _OMITTED_GROUPS: dict[str, tuple[OmissionKind, int, str]] = {
-    "annotation": (OmissionKind.OTHER, 1, "comments"),
+    "annotation": (OmissionKind.OTHER, 1, Remark("omitted_comments")),
     "moMath": (OmissionKind.FORMULA, 1, ""),
     **dict.fromkeys(
         (f"{edge}{pages}" for edge in ("header", "footer") for pages in ("", "f", "l", "r")),
-        (OmissionKind.BOILERPLATE, 1, "headers and footers"),
+        (OmissionKind.BOILERPLATE, 1, Remark("omitted_headers")),
     ),
 }
 _MAX_DEPTH = 1_000
@@ -64,7 +65,7 @@ def parse_rtf(path: Path) -> ParsedDocument:
     return writer.finish(
         RTF_PARSER,
         title or writer.first_heading,
-        empty_message="The document contains no text.",
+        empty_message=Remark("no_text_document"),
         hint=NO_TEXT_HINT,
         picture_hint=PICTURE_HINT,
     )
@@ -92,7 +93,7 @@ def _convert_to_text(source: str) -> str:
     try:
         return str(rtf_to_text(source, errors="replace"))
     except (ValueError, TypeError, IndexError, LookupError) as error:
-        raise DamagedDocumentError("The RTF cannot be read: a control word is damaged.") from error
+        raise DamagedDocumentError(Remark("rtf_damaged")) from error
 
 
 @dataclass
@@ -122,7 +123,7 @@ class _SourceMarker:
             if found[0] == "{":
                 self._groups.append(_Group())
                 if len(self._groups) > _MAX_DEPTH:
-                    raise DamagedDocumentError("The RTF is nested too deeply.")
+                    raise DamagedDocumentError(Remark("rtf_deep"))
             elif found[0] == "}":
                 self._parts += self.source[copied : found.start()], self._close_group()
                 copied = found.start()
@@ -137,9 +138,7 @@ class _SourceMarker:
                     before, kept = mark
                     self._parts += self.source[copied : found.start()], before, found[0] if kept else ""
                     copied = at
-        raise DamagedDocumentError(
-            "The RTF is cut off: one of its groups is not closed.", hint="Upload the complete file."
-        )
+        raise DamagedDocumentError(Remark("rtf_cut_off"), hint=Remark("hint_upload_complete"))
 
     def _close_group(self) -> str:
         if not self._groups:
@@ -250,7 +249,7 @@ def _encode_marks(mark: str) -> str:
 def _remove_hidden_text(text: str, writer: DocumentWriter) -> str:
     def record_hidden_text(match: re.Match[str]) -> str:
         if _ANY_MARK.sub("", match["text"]).strip():
-            writer.record_omission(OmissionKind.HIDDEN, detail="hidden or deleted text")
+            writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_or_deleted"))
         return ""
 
     return _unseen.sub(record_hidden_text, text)

@@ -20,6 +20,7 @@ from ingest.parsing.containers import (
 )
 from ingest.parsing.errors import UnsupportedTypeError
 from ingest.parsing.ocr import IMAGE_TYPES, INSTALL_HINT, is_ocr_installed
+from ingest.storage.remarks import Remark
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 
 PDF = "application/pdf"
@@ -83,18 +84,17 @@ _mailbox = re.compile(
 _parts = re.compile(r"^content-type:\s*multipart/", re.MULTILINE | re.IGNORECASE)
 _field_name = re.compile(r"^([!-9;-~]{1,76}):", re.MULTILINE)
 # Formats that are stored as text but are not readable as text.
-_TEXT_FORMATS = ((_RTF_SIGNATURE, "an RTF file"), (b"%!PS", "a PostScript file"))
+_TEXT_FORMATS = ((_RTF_SIGNATURE, Remark("format_file_vowel", label="RTF")), (b"%!PS", Remark("format_postscript")))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _VOWEL_SOUND_LETTERS = "AEFHILMNORSX8"
-_SAVE_AS_HINT = "Open the file in its original program or in LibreOffice, save it as {}, and upload the new file."
-_UNPACK_HINT = "Unpack the archive, then upload its files or a ZIP archive of them."
+_UNPACK_HINT = Remark("hint_unpack")
 # Containers without a parser, with a description and a hint.
 _UNREAD = {
-    OLE: ("an OLE file of an unknown kind", _SAVE_AS_HINT.format("PDF")),
-    ZIPPED_DOCUMENT: ("a zipped document of an unknown kind", _SAVE_AS_HINT.format("PDF")),
-    DOC: ("an old Word document (.doc)", _SAVE_AS_HINT.format("Word document (.docx)")),
-    PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS_HINT.format("PowerPoint presentation (.pptx)")),
+    OLE: ("format_ole", Remark("hint_save_as", format="PDF")),
+    ZIPPED_DOCUMENT: ("format_zipped", Remark("hint_save_as", format="PDF")),
+    DOC: ("format_doc", Remark("hint_save_as", format=Remark("hint_word"))),
+    PPT: ("format_ppt", Remark("hint_save_as", format=Remark("hint_powerpoint"))),
 }
 
 
@@ -110,7 +110,7 @@ def sniff_container_type(file: BinaryIO) -> str:
     kind = detect_container_type(file) or ZIP
     if kind in _UNREAD:
         words, hint = _UNREAD[kind]
-        raise UnsupportedTypeError(f"The content looks like {words}, which Leadline does not read.", hint=hint)
+        raise UnsupportedTypeError(Remark("content_looks_like", what=Remark(words)), hint=hint)
     return kind
 
 
@@ -131,13 +131,13 @@ def sniff_media_type(head: bytes, name: str, declared_media_type: str | None) ->
         return picture
     if kind is not None:
         raise UnsupportedTypeError(
-            f"The content looks like {kind}, which Leadline does not read.",
-            hint=_UNPACK_HINT if kind.endswith(" archive") else None,
+            Remark("content_looks_like", what=kind),
+            hint=_UNPACK_HINT if kind.code.startswith("format_archive") else None,
         )
     return _detect_text_type(decode_text(head), name, declared_media_type)
 
 
-def describe_unreadable_content(head: bytes) -> str | None:
+def describe_unreadable_content(head: bytes) -> Remark | None:
     """Describe content that is not text, such as "a PNG image", or return None for text."""
     for mark, words in _TEXT_FORMATS:
         if head.startswith(mark):
@@ -147,7 +147,7 @@ def describe_unreadable_content(head: bytes) -> str | None:
     if looks_like_text(head):
         return None
     found = filetype.guess(head)
-    return "binary data" if found is None else _describe_type(found.mime, found.extension)
+    return Remark("format_binary") if found is None else _describe_type(found.mime, found.extension)
 
 
 def _detect_picture_type(head: bytes) -> str | None:
@@ -160,9 +160,7 @@ def _detect_picture_type(head: bytes) -> str | None:
         return None
     if not is_ocr_installed():
         what = _describe_type(found.mime, found.extension)
-        raise UnsupportedTypeError(
-            f"The content looks like {what}, and text recognition is not installed.", hint=INSTALL_HINT
-        )
+        raise UnsupportedTypeError(Remark("content_looks_like_picture", what=what), hint=INSTALL_HINT)
     return str(found.mime)
 
 
@@ -203,7 +201,7 @@ def _is_email(text: str) -> bool:
     return {"from", "date"} <= names and not names.isdisjoint({"message-id", "received", "mime-version", "return-path"})
 
 
-def _describe_type(media_type: str, extension: str) -> str:
+def _describe_type(media_type: str, extension: str) -> Remark:
     label = extension.upper()
     noun = _KINDS.get(media_type.partition("/")[0]) or ("archive" if extension in _ARCHIVES else "file")
-    return f"{'an' if label[0] in _VOWEL_SOUND_LETTERS else 'a'} {label} {noun}"
+    return Remark(f"format_{noun}{'_vowel' if label[0] in _VOWEL_SOUND_LETTERS else ''}", label=label)

@@ -6,15 +6,14 @@ from pathlib import Path
 from ingest.parsing.charsets import HEAD_BYTES, decode_text, has_binary_content, looks_like_text, repair_mojibake
 from ingest.parsing.errors import DamagedDocumentError, NoTextError
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import Omission, OmissionKind, build_markdown_layout, extract_heading_title
 from ingest.storage.texts.normalize import count_invisible_characters, normalize, normalize_title
 
 TEXT_PARSER = "text-5"
 MARKDOWN_PARSER = "markdown-5"
-NO_TEXT_HINT = "Check that the file was saved completely, then upload it again."
-PICTURE_HINT = (
-    "The document contains pictures. Save it as PDF and upload the PDF, so that text in its pictures is recognized."
-)
+NO_TEXT_HINT = Remark("hint_saved_completely")
+PICTURE_HINT = Remark("hint_picture_text")
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
 _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE)
@@ -59,10 +58,10 @@ def read_text_bytes(path: Path) -> bytes:
         )  # Imported here because loading its signatures is slow.
 
         raise DamagedDocumentError(
-            f"The content looks like {describe_unreadable_content(content[:HEAD_BYTES])}, not text."
+            Remark("content_is_no_text", what=describe_unreadable_content(content[:HEAD_BYTES]) or "")
         )
     if has_binary_content(content):
-        raise DamagedDocumentError("The file begins as text but continues as binary data.")
+        raise DamagedDocumentError(Remark("file_binary_later"))
     return content
 
 
@@ -76,7 +75,7 @@ def read_normalized_text(path: Path, *, keep_mojibake: bool = False) -> tuple[st
     raw = raw if keep_mojibake else repair_mojibake(raw)
     text = normalize(raw)
     if not text.strip():
-        raise NoTextError("The file contains no text, only white space.", hint=NO_TEXT_HINT)
+        raise NoTextError(Remark("no_text_file"), hint=NO_TEXT_HINT)
     return text, build_invisible_omissions(raw)
 
 

@@ -14,7 +14,16 @@ from itertools import chain, dropwhile
 from ingest.parsing.errors import NoTextError
 from ingest.parsing.isolation.progress import report_progress
 from ingest.parsing.types import ParsedDocument
-from ingest.storage.texts.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
+from ingest.storage.texts.layout import (
+    Heading,
+    Layout,
+    Omission,
+    OmissionKind,
+    Place,
+    PlaceKind,
+    TableSpan,
+    build_omission,
+)
 from ingest.storage.texts.normalize import count_invisible_characters, normalize, normalize_title
 from ingest.storage.texts.positions import Box, PositionsBuilder, SheetCell
 
@@ -216,6 +225,12 @@ class DocumentWriter:
         if detail and detail not in found.details:
             found.details.append(detail)
 
+    def include_omission(self, omission: Omission) -> None:
+        """Count the content that another writer left out."""
+        self.record_omission(omission.kind, omission.count)
+        for detail in omission.remarks or (omission.detail,):
+            self.record_omission(omission.kind, 0, detail)
+
     def finish(
         self, parser: str, title: str | None = None, *, empty_message: str, hint: str = "", picture_hint: str = ""
     ) -> ParsedDocument:
@@ -241,9 +256,7 @@ class DocumentWriter:
 
     def list_omissions(self) -> tuple[Omission, ...]:
         """Return the omissions recorded so far."""
-        return tuple(
-            Omission(kind, found.count, _format_details(found.details)) for kind, found in sorted(self._omitted.items())
-        )
+        return tuple(build_omission(kind, found.count, found.details) for kind, found in sorted(self._omitted.items()))
 
     def _write_block(
         self, pieces: Iterable[Piece], mark: str, *, is_tight: bool, mark_position: Position | None = None
@@ -355,8 +368,3 @@ def _join_cells(cells: Sequence[Sequence[Piece]]) -> Sequence[Piece]:
     for cell in cells:
         found += [replace(piece, gap=" ") if not number else piece for number, piece in enumerate(cell)]
     return found
-
-
-def _format_details(details: Sequence[str], max_items: int = 20) -> str:
-    shown = "; ".join(details[:max_items])
-    return f"{shown}; and {len(details) - max_items} more" if len(details) > max_items else shown

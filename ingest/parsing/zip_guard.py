@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
+from ingest.storage.remarks import Remark
 
 _ENCRYPTED_FLAG = 0x1  # Flag bit of an encrypted entry (APPNOTE 4.4.4).
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
@@ -47,7 +48,7 @@ def open_zip(file: Path | BinaryIO, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> I
     try:
         archive = zipfile.ZipFile(file)
     except _READ_ERRORS as error:
-        raise DamagedDocumentError("The file is cut off or damaged: its directory cannot be read.") from error
+        raise DamagedDocumentError(Remark("zip_damaged")) from error
     with archive:
         size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
         _require_archive_within_limits(archive.infolist(), size, limits)
@@ -59,28 +60,25 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
     except KeyError as error:
-        raise DamagedDocumentError(f"The file is incomplete: part {name[:200]} is missing.") from error
+        raise DamagedDocumentError(Remark("part_missing", part=name[:200])) from error
     except _READ_ERRORS as error:
-        raise DamagedDocumentError(f"Part {name[:200]} of the file is damaged.") from error
+        raise DamagedDocumentError(Remark("part_damaged", part=name[:200])) from error
 
 
 def _require_archive_within_limits(entries: list[zipfile.ZipInfo], file_size: int, limits: ZipLimits) -> None:
     # guard: zip-entry-count
     if len(entries) > limits.entries:
-        raise ParserLimitError(f"The file has {len(entries):,} parts; the limit is {limits.entries:,}.")
+        raise ParserLimitError(Remark("zip_too_many", parts=len(entries), limit=limits.entries))
     if any(entry.flag_bits & _ENCRYPTED_FLAG for entry in entries):
-        raise EncryptedDocumentError("The file is encrypted with a password.")
+        raise EncryptedDocumentError(Remark("file_encrypted"))
     # guard: zip-overlapping-entries
     if sum(entry.compress_size for entry in entries) > file_size:
-        raise DamagedDocumentError("The file is not a valid archive: its parts overlap.")
+        raise DamagedDocumentError(Remark("zip_overlaps"))
     total = sum(entry.file_size for entry in entries)
     # guard: zip-total-size
     if total > limits.total_bytes:
-        raise ParserLimitError(f"The file unpacks to {total:,} bytes; the limit is {limits.total_bytes:,}.")
+        raise ParserLimitError(Remark("zip_too_large", bytes=total, limit=limits.total_bytes))
     for entry in entries:
         # guard: zip-inflation-ratio
         if entry.file_size > max(limits.ratio_free_bytes, limits.ratio * entry.compress_size):
-            raise ParserLimitError(
-                f"Part {entry.filename[:200]} unpacks to more than {limits.ratio} times its compressed size, which "
-                "never happens in real documents."
-            )
+            raise ParserLimitError(Remark("zip_ratio", part=entry.filename[:200], ratio=limits.ratio))

@@ -12,6 +12,8 @@ class is missing from it.
 
 from typing import ClassVar
 
+from ingest.storage.remarks import Remark
+
 _PUBLIC_HINT = "Try again later. If this persists, contact the operators of this service; its log has the details."
 
 
@@ -75,7 +77,7 @@ class EmptyUploadError(UploadError):
     """The file has no bytes."""
 
     code = "empty_file"
-    default_hint = "Check that the file was saved, and upload it again."
+    default_hint = Remark("hint_file_saved")
 
 
 class UploadTooLargeError(UploadError):

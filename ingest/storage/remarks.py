@@ -7,6 +7,8 @@ look up its code in the catalogue of `api/languages`, and put in its values.
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from ingest.storage.document_remarks import DOCUMENT_REMARKS
+
 REMARKS: Mapping[str, str | tuple[str, str]] = {
     # Notes of an answer.
     "answer_cut_off": "The answer was cut off: the model reached its output limit.",
@@ -93,8 +95,43 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
         "Computed by code that searched {searched} of {n} documents{how}.",
     ),
     "computed_how": ": {how}",
+    "not_computed_unread": "The answer claims to be computed, but its code read no document.",
     "not_computed": "The answer claims to be computed, but this could not be confirmed: {why}. Its code: {cell}",
     "sentence_not_computed": 'The sentence "{sentence}" is not marked as computed: {why}.',
+    # Answers that code writes, in the language of the question.
+    "answer_no_passages": "No passages were found: no document is searchable yet, or none is related to the question.",
+    "answer_not_in_passages": "The passages that were read do not answer the question.",
+    "answer_needs_table": (
+        "No single row that was read answers this question: it needs all {rows} rows of “{table}” to be counted, "
+        "compared or searched, which the built-in model cannot do. This is one of the rows [1]."
+    ),
+    "answer_quotes": "No language model was used. These sentences from the documents are the closest to the question:",
+    "answer_no_quotes": "No language model was used, and the search found nothing in these documents.",
+    "answer_not_found": "No answer was found before the run ended. {why}",
+    # Reasons why an answer may not be computed from the documents.
+    "doubts": "{first}; {next}",
+    "doubt": "{names} {why}",
+    "doubt_names": "{first} and {next}",
+    "doubt_typed": "{numbers} was hard-coded",
+    "doubt_unchanged": ("it stayed the same when the text it read was changed, or changed only with a single place"),
+    "doubt_too_much": "its code read too much to be run again",
+    "doubt_too_slow": "running its code again took more than {seconds} seconds",
+    "doubt_other_answer": "running its code again did not give the same answer",
+    "doubt_one_other": "took only one other value, no matter how the text it read was changed",
+    "doubt_unread": "was present even when nothing was read",
+    "doubt_number": "has {number}, which stayed the same no matter how the text it read was changed",
+    "doubt_half": "changed with one half of the text it read, but never with the other half alone{lost}",
+    "doubt_same": "stayed the same no matter how the text it read was changed{lost}",
+    "doubt_lost": " ({failed} of {runs} runs ended without an answer)",
+    # How much of the documents was read.
+    "coverage": "Of {tokens}, a model read {read} and code searched {searched}{rest}.",
+    "coverage_about": "Of about {tokens}, a model read {read} and code searched {searched}{rest}.",
+    "coverage_rest": "{unopened}{inferred}{not_found}{failed}",
+    "coverage_unopened": "; {tokens} were not opened",
+    "coverage_inferred": "; {units} labelled by a classifier trained on what was read",
+    "coverage_not_found": "; of {units} a value was not found in what was read",
+    "coverage_failed": "; {units} failed",
+    "documents": ("{n} document", "{n} documents"),
     # Steps of a computation over tables.
     "plan_reads_rows": 'Read the rows of "{table}": {instruction}',
     "plan_runs_query": "Run the query over the tables.",
@@ -118,18 +155,19 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
     "dollars": "{amount}",
     # An error with its own code, whose texts for people are elsewhere: `api/portal/assets/problem_texts.js`.
     "problem": "{detail}",
+    **DOCUMENT_REMARKS,
 }
 """The English text of each code. Of two texts, the first is about one thing and the second about `{n}` things."""
 
 PROBLEM = "problem"
-Value = str | int | float | Sequence["Remark"]
+Value = str | int | float | Sequence[str]
 
 
 class Remark(str):
     """A sentence in English, or a part of one, with its code and values.
 
-    A value is a text that is the same in all languages, a number, another remark, or a list of remarks. A number with a
-    fraction is shown with one decimal.
+    A value is a text that is the same in all languages, a number, another remark, or a list of texts and remarks. A
+    number with a fraction is shown with one decimal.
 
     Raises `KeyError` if `REMARKS` does not have the code, or if the text has no such value.
     """
@@ -166,10 +204,29 @@ def convert_remark_to_json(remark: str) -> dict[str, Any] | None:
     }
 
 
+def parse_remark(found: Any) -> Remark | None:  # noqa: ANN401 - any JSON
+    """Return the remark that `convert_remark_to_json` converted, or None if its code or its values are not known."""
+    try:
+        return Remark(found["code"], **{name: _parse_value(value) for name, value in found["values"].items()})
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _parse_value(found: Any) -> Value:  # noqa: ANN401 - any JSON
+    match found:
+        case {"text": str(text)}:
+            return parse_remark(found) or text
+        case list():
+            return [str(_parse_value(each)) if isinstance(each, int | float) else _parse_value(each) for each in found]  # type: ignore[misc]
+        case str() | int() | float():
+            return found
+    raise ValueError("The value of the remark is not valid.")
+
+
 def _convert_value(value: Value) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, str):
         return convert_remark_to_json(value) or value
-    return value if isinstance(value, int | float) else [convert_remark_to_json(each) for each in value]
+    return value if isinstance(value, int | float) else [_convert_value(each) for each in value]
 
 
 def _rebuild_remark(code: str, values: dict[str, Value]) -> Remark:

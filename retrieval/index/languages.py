@@ -71,10 +71,12 @@ def detect_language_code(text: str) -> str | None:
 
     Returns None if the text is too short.
     """
-    sample = text[:SAMPLE_CHARS]
-    if sum(map(str.isalpha, sample)) < _MIN_LETTERS:
-        return None
-    code: str = _load_identifier().classify(sample)[0]
+    return None if sum(map(str.isalpha, text[:SAMPLE_CHARS])) < _MIN_LETTERS else guess_language_code(text)
+
+
+def guess_language_code(text: str) -> str:
+    """Return the most likely ISO 639-1 code of a text's language. The language of a short text may be another one."""
+    code: str = _load_identifier().classify(text[:SAMPLE_CHARS])[0]
     return code
 
 

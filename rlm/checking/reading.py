@@ -25,7 +25,7 @@ NOTHING_KNOWN = ReadShare(is_whole=False, sentence="")
 def measure_reading(draft: Draft, documents: Collection[object]) -> ReadShare:
     """Return how much of the `documents` in scope was read for a draft."""
     if draft.coverage is not None:
-        return ReadShare(draft.coverage.is_complete, draft.coverage.to_sentence())
+        return ReadShare(draft.coverage.is_complete, draft.coverage.to_sentence().removesuffix("."))
     count = len(documents)
     # Without queries, everything in scope was read. A document that could not be read has no passages.
     read = len({each.document_id for each in draft.searched.read_passages})

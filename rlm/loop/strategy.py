@@ -1,7 +1,8 @@
 """The recursive strategy: a root model explores the corpus by writing programs, and submits an answer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 from ingest.storage.remarks import Remark
@@ -34,18 +35,18 @@ class RecursiveStrategy:
             yield Cell(turn)
             yield Working("cells", turn.number, self._environment.max_cells)
         run.confirm_computation()
-        draft = _build_draft(run, self._environment.corpus)
+        draft = _build_draft(run, self._environment.corpus, partial(context.phrase, context.question))
         yield Delta(draft.text)
         yield Drafted(draft)
 
 
-def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
+def _build_draft(run: RecursiveRun, corpus: Corpus, phrase: Callable[[Remark], str]) -> Draft:
     """Build the draft from the submitted answer, the best draft, or a sentence that explains why neither exists."""
     found, finished, log = run.answer, run.submissions.final is not None, run.log
     coverage, notes = log.compute_coverage(), list[Remark]()
     reasons = [run.reason] if run.reason and not finished else []
     if found is None:
-        found = Submission(f"No answer was found before the run ended. {run.reason}".strip())
+        found = Submission(phrase(Remark("answer_not_found", why=run.reason)).strip())
     elif not finished and found.part:
         notes.append(Remark("run_partly_answered", part=found.part.strip()))
     elif not finished:
@@ -65,7 +66,7 @@ def _build_draft(run: RecursiveRun, corpus: Corpus) -> Draft:
         computed=found.computed,
         stated=found.stated,
         finished=finished,
-        reasons=(*reasons, f"{coverage.to_sentence()}."),
+        reasons=(*reasons, coverage.to_sentence()),
         notes=tuple(notes),
         coverage=coverage,
         result=found.result,

@@ -29,7 +29,7 @@ _NOT_FOUND_ANSWER = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
 _MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
-_UNCHANGED_REASON = "it stayed the same when the text it read was changed, or changed only with a single place"
+_UNCHANGED_REASON = Remark("doubt_unchanged")
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
 
@@ -166,11 +166,11 @@ class Submissions:
     def _describe_doubt(self, tool_name: str) -> str:
         """Return why the answer may not have been computed, or an empty string if there is no doubt."""
         if not self._log.has_searched_text:
-            return "The answer claims to be computed, but its code read no document."
+            return Remark("not_computed_unread")
         numbers = self._literals.get_answer_numbers(tool_name)
         # guard: no-typed-number-in-sums
         if typed := sorted(each for each in numbers if not has_number(self._question, each)):
-            why = f"{', '.join(typed)} was hard-coded"
+            why = Remark("doubt_typed", numbers=typed)
             return Remark("not_computed", why=why, cell=self._format_last_cell())
         return ""
 

@@ -2,6 +2,7 @@
 import { byId, bytes, el, foreign, number, time, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { explain } from './problems.js'
+import { remarkOf } from './remarks.js'
 import { get } from './rest.js'
 import { typeName, UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
@@ -26,6 +27,9 @@ const LOST = {
   other: (n) => tn(n, '{n} other part', '{n} other parts'),
 }
 
+// The parts of an omission's detail in the language of the page; a document of an earlier release has English ones.
+const detailOf = ({ detail, coded_details: coded }) => (coded.length ? coded.map((each) => remarkOf(each)).join('; ') : foreign(detail))
+
 export function noticesOf(found) {
   const made = []
   if (found.failure) {
@@ -37,7 +41,7 @@ export function noticesOf(found) {
   const lost = found.omissions.filter((each) => !isHarmless(each))
   if (lost.length) {
     made.push(el('div', { class: 'notice warn' }, el('strong', {}, icon('triangle-alert'), t('Not in the text')),
-      el('ul', {}, lost.map((each) => el('li', {}, (LOST[each.kind] ?? LOST.other)(each.count), each.detail ? [': ', foreign(each.detail)] : null))),
+      el('ul', {}, lost.map((each) => el('li', {}, (LOST[each.kind] ?? LOST.other)(each.count), each.detail ? [': ', detailOf(each)] : null))),
       el('span', { class: 'hint', text: t('Answers cannot use these parts of the file.') })))
   }
   if (found.omissions.some(isHarmless)) {

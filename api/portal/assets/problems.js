@@ -2,9 +2,10 @@
 // reader or for an administrator. The API's own words are for programs and stay behind "Details".
 import { LANGUAGE, LOCALE } from './locale.js'
 import { TEXTS } from './problem_texts.js'
+import { remarkOf } from './remarks.js'
 import { t, tn } from './text.js'
 
-// Codes whose own words name the file, the field or the state at fault. They are in English.
+// Codes whose own words name the file, the field or the state at fault.
 const SPECIFIC = new Set([
   'bad_request', 'corpus_error', 'destination_refused', 'document_damaged', 'document_encrypted', 'document_state',
   'empty_file', 'feedback_invalid', 'file_too_large', 'filter_invalid', 'invalid_request', 'key_needs_user', 'key_state',
@@ -17,7 +18,12 @@ const JARGON = /[`{}]|\b(GET|POST|PUT|PATCH|DELETE|HEAD|JSON|UTF-8)\b|Retry-Afte
 const DAY_MS = 86_400_000
 
 const isAdmin = () => (document.body?.dataset.scopes ?? '').split(' ').includes('admin')
-const isPlain = (text) => Boolean(text) && LANGUAGE === 'en' && !JARGON.test(text)
+
+// Returns the API's own words in the language of the page; nothing if they have no code or are for programmers.
+function sayPlainly(coded, text) {
+  const said = LANGUAGE === 'en' ? text : remarkOf(coded)
+  return said && !JARGON.test(said) ? said : ''
+}
 
 /* An error to show: `message` and `hint` for people, `details` with the API's own words, `code`, `status`, `requestId`, and
    `links` as pairs of a text and an address. `body` is the API's problem; `retryAfter` counts seconds. */
@@ -44,10 +50,8 @@ export function explain(problem, retryAfter = null) {
   const hint = isAdmin() ? admin : reader
   // A code that has no text yet has at least its own words.
   if (!SPECIFIC.has(code) && code !== 'unknown') return { message, hint: [hint, wait(code, retryAfter)].filter(Boolean).join(' ') }
-  return {
-    message: isPlain(problem.detail) ? problem.detail : message,
-    hint: isPlain(problem.detail) && isPlain(problem.hint) ? problem.hint : hint,
-  }
+  const said = sayPlainly(problem.coded_detail, problem.detail)
+  return { message: said || message, hint: (said && sayPlainly(problem.coded_hint, problem.hint)) || hint }
 }
 
 const wait = (code, seconds) => (code === 'backlog_full' && seconds ? t('There will be room at about {time}.', { time: moment(Date.now() + seconds * 1000) }) : '')

@@ -13,7 +13,9 @@ from api.slack.numbers import format_number
 from api.slack.replies.blocks import SECTION_CHARS, Blocks, SlackMessage
 from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import SEARCHABLE_STATES, Document, VersionState
+from ingest.storage.remarks import convert_remark_to_json
 from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
+from ingest.storage.texts.layout import Omission
 
 # Maximum number of files that the message lists. Further files are only counted.
 _MAX_FILES = 20
@@ -117,10 +119,17 @@ def _describe_ready_file(document: Document, name: str, texts: Texts) -> str:
         )
     else:
         said = texts.translate("{name} is ready, in the collection {collection}.", collection=collection, name=name)
-    if omissions := "; ".join(each.words for each in version.omissions[:_MAX_OMISSIONS]):
+    if omissions := "; ".join(_describe_omission(each, texts) for each in version.omissions[:_MAX_OMISSIONS]):
         words = escape_mrkdwn(omissions[:_REASON_CHARS])
         said += " " + texts.translate("Content that is not in the text: {omissions}.", omissions=words)
     return said
+
+
+def _describe_omission(omission: Omission, texts: Texts) -> str:
+    counted = texts.translate_remark(convert_remark_to_json(omission.counted), omission.counted)
+    parts = [texts.translate_remark(convert_remark_to_json(each), each) for each in omission.remarks]
+    detail = "; ".join(parts) or omission.detail
+    return f"{counted} ({detail})" if detail else counted
 
 
 def _format_access_notes(statuses: Sequence[FileStatus], texts: Texts) -> str:

@@ -35,7 +35,7 @@ from api.slack.files.file_messages import FileStatus, build_files_message
 from api.slack.files.notice import FilesNotice
 from api.slack.leases import LeasedWorker
 from api.slack.people import People, build_channel_group
-from api.slack.replies.failures import describe_error
+from api.slack.replies.failures import describe_error, describe_failure
 from api.slack.web import OpenWeb, SlackWeb
 from ingest.intake import TEMPORARY_ERRORS, UploadRequest
 from ingest.storage.accounts.records import SLACK_KEY_PREFIX, Principal
@@ -288,11 +288,13 @@ class _FileStep:
         if file.state is SharedFileState.TAKEN and version.state not in IN_PROGRESS:
             if version.state is VersionState.READY:
                 return FileStatus(replace(file, state=SharedFileState.READY), document)
-            failure = version.failure or Failure(
+            failure = Failure(
                 "cancelled",
                 self._texts.translate("Its processing was cancelled."),
                 self._texts.translate("Share it again."),
             )
+            if (said := version.failure) is not None:
+                failure = Failure(said.code, *describe_failure(said.code, said.detail, said.hint, self._texts))
             return FileStatus(replace(file, state=SharedFileState.FAILED, said=failure), document)
         return FileStatus(
             file, document, catalog.load_progress(document) if file.state is SharedFileState.TAKEN else None

@@ -3,6 +3,7 @@
 from api.languages.catalogue import Texts
 from ingest.storage.errors import LeadlineError
 from ingest.storage.quotas.records import Quota, QuotaExceededError
+from ingest.storage.remarks import convert_remark_to_json
 
 
 def describe_error(error: LeadlineError, texts: Texts) -> tuple[str, str]:
@@ -13,7 +14,7 @@ def describe_error(error: LeadlineError, texts: Texts) -> tuple[str, str]:
 
 
 def describe_failure(code: str, detail: str, hint: str, texts: Texts) -> tuple[str, str]:
-    """Return what happened and the next step for the failure of a run. Other codes keep their `detail` and `hint`."""
+    """Return what happened and the next step for a failure. Other codes keep their `detail` and `hint`, translated."""
     match code:
         case "quota_exceeded":
             detail = texts.translate("A limit is reached.")
@@ -39,6 +40,8 @@ def describe_failure(code: str, detail: str, hint: str, texts: Texts) -> tuple[s
         case "document_gone":
             detail = texts.translate("A document was deleted or replaced while the answer was being generated.")
             hint = texts.translate("Ask the question again.")
+        case _:
+            detail, hint = (texts.translate_remark(convert_remark_to_json(each), each) for each in (detail, hint))
     return detail, hint
 
 

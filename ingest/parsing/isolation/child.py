@@ -40,7 +40,9 @@ from ingest.parsing.table_files import write_tables
 from ingest.parsing.tables import FoundTable, build_table_spans
 from ingest.parsing.types import NO_ENTRIES, EntryLimits, Isolation, ParsedDocument, ParserLimits
 from ingest.storage.errors import LeadlineError, StorageFullError
-from ingest.storage.texts.layout import Omission, OmissionKind
+from ingest.storage.queue.records import Failure
+from ingest.storage.remarks import Remark
+from ingest.storage.texts.layout import OmissionKind, build_omission
 
 # Modules that are loaded once in the child, instead of in the process of each document.
 _PRELOADED_MODULES = (
@@ -54,7 +56,7 @@ _SAMPLES = {
     "text/markdown": "# a\n\nä",
     "text/csv": "a,b\n1,2\n",
 }
-_NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
+_NO_WORDS_HINT = Remark("hint_saved_completely")
 # Media types whose parsed text is the source of the file. If the file is ASCII text in UTF-16, the file is twice as
 # large as its text.
 _SOURCE_TYPES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
@@ -182,7 +184,7 @@ def _read_remaining_output(pipe_fd: int) -> bytes:
 
 def _run_confined_request(
     request: dict[str, Any], find_parser: Callable[[str, EntryLimits], ParserFunction]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
     limit_resources(limits)
@@ -199,7 +201,7 @@ def _run_confined_request(
 
 def parse_into_folder(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Parse one document into its folder. Return the error's code, detail and hint, or an empty dict on success."""
     set_page_limit(limits.pages)
     if limits.threads:
@@ -213,7 +215,7 @@ def parse_into_folder(
         document = find_parser(media_type)(path)
         # guard: text-without-words
         if not any(map(str.isalnum, document.text)):
-            raise NoTextError("The document contains no letters or digits.", hint=_NO_WORDS_HINT)
+            raise NoTextError(Remark("no_text_letters"), hint=_NO_WORDS_HINT)
         found = find_document_tables(document, media_type)
         lost = write_tables(found, folder, is_past_deadline=too_late)
         write_document(_add_tables(document, found, lost), folder, limits.text_bytes)
@@ -221,7 +223,7 @@ def parse_into_folder(
     return _run_and_describe_error(parse, limits)
 
 
-def _run_and_describe_error(task: Callable[[], None], limits: ParserLimits) -> dict[str, str]:
+def _run_and_describe_error(task: Callable[[], None], limits: ParserLimits) -> dict[str, Any]:
     """Run `task`. Return the code, detail and hint of the error that it raises, or an empty dict on success."""
     try:
         task()
@@ -230,17 +232,18 @@ def _run_and_describe_error(task: Callable[[], None], limits: ParserLimits) -> d
     except LeadlineError as error:
         failure = error
     except MemoryError:
-        failure = ParserLimitError(f"Parsing needs more than {limits.memory_bytes:,} bytes of memory.")
+        failure = ParserLimitError(Remark("parser_memory", bytes=limits.memory_bytes))
     except OSError as error:
         failure = _convert_os_error(error, limits)
     except BaseException as error:  # noqa: BLE001 - the last boundary: libraries raise anything, and Rust's panic
-        failure = DamagedDocumentError(f"The parser failed on this file ({type(error).__name__}).")
+        failure = DamagedDocumentError(Remark("parser_failed", error=type(error).__name__))
     else:
         return {}
     return {
         "code": failure.code,
         "detail": failure.detail[:_MAX_MESSAGE_CHARS],
         "hint": failure.hint[:_MAX_MESSAGE_CHARS],
+        "remarks": Failure(failure.code, failure.detail, failure.hint).remarks,
     }
 
 
@@ -249,8 +252,8 @@ def _add_tables(document: ParsedDocument, found_tables: Sequence[FoundTable], om
     layout = (
         document.layout if document.layout.tables else replace(document.layout, tables=build_table_spans(found_tables))
     )
-    detail = "tables not stored as records, because of their number or the time limit; their text can be searched"
-    omissions = (Omission(OmissionKind.TABLE, omitted_count, detail),) if omitted_count else ()
+    lost = build_omission(OmissionKind.TABLE, omitted_count, [Remark("omitted_tables")])
+    omissions = (lost,) if omitted_count else ()
     return replace(document, layout=layout, omissions=(*document.omissions, *omissions))
 
 
@@ -298,8 +301,8 @@ def _convert_os_error(error: OSError, limits: ParserLimits) -> LeadlineError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFullError("The disk for parsed text is full.")
     if error.errno == errno.ENOMEM:
-        return ParserLimitError(f"Parsing needs more than {limits.memory_bytes:,} bytes of memory.")
-    return DamagedDocumentError(f"The parser failed on this file ({type(error).__name__}).")
+        return ParserLimitError(Remark("parser_memory", bytes=limits.memory_bytes))
+    return DamagedDocumentError(Remark("parser_failed", error=type(error).__name__))
 
 
 if __name__ == "__main__":

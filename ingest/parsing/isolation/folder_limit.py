@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import EntryLimits
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.normalize import normalize_title
 
 # Minimum size that is counted for a file: one disk block. Therefore the limit also bounds the number of files.
@@ -24,7 +25,8 @@ def require_folder_size_at_most(folder: Path, max_bytes: int, document_name: str
             taken += max(file.stat(follow_symlinks=False).st_size, _BLOCK_BYTES)
             if taken > max_bytes:
                 raise ParserLimitError(
-                    f"Parsing {normalize_title(document_name) or 'the document'} wrote more than {max_bytes:,} bytes "
-                    "and was stopped.",
-                    hint="Split the file into smaller files.",
+                    Remark(
+                        "parser_wrote", name=normalize_title(document_name) or Remark("the_document"), bytes=max_bytes
+                    ),
+                    hint=Remark("hint_split"),
                 )

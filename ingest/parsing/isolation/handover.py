@@ -19,6 +19,7 @@ from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import FoundEntry, ParsedDocument
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import (
     Layout,
     LayoutError,
@@ -125,4 +126,4 @@ def _load_entries(path: Path) -> Iterator[FoundEntry]:
 
 def build_text_limit_error(max_text_bytes: int) -> ParserLimitError:
     """Build the error for a document whose text is too long, for the child and the parent."""
-    return ParserLimitError(f"The document has more than {max_text_bytes:,} bytes of text.")
+    return ParserLimitError(Remark("text_too_long", bytes=max_text_bytes))

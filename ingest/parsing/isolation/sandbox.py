@@ -42,6 +42,8 @@ from ingest.parsing.types import (
     never_cancel,
 )
 from ingest.storage.errors import IngestError, LeadlineError, PageNotFoundError, StorageFullError
+from ingest.storage.queue.records import Failure
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.normalize import normalize_title
 
 _MAX_MESSAGE_CHARS = 1_000
@@ -114,7 +116,7 @@ class ParserSandbox:
         if document is None:  # The document's pictures need OCR.
             document = parsed(self._limits.with_recognition())
         if document is None:
-            raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.")
+            raise DamagedDocumentError(Remark("parser_unusable", name=_format_name(name)))
         return document
 
     def _parse_with_limits(
@@ -145,7 +147,7 @@ class ParserSandbox:
                 if entry_receiver is not None:
                     pass_entries(document.entries, Path(folder), entry_receiver, check_cancelled)
             except (HandoverError, NotRegularFileError) as error:
-                raise DamagedDocumentError(f"The parser returned no usable result for {_format_name(name)}.") from error
+                raise DamagedDocumentError(Remark("parser_unusable", name=_format_name(name))) from error
             return document
 
     def render_page(self, path: Path, media_type: str, page: int, width: int, *, name: str) -> bytes:
@@ -163,7 +165,7 @@ class ParserSandbox:
             try:
                 return read_regular_file(Path(folder, PAGE_IMAGE_FILE), _MAX_PAGE_IMAGE_BYTES)
             except (OSError, NotRegularFileError) as error:
-                raise DamagedDocumentError(f"The parser returned no page image of {_format_name(name)}.") from error
+                raise DamagedDocumentError(Remark("parser_unusable", name=_format_name(name))) from error
 
     def _run_request(
         self,
@@ -191,9 +193,10 @@ class ParserSandbox:
         except BaseException as error:
             self.kill_child()
             if isinstance(error, TimeoutError):
-                raise _build_timeout_error(name, f"{limits.wall_seconds:g} s") from error
+                time_limit = Remark("parser_wall_time", seconds=f"{limits.wall_seconds:g}")
+                raise _build_timeout_error(name, time_limit) from error
             if isinstance(error, ChildExitedError | InvalidResponseError):
-                raise DamagedDocumentError(f"The parser ended without a result for {_format_name(name)}.") from error
+                raise DamagedDocumentError(Remark("parser_ended", name=_format_name(name))) from error
             raise
         if outcome.message is None or outcome.status != 0:
             raise _build_exit_error(outcome.status, name, limits)
@@ -236,14 +239,12 @@ class ParserSandbox:
 
 def _build_exit_error(status: int, name: str, limits: ParserLimits) -> LeadlineError:
     if status == -signal.SIGXCPU:
-        return _build_timeout_error(name, f"{limits.cpu_seconds} s of CPU time")
+        return _build_timeout_error(name, Remark("parser_cpu_time", seconds=str(limits.cpu_seconds)))
     if status == -signal.SIGKILL:
-        return ParserLimitError(
-            f"Parsing {_format_name(name)} was killed by the system, most likely because it used too much memory."
-        )
+        return ParserLimitError(Remark("parser_killed", name=_format_name(name)))
     if status < 0:
         return _build_crash_error(name, -status, limits.memory_bytes)
-    return DamagedDocumentError(f"The parser ended without a result for {_format_name(name)}.")
+    return DamagedDocumentError(Remark("parser_ended", name=_format_name(name)))
 
 
 def pass_entries(
@@ -295,7 +296,7 @@ def _build_wait_callback(
 
 
 def _build_timeout_error(name: str, time_limit: str) -> ParserLimitError:
-    return ParserLimitError(f"Parsing {_format_name(name)} took more than {time_limit} and was stopped.")
+    return ParserLimitError(Remark("parser_time", name=_format_name(name), limit=time_limit))
 
 
 def _build_crash_error(name: str, signal_number: int, memory_bytes: int) -> DamagedDocumentError:
@@ -305,9 +306,8 @@ def _build_crash_error(name: str, signal_number: int, memory_bytes: int) -> Dama
     """
     reason = signal.strsignal(signal_number) or f"signal {signal_number}"
     return DamagedDocumentError(
-        f"The parser crashed on {_format_name(name)} ({reason}): the file is damaged, or needs more than "
-        f"{memory_bytes:,} bytes of memory.",
-        hint="Export the file again from its original program, or split it into smaller files.",
+        Remark("parser_crashed", name=_format_name(name), reason=reason, bytes=memory_bytes),
+        hint=Remark("hint_export_or_split"),
     )
 
 
@@ -319,10 +319,11 @@ def _require_success(response: Mapping[str, Any]) -> None:
 
 def _build_error(response: Mapping[str, Any]) -> LeadlineError:
     kind = _ERROR_CLASSES.get(str(response["code"]), DamagedDocumentError)
-    return kind(
-        str(response.get("detail", ""))[:_MAX_MESSAGE_CHARS], hint=str(response.get("hint", ""))[:_MAX_MESSAGE_CHARS]
-    )
+    detail, hint = (str(response.get(name, ""))[:_MAX_MESSAGE_CHARS] for name in ("detail", "hint"))
+    remarks = response.get("remarks")
+    failure = Failure.from_columns(kind.code, detail, hint, remarks if isinstance(remarks, dict) else None)
+    return kind(failure.detail, hint=failure.hint)
 
 
 def _format_name(name: str) -> str:
-    return normalize_title(name) or "the document"
+    return normalize_title(name) or Remark("the_document")

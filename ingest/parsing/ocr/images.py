@@ -13,7 +13,8 @@ from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.pdf import PDF_PARSER
 from ingest.parsing.types import ParsedDocument
 from ingest.storage.errors import PageNotFoundError
-from ingest.storage.texts.layout import Omission, OmissionKind
+from ingest.storage.remarks import Remark
+from ingest.storage.texts.layout import Omission, OmissionKind, build_omission
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,7 +36,7 @@ def parse_image(path: Path) -> ParsedDocument:
     `UnsupportedTypeError` if OCR is not installed, and `RecognitionNeededError` if this process has no OCR allowance.
     """
     if not is_ocr_installed():
-        raise UnsupportedTypeError("The file is an image, but text recognition is not installed.", hint=INSTALL_HINT)
+        raise UnsupportedTypeError(Remark("image_not_recognized"), hint=INSTALL_HINT)
     use_allowed_picture()
     from pypdfium2 import PdfDocument
 
@@ -48,8 +49,8 @@ def parse_image(path: Path) -> ParsedDocument:
         try:
             document = PagesParser(without, pages).parse_pages(IMAGE_PARSER)
         except NoTextError as error:
-            hint = "If the image shows text, upload a larger or sharper image: letters must be about 15 pixels high."
-            raise NoTextError("No text was found in the image.", hint=hint) from error
+            hint = Remark("hint_image_sharp")
+            raise NoTextError(Remark("no_text_image"), hint=hint) from error
         finally:
             without.close()
     return replace(document, omissions=(*document.omissions, *pages.omissions))
@@ -93,8 +94,8 @@ class _ImagePages:
     @property
     def omissions(self) -> tuple[Omission, ...]:
         found = (
-            Omission(OmissionKind.IMAGE, self._other_frames, "frames after the first"),
-            Omission(OmissionKind.OTHER, count_skipped_pictures(), "pages beyond the limit in LEADLINE_OCR_PAGES"),
+            build_omission(OmissionKind.IMAGE, self._other_frames, [Remark("omitted_frames")]),
+            build_omission(OmissionKind.OTHER, count_skipped_pictures(), [Remark("omitted_picture_pages")]),
         )
         return tuple(each for each in found if each.count)
 
@@ -133,9 +134,7 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError) as error:
-        raise DamagedDocumentError(
-            "The image is damaged or cut off.", hint="Export the image again and upload the new file."
-        ) from error
+        raise DamagedDocumentError(Remark("image_damaged"), hint=Remark("hint_image_again")) from error
 
 
 def convert_to_picture(image: "Image") -> Picture:
@@ -147,8 +146,8 @@ def convert_to_picture(image: "Image") -> Picture:
     # guard: image-pixels
     if width * height > MAX_PIXELS:
         raise ParserLimitError(
-            f"The image has {width * height:,} pixels; the limit is {MAX_PIXELS:,}.",
-            hint="Scale the image down: 200 dots per inch is enough.",
+            Remark("image_too_large", pixels=width * height, limit=MAX_PIXELS),
+            hint=Remark("hint_image_small"),
         )
     image.draft("RGB", (_MAX_SIDE_PIXELS, _MAX_SIDE_PIXELS))  # Lets the decoder downscale a JPEG while decoding.
     frame: Image.Image = image.copy()

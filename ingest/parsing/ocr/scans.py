@@ -10,7 +10,8 @@ from ingest.parsing.ocr.allowance import count_skipped_pictures, use_allowed_pic
 from ingest.parsing.ocr.recognizer import INSTALL_HINT, OCR_PARSER, is_ocr_installed
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.types import ParsedDocument
-from ingest.storage.texts.layout import Omission, OmissionKind
+from ingest.storage.remarks import Remark
+from ingest.storage.texts.layout import Omission, OmissionKind, build_omission
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ingest.parsing.pdf.content import RecognizedWord
 
 _RENDER_DPI = 200
-_NO_TEXT_HINT = "No text was recognized in the pictures of the document. Scan it again at 200 dots per inch or more."
+_NO_TEXT_HINT = Remark("hint_scan_again")
 # Maximum side length of a rendered page. Pages larger than paper sizes are rendered at a lower resolution.
 _MAX_SIDE_PIXELS = 4_000
 
@@ -81,5 +82,4 @@ def _recognize_page(page: "PdfPage", page_number: int) -> "Sequence[RecognizedWo
 
 def _list_omissions() -> tuple[Omission, ...]:
     count = count_skipped_pictures()
-    detail = "scanned pages beyond the limit in LEADLINE_OCR_PAGES"
-    return (Omission(OmissionKind.OTHER, count, detail),) if count else ()
+    return (build_omission(OmissionKind.OTHER, count, [Remark("omitted_scanned_pages")]),) if count else ()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ingest.parsing.errors import EncryptedDocumentError
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.remarks import Remark
 
 
 def parse_docx(path: Path) -> ParsedDocument:
@@ -39,4 +40,4 @@ def parse_odp(path: Path) -> ParsedDocument:
 
 def parse_encrypted_document(path: Path) -> ParsedDocument:
     """Raise `EncryptedDocumentError`: a password-protected Office file cannot be read."""
-    raise EncryptedDocumentError("The Office file is encrypted with a password.")
+    raise EncryptedDocumentError(Remark("office_encrypted"))

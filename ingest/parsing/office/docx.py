@@ -33,10 +33,11 @@ from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
 _VALUE = f"{W}val"
-_NESTED_TABLES_DETAIL = "nested tables; their text is part of the cell"
+_NESTED_TABLES_DETAIL = Remark("omitted_nested_tables")
 
 
 def parse_docx(path: Path) -> ParsedDocument:
@@ -56,7 +57,7 @@ def parse_docx(path: Path) -> ParsedDocument:
         return reader.writer.finish(
             DOCX_PARSER,
             title,
-            empty_message="The document contains no text.",
+            empty_message=Remark("no_text_document"),
             hint=NO_TEXT_HINT,
             picture_hint=PICTURE_HINT,
         )
@@ -65,7 +66,7 @@ def parse_docx(path: Path) -> ParsedDocument:
 def _get_main_part(package: Package) -> str:
     main = next(iter(package.list_related_parts("", "officeDocument")), "")
     if not main:
-        raise DamagedDocumentError("The file is incomplete: it has no main part.")
+        raise DamagedDocumentError(Remark("main_part_missing"))
     return main
 
 
@@ -107,7 +108,7 @@ class DocxReader:
         document = self._load_part(self._main)
         body = document.find(f"{W}body")
         if body is None:
-            raise DamagedDocumentError("The file is not a valid Word document: it has no body.")
+            raise DamagedDocumentError(Remark("word_no_body"))
         headers, footers = (
             self._list_header_footer_texts(document, "header"),
             self._list_header_footer_texts(document, "footer"),
@@ -184,7 +185,7 @@ class DocxReader:
             return None
         if self._styles.is_hidden(style):
             if inline.text.strip():
-                self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
+                self.writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_text"))
             return None
         return inline
 
@@ -293,7 +294,7 @@ class DocxReader:
         writer = DocumentWriter()
         self._chunks.write_chunk(writer, self._package.load_relations(self._part).get(chunk.get(f"{R}id", "")))
         for each in writer.list_omissions():
-            self.writer.record_omission(each.kind, each.count, each.detail)
+            self.writer.include_omission(each)
         return writer.finish(DOCX_PARSER, empty_message="").text if writer.length else ""
 
     def _iter_paragraph_texts(self, paragraph: etree._Element) -> Iterator[str]:
@@ -350,12 +351,12 @@ class DocxReader:
     def _write_drawing(self, attachment: AttachedElement) -> None:
         relation = self._package.load_relations(self._part).get(attachment.key)
         if relation is None or relation.is_external or relation.target not in self._package.names:
-            self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without data")
+            self.writer.record_omission(OmissionKind.OTHER, detail=Remark("omitted_charts"))
             return
         part = self._package.parse_part(relation.target)
         if attachment.kind == CHART:
             if not write_chart(self.writer, part):
-                self.writer.record_omission(OmissionKind.OTHER, detail="charts and diagrams without data")
+                self.writer.record_omission(OmissionKind.OTHER, detail=Remark("omitted_charts"))
         else:
             for text in iter_diagram_texts(part):
                 self.writer.write_item(text)

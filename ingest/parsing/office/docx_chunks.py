@@ -19,6 +19,7 @@ from ingest.parsing.office.package import Package, Relation
 from ingest.parsing.rtf import write_rtf
 from ingest.parsing.sniff import HTML, RTF, sniff_file_type
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.tables.types import EML_MEDIA_TYPE
 from ingest.storage.texts.layout import OmissionKind
 
@@ -42,12 +43,10 @@ class ChunkBudget:
         """
         # guard: docx-chunk-depth
         if level > _MAX_LEVELS:
-            raise ParserLimitError(f"Merged documents are nested too deeply; the limit is {_MAX_LEVELS} levels.")
+            raise ParserLimitError(Remark("merged_deep", levels=_MAX_LEVELS))
         # guard: docx-chunk-room
         if self.chunks < 1 or self.total_bytes < size:
-            raise ParserLimitError(
-                f"The limit of {_MAX_CHUNKS:,} merged documents with a total of {_MAX_BYTES:,} bytes is exceeded."
-            )
+            raise ParserLimitError(Remark("merged_too_many", documents=_MAX_CHUNKS, bytes=_MAX_BYTES))
         self.chunks -= 1
         self.total_bytes -= size
 
@@ -68,11 +67,11 @@ class ChunkWriter:
         """Write the chunk that a relation refers to. If it cannot be read, record the reason as an omission."""
         try:
             if relation is None or relation.is_external or relation.target not in self.package.names:
-                raise UnsupportedTypeError("A merged document is missing from the file.")
+                raise UnsupportedTypeError(Remark("merged_missing"))
             self.room.reserve_chunk(self.package.get_part_size(relation.target), self.level)
             self._write_part(writer, relation.target)
         except (ParseError, UnsupportedTypeError) as error:
-            writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail=f"merged documents: {error.detail}")
+            writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail=Remark("omitted_merged", problem=error.detail))
 
     def _write_part(self, writer: DocumentWriter, name: str) -> None:
         content, declared = self.package.read_part(name), self.package.get_media_type(name)
@@ -88,7 +87,7 @@ class ChunkWriter:
         elif kind.startswith("text/") and not _is_markup(content):
             writer.write_paragraph(decode_text(content))
         else:
-            raise UnsupportedTypeError(f"A merged document has a type that Word cannot merge ({kind}).")
+            raise UnsupportedTypeError(Remark("merged_type", kind=kind))
         writer.end_list()
 
 

@@ -14,6 +14,7 @@ from ingest.parsing.office.equations import linearize_equation
 from ingest.parsing.office.names import DGM, MC, PIC, W14, WP, C, M, O, R, V, W, is_property_on
 from ingest.parsing.office.spacing import apply_spacing, mark_spacing
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
 _VALUE = f"{W}val"
@@ -32,7 +33,7 @@ _SYMBOLS = {
     0xD8: "➢",
     0xA7: "▪",
 }
-DELETIONS_DETAIL = "tracked deletions"
+DELETIONS_DETAIL = Remark("omitted_deletions")
 COMMENT, FOOTNOTE, ENDNOTE, TEXT_BOX, CHART, DIAGRAM = "comment", "footnote", "endnote", "text box", "chart", "diagram"
 
 
@@ -132,7 +133,7 @@ class InlineReader:
         # guard: docx-hidden
         if properties is not None and self._is_hidden(properties):
             if run.find(f"{W}t") is not None:
-                self._writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
+                self._writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_text"))
             return
         self._append_children(run, inline)
 

@@ -17,6 +17,7 @@ from ingest.parsing.office.package import Package
 from ingest.parsing.office.spacing import apply_spacing, mark_spacing
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
 _MAX_DEPTH = 100
@@ -38,7 +39,7 @@ def require_unencrypted_package(package: Package) -> None:
         manifest in package.names
         and next(package.parse_part(manifest).iter(f"{MANIFEST}encryption-data"), None) is not None
     ):
-        raise EncryptedDocumentError("The document is encrypted with a password.")
+        raise EncryptedDocumentError(Remark("document_encrypted"))
 
 
 def load_content_and_styles(package: Package) -> tuple[etree._Element, etree._Element | None]:
@@ -49,7 +50,7 @@ def load_content_and_styles(package: Package) -> tuple[etree._Element, etree._El
     require_unencrypted_package(package)
     content = package.parse_part("content.xml")
     if content.find(f"{OFFICE}body") is None:
-        raise DamagedDocumentError("The file is not a valid OpenDocument file: it has no body.")
+        raise DamagedDocumentError(Remark("odf_no_body"))
     return content, package.parse_part("styles.xml") if "styles.xml" in package.names else None
 
 
@@ -106,14 +107,14 @@ class OdfReader:
 
     def _write_group(self, element: etree._Element, depth: int) -> None:
         if element.get(f"{TEXT}display") == "none":
-            self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden sections")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_sections"))
         else:
             self.write_blocks(element, depth + 1)
 
     def _record_deletions(self, element: etree._Element) -> None:
         deletions = len(list(element.iter(f"{TEXT}deletion")))
         if deletions:
-            self.writer.record_omission(OmissionKind.OTHER, deletions, "tracked deletions")
+            self.writer.record_omission(OmissionKind.OTHER, deletions, Remark("omitted_deletions"))
 
     def flush_attachments(self) -> None:
         """Write the collected code and the elements attached to previous paragraphs."""
@@ -143,7 +144,7 @@ class OdfReader:
         text = self.extract_inline_text(element)
         if self.styles.is_hidden(style):
             if text.strip():
-                self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
+                self.writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_text"))
             return
         if self.styles.is_code(style):
             self._code.append(text)
@@ -250,7 +251,7 @@ class OdfReader:
         for child in table.iterchildren():
             if child.tag == f"{TABLE}table-row":
                 if child.get(f"{TABLE}visibility") in {"collapse", "filter"}:
-                    self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden rows")
+                    self.writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_rows"))
                 else:
                     yield child
             elif child.tag in (
@@ -274,7 +275,7 @@ class OdfReader:
             elif child.tag == f"{TEXT}list":
                 self._write_items(child, None, 0, append_item)
             elif child.tag == f"{TABLE}table":
-                self.writer.record_omission(OmissionKind.TABLE, detail="nested tables; their text is part of the cell")
+                self.writer.record_omission(OmissionKind.TABLE, detail=Remark("omitted_nested_tables"))
                 _, rows = self.build_grid(child)
                 lines.extend(f"{', '.join(cell.text for cell in row if cell.text)};" for row in rows)
             elif child.tag in _GROUPS:
@@ -303,10 +304,10 @@ class OdfReader:
             self.collect_annotation(child)
             return ""
         if tag in (f"{TEXT}hidden-text", f"{TEXT}hidden-paragraph"):
-            self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_text"))
             return ""
         if tag == f"{TEXT}span" and self.styles.is_hidden(child.get(f"{TEXT}style-name", "")):
-            self.writer.record_omission(OmissionKind.HIDDEN, detail="hidden text")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_hidden_text"))
             return ""
         if tag == f"{TEXT}ruby-text" or (self._in_edge and tag in _PAGE_FIELDS):
             return ""
@@ -388,7 +389,7 @@ class OdfReader:
     def _write_chart(self, chart: etree._Element) -> None:
         table, title = chart.find(f"{TABLE}table"), chart.find(f"{CHART}title")
         if table is None:
-            self.writer.record_omission(OmissionKind.OTHER, detail="charts without data")
+            self.writer.record_omission(OmissionKind.OTHER, detail=Remark("omitted_odf_charts"))
             return
         header_rows, grid = self.build_grid(table)
         if header_rows and not any(cell.text for cell in grid[0]):

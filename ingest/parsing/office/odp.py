@@ -16,6 +16,7 @@ from ingest.parsing.office.reading_order import compute_reading_order
 from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import Piece
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import Box
 
@@ -31,7 +32,7 @@ def parse_odp(path: Path) -> ParsedDocument:
         content, styles = load_content_and_styles(package)
         body = content.find(f"{OFFICE}body/{OFFICE}presentation")
         if body is None:
-            raise DamagedDocumentError("The file is not a valid OpenDocument presentation: it has no slides.")
+            raise DamagedDocumentError(Remark("odp_no_slides"))
         reader = OdfReader(package, content, styles)
         pages = list(body.iterchildren(f"{DRAW}page"))
         check_page_limit(len(pages), "slides")
@@ -39,8 +40,8 @@ def parse_odp(path: Path) -> ParsedDocument:
         for number, page in enumerate(pages, start=1):
             _write_slide(reader, page, number, footers)
         title = reader.title or read_metadata_title(package)
-        nothing = f"No visible slide contains text. The presentation has {len(pages):,} slides in total."
-        hint = "Save the file as PDF and upload the PDF, so that text in pictures is recognized, or show hidden slides."
+        nothing = Remark("no_text_slides", slides=len(pages))
+        hint = Remark("hint_slides_as_pdf")
         return reader.writer.finish(ODP_PARSER, title, empty_message=nothing, hint=hint)
 
 
@@ -48,7 +49,7 @@ def _write_slide(reader: OdfReader, page: etree._Element, number: int, known_foo
     writer = reader.writer
     writer.start_place(PlaceKind.SLIDE)
     if reader.styles.is_hidden_slide(page):
-        writer.record_omission(OmissionKind.HIDDEN, detail=f"slide {number}")
+        writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_slide", slide=str(number)))
         return
     before = writer.length
     size = reader.styles.get_page_size(page.get(f"{DRAW}master-page-name", "")) or _DEFAULT_SIZE
@@ -75,7 +76,7 @@ def _write_slide(reader: OdfReader, page: etree._Element, number: int, known_foo
             reader.flush_attachments()
     _write_notes(reader, page)
     if writer.length == before:
-        writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {number}")
+        writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=Remark("omitted_slide", slide=str(number)))
 
 
 def _iter_shapes(parent: etree._Element, depth: int = 0) -> Iterator[etree._Element]:

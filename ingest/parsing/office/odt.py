@@ -9,6 +9,7 @@ from ingest.parsing.office.odf_names import OFFICE
 from ingest.parsing.office.package import open_package
 from ingest.parsing.text import NO_TEXT_HINT, PICTURE_HINT
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.remarks import Remark
 
 
 def parse_odt(path: Path) -> ParsedDocument:
@@ -20,7 +21,7 @@ def parse_odt(path: Path) -> ParsedDocument:
         content, styles = load_content_and_styles(package)
         body = content.find(f"{OFFICE}body/{OFFICE}text")
         if body is None:
-            raise DamagedDocumentError("The file is not a valid OpenDocument text: it has no text body.")
+            raise DamagedDocumentError(Remark("odt_no_body"))
         reader = OdfReader(package, content, styles)
         headers, footers = reader.list_header_footer_texts("header"), reader.list_header_footer_texts("footer")
         for text in headers:
@@ -33,7 +34,7 @@ def parse_odt(path: Path) -> ParsedDocument:
         return reader.writer.finish(
             ODT_PARSER,
             title,
-            empty_message="The document contains no text.",
+            empty_message=Remark("no_text_document"),
             hint=NO_TEXT_HINT,
             picture_hint=PICTURE_HINT,
         )

@@ -18,6 +18,7 @@ from lxml import etree
 
 from ingest.parsing.errors import DamagedDocumentError, ParserLimitError
 from ingest.parsing.zip_guard import open_zip, read_entry
+from ingest.storage.remarks import Remark
 
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 # Matches the namespaces of "Strict" files (ISO/IEC 29500-1, annex A), which are replaced by the "Transitional"
@@ -112,7 +113,7 @@ def parse_xml(content: bytes, name: str) -> etree._Element:
     narrow = content.replace(b"\0", b"") if b"\0" in content[:64] else content  # The part is encoded in UTF-16.
     # guard: xml-entities
     if _DTD_DECLARATION.search(narrow):
-        raise DamagedDocumentError(f"Part {name[:200]} of the file declares entities, which are not supported.")
+        raise DamagedDocumentError(Remark("part_entities", part=name[:200]))
     if b"purl.oclc.org/ooxml" in content:
         content = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", content)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
@@ -123,7 +124,7 @@ def parse_xml(content: bytes, name: str) -> etree._Element:
             raise MemoryError from error
         if error.code == etree.ErrorTypes.ERR_RESOURCE_LIMIT or "depth" in str(error):
             raise ParserLimitError(
-                f"Part {name[:200]} of the file is nested too deeply.",
-                hint="Move nested tables out of their tables, then upload the file again.",
+                Remark("part_deep", part=name[:200]),
+                hint=Remark("hint_tables_deep"),
             ) from error
-        raise DamagedDocumentError(f"Part {name[:200]} of the file is not valid XML.") from error
+        raise DamagedDocumentError(Remark("part_no_xml", part=name[:200])) from error

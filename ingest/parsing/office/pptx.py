@@ -21,12 +21,13 @@ from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 
 _P14_SECTION = "{http://schemas.microsoft.com/office/powerpoint/2010/main}section"
 _P14_SLIDE = "{http://schemas.microsoft.com/office/powerpoint/2010/main}sldId"
 _SKIPPED_KINDS = frozenset({"sldNum", "dt", "hdr"})
-_NO_DATA_DETAIL = "charts and diagrams without data"
+_NO_DATA_DETAIL = Remark("omitted_charts")
 _DEFAULT_SIZE = (9_144_000.0, 6_858_000.0)
 
 
@@ -35,15 +36,15 @@ def parse_pptx(path: Path) -> ParsedDocument:
     with open_package(path) as package:
         main = next(iter(package.list_related_parts("", "officeDocument")), "")
         if not main:
-            raise DamagedDocumentError("The file is incomplete: it has no main part.")
+            raise DamagedDocumentError(Remark("main_part_missing"))
         reader = PptxReader(package, main)
         slides = reader.convert_slides()
         title = next(
             (get_core_title(package.parse_part(name)) for name in package.list_related_parts("", "core-properties")),
             None,
         )
-        nothing = f"No visible slide contains text. The presentation has {slides:,} slides in total."
-        hint = "Save the file as PDF and upload the PDF, so that text in pictures is recognized, or show hidden slides."
+        nothing = Remark("no_text_slides", slides=slides)
+        hint = Remark("hint_slides_as_pdf")
         return reader.writer.finish(PPTX_PARSER, reader.title or title, empty_message=nothing, hint=hint)
 
 
@@ -79,7 +80,7 @@ class PptxReader:
         for place, slide in enumerate(slides, start=1):
             relation = relations.get(slide.get(f"{R}id", ""))
             if relation is None or relation.target not in self._package.names:
-                raise DamagedDocumentError(f"The file is incomplete: slide {place} is missing.")
+                raise DamagedDocumentError(Remark("slide_missing", slide=str(place)))
             self.writer.start_place(PlaceKind.SLIDE)
             section = sections.get(slide.get("id", ""))
             if section:
@@ -102,7 +103,7 @@ class PptxReader:
         root = self._package.parse_part(part)
         # guard: pptx-hidden
         if root.get("show") in {"0", "false"}:
-            self.writer.record_omission(OmissionKind.HIDDEN, detail=f"slide {slide_number}")
+            self.writer.record_omission(OmissionKind.HIDDEN, detail=Remark("omitted_slide", slide=str(slide_number)))
             return
         resolve_alternatives(root)
         before = self.writer.length
@@ -117,11 +118,15 @@ class PptxReader:
         for shape in (*titles, *(others[at] for at in compute_reading_order([shape.box for shape in others]))):
             self._write_shape(shape, context)
         if slide.hidden_shapes:
-            self.writer.record_omission(OmissionKind.HIDDEN, slide.hidden_shapes, f"shapes on slide {slide_number}")
+            self.writer.record_omission(
+                OmissionKind.HIDDEN, slide.hidden_shapes, Remark("omitted_shapes", slide=str(slide_number))
+            )
         self._write_notes(part)
         self._write_comments(part)
         if self.writer.length == before:
-            self.writer.record_omission(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {slide_number}")
+            self.writer.record_omission(
+                OmissionKind.PAGE_WITHOUT_TEXT, detail=Remark("omitted_slide", slide=str(slide_number))
+            )
 
     @cached_property
     def _frame(self) -> Frame:
@@ -174,7 +179,7 @@ class PptxReader:
 
     def _write_picture(self, shape: Shape) -> None:
         if shape.element.find(f"{P}nvPicPr/{P}nvPr/{A}videoFile") is not None or _has_sound(shape.element):
-            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail="video and audio")
+            self.writer.record_omission(OmissionKind.EMBEDDED_OBJECT, detail=Remark("omitted_media"))
         else:
             self.writer.record_omission(OmissionKind.IMAGE)
         properties = shape.element.find(f"{P}nvPicPr/{P}cNvPr")

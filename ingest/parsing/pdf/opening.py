@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from ingest.parsing.errors import DamagedDocumentError, EncryptedDocumentError
 from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.pdf.constants import FILE_TAIL_BYTES, MAX_BOOKMARK_DEPTH, MAX_BOOKMARKS, PDFIUM_PASSWORD_ERRORS
+from ingest.storage.remarks import Remark
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
     from ingest.parsing.pdf.headings import Bookmark
 
-_DAMAGED = "The PDF cannot be opened: it is damaged or incomplete."
 _LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning about a page that is missing from the file.
-SAVE_AGAIN = "Open the file in a PDF reader, save it as a new file, and upload the new file."
+SAVE_AGAIN = Remark("hint_pdf_save")
 
 
 def require_complete_file(path: Path) -> None:
@@ -33,7 +33,7 @@ def require_complete_file(path: Path) -> None:
         tail = file.read()
     end = max(tail.rfind(b"startxref"), tail.rfind(b"%%EOF"))
     if end < 0 or b" obj" in tail[end:]:
-        raise DamagedDocumentError("The PDF is cut off: its end is missing.", hint="Upload the complete file.")
+        raise DamagedDocumentError(Remark("pdf_cut_off"), hint=Remark("hint_upload_complete"))
 
 
 @contextmanager
@@ -46,9 +46,8 @@ def open_pdf(path: Path) -> "Iterator[PdfDocument]":
     except PdfiumError as error:
         if error.err_code in PDFIUM_PASSWORD_ERRORS:
             raise EncryptedDocumentError(
-                "The PDF is encrypted and requires a password.",
-                hint="Open the PDF with its password, save or print it as a PDF without a password, and "
-                "upload the new PDF.",
+                Remark("pdf_encrypted"),
+                hint=Remark("hint_pdf_password"),
             ) from error
         document = _repair_pdf(path)
     try:
@@ -65,7 +64,7 @@ def open_repaired_pdf(path: Path, *, page_count: int) -> "Iterator[PdfDocument]"
     try:
         if len(document) < page_count:
             raise DamagedDocumentError(
-                f"{page_count - len(document)} of the PDF's {page_count} pages could not be recovered.", hint=SAVE_AGAIN
+                Remark("pdf_pages_lost", lost=page_count - len(document), pages=page_count), hint=SAVE_AGAIN
             )
         _load_form_fields(document)
         yield document
@@ -99,15 +98,13 @@ def _repair_pdf(path: Path) -> "PdfDocument":
             lost = sum(_LOST_PAGE in str(warning) for warning in damaged.get_warnings())
             # guard: pdf-lost-pages
             if lost or not found:
-                raise DamagedDocumentError(
-                    f"{_DAMAGED} {lost} of its {found + lost} pages could not be recovered.", hint=SAVE_AGAIN
-                )
+                raise DamagedDocumentError(Remark("pdf_damaged_pages", lost=lost, pages=found + lost), hint=SAVE_AGAIN)
             # guard: pages-of-repaired-counted-first
             check_page_limit(found)
             damaged.save(rebuilt)
         return PdfDocument(rebuilt)
     except (pikepdf.PdfError, PdfiumError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DamagedDocumentError(_DAMAGED, hint=SAVE_AGAIN) from error
+        raise DamagedDocumentError(Remark("pdf_damaged"), hint=SAVE_AGAIN) from error
 
 
 def get_document_title(document: "PdfDocument") -> str | None:

@@ -18,9 +18,10 @@ from ingest.parsing.pdf.rows import sort_words_for_reading
 from ingest.parsing.pdf.writing import PageBlocks, PageWriter, collect_words
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
-_RUNNING_LINES_DETAIL = "running headers and footers after the first, and page numbers"
+_RUNNING_LINES_DETAIL = Remark("omitted_running_lines")
 
 
 @dataclass
@@ -76,10 +77,9 @@ class PagesParser:
             first_title = first_title or _find_largest_heading(found[0].blocks if start == 1 else ())
             pages.write_pages(found, words, is_last=window[-1] == count)
         self._record_omissions()
-        without = "1 page without text" if count == 1 else f"{count} pages without text"
         title = get_document_title(self._document) or first_title
         return self._writer.finish(
-            parser_name, title, empty_message=f"The PDF has {without}.", hint=NoTextError.default_hint
+            parser_name, title, empty_message=Remark("no_text_pdf", n=count), hint=NoTextError.default_hint
         )
 
     def _read_page_window(self, page_numbers: Iterable[int]) -> list[PageBlocks]:
@@ -135,13 +135,13 @@ class PagesParser:
         if seen.images:
             omit(OmissionKind.IMAGE, seen.images)
         if seen.hidden:
-            omit(OmissionKind.HIDDEN, seen.hidden, "characters that are drawn invisibly or outside the page")
+            omit(OmissionKind.HIDDEN, seen.hidden, Remark("omitted_drawn_invisibly"))
         for font, count in seen.unreadable.items():
-            omit(OmissionKind.UNREADABLE_CHARACTER, count, f"the font {font} has no Unicode mapping for them")
+            omit(OmissionKind.UNREADABLE_CHARACTER, count, Remark("omitted_font", font=font))
         for name in list_embedded_files(self._document):
-            omit(OmissionKind.ENTRY, 1, f"embedded file {name}")
+            omit(OmissionKind.ENTRY, 1, Remark("omitted_embedded_file", name=name))
         if seen.comments:
-            omit(OmissionKind.OTHER, seen.comments, "comments")
+            omit(OmissionKind.OTHER, seen.comments, Remark("omitted_comments"))
         if seen.running_lines:
             omit(OmissionKind.BOILERPLATE, seen.running_lines, _RUNNING_LINES_DETAIL)
 
@@ -167,6 +167,10 @@ def _format_page_numbers(page_numbers: Sequence[int]) -> str:
             runs[-1][1:] = [number]
         else:
             runs.append([number])
-    shown = ", ".join(" to ".join(map(str, run)) for run in runs[:50])
-    more = f" and {len(runs) - 50} more" if len(runs) > 50 else ""
-    return f"{'page' if len(page_numbers) == 1 else 'pages'} {shown}{more}"
+    shown = [
+        str(first) if first == last else Remark("omitted_page_range", first=str(first), last=str(last))
+        for first, last in ((run[0], run[-1]) for run in runs[:50])
+    ]
+    if len(runs) > 50:
+        return Remark("omitted_pages_more", pages=shown, rest=len(runs) - 50)
+    return Remark("omitted_page" if len(page_numbers) == 1 else "omitted_pages", pages=shown)

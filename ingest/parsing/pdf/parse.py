@@ -8,6 +8,7 @@ from ingest.parsing.errors import DamagedDocumentError
 from ingest.parsing.page_limit import check_page_limit
 from ingest.parsing.pdf.opening import SAVE_AGAIN, open_pdf, open_repaired_pdf, require_complete_file
 from ingest.parsing.types import ParsedDocument
+from ingest.storage.remarks import Remark
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
@@ -37,7 +38,7 @@ def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocumen
             with open_repaired_pdf(path, page_count=error.pages) as document:
                 return _parse_document(document, ocr_page)
         except (PageError, DamagedDocumentError) as again:
-            raise DamagedDocumentError(str(error), hint=SAVE_AGAIN) from again
+            raise DamagedDocumentError(error.args[0], hint=SAVE_AGAIN) from again
 
 
 def _parse_document(document: "PdfDocument", ocr_page: "OcrPage | None") -> ParsedDocument:
@@ -45,7 +46,7 @@ def _parse_document(document: "PdfDocument", ocr_page: "OcrPage | None") -> Pars
     from ingest.parsing.pdf.reading import PageReader
 
     if len(document) == 0:
-        raise DamagedDocumentError("The PDF has no pages.")
+        raise DamagedDocumentError(Remark("pdf_no_pages"))
     # guard: pages-counted-first
     check_page_limit(len(document))
     return PagesParser(document, PageReader(document, ocr_page)).parse_pages(PDF_PARSER)

@@ -15,6 +15,7 @@ from ingest.parsing.pdf.constants import (
 )
 from ingest.parsing.pdf.content import PageContent, RecognizedWord, Word, compute_median
 from ingest.parsing.pdf.drawings import DrawingReader
+from ingest.storage.remarks import Remark
 
 OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
@@ -23,7 +24,7 @@ class PageError(Exception):
     """Raised if a page cannot be read."""
 
     def __init__(self, page_number: int, page_count: int) -> None:
-        super().__init__(f"Page {page_number} of {page_count} of the PDF cannot be read.")
+        super().__init__(Remark("page_unreadable", page=page_number, pages=page_count))
         self.pages = page_count
 
 

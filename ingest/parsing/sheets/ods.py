@@ -15,6 +15,7 @@ from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import DURATION, ERROR, CellComment, SheetMetadata, TextBox, WorkbookMetadata
 from ingest.parsing.sheets.values import ERRORS
 from ingest.parsing.zip_guard import open_zip, read_entry
+from ingest.storage.remarks import Remark
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -46,7 +47,7 @@ def read_ods_metadata(archive: zipfile.ZipFile) -> WorkbookMetadata:
                 parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
                 facts.title = etree.parse(file, parser).findtext(f".//{_META}title")
     except (etree.XMLSyntaxError, ValueError, zipfile.BadZipFile) as error:
-        raise DamagedDocumentError("The content of the workbook is damaged.") from error
+        raise DamagedDocumentError(Remark("workbook_damaged")) from error
     return facts
 
 

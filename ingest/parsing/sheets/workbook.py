@@ -30,6 +30,7 @@ from ingest.parsing.tables import MAX_COLUMNS, MAX_NAME_CHARS
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece, PositionedRow
 from ingest.parsing.zip_guard import open_zip
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind, PlaceKind
 from ingest.storage.texts.positions import SheetCell
 
@@ -44,7 +45,7 @@ _ZIP_SIGNATURE = b"PK"
 # Matches the record FilePass at the start of the workbook stream, optionally after the record WriteProtect (MS-XLS
 # 2.1.7.20.3).
 _password_record = re.compile(rb"\x09\x08\x10\x00.{16}(?:\x86\x00\x00\x00)?\x2f\x00", re.DOTALL)
-_HINT = "Open the file in Excel or LibreOffice, save it again, and upload the new file."
+_HINT = Remark("hint_workbook_save")
 
 
 def parse_workbook(path: Path) -> ParsedDocument:
@@ -59,14 +60,14 @@ def parse_workbook(path: Path) -> ParsedDocument:
             return _WorkbookWriter(workbook, facts).build_document()
     except CalamineError as error:
         if isinstance(error, PasswordError) or _has_password(path):
-            raise EncryptedDocumentError("The workbook is encrypted with a password.") from error
-        raise DamagedDocumentError(f"The workbook cannot be read: {str(error)[:200]}.", hint=_HINT) from error
+            raise EncryptedDocumentError(Remark("workbook_encrypted")) from error
+        raise DamagedDocumentError(Remark("workbook_unreadable", problem=str(error)[:200]), hint=_HINT) from error
     except BaseException as error:
         # calamine panics on some damaged files. The class of the panic is not an `Exception`, and PyO3 does not export
         # the class.
         if type(error).__name__ != "PanicException":
             raise
-        raise DamagedDocumentError("The workbook cannot be read: one of its parts is damaged.", hint=_HINT) from error
+        raise DamagedDocumentError(Remark("workbook_part_unreadable"), hint=_HINT) from error
 
 
 def _open_workbook(path: Path) -> CalamineWorkbook:
@@ -110,7 +111,7 @@ class _WorkbookWriter:
         for index, sheet in enumerate(self._workbook.sheets_metadata):
             if index >= _MAX_SHEETS:
                 count = len(self._workbook.sheets_metadata) - _MAX_SHEETS
-                self._writer.record_omission(OmissionKind.OTHER, count, f"sheets after the first {_MAX_SHEETS:,}")
+                self._writer.record_omission(OmissionKind.OTHER, count, Remark("omitted_sheets", sheets=_MAX_SHEETS))
                 break
             # guard: hidden-sheets
             if sheet.visible is not SheetVisibleEnum.Visible:
@@ -119,10 +120,10 @@ class _WorkbookWriter:
                 self._write_sheet(index, sheet.name)
         if hidden:
             self._writer.record_omission(
-                OmissionKind.HIDDEN, len(hidden), f"hidden sheets, left out: {_format_names(hidden)}"
+                OmissionKind.HIDDEN, len(hidden), Remark("omitted_hidden_sheets", names=_format_names(hidden))
             )
         self._record_other_omissions()
-        nothing = "The workbook contains no values" + (" on visible sheets." if hidden else ".")
+        nothing = Remark("no_text_sheets" if hidden else "no_text_workbook")
         return self._writer.finish(WORKBOOK_PARSER, self._facts.title, empty_message=nothing, hint=_HINT)
 
     def _write_sheet(self, index: int, name: str) -> None:
@@ -152,27 +153,31 @@ class _WorkbookWriter:
     def _record_sheet_omissions(self, name: str, metadata: SheetMetadata) -> None:
         omit = self._writer.record_omission
         if metadata.hidden_rows:
-            omit(OmissionKind.HIDDEN, metadata.hidden_rows, f"hidden rows of sheet {name}, kept in the text")
+            omit(OmissionKind.HIDDEN, metadata.hidden_rows, Remark("omitted_sheet_rows", sheet=name))
         if metadata.hidden_columns:
-            omit(OmissionKind.HIDDEN, metadata.hidden_columns, f"hidden columns of sheet {name}, kept in the text")
+            omit(OmissionKind.HIDDEN, metadata.hidden_columns, Remark("omitted_sheet_columns", sheet=name))
         if metadata.hidden_text_boxes:
-            omit(OmissionKind.HIDDEN, metadata.hidden_text_boxes, f"hidden text boxes of sheet {name}, left out")
+            omit(OmissionKind.HIDDEN, metadata.hidden_text_boxes, Remark("omitted_sheet_boxes", sheet=name))
         if metadata.columns_past:
-            omit(OmissionKind.OTHER, metadata.columns_past, f"columns of sheet {name} after the first {MAX_COLUMNS:,}")
+            omit(
+                OmissionKind.OTHER,
+                metadata.columns_past,
+                Remark("omitted_columns_past", sheet=name, columns=MAX_COLUMNS),
+            )
         if metadata.not_computed_count:
             cells = _format_names(metadata.not_computed, metadata.not_computed_count)
-            detail = f"formulas without a saved value in sheet {name} ({cells}): open the file in Excel and save it"
+            detail = Remark("omitted_not_computed", sheet=name, cells=cells)
             omit(OmissionKind.FORMULA, metadata.not_computed_count, detail)
         if metadata.errors:
-            omit(OmissionKind.FORMULA, metadata.errors, f"formulas with an error in sheet {name}")
+            omit(OmissionKind.FORMULA, metadata.errors, Remark("omitted_formula_errors", sheet=name))
 
     def _record_other_omissions(self) -> None:
         omit, facts = self._writer.record_omission, self._facts
         for kind, count, detail in (
-            (OmissionKind.IMAGE, facts.images, "pictures"),
-            (OmissionKind.EMBEDDED_OBJECT, facts.charts, "charts; the cells with their data are in the text"),
-            (OmissionKind.EMBEDDED_OBJECT, facts.embedded, "embedded objects"),
-            (OmissionKind.MACRO, int(facts.has_macros), "macros"),
+            (OmissionKind.IMAGE, facts.images, Remark("omitted_pictures")),
+            (OmissionKind.EMBEDDED_OBJECT, facts.charts, Remark("omitted_chart_cells")),
+            (OmissionKind.EMBEDDED_OBJECT, facts.embedded, Remark("omitted_objects")),
+            (OmissionKind.MACRO, int(facts.has_macros), Remark("omitted_macros")),
         ):
             if count:
                 omit(kind, count, detail)
@@ -274,7 +279,7 @@ def _iter_rows(sheet: CalamineSheet, metadata: SheetMetadata) -> Iterator[SheetR
         return
     first_row, first_column = sheet.start
     if sheet.end is not None and sheet.end[0] >= _MAX_ROWS:
-        raise DamagedDocumentError(f"A sheet has cells below row {_MAX_ROWS:,}, which is the maximum.")
+        raise DamagedDocumentError(Remark("sheet_too_long", rows=_MAX_ROWS))
     merged = MergedCells([*(sheet.merged_cell_ranges or ()), *metadata.merged])
     for number, row in enumerate(sheet.iter_rows()):  # The iteration starts at the first row and the first used column.
         if number < first_row:
@@ -310,4 +315,4 @@ def _get_first_value(row: SheetRow, columns: Sequence[int]) -> Value:
 def _format_names(names: Sequence[str], total: int | None = None) -> str:
     total = len(names) if total is None else total
     shown = ", ".join(names[:_MAX_NAMED])
-    return f"{shown} and {total - _MAX_NAMED:,} more" if total > _MAX_NAMED else shown
+    return Remark("omitted_names_more", names=shown, rest=total - _MAX_NAMED) if total > _MAX_NAMED else shown

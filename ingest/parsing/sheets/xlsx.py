@@ -12,6 +12,7 @@ from ingest.parsing.office.package import Package
 from ingest.parsing.sheets.facts import CellComment, SheetMetadata, UsedRange, WorkbookMetadata
 from ingest.parsing.sheets.headers import format_column_letters
 from ingest.parsing.sheets.text_boxes import collect_text_boxes
+from ingest.storage.remarks import Remark
 
 _MAX_LISTED = 10
 _ALWAYS_READ_BYTES = 8 * 1024**2
@@ -116,7 +117,7 @@ def _collect_sheet_metadata(
                 while element.getprevious() is not None:
                     del element.getparent()[0]
     except (etree.XMLSyntaxError, ValueError, zipfile.BadZipFile) as error:
-        raise DamagedDocumentError(f"Part {part_name[:200]} of the workbook is damaged.") from error
+        raise DamagedDocumentError(Remark("workbook_part_damaged", part=part_name[:200])) from error
 
 
 def _require_readable_size(used_range: UsedRange, sheet_name: str) -> None:
@@ -125,9 +126,15 @@ def _require_readable_size(used_range: UsedRange, sheet_name: str) -> None:
         first = f"{format_column_letters(used_range.left)}{used_range.top + 1}"
         last = f"{format_column_letters(used_range.right)}{used_range.bottom + 1}"
         raise ParserLimitError(
-            f"Sheet {sheet_name[:_MAX_NAME_CHARS]} extends from {first} to {last}: {used_range.cell_count:,} cells, "
-            f"most of them empty. The limit is {_MAX_CELLS:,}.",
-            hint=f"Delete the cells far from the others, up to {last}, save the file and upload it again.",
+            Remark(
+                "sheet_too_large",
+                sheet=sheet_name[:_MAX_NAME_CHARS],
+                first=first,
+                last=last,
+                cells=used_range.cell_count,
+                limit=_MAX_CELLS,
+            ),
+            hint=Remark("hint_cells_far", last=last),
         )
 
 

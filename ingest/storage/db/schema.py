@@ -386,6 +386,8 @@ versions = Table(
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("error_hint", Text),
+    # The codes of the detail and the hint, for other languages.
+    Column("error_remarks", JSON(none_as_null=True)),
     Column("omissions", Text),
     Column("created_at", Float, nullable=False),
     Column("searchable_at", Float),
@@ -618,6 +620,7 @@ batch_entries = Table(
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("error_hint", Text),
+    Column("error_remarks", JSON(none_as_null=True)),
     Index(None, "document_id", "batch_id"),
     Index(None, "version_id"),
 )

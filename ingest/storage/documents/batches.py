@@ -181,6 +181,8 @@ class Batches:
                 func.coalesce(batch_entries.c.error_code, versions.c.error_code).label("code"),
                 func.coalesce(batch_entries.c.error_detail, versions.c.error_detail, "").label("detail"),
                 func.coalesce(batch_entries.c.error_hint, versions.c.error_hint, "").label("hint"),
+                batch_entries.c.error_remarks.label("of_entry"),
+                versions.c.error_remarks.label("of_version"),
             )
             .outerjoin(versions, versions.c.id == batch_entries.c.version_id)
             .outerjoin(documents, documents.c.id == batch_entries.c.document_id)
@@ -193,7 +195,13 @@ class Batches:
             load_batch(connection, tenant_id, identifier, owner)
             rows = connection.execute(query).all()
         return [
-            BatchFailure(row.number, row.name, row.document_id, Failure(row.code, row.detail, row.hint)) for row in rows
+            BatchFailure(
+                row.number,
+                row.name,
+                row.document_id,
+                Failure.from_columns(row.code, row.detail, row.hint, row.of_entry or row.of_version),
+            )
+            for row in rows
         ]
 
 
@@ -343,6 +351,7 @@ def _add_rejected_file(connection: Connection, batch: Batch, name: str, failure:
         error_code=failure.code,
         error_detail=failure.detail,
         error_hint=failure.hint,
+        error_remarks=failure.remarks,
     )
 
 

@@ -135,7 +135,8 @@ def _erase_documents(
         ids += (row.id for row in rows)
         keys = connection.execute(select(documents.c.key_id).where(documents.c.id.in_(some))).scalars()
         given = {key: (count, 0) for key, count in Counter(keys).items()}
-        connection.execute(update(versions).where(of_documents).values(name="", title=None, error_detail=None))
+        erased = {"name": "", "title": None, "error_detail": None, "error_remarks": None}
+        connection.execute(update(versions).where(of_documents).values(erased))
         connection.execute(update(jobs).where(jobs.c.document_id.in_(some)).values(error_detail=None))
         for column, document in _ERASED:
             connection.execute(update(column.table).where(document.in_(some)).values({column: ""}))

@@ -31,6 +31,7 @@ from ingest.storage.documents.rows import (
     Arrival,
     build_document,
     build_document_query,
+    build_version,
     list_nested_documents,
     load_document,
     load_version,
@@ -40,7 +41,8 @@ from ingest.storage.queue.queue import enqueue_jobs
 from ingest.storage.queue.records import Job, JobKind, JobPriority, choose_ingest_lane
 from ingest.storage.quotas.records import Account, StorageQuotaExceededError
 from ingest.storage.quotas.store import QuotaRules
-from ingest.storage.texts.layout import Omission, OmissionKind, dump_omissions
+from ingest.storage.remarks import Remark
+from ingest.storage.texts.layout import Omission, OmissionKind, build_omission, dump_omissions
 
 CONTAINER_ATTRIBUTE = "container"
 """The metadata field of an entry that names its container."""
@@ -152,7 +154,7 @@ def delete_staged_entries(connection: Connection, version_id: str) -> None:
 def list_failed_entries(connection: Connection, container_id: str, readers: Readers) -> tuple[Omission, ...]:
     """List the failed entries of a container as omissions, except those that these readers may not see."""
     query = (
-        select(documents.c.entry_path, versions.c.error_detail)
+        select(documents.c.entry_path, versions)
         .join(versions, versions.c.id == documents.c.latest_version_id)
         .where(
             documents.c.container_id == container_id,
@@ -164,9 +166,9 @@ def list_failed_entries(connection: Connection, container_id: str, readers: Read
         .order_by(documents.c.sequence)
     )
     rows = connection.execute(query).all()
-    return (
-        (_build_omission({str(row.entry_path): str(row.error_detail or "it failed") for row in rows}),) if rows else ()
-    )
+    failures = {str(row.entry_path): build_version(row).failure for row in rows}
+    reasons = {path: (each and each.detail) or Remark("entry_failed") for path, each in failures.items()}
+    return (_build_omission(reasons),) if rows else ()
 
 
 def count_nesting(connection: Connection, identifier: str) -> tuple[int, int]:
@@ -365,6 +367,5 @@ def _record_rejected_entries(connection: Connection, version: Version, reasons: 
 
 def _build_omission(reasons: Mapping[str, str]) -> Omission:
     """Build an omission from the paths and reasons of entries that did not become documents."""
-    named = [f"{path}: {problem}" for path, problem in list(reasons.items())[:_MAX_NAMED_ENTRIES]]
-    more = [f"and {len(reasons) - _MAX_NAMED_ENTRIES} more"] if len(reasons) > _MAX_NAMED_ENTRIES else []
-    return Omission(OmissionKind.ENTRY, len(reasons), "; ".join([*named, *more]))
+    named = [Remark("omitted_in_file", path=path, problem=problem) for path, problem in reasons.items()]
+    return build_omission(OmissionKind.ENTRY, len(reasons), named, _MAX_NAMED_ENTRIES)

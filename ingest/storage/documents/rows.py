@@ -190,7 +190,9 @@ def parse_readers(column: Sequence[str] | None) -> frozenset[str] | None:
 def build_version(row: Row[Any]) -> Version:
     """Build a version from a row that has the columns of `versions`."""
     values = {column.name: row._mapping[column] for column in _VERSION_COLUMNS}
-    code, detail, hint = (row._mapping[versions.c[f"error_{part}"]] for part in ("code", "detail", "hint"))
-    failure = Failure(code, detail or "", hint or "") if code else None
+    code, detail, hint, remarks = (
+        row._mapping[versions.c[f"error_{part}"]] for part in ("code", "detail", "hint", "remarks")
+    )
+    failure = Failure.from_columns(code, detail or "", hint or "", remarks) if code else None
     omissions = parse_omissions(json.loads(values["omissions"] or "[]"))
     return Version(**{**values, "state": VersionState(values["state"]), "failure": failure, "omissions": omissions})

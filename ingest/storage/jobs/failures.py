@@ -92,6 +92,7 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
             error_code=failure.code,
             error_detail=failure.detail,
             error_hint=failure.hint,
+            error_remarks=failure.remarks,
         )
     )
     refresh_listing_state(connection, job.document_id, job.version_id, VersionState.FAILED)

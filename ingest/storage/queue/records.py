@@ -1,7 +1,11 @@
 """Records of the job queue: job kinds, lanes, priorities, failures, and the throughput of a queue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Any, Self
+
+from ingest.storage.remarks import convert_remark_to_json, parse_remark
 
 
 class JobKind(StrEnum):
@@ -68,11 +72,41 @@ PRIORITIES = {each.name.lower(): each for each in JobPriority}
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job failed: a stable code, a description of what happened, and a hint on what to do."""
+    """Why a job failed: a stable code, a description of what happened, and a hint on what to do.
+
+    The description and the hint may be remarks.
+    """
 
     code: str
     detail: str
     hint: str = ""
+
+    @classmethod
+    def from_columns(cls, code: str, detail: str, hint: str, remarks: Mapping[str, Any] | None) -> Self:
+        """Restore a failure from its columns: `remarks` has the codes of the detail and the hint, if they have one."""
+        known = {name: parse_remark(found) for name, found in (remarks or {}).items()}
+        # A process of an earlier release may change the text during an upgrade, and leave the codes.
+        detail, hint = (
+            remark if (remark := known.get(name)) == text else text
+            for name, text in (("detail", detail), ("hint", hint))
+        )
+        return cls(code, detail or "", hint or "")
+
+    @property
+    def coded_detail(self) -> dict[str, Any] | None:
+        """The remark of the detail as JSON, or None if it has no code."""
+        return convert_remark_to_json(self.detail)
+
+    @property
+    def coded_hint(self) -> dict[str, Any] | None:
+        """The remark of the hint as JSON, or None if it has no code."""
+        return convert_remark_to_json(self.hint)
+
+    @property
+    def remarks(self) -> dict[str, Any] | None:
+        """The remarks of the detail and the hint as JSON for a column, or None if neither has a code."""
+        found = {"detail": self.coded_detail, "hint": self.coded_hint}
+        return {name: remark for name, remark in found.items() if remark} or None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
+from ingest.storage.remarks import Remark, convert_remark_to_json, parse_remark
+
 
 class PlaceKind(StrEnum):
     """The kinds of places into which a file is divided."""
@@ -117,34 +119,30 @@ class OmissionKind(StrEnum):
 
 @dataclass(frozen=True)
 class Omission:
-    """One kind of omitted content: its number of occurrences, and their locations or the reason ("pages 3, 7")."""
+    """One kind of omitted content: its number of occurrences, and their locations or the reason ("pages 3, 7").
+
+    If all parts of the detail have codes, `remarks` has these parts.
+    """
 
     kind: OmissionKind
     count: int
     detail: str = ""
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def coded_details(self) -> list[dict[str, Any] | None]:
+        """The remarks of the detail as JSON."""
+        return [convert_remark_to_json(each) for each in self.remarks]
 
     @property
     def words(self) -> str:
         """The omission as shown to users, for example `3 images (pages 2, 7)`."""
-        one, several = _OMISSION_WORDS[self.kind]
-        return f"{self.count:,} {one if self.count == 1 else several}" + (f" ({self.detail})" if self.detail else "")
+        return self.counted + (f" ({self.detail})" if self.detail else "")
 
-
-_OMISSION_WORDS = {
-    OmissionKind.PAGE_WITHOUT_TEXT: ("page without text", "pages without text"),
-    OmissionKind.IMAGE: ("image", "images"),
-    OmissionKind.FORMULA: ("formula", "formulas"),
-    OmissionKind.HIDDEN: ("hidden part", "hidden parts"),
-    OmissionKind.ENTRY: ("entry or attachment", "entries or attachments"),
-    OmissionKind.INVISIBLE_CHARACTER: ("invisible character", "invisible characters"),
-    OmissionKind.EMBEDDED_OBJECT: ("embedded object", "embedded objects"),
-    OmissionKind.UNREADABLE_CHARACTER: ("unreadable character", "unreadable characters"),
-    OmissionKind.MACRO: ("macro", "macros"),
-    OmissionKind.TABLE: ("table without records", "tables without records"),
-    OmissionKind.ROW: ("row that searches do not find", "rows that searches do not find"),
-    OmissionKind.BOILERPLATE: ("repeated part around the content", "repeated parts around the content"),
-    OmissionKind.OTHER: ("other thing", "other things"),
-}
+    @property
+    def counted(self) -> Remark:
+        """The kind with its number of occurrences, for example `3 images`."""
+        return Remark(f"counted_{self.kind}", n=self.count)
 
 
 def build_pages(start_offsets: Iterable[int]) -> tuple[Place, ...]:
@@ -257,9 +255,18 @@ def _is_header_inside(table: TableSpan) -> bool:
     return table.start <= table.header_end <= last <= table.end
 
 
-def dump_omissions(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str]]:
+def build_omission(kind: OmissionKind, count: int, details: Sequence[str], max_details: int = 20) -> Omission:
+    """Build an omission from the parts of its detail, of which the first `max_details` are listed."""
+    listed = list(details[:max_details])
+    if len(details) > max_details:
+        listed.append(Remark("omitted_more", n=len(details) - max_details))
+    remarks = tuple(each for each in listed if isinstance(each, Remark))
+    return Omission(kind, count, "; ".join(listed), remarks if len(remarks) == len(listed) else ())
+
+
+def dump_omissions(omissions: tuple[Omission, ...]) -> list[tuple[str, int, str, list[dict[str, Any] | None]]]:
     """Convert omissions to values for `json.dumps`."""
-    return [(each.kind, each.count, each.detail) for each in omissions]
+    return [(each.kind, each.count, each.detail, each.coded_details) for each in omissions]
 
 
 def parse_omissions(raw: object) -> tuple[Omission, ...]:
@@ -267,7 +274,12 @@ def parse_omissions(raw: object) -> tuple[Omission, ...]:
     try:
         rows = cast("list[Any]", raw)
         found = tuple(
-            Omission(OmissionKind(row[0]), _require_whole_number(row[1]), str(row[2])[:_MAX_DETAIL_CHARS])
+            Omission(
+                OmissionKind(row[0]),
+                _require_whole_number(row[1]),
+                str(row[2])[:_MAX_DETAIL_CHARS],
+                _parse_remarks(row[2], row[3:]),
+            )
             for row in rows
         )
     except (ValueError, TypeError, LookupError) as error:
@@ -275,6 +287,13 @@ def parse_omissions(raw: object) -> tuple[Omission, ...]:
     if len(found) > _MAX_OMISSION_KINDS:
         raise LayoutError("There are too many kinds of omissions.")
     return found
+
+
+def _parse_remarks(detail: str, coded: list[Any]) -> tuple[Remark, ...]:
+    """Parse the remarks of a detail. Returns none of them if they do not say what the detail says."""
+    remarks = tuple(found for each in (coded[0] if coded else ()) if (found := parse_remark(each)) is not None)
+    # The codes come from the process of the document.
+    return remarks if len(detail) <= _MAX_DETAIL_CHARS and "; ".join(remarks) == detail else ()
 
 
 def _require_span_order(spans: list[tuple[int, int]], character_count: int) -> None:

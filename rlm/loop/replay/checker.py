@@ -9,7 +9,9 @@ was read in a single place needs a citation instead.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
+from ingest.storage.remarks import Remark
 from rlm.checking.markers import remove_markers
 from rlm.errors import not_cancelled
 from rlm.loop.literals import extract_numbers
@@ -21,7 +23,7 @@ from rlm.sandbox.port import Sandbox
 
 # Time limit for all replays of one answer. If a sentence has not changed by then, it is not reported as computed.
 _MAX_SECONDS = 30.0
-_TIMEOUT_REASON = f"running its code again took more than {_MAX_SECONDS:.0f} seconds"
+_TIMEOUT_REASON = Remark("doubt_too_slow", seconds=round(_MAX_SECONDS))
 # Maximum number of reported doubts about an answer.
 _MOST_REASONS = 3
 # Number of pairs of sides, from the start, that change the number of records. Each later pair includes all changes of
@@ -73,7 +75,15 @@ class ReplayResult:
     @property
     def reason(self) -> str:
         """The reason why no sentence changed."""
-        return self.problem or "; ".join(list(dict.fromkeys(self.doubts.values()))[:_MOST_REASONS])
+        return self.problem or _join_doubts(list(dict.fromkeys(self.doubts.values()))[:_MOST_REASONS])
+
+
+def _join_doubts(doubts: Sequence[str]) -> str:
+    return reduce(lambda first, following: Remark("doubts", first=first, next=following), doubts) if doubts else ""
+
+
+def _join_names(names: Sequence[str]) -> str:
+    return reduce(lambda first, following: Remark("doubt_names", first=first, next=following), names)
 
 
 _Side = Sequence[Change]
@@ -99,7 +109,7 @@ class ReplayChecker:
         Raises `RunCancelledError` if the run was cancelled.
         """
         if not self.record.is_complete:
-            return ReplayResult(problem="its code read too much to be run again")
+            return ReplayResult(problem=Remark("doubt_too_much"))
         self._answers = ChangedAnswers(
             self.sandbox, self.record, self.render, max_seconds=_MAX_SECONDS, cancelled=self.cancelled
         )
@@ -107,7 +117,7 @@ class ReplayChecker:
         if self._answers.find_answer(UNCHANGED) != sentences:
             if self._answers.is_time_over():
                 return ReplayResult(problem=_TIMEOUT_REASON)
-            return ReplayResult(problem="running its code again did not give the same answer")
+            return ReplayResult(problem=Remark("doubt_other_answer"))
         self._answers.find_answer(EMPTY)
         open_ = {each: list_claims(each, self.record.cells, self.asked) for each in sentences}
         sides = list[tuple[_Side, _Side]]()
@@ -145,8 +155,11 @@ class ReplayChecker:
                 if doubt and not (self._is_changed_by_all_records(claim) or self._has_dependent_text(claim)):
                     names.setdefault(doubt, []).append(claim.name)
             if names:
-                doubts[sentence] = "; ".join(
-                    f"{' and '.join(dict.fromkeys(each))} {why}" for why, each in names.items()
+                doubts[sentence] = _join_doubts(
+                    [
+                        Remark("doubt", names=_join_names(list(dict.fromkeys(each))), why=why)
+                        for why, each in names.items()
+                    ]
                 )
         return doubts
 
@@ -157,11 +170,11 @@ class ReplayChecker:
         others = list(self._iter_replacements(claim, self._answers.found))
         # If a number takes only one other value for all changes, the code chooses between two hard-coded numbers.
         if claim.has_value and len({*others}) < 2 and not claim.is_item:
-            return "took only one other value, no matter how the text it read was changed"
+            return Remark("doubt_one_other")
         if self._is_unchanged_without_results(claim):
-            return "was present even when nothing was read"
+            return Remark("doubt_unread")
         if claim.index is None and (number := self._find_constant_number(claim)):
-            return f"has {number}, which stayed the same no matter how the text it read was changed"
+            return Remark("doubt_number", number=number)
         return ""
 
     def _describe_movement_doubt(self, claim: Claim, sides: Sequence[tuple[_Side, _Side]]) -> str:
@@ -177,10 +190,10 @@ class ReplayChecker:
                 return ""
             has_moved |= any(moved)
         failed = sum(answer is None for answer in self._answers.found.values())
-        lost = f" ({failed} of {len(self._answers.found)} runs ended without an answer)" if failed else ""
+        lost = Remark("doubt_lost", failed=failed, runs=len(self._answers.found)) if failed else ""
         if has_moved:
-            return f"changed with one half of the text it read, but never with the other half alone{lost}"
-        return f"stayed the same no matter how the text it read was changed{lost}"
+            return Remark("doubt_half", lost=lost)
+        return Remark("doubt_same", lost=lost)
 
     def _is_changed_by_all_records(self, claim: Claim) -> bool:
         """Return whether each quarter of the records alone gives the number, and changing all records changes it."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from rlm.events import Checking, Completed, Delta, Reading, Routed
 from tests.integration.portal.test_manage import spent
 from tests.integration.portal.test_runs import STEPS, ended_run, open_run
 from tests.support.browser import Portal, portal
+from tests.support.cluster import wait_until
 from tests.support.portal_pages import MARKDOWN, WrittenAnswers, ready_document, written
 from tests.texts.extraction import list_messages, read_catalogue
 
@@ -112,7 +114,7 @@ def test_no_page_for_people_shows_english_text_or_is_too_wide_in_german(
     check_german(page)
     page.goto(f"{german.url}/library")
     expect(page.locator("#rows tr", has_text="leer.pdf")).to_contain_text(
-        "Die Datei ist beschädigt oder unvollständig."
+        "Die PDF-Datei ist abgeschnitten: Ihr Ende fehlt."
     )
     check_german(page)
     page.locator("#rows input[type=checkbox]").first.check()
@@ -195,6 +197,31 @@ def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
                 if re.search(r"[^\W\d_]{2}", re.sub(r"\{\w+\}", "", text)):
                     patterns.append(re.sub(r"\\\{\w+\\\}", ".+", re.escape(text)))
     return re.compile("|".join(english)), re.compile("|".join(german))
+
+
+def test_the_reasons_of_refused_and_failed_files_and_what_they_lack_are_german(
+    service: tuple[Services, Client], german: Portal, tmp_path: Path
+) -> None:
+    client = service[1]
+    cut = client.http.post("/v1/documents", params={"name": "leer.pdf"}, content=b"%PDF-1.4 broken").json()["id"]
+    wait_until(lambda: client.get(f"/v1/documents/{cut}")["state"] == "failed", what="it has failed")
+    failure = client.get(f"/v1/documents/{cut}")["failure"]
+    assert failure["detail"] == failure["coded_detail"]["text"] == "The PDF is cut off: its end is missing."
+    page = german.signed_in(f"/library/{cut}")
+    expect(page.locator("div.notice.bad")).to_have_text(
+        "Die PDF-Datei ist abgeschnitten: Ihr Ende fehlt.Laden Sie die vollständige Datei hoch."
+    )
+    hidden = "<html><body><p>The lease ends in 2031.</p><p hidden>Secret.</p></body></html>"
+    document = ready_document(client, hidden, "lease.html")
+    page.goto(f"{german.url}/library/{document['id']}")
+    expect(page.locator(".notice.warn li")).to_have_text("1 verborgener Teil: verborgene Elemente")
+    program = tmp_path / "setup.exe"
+    program.write_bytes(b"MZ\x90\0" + bytes(range(256)) * 8)
+    page.goto(f"{german.url}/library")
+    page.locator("#files").set_input_files(program)
+    expect(
+        page.get_by_text("Der Inhalt sieht wie eine EXE-Datei aus. Dieses Format liest Leadline nicht.").first
+    ).to_be_visible()
 
 
 def test_notes_and_reasons_of_the_service_are_german(

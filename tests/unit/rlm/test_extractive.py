@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ingest.storage.remarks import Remark
 from rlm.answers import AnswerStatus, Draft
 from rlm.events import Delta, Drafted
 from rlm.extractive import HEADING, ExtractiveStrategy
@@ -24,6 +25,18 @@ def test_the_nearest_sentence_is_quoted_first_with_its_marker() -> None:
     assert draft.text.startswith(HEADING)
     assert "- “The keeper of the lighthouse was Ada Brandt.” [1]" in draft.text
     assert draft.quotes[0].text == "The keeper of the lighthouse was Ada Brandt."
+
+
+def test_what_code_says_is_in_the_language_of_the_question() -> None:
+    def phrase(question: str, remark: Remark) -> str:
+        return f"{remark.code} for {question}"
+
+    for passages, said in (([KEEPER], "answer_quotes for Wer?"), ([], "answer_no_quotes for Wer?")):
+        *_, delta, drafted = ExtractiveStrategy(phrase).stream("Wer?", lambda *_, found=passages: found)
+        assert isinstance(delta, Delta)
+        assert isinstance(drafted, Drafted)
+        assert delta.text == drafted.draft.text
+        assert delta.text.splitlines()[0] == said
 
 
 def test_of_a_csv_the_nearest_row_is_quoted() -> None:

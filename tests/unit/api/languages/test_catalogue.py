@@ -2,6 +2,7 @@ import json
 
 from api.languages.catalogue import LANGUAGES, Texts, choose_language
 from ingest.storage.remarks import REMARKS, Remark, convert_remark_to_json, name_problem
+from rlm.answers import Coverage
 
 
 def test_a_language_that_was_chosen_comes_before_those_of_the_browser() -> None:
@@ -52,3 +53,25 @@ def test_the_portal_gets_a_text_for_each_code_of_a_remark() -> None:
     remarks = json.loads(script.removeprefix("globalThis.leadlineRemarks = "))
     assert list(remarks) == list(REMARKS)
     assert all(remarks.values())
+
+
+def test_how_much_was_read_is_said_in_the_language() -> None:
+    coverage = Coverage(11_000_000, 200_000, 10_000_000, units=24, units_read=3, units_searched=21, units_failed=1)
+    said = coverage.to_sentence()
+    assert said == (
+        "Of 11,000,000 tokens, a model read 200,000 and code searched 10,000,000; 800,000 were not opened; "
+        "1 document failed."
+    )
+    assert Texts("de").translate_remark(convert_remark_to_json(said), said) == (
+        "Von 11.000.000 Tokens las ein Modell 200.000, und Code durchsuchte 10.000.000; "
+        "800.000 wurden nicht geöffnet; fehlgeschlagen: 1 Dokument."
+    )
+
+
+def test_why_an_answer_may_not_be_computed_is_said_in_the_language() -> None:
+    doubt = Remark("doubt", names="12", why=Remark("doubt_same", lost=Remark("doubt_lost", failed=1, runs=4)))
+    said = Remark("sentence_not_computed", sentence="Es sind 12.", why=doubt)
+    assert Texts("de").translate_remark(convert_remark_to_json(said), said) == (
+        "Der Satz „Es sind 12.“ ist nicht als berechnet markiert: 12 blieb gleich, wie auch immer der gelesene Text "
+        "geändert wurde (1 von 4 Läufen endeten ohne Antwort)."
+    )

@@ -10,8 +10,9 @@ from api.slack.files.file_messages import FileStatus, build_files_message
 from ingest.storage.documents.progress import DocumentProgress
 from ingest.storage.documents.records import Document, Version, VersionState
 from ingest.storage.queue.records import Failure
+from ingest.storage.remarks import Remark
 from ingest.storage.slack.records import Audience, SharedFile, SharedFileState
-from ingest.storage.texts.layout import Omission, OmissionKind
+from ingest.storage.texts.layout import Omission, OmissionKind, build_omission
 
 ENGLISH = Texts("en")
 VERSION = Version("v", "d", "ann", "a.pdf", "application/pdf", "", 1, "", VersionState.READY, pages=12)
@@ -72,6 +73,16 @@ def test_what_a_file_was_read_without_is_told() -> None:
         "`a.pdf` is ready: 12 pages, in the collection slack. "
         "Content that is not in the text: 3 images (pages 2, 7); 1 formula."
     )
+
+
+def test_what_a_file_was_read_without_is_told_in_the_language_of_the_workspace() -> None:
+    omissions = (
+        build_omission(OmissionKind.HIDDEN, 3, [Remark("omitted_hidden_text"), Remark("omitted_slide", slide="2")]),
+        Omission(OmissionKind.FORMULA, 1),
+    )
+    document = replace(DOCUMENT, version=replace(VERSION, omissions=omissions))
+    said = build_files_message([FileStatus(replace(FILE, state=SharedFileState.READY), document)], Texts("de")).text
+    assert "3 verborgene Teile (verborgener Text; Folie 2); 1 Formel" in said
 
 
 def test_a_hundred_files_are_one_message_that_slack_takes() -> None:
