@@ -8,6 +8,8 @@ from random import Random
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from ingest.storage.remarks import Remark
+
 Record = TypeVar("Record")
 TEXT = "half \ud83d, Zürich, \N{ZERO WIDTH SPACE}x"
 ANYTHING = {"text \udc00": TEXT, "numbers": [1, 2.5, math.nan, {"deep": -math.inf}], "none": None, "yes": True}
@@ -53,5 +55,7 @@ def _plain(hint: Any, chance: Random) -> Any:  # noqa: ANN401 - of any type
         return chance.choice([0, 1, 7, 2**40])
     if hint is float:
         return chance.choice(_TIMES)
+    if hint is Remark:
+        return Remark("document_unreadable", title=TEXT, document=chance.choice(["", "plain"]))
     assert hint is str, hint
     return chance.choice([TEXT, "", "plain"]) + chance.choice(["", "é", str(chance.randrange(1000))])
