@@ -33,8 +33,9 @@ def require_possible_form(form: OutputForm, profile: ModelProfile | None) -> Non
         except LanguageModelRefusedError as error:
             raise OutputFormError(error.detail) from error
     if not profile.routes and form.single_schema is None:
+        work = "choose whether to call a tool" if form.tools else "use the results of tools"
         raise OutputFormError(
-            f"The language model {profile.name} is too small to choose whether to call a tool.",
+            f"The language model {profile.name} is too small to {work}.",
             hint="Omit `tools`, or require one of them with `tool_choice`. Administrators can set a larger model in "
             "LEADLINE_LLM.",
         )

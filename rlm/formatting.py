@@ -43,6 +43,8 @@ user asks for something that the answer and the results do not settle, and that 
 repeat a call that has a result. Take arguments from the question, the answer and the results."""
 _ADDITION = """If "call" is null, "addition" tells the user what the results of the tools add to the answer, in the \
 language of the question. Do not repeat the answer. Use nothing but the results."""
+_RESULTS = """Reply in JSON. "addition" tells the user what the results of the tools add to the answer, in the \
+language of the question. Do not repeat the answer. Use nothing but the results. "reason" is empty."""
 _FORMATTED = """If "call" is null, "value" is the answer in the requested form, filled in from the answer and the \
 results. If something is missing that it requires, "value" is null, too, and "reason" says what is missing."""
 # Errors after which the answer is still useful: the form was not reached, and asking again would cost the whole answer.
@@ -83,7 +85,7 @@ def _list_tasks(form: OutputForm, *, can_refuse: bool) -> list[str]:
     if not can_refuse:
         return ["Reply with JSON that follows the schema."]
     if not form.tools:
-        return [_VALUE]
+        return [_VALUE if form.schema is not None else _RESULTS]
     if form.must_call:
         return [_REQUIRED_CALL]
     further = [_FORMATTED] if form.schema is not None else [_ADDITION] if form.results else []

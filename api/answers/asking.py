@@ -47,7 +47,7 @@ class CallerQuestion:
         asked: Mapping[str, Any] | None = None,
     ) -> None:
         self._services = services
-        self._asked = asked
+        self.asked = asked
         self._caller = caller
         self._claim = claim
         self._is_kept = is_stored
@@ -144,7 +144,7 @@ class CallerQuestion:
             conversation,
             caller.owner,
             scope=scope,
-            request=self._asked,
+            request=self.asked,
         )
 
     def _build_answer_options(self, body: QuestionIn) -> AnswerOptions:

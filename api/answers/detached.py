@@ -235,6 +235,7 @@ class _DetachedAnswer:
             asked.caller.readers,
             options,
             asked.asker,
+            asked.question.asked,
         )
         self._pending.start(new, asked.lease)
 

@@ -40,7 +40,7 @@ class OutputIn(Wire):
 
     def to_form(self) -> OutputForm | None:
         """Return the form, or None if it asks for nothing."""
-        if self.json_schema is None and not self.tools:
+        if self.json_schema is None and not self.tools and not self.results:
             return None
         return OutputForm(
             self.json_schema,

@@ -122,7 +122,7 @@ class _TakingUp:
             {**found.options, "question": found.question, "conversation": found.conversation_id, "detach": True}
         )
         require_collections(self._services, caller, body.collections)
-        question = CallerQuestion(self._services, caller, body, lease=lease)
+        question = CallerQuestion(self._services, caller, body, lease=lease, asked=found.request)
 
         async def find_caller() -> Principal | None:
             return await run_in_threadpool(self._services.accounts.askers.find_principal, asker)

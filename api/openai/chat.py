@@ -13,6 +13,7 @@ from api.http.sse import DONE
 from api.openai.annotations import build_call_id, build_safe_text, build_url_citations
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
 from api.openai.inert import MarkdownNeutralizer, escape_markdown_in_json, neutralize_markdown
+from api.openai.limits import find_text_limit, limit_text
 from ingest.storage.documents.records import generate_work_id
 from rlm.answers import Answer, OutputKind
 from rlm.events import Completed, Delta, Event
@@ -23,7 +24,8 @@ class StreamOptionsIn(LenientModel):
 
 
 class ChatIn(LenientModel):
-    """A request for a chat completion. Fields that control how a model writes, such as `temperature`, have no effect.
+    """A request for a chat completion. Of the fields that control how a model writes, only `max_completion_tokens` and
+    its older name `max_tokens` have an effect: they limit the text.
 
     `response_format` and `tools` select the form of the answer: JSON, or a call of one of the client's functions.
     `leadline` contains the options that this protocol lacks.
@@ -33,17 +35,26 @@ class ChatIn(LenientModel):
     messages: list[TurnIn] = Field(max_length=2_000)
     stream: bool = False
     stream_options: StreamOptionsIn | None = None
+    max_completion_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1)
     n: int = Field(1, ge=1, le=1, description="Only one answer per question is supported.")
     tools: list[dict[str, Any]] = Field(default_factory=list, max_length=200)
     tool_choice: str | dict[str, Any] | None = None
+    functions: list[Any] = Field(default_factory=list, max_length=200)
+    function_call: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     leadline: OptionsIn | None = None
 
+    @property
+    def token_limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
-def build_completion(answer: AnswerOut, model: str, base_url: str) -> dict[str, Any]:
-    """Return an answer as a chat completion. Its `leadline` field is the answer as in `GET /v1/answers/{id}`."""
-    message = {"role": "assistant", **_build_content(answer), "annotations": _build_annotations(answer, base_url)}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(answer)}
+
+def build_completion(answer: AnswerOut, model: str, base_url: str, max_tokens: int | None = None) -> dict[str, Any]:
+    """Return an answer as a chat completion. Its `leadline` field is the whole answer as in `GET /v1/answers/{id}`."""
+    shown = limit_text(answer, max_tokens)
+    message = {"role": "assistant", **_build_content(shown), "annotations": _build_annotations(shown, base_url)}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(shown)}
     return {
         **_build_object_head(answer.id or generate_work_id(), "chat.completion", model),
         "choices": [choice],
@@ -70,6 +81,7 @@ class ChatChunkFormatter:
         *,
         with_usage: bool,
         with_form: bool = False,
+        max_tokens: int | None = None,
     ) -> None:
         """Create the formatter. With a requested form, nothing is written before the answer is in that form."""
         self._keep = save_answer
@@ -77,11 +89,15 @@ class ChatChunkFormatter:
         self._base_url = base_url
         self._with_usage = with_usage
         self._with_form = with_form
+        self._max_tokens = max_tokens
+        self._text = ""
+        self._written = 0  # Length of the text that was sent.
         self._inert = MarkdownNeutralizer()
         self._started = False
 
     def format_event(self, event: Event) -> str:
         if isinstance(event, Delta):
+            self._text += event.text
             return "" if self._with_form else self._format_content(self._inert.feed(event.text))
         if isinstance(event, Completed):
             return self._format_end(self._keep(event.answer))
@@ -91,6 +107,9 @@ class ChatChunkFormatter:
         return _format_data_line({"error": convert_to_openai_error(problem)}) + DONE
 
     def _format_content(self, text: str) -> str:
+        if self._max_tokens is not None:
+            text = text[: max(0, find_text_limit(self._text, self._max_tokens) - self._written)]
+        self._written += len(text)
         if not text:
             return ""
         role = {} if self._started else {"role": "assistant"}
@@ -103,9 +122,10 @@ class ChatChunkFormatter:
         return self._format_chunk({"role": "assistant", **given, **({"tool_calls": calls} if calls else {})})
 
     def _format_end(self, answer: AnswerOut) -> str:
-        rest = self._format_form(answer) if self._with_form else self._format_content(self._inert.finish())
-        annotations = self._format_chunk({"annotations": _build_annotations(answer, self._base_url)})
-        last = self._format_chunk({}, _get_finish_reason(answer), leadline=answer.model_dump(mode="json"))
+        shown = limit_text(answer, self._max_tokens)
+        rest = self._format_form(shown) if self._with_form else self._format_content(self._inert.finish())
+        annotations = self._format_chunk({"annotations": _build_annotations(shown, self._base_url)})
+        last = self._format_chunk({}, _get_finish_reason(shown), leadline=answer.model_dump(mode="json"))
         used = (
             _format_data_line({**self._head, "choices": [], "usage": build_usage(answer)}) if self._with_usage else ""
         )

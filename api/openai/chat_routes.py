@@ -10,7 +10,7 @@ from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, Service
 from api.admission.idempotency import get_claimed_request
 from api.answers.answer_work import AnswerWork
 from api.answers.asking import CallerQuestion, require_collections
-from api.http.problems import CLIENT_CLOSED_REQUEST
+from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.openai.asked import build_question
 from api.openai.chat import ChatChunkFormatter, ChatIn, build_completion
 from api.openai.described import ChatCompletionOut, describe_reply
@@ -49,10 +49,12 @@ async def create_chat_completion(
 
     `model` is one of the models in `GET /v1/models`. Earlier messages are the conversation's history. The client's
     instructions (`system`, `developer`) do not change how the answer is written. With `response_format` or `tools`, the
-    checked answer is then put into that form, or calls a function. The text contains markers such as `[1]`, and
+    checked answer is then put into that form, or calls a function. `max_completion_tokens` limits the text; if text is
+    missing, the `finish_reason` is `length`. JSON is never cut. The text contains markers such as `[1]`, and
     `annotations` say what each marker cites. Anything that would render as an image, link or HTML is written with
     full-width characters. The `leadline` field contains the whole answer with its checked sentences.
     """
+    _reject_legacy_functions(body)
     output = build_output(body.messages, body.tools, body.tool_choice, body.response_format)
     selected = await run_in_threadpool(parse_model, services, caller, body.model)
     question = build_question(body.messages, selected, body.leadline, field="messages", output=output)
@@ -66,10 +68,28 @@ async def create_chat_completion(
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         with_form = output is not None
         writer = ChatChunkFormatter(
-            asking.save_answer, identifier, body.model, url, with_usage=with_usage, with_form=with_form
+            asking.save_answer,
+            identifier,
+            body.model,
+            url,
+            with_usage=with_usage,
+            with_form=with_form,
+            max_tokens=body.token_limit,
         )
         return await work.stream_events(writer)
     answer = await work.wait_for_answer()
     if answer is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return JSONResponse(build_completion(answer, body.model, url))
+    return JSONResponse(build_completion(answer, body.model, url, body.token_limit))
+
+
+def _reject_legacy_functions(body: ChatIn) -> None:
+    """Raise `BadRequestError` for functions in the members that `tools` and `tool_choice` replaced."""
+    # guard: functions-never-ignored
+    if body.functions or body.function_call not in (None, "auto", "none"):
+        name = "functions" if body.functions else "function_call"
+        raise BadRequestError(
+            f"`{name}` is not supported.",
+            hint="Send the functions in `tools`, and the choice in `tool_choice`.",
+            field_path=name,
+        )

@@ -172,7 +172,7 @@ def _list_results(turns: Sequence[TurnIn]) -> list[ToolResultIn]:
                 calls[call.id] = (call.function.name, call.function.arguments)
             if turn.type == "function_call":
                 calls[turn.call_id or ""] = (turn.name or "", turn.arguments or "")
-            elif turn.type == "function_call_output" or turn.role == "tool":
+            elif turn.type == "function_call_output" or turn.role in ("tool", "function"):
                 name, arguments = calls.get(turn.call_id or turn.tool_call_id or "", (turn.name or "tool", ""))
                 results.append(ToolResultIn(tool=name, arguments=arguments, text=extract_text(turn)))
     except ValidationError as error:

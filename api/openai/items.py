@@ -11,12 +11,13 @@ from api.admission.services import Services
 from api.answers.asking import build_visible_answer
 from api.http.problems import ApiError, BadRequestError
 from api.openai.asked import TurnIn, extract_text
+from api.openai.limits import limit_text
 from api.openai.responses import ResponseView, build_output_items
 from ingest.storage.accounts.records import Principal
 from ingest.storage.answers.records import Conversation, ConversationItem, StoredAnswer
 from ingest.storage.errors import AnswerNotFoundError
 
-_QUESTION, _MESSAGE, _SEARCH = "msg_in_", "msg_", "fs_"
+_QUESTION, _MESSAGE, _SEARCH, _CALL = "msg_in_", "msg_", "fs_", "fc_"
 _UNTITLED = "Untitled"
 _TURNS_PER_READ = 50
 
@@ -111,7 +112,7 @@ class ConversationItems:
             if each.id == item_id:
                 return each.turn
         answer_id = item_id
-        for prefix in (_QUESTION, _MESSAGE, _SEARCH):
+        for prefix in (_QUESTION, _MESSAGE, _SEARCH, _CALL):
             if item_id.startswith(prefix):
                 answer_id = item_id.removeprefix(prefix)
                 break
@@ -161,6 +162,7 @@ class ConversationItems:
     def _build_turn_items(self, stored: StoredAnswer) -> list[dict[str, Any]]:
         question = build_item(f"{_QUESTION}{stored.id}", {"role": "user", "content": stored.question})
         answer = build_visible_answer(self._services, self._caller, stored)
-        tools = (stored.body.get("request") or {}).get("tools") or ()
+        request = stored.body.get("request") or {}
+        tools = request.get("tools") or ()
         view = replace(self._view, with_search=any(each.get("type") == "file_search" for each in tools))
-        return [question, *build_output_items(answer, stored.id, view)]
+        return [question, *build_output_items(limit_text(answer, request.get("max_output_tokens")), stored.id, view)]

@@ -8,6 +8,7 @@ from api.answers.schemas import AnswerOut
 from api.http.problems import convert_to_openai_error
 from api.http.sse import DONE, format_event
 from api.openai.inert import MarkdownNeutralizer
+from api.openai.limits import find_text_limit, limit_text
 from api.openai.responses import (
     ResponseIn,
     ResponseView,
@@ -17,17 +18,17 @@ from api.openai.responses import (
     build_response_id,
     build_response_object,
     build_text_part,
-    find_text_limit,
     get_response_status,
-    limit_text,
 )
 from api.openai.search_results import build_search_call
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
-# Places of events in a response's stream. A piece of text has the place `_TEXT` plus the offset of its end. The events
-# after the text follow from `_TEXT` plus the length of the text, plus 1.
+# Places of events in a response's stream. A piece of text has the place `_TEXT` plus the offset of its end. No text
+# reaches `_END`, where the events after it begin: a restarted answer may be shorter than the text that a client has
+# read. The places are 32-bit integers, which every client reads.
 _CREATED, _IN_PROGRESS, _SEARCH_ADDED, _SEARCH_BEGUN, _SEARCHING, _SEARCHED, _SEARCH_DONE, _ADDED, _TEXT = range(9)
+_END = 2**30
 
 
 class ResponseEventFormatter:
@@ -71,7 +72,7 @@ class ResponseEventFormatter:
         """Return the final events of a failed response."""
         started = list(self._iter_start_events())
         error = convert_to_openai_error(problem)
-        return "".join([*started, self._format_response_event("failed", self._end_place, error=error), DONE])
+        return "".join([*started, self._format_response_event("failed", _END, error=error), DONE])
 
     def _iter_formatted_events(self, event: Event) -> Iterator[str]:
         yield from self._iter_start_events()
@@ -166,7 +167,7 @@ class ResponseEventFormatter:
         """Yield the end of the text. Return the place of the next event, as the next two methods do."""
         yield from self._iter_delta_events(part["text"] if self._with_form else self._inert.finish())
         yield from self._iter_message_start_events()
-        place = self._end_place
+        place = _END
         for number, annotation in enumerate(part["annotations"]):
             name = "response.output_text.annotation.added"
             yield self._format_part_event(name, place + number, annotation=annotation, annotation_index=number)
@@ -177,7 +178,7 @@ class ResponseEventFormatter:
 
     def _iter_refusal_events(self, part: Mapping[str, Any]) -> Generator[str, None, int]:
         yield from self._iter_message_start_events(build_refusal_part(""))
-        place = self._end_place
+        place = _END
         yield self._format_part_event("response.refusal.delta", place, delta=part["refusal"])
         yield self._format_part_event("response.refusal.done", place + 1, refusal=part["refusal"])
         yield self._format_part_event("response.content_part.done", place + 2, part=part)
@@ -186,17 +187,12 @@ class ResponseEventFormatter:
     def _iter_call_events(self, item: Mapping[str, Any]) -> Generator[str, None, int]:
         yield from self._iter_item_start_events({**item, "arguments": "", "status": "in_progress"})
         where = {"item_id": item["id"], "output_index": self._index}
-        kind, place = "response.function_call_arguments", self._end_place
+        kind, place = "response.function_call_arguments", _END
         yield self._format_numbered_event(f"{kind}.delta", place, **where, delta=item["arguments"])
         yield self._format_numbered_event(
             f"{kind}.done", place + 1, **where, name=item["name"], arguments=item["arguments"]
         )
         return place + 2
-
-    @property
-    def _end_place(self) -> int:
-        """The place of the first event after the text."""
-        return _TEXT + self._written + 1
 
     def _build_search_item(self, status: str) -> dict[str, Any]:
         return build_search_call(self._identifier, self._queries, status=status)
@@ -260,6 +256,11 @@ class ResumableEventFormatter(ResponseEventFormatter):
         super().__init__(lambda _: load_answer(), identifier, body, view, created_at=created_at)
         self._number = starting_after
         self._read_chars = max(0, starting_after - _TEXT)
+
+    def restart(self) -> None:
+        """Begin the text again. Text is sent from the place that was reached on, because none can be taken back."""
+        self._read_chars = max(self._read_chars, self._written)
+        self._text, self._written, self._inert = "", 0, MarkdownNeutralizer()
 
     def format_start(self) -> str:
         """Return the first events, unless they were formatted before."""

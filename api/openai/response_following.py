@@ -19,6 +19,7 @@ from api.openai.response_events import ResumableEventFormatter
 from api.openai.response_states import ResponseState, build_view, load_response_state
 from api.openai.responses import ResponseView, parse_response_id
 from ingest.storage.accounts.records import Principal
+from ingest.storage.answers.interrupted import RESTARTED
 from ingest.storage.errors import AnswerNotFoundError, LeadlineError
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
@@ -98,6 +99,9 @@ class _Replay:
                 self.has_ended = True
                 return "".join([*parts, self._format_end(caller, kind, body)])
             self._last_event = int(number)
+            if kind == RESTARTED:
+                self._text = ""
+                self._formatter.restart()
             event = _convert_stored_event(kind, body)
             if isinstance(event, Delta):
                 self._text += event.text

@@ -11,6 +11,7 @@ from api.admission.services import Services
 from api.answers.asking import build_visible_answer
 from api.answers.following import build_pending_problem
 from api.answers.schemas import AnswerOut, extract_cited_document_ids
+from api.openai.limits import limit_text
 from api.openai.models import get_base_url
 from api.openai.responses import (
     ResponseNotFoundError,
@@ -18,7 +19,6 @@ from api.openai.responses import (
     build_output_items,
     build_response_object,
     get_response_status,
-    limit_text,
     parse_response_id,
 )
 from api.openai.search_results import FoundTexts, ReadText
@@ -134,7 +134,8 @@ def _build_pending_state(pending: PendingAnswer) -> ResponseState:
     if status == "failed":
         problem = build_pending_problem(pending)
         error = {"code": problem["code"], "message": problem["detail"]}
-    return ResponseState({"background": True}, pending.created_at, status, question=pending.question, error=error)
+    request = {**(pending.request or {}), "background": True}
+    return ResponseState(request, pending.created_at, status, question=pending.question, error=error)
 
 
 def _build_run_state(services: Services, caller: Principal, response_id: str, run: Run) -> ResponseState:

@@ -6,7 +6,6 @@ search.
 """
 
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -30,7 +29,6 @@ from api.openai.search_results import FoundTexts, build_search_call
 from api.openai.stores.vector_stores import convert_filters
 from ingest.storage.answers.records import NEW_CONVERSATION
 from rlm.answers import OutputKind
-from rlm.llm.profiles import estimate_tokens
 
 _PREFIX = "resp_"
 # Second prefix of the id of a response that includes the search. With this prefix, the response has the same output
@@ -137,25 +135,6 @@ def merge_search_tools(tools: Sequence[FileSearchIn], options: OptionsIn | None)
             filters += [convert_filters(tool.filters)] if tool.filters else []
     joined = filters[0] if len(filters) == 1 else {"$all": filters} if filters else {}
     return options.model_copy(update={"collections": list(dict.fromkeys(collections)), "filters": joined})
-
-
-def limit_text(answer: AnswerOut, max_output_tokens: int | None) -> AnswerOut:
-    """Return the answer with at most about this many tokens of its text. If text is missing, it is not finished.
-
-    The model has already written the whole text, which stays in the stored answer: cutting its reply short instead
-    would lose the citations of the text that is shown. An answer in a form is never cut: a part of JSON is not JSON.
-    """
-    if answer.output is not None:
-        return answer
-    length = len(answer.text) if max_output_tokens is None else find_text_limit(answer.text, max_output_tokens)
-    if length == len(answer.text):
-        return answer
-    return answer.model_copy(update={"text": answer.text[:length], "finished": False})
-
-
-def find_text_limit(text: str, max_tokens: int) -> int:
-    """Return the length of the longest beginning of a text that has at most about `max_tokens` tokens."""
-    return bisect_right(range(len(text) + 1), max_tokens, key=lambda length: estimate_tokens(text[:length])) - 1
 
 
 def build_response_id(identifier: str, *, with_search: bool) -> str:

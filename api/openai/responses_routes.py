@@ -20,13 +20,14 @@ from api.answers.output_schemas import OutputIn
 from api.answers.schemas import QuestionIn
 from api.http import sse
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
-from api.openai.annotations import build_call_id
 from api.openai.asked import TurnIn, build_question
 from api.openai.background import BackgroundStream
+from api.openai.call_turns import has_question, load_call_turns, load_last_call_turns
 from api.openai.conversation_ids import name_missing_conversation
 from api.openai.described import ResponseOut, describe_reply
 from api.openai.formats import build_output
 from api.openai.items import build_added_item, build_item, start_conversation
+from api.openai.limits import limit_text
 from api.openai.models import parse_model
 from api.openai.response_events import ResponseEventFormatter
 from api.openai.response_following import FollowedResponse, stream_response
@@ -40,7 +41,6 @@ from api.openai.responses import (
     build_response_object,
     get_response_status,
     get_result_limit,
-    limit_text,
     merge_search_tools,
     parse_response_id,
 )
@@ -48,9 +48,8 @@ from api.openai.stores.files import ObjectId, Order, PageLimit, slice_list
 from api.openai.stores.store_files import record_store_use
 from api.openai.stores.words import rename_missing_stores
 from ingest.storage.accounts.records import Principal
-from ingest.storage.answers.records import NEW_CONVERSATION, StoredAnswer
+from ingest.storage.answers.records import NEW_CONVERSATION
 from ingest.storage.errors import RunNotFoundError
-from rlm.answers import OutputKind
 from rlm.llm.profiles import estimate_tokens
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"])
@@ -238,14 +237,17 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
             )
         (before,) = services.answers.conversations.mask_names(caller.readers, [before])
         conversation = before.conversation_id
-        if not any(each.role == "user" for each in turns):
-            turns = [*_build_call_turns(before), *turns]
+        if not has_question(turns):
+            turns = [*load_call_turns(services, caller, before), *turns]
         elif conversation is None:
             earlier = [
                 TurnIn(role="user", content=before.question),
                 TurnIn(role="assistant", content=before.body["text"]),
             ]
             turns = [*earlier, *turns]
+    elif conversation is not None and not has_question(turns):
+        with name_missing_conversation(body.sent_conversation_id, "conversation"):
+            turns = [*load_last_call_turns(services, caller, conversation), *turns]
     elif conversation is None and body.store and len(turns) == 1:
         conversation = NEW_CONVERSATION
     output = _build_output(body, turns)
@@ -254,18 +256,6 @@ def _build_question(services: Services, caller: Principal, body: ResponseIn) -> 
         conversation = start_conversation(services, caller, None, items)
     options = merge_search_tools(body.tools, body.leadline)
     return build_question(turns, model, options, field="input", conversation=conversation, output=output)
-
-
-def _build_call_turns(before: StoredAnswer) -> list[TurnIn]:
-    """Return the question of an earlier response and its call of a function, to which the client sends the result."""
-    asked, output = TurnIn(role="user", content=before.question), before.body.get("output")
-    if not output or output["kind"] != OutputKind.CALL:
-        return [asked]
-    call_id = build_call_id(before.id)
-    return [
-        asked,
-        TurnIn(type="function_call", call_id=call_id, name=output["tool"], arguments=output["text"]),
-    ]
 
 
 def _build_output(body: ResponseIn, turns: list[TurnIn]) -> OutputIn | None:

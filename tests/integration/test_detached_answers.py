@@ -229,6 +229,59 @@ def test_a_follower_of_a_restarted_answer_discards_its_text(services: Services, 
         assert rest[-1][1] == "completed"
 
 
+def read_response(client: httpx.Client, response_id: str, after: int) -> list[dict[str, Any]]:
+    params: dict[str, Any] = {"stream": True, "starting_after": after}
+    found = client.get(f"/v1/responses/{response_id}", params=params).text
+    return [json.loads(line[6:]) for line in found.splitlines() if line.startswith("data: {")]
+
+
+@pytest.mark.parametrize("text", ["The whale was white.", "White."])
+def test_a_background_response_goes_on_after_a_restart(services: Services, script: WrittenAnswers, text: str) -> None:
+    """Its request is repeated, and a client gets the end, even if it has read more text than the answer now has."""
+    script.events = [Delta("The whale "), None, Delta("was white."), Completed(answer("d"))]
+    asked = {
+        "input": QUESTION["question"],
+        "background": True,
+        "stream": True,
+        "metadata": {"team": "whalers"},
+        "max_output_tokens": 500,
+    }
+    with connect(services) as client, client.stream("POST", "/v1/responses", json=asked) as response:
+        read: list[dict[str, Any]] = []
+        for line in response.iter_lines():
+            if line.startswith("data: {"):
+                read.append(json.loads(line[6:]))
+                if read[-1]["type"] == "response.output_text.delta":
+                    break
+        identifier, last = read[0]["response"]["id"], read[-1]["sequence_number"]
+        begun = client.get(f"/v1/responses/{identifier}").json()
+        assert (begun["status"], begun["metadata"], begun["max_output_tokens"]) == (
+            "in_progress",
+            asked["metadata"],
+            500,
+        )
+    whole = answer("d", text=text)
+    script.events = [Delta(text), Completed(whole)]
+    script.go_on.set()
+    with connect(services) as client:
+        rest = read_response(client, identifier, last)
+        pieces = "".join(each["delta"] for each in (*read, *rest) if each["type"] == "response.output_text.delta")
+        assert pieces == text if text.startswith("The") else pieces == "The whale"
+        numbers = [each["sequence_number"] for each in rest]
+        assert numbers == sorted(set(numbers))
+        assert (rest[-1]["type"], numbers[0] > last) == ("response.completed", True)
+        for found in (rest[-1]["response"], client.get(f"/v1/responses/{identifier}").json()):
+            assert found["output"][0]["content"][0]["text"] == text
+            assert (found["background"], found["metadata"], found["max_output_tokens"]) == (
+                True,
+                asked["metadata"],
+                500,
+            )
+        assert [
+            each["content"][0]["text"] for each in client.get(f"/v1/responses/{identifier}/input_items").json()["data"]
+        ] == [asked["input"]]
+
+
 def test_another_process_takes_an_answer_up_when_its_lease_ends_and_the_first_one_stores_nothing(
     services: Services, script: WrittenAnswers
 ) -> None:

@@ -94,6 +94,31 @@ def test_a_limit_of_tokens_ends_the_response_incomplete(openai: OpenAI, service:
     assert text == streamed.output_text == made.output_text == kept.output_text
 
 
+def test_a_limit_of_tokens_ends_a_chat_completion_with_length(openai: OpenAI, service: Harbour) -> None:
+    long = Model()
+    long.wrapped = "It was a very long time ago. " * 10
+    reply, service.model.reply = service.model.reply, long
+    sent: Any = {"model": "leadline:direct", "messages": [{"role": "user", "content": f"{KEEPER} Be so good."}]}
+    try:
+        for limit in ({"max_tokens": 16}, {"max_completion_tokens": 16, "max_tokens": 9_000}):
+            made: Any = openai.chat.completions.create(**sent, **limit).choices[0]
+            chunks: Any = list(openai.chat.completions.create(**sent, **limit, stream=True))
+            text = "".join(each.choices[0].delta.content or "" for each in chunks)
+            assert (made.finish_reason, chunks[-1].choices[0].finish_reason) == ("length", "length")
+            assert text == made.message.content
+            assert text.startswith("It was a very long time ago.")
+            assert len(text) <= 16 * 8
+            assert made.message.annotations == []
+            assert "Ada Brandt kept it [" in chunks[-1].leadline["text"]
+        whole = openai.chat.completions.create(**sent, max_tokens=9_000).choices[0]
+        assert (whole.finish_reason, whole.message.content[-1:]) == ("stop", ".")
+    finally:
+        service.model.reply = reply
+    with pytest.raises(APIStatusError) as error:
+        openai.chat.completions.create(**sent, max_tokens=0)
+    assert error.value.param == "max_tokens"
+
+
 def test_the_search_is_shown_with_its_queries_scores_and_passages(openai: OpenAI) -> None:
     for stream in (False, True):
         if stream:

@@ -35,6 +35,7 @@ RESPONSES_LIGHT: Any = {"format": {"type": "json_schema", "name": "light", "sche
 CITY: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER: Any = {"type": "function", "function": {"name": "weather", "description": "In a city", "parameters": CITY}}
 RESPONSES_WEATHER: Any = {"type": "function", "name": "weather", "parameters": CITY, "strict": False}
+SEARCH: Any = {"type": "file_search", "vector_store_ids": ["default"]}
 FILLED = '{"keepers": [{"name": "Ada Brandt", "born": 1}], "kind": "lightship"}'
 
 
@@ -54,6 +55,10 @@ def openai(service: Harbour) -> Iterator[OpenAI]:
 def usual_form() -> Iterator[None]:
     yield
     MODEL.form = fill_form
+
+
+def text_of(events: Any) -> str:  # noqa: ANN401
+    return "".join(each.delta for each in events if each.type == "response.output_text.delta")
 
 
 def cited(made: BaseModel) -> Any:  # noqa: ANN401 - JSON
@@ -243,6 +248,8 @@ _ENDLESS = {
     [
         ("not supported", {"tools": [{"type": "web_search"}]}),
         ("not one of `tools`", {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "x"}}}),
+        ("`functions` is not supported", {"functions": [WEATHER["function"]]}),
+        ("`function_call` is not supported", {"function_call": {"name": "weather"}}),
         ("not supported", {"response_format": {"type": "grammar"}}),
         ("not supported", {"response_format": {"type": "json_schema"}}),
         ("outside itself", {"$ref": "http://127.0.0.1:9/schema.json"}),
@@ -256,11 +263,122 @@ def test_forms_that_are_not_possible_are_rejected_before_any_work(
     openai: OpenAI, service: Harbour, words: str, body: dict[str, Any]
 ) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": body}}
-    more: Any = body if {"tools", "response_format"} & set(body) else {"response_format": schema}
+    more: Any = (
+        body if {"tools", "response_format", "functions", "function_call"} & set(body) else {"response_format": schema}
+    )
     before = len(service.model.requests)
     with pytest.raises(BadRequestError, match=words):
         openai.chat.completions.create(model="leadline", messages=MESSAGES, **more)
     assert len(service.model.requests) == before
+
+
+def test_a_form_is_never_cut_and_is_repeated_and_streamed_again_as_it_was_stored(openai: OpenAI) -> None:
+    sent: Any = {"model": "leadline", "input": KEEPER, "text": RESPONSES_LIGHT, "max_output_tokens": 16}
+    made: Any = openai.responses.create(**sent, tools=[SEARCH], tool_choice="auto")
+    streamed: Any = list(openai.responses.create(**sent, tools=[SEARCH], stream=True))
+    again: Any = list(openai.responses.retrieve(made.id, stream=True))
+    for events in (streamed, again):
+        assert text_of(events) == FILLED
+        assert events[-1].type == "response.completed"
+    later: Any = openai.responses.retrieve(made.id)
+    for found in (made, streamed[-1].response, again[-1].response, later):
+        assert (found.status, found.output_text, found.incomplete_details) == ("completed", FILLED, None)
+        assert found.text.format.model_dump(by_alias=True)["schema"] == Light.model_json_schema()
+        assert (found.tool_choice, found.max_output_tokens) == ("auto", 16)
+        assert [each.type for each in found.output] == ["file_search_call", "message"]
+    (at,) = (number for number, each in enumerate(again) if each.type == "response.output_text.delta")
+    for cursor in (again[at - 1].sequence_number, again[at].sequence_number):
+        rest: Any = list(openai.responses.retrieve(made.id, stream=True, starting_after=cursor))
+        assert rest == [each for each in again if each.sequence_number > cursor]
+    chat = openai.chat.completions.create(model="leadline", messages=MESSAGES, response_format=LIGHT, max_tokens=1)
+    assert (chat.choices[0].message.content, chat.choices[0].finish_reason) == (FILLED, "stop")
+
+
+def test_a_call_follows_the_search_and_is_an_item_of_the_conversation(openai: OpenAI) -> None:
+    conversation = openai.conversations.create()
+    sent: Any = {"model": "leadline", "input": KEEPER, "tools": [SEARCH, RESPONSES_WEATHER]}
+    choice: Any = {"type": "function", "name": "weather"}
+    made: Any = openai.responses.create(**sent, conversation=conversation.id, tool_choice=choice)
+    events: Any = list(openai.responses.create(**sent, stream=True, tool_choice=choice))
+    again: Any = list(openai.responses.retrieve(made.id, stream=True))
+    for found in (made, events[-1].response, again[-1].response, openai.responses.retrieve(made.id)):
+        assert [each.type for each in found.output] == ["file_search_call", "function_call"]
+        assert found.tool_choice.model_dump() == choice
+        assert [each.type for each in found.tools] == ["file_search", "function"]
+    for each in (*events, *again):
+        kind = each.type.removeprefix("response.")
+        if kind.startswith("function_call") or (kind.startswith("output_item") and each.item.type == "function_call"):
+            assert each.output_index == 1
+    items: Any = list(openai.conversations.items.list(conversation.id, limit=1, order="asc"))
+    assert [each.type for each in items] == ["message", "file_search_call", "function_call"]
+    assert openai.conversations.items.retrieve(made.output[1].id, conversation_id=conversation.id) == items[2]
+    newest: Any = openai.conversations.items.list(conversation.id, after=items[2].id).data
+    assert newest == items[1::-1]
+
+
+@pytest.mark.parametrize("continues", ["previous_response_id", "conversation"])
+def test_results_are_sent_without_their_question_through_several_calls(
+    openai: OpenAI, service: Harbour, continues: str
+) -> None:
+    MODEL.form = _call_for_oban
+    sent: Any = {"model": "leadline", "tools": [RESPONSES_WEATHER]}
+    first: Any = openai.responses.create(**sent, input=KEEPER, **_continue(continues, None, openai))
+    second: Any = openai.responses.create(**sent, input=_results(first, "sunny"), **_continue(continues, first, openai))
+    assert second.output[0].type == "function_call"
+    MODEL.form = fill_form
+    # The last request offers no tool, but its results count.
+    third: Any = openai.responses.create(
+        model="leadline", input=_results(second, "windy"), **_continue(continues, second, openai)
+    )
+    assert third.output_text.endswith(" [1].\n\nThe tool says so.")
+    prompt = service.model.requests[-1]["messages"][-1]["content"]
+    assert prompt.count("BEGIN result of weather") == 2
+    assert prompt.index('{"city": "Oban"}\nsunny') < prompt.index('{"city": "Oban"}\nwindy')
+
+
+def _call_for_oban(request: dict[str, Any]) -> str:
+    members = request["response_format"]["json_schema"]["schema"]["properties"]
+    return json.dumps(dict.fromkeys(members, "") | {"call": {"name": "weather", "arguments": {"city": "Oban"}}})
+
+
+def _results(made: Any, text: str) -> Any:  # noqa: ANN401
+    return [{"type": "function_call_output", "call_id": made.output[0].call_id, "output": text}]
+
+
+def _continue(how: str, before: Any, openai: OpenAI) -> dict[str, Any]:  # noqa: ANN401
+    if how == "previous_response_id":
+        return {} if before is None else {"previous_response_id": before.id}
+    return {"conversation": openai.conversations.create().id if before is None else before.conversation.id}
+
+
+def test_a_result_counts_without_tools_and_in_the_older_role(openai: OpenAI) -> None:
+    called: Any = {
+        "role": "assistant",
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}],
+    }
+    for result in (
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+        {"role": "function", "name": "weather", "content": "sunny"},
+    ):
+        said: Any = [*MESSAGES, called, result]
+        made = openai.chat.completions.create(model="leadline", messages=said)
+        assert made.choices[0].message.content == f"{ANSWER}\n\nThe tool says so."
+
+
+def test_a_repeated_request_gets_the_form_again(openai: OpenAI, service: Harbour) -> None:
+    for stream in (False, True):
+        key: Any = {"Idempotency-Key": f"light-{stream}"}
+        sent: Any = {"model": "leadline", "input": KEEPER, "text": RESPONSES_LIGHT, "stream": stream}
+        first: Any = openai.responses.create(**sent, extra_headers=key)
+        first = list(first)[-1].response if stream else first
+        before = len(service.model.requests)
+        again: Any = openai.responses.create(**sent, extra_headers=key)
+        if stream:
+            events = list(again)
+            assert text_of(events) == FILLED
+            again = events[-1].response
+        assert (again.id, again.output) == (first.id, first.output)
+        assert len(service.model.requests) == before
 
 
 def test_a_background_response_has_no_form(openai: OpenAI) -> None:

@@ -46,6 +46,7 @@ class NewPendingAnswer:
 
     `readers` are the subjects whose documents the author may read (None: all). `options` are the members of the request
     that determine how the question is answered. Without `asker`, an interrupted answer is not taken up again.
+    `request` contains the members of the request that the protocol's replies repeat.
     """
 
     id: str
@@ -56,6 +57,7 @@ class NewPendingAnswer:
     readers: frozenset[str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     asker: Asker | None = None
+    request: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

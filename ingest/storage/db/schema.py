@@ -778,6 +778,8 @@ pending_answers = Table(
     # The token of the process that works on the answer, and the number of times that the answer was started.
     Column("lease", String(36)),
     Column("attempt", Integer, nullable=False, server_default="1"),
+    # The members of a program's request that every reply repeats.
+    Column("request", JSON(none_as_null=True)),
     Index(None, "conversation_id", "created_at"),
 )
 _in_progress = pending_answers.c.state == "running"

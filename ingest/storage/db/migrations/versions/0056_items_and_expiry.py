@@ -1,4 +1,4 @@
-"""Metadata and messages that programs add to conversations, requests behind runs, and expiry."""
+"""Metadata and messages that programs add to conversations, requests behind runs and answers, and expiry."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ def upgrade() -> None:
     op.add_column("conversations", sa.Column("metadata", sa.JSON(), nullable=False, server_default="{}"))
     op.add_column("conversations", sa.Column("items", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("runs", sa.Column("request", sa.JSON(none_as_null=True)))
+    op.add_column("pending_answers", sa.Column("request", sa.JSON(none_as_null=True)))
     op.add_column("collections", sa.Column("expires_days", sa.Integer()))
     op.add_column("collections", sa.Column("last_active_at", sa.Float()))
     op.create_index("ix_collections_expires_days", "collections", ["expires_days"], unique=False)
@@ -26,6 +27,7 @@ def downgrade() -> None:
     op.drop_index("ix_collections_expires_days", "collections")
     op.drop_column("collections", "last_active_at")
     op.drop_column("collections", "expires_days")
+    op.drop_column("pending_answers", "request")
     op.drop_column("runs", "request")
     op.drop_column("conversations", "items")
     op.drop_column("conversations", "metadata")
