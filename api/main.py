@@ -46,6 +46,7 @@ from api.http.unknown import reject_unknown_parameters
 from api.mcp import endpoint
 from api.openai import chat_routes as openai_chat
 from api.openai import conversations_routes as openai_conversations
+from api.openai import embeddings_routes as openai_embeddings
 from api.openai import responses_routes as openai_responses
 from api.openai.elsewhere import get_alternative_hint, is_openai_path
 from api.openai.stores import files_routes as openai_files
@@ -160,7 +161,9 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(route.router)
     for route in (settings_in_force, slack_state, collections, keys, users, tenants, sessions, webhooks):
         app.include_router(route.router)
-    for route in (openai_chat, openai_responses, openai_files, openai_vector_stores, openai_store_files):
+    for route in (openai_chat, openai_responses, openai_embeddings):
+        app.include_router(route.router)
+    for route in (openai_files, openai_vector_stores, openai_store_files):
         app.include_router(route.router)
     if slack is not None:
         app.include_router(slack.router)

@@ -41,6 +41,7 @@ GROUPS = {
         "docs/python-reference",
         "docs/langchain",
         "docs/openai",
+        "docs/chat-programs",
         "docs/vector-stores",
         "docs/mcp",
         "docs/webhooks",

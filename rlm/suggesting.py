@@ -88,7 +88,7 @@ class SuggestionRequest:
     """A call for suggestions, on behalf of the `audience` that may see the documents in it.
 
     `version_ids` are the versions of which the prompt has content. At most `limit` questions are suggested, and none
-    that equals `asked`.
+    that equals `asked`. The reply is a JSON object that has them as the list `member`.
     """
 
     call: SubCall
@@ -97,6 +97,7 @@ class SuggestionRequest:
     version_ids: Sequence[str]
     limit: int
     asked: str = ""
+    member: str = "questions"
 
 
 class ModelSuggester:
@@ -157,7 +158,7 @@ class ModelSuggester:
             used_versions=used,
         )
         reply = request_reply(bound, request.call, cancelled=cancelled)
-        return parse_suggestions(reply.text, request.limit, asked=request.asked)
+        return parse_suggestions(reply.text, request.limit, asked=request.asked, member=request.member)
 
 
 def request_first_questions(
@@ -167,7 +168,7 @@ def request_first_questions(
     offered = documents[:MAX_OFFERED_DOCUMENTS]
     listed = "\n".join(f"{number}. {_describe_document(each)}" for number, each in enumerate(offered, 1))
     wanted = to_one_line(language or "the language of the documents")
-    prompt = f"{_mark('documents', listed)}\n\nLanguage of the questions: {wanted}"
+    prompt = f"{mark_data('documents', listed)}\n\nLanguage of the questions: {wanted}"
     call = SubCall(FIRST_SYSTEM, prompt, _REPLY_TOKENS, SCHEMA, "suggest")
     return SuggestionRequest(call, tenant_id, audience, [each.version_id for each in offered], MAX_FIRST_QUESTIONS)
 
@@ -186,7 +187,7 @@ def request_next_questions(tenant_id: str, audience: str, exchange: Exchange) ->
     if cited:
         lines += ["", "Documents that it cites:", *(f"- {_describe_document(each)}" for each in cited)]
     versions = [*exchange.version_ids, *(each.version_id for each in cited)]
-    call = SubCall(NEXT_SYSTEM, _mark("exchange", "\n".join(lines)), _REPLY_TOKENS, SCHEMA, "suggest")
+    call = SubCall(NEXT_SYSTEM, mark_data("exchange", "\n".join(lines)), _REPLY_TOKENS, SCHEMA, "suggest")
     return SuggestionRequest(call, tenant_id, audience, versions, MAX_NEXT_QUESTIONS, asked=exchange.question)
 
 
@@ -200,14 +201,14 @@ def compute_suggestion_limits(request: SuggestionRequest, model: ChatModel) -> L
     return Limits(calls=_CALLS, tokens=_CALLS * (prompt + reply), seconds=DEADLINE_SECONDS, dollars=dollars)
 
 
-def parse_suggestions(text: str, limit: int, *, asked: str = "") -> list[str]:
-    """Return up to `limit` questions of a reply that has the form of `SCHEMA`.
+def parse_suggestions(text: str, limit: int, *, asked: str = "", member: str = "questions") -> list[str]:
+    """Return up to `limit` questions of a reply: a JSON object with the list `member`.
 
     Empty, overlong and repeated questions are left out, and so is a question that equals `asked`.
     """
     seen = {to_one_line(asked).casefold(), ""}
     found: list[str] = []
-    for each in map(to_one_line, json.loads(text)["questions"]):
+    for each in map(to_one_line, json.loads(text)[member]):
         if len(each) <= _MAX_SUGGESTION_CHARS and each.casefold() not in seen:
             seen.add(each.casefold())
             found.append(each)
@@ -227,7 +228,8 @@ def _describe_document(document: OfferedDocument) -> str:
     return "\n".join([line, *(f"   {label}: {to_one_line(value, _LIST_CHARS)}" for label, value in known if value)])
 
 
-def _mark(name: str, body: str) -> str:
+def mark_data(name: str, body: str) -> str:
+    """Enclose data of a prompt in marks that the data cannot contain."""
     # No text can contain its own digest, so the marks cannot be forged.
     nonce = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"BEGIN {name} {nonce}\n{sanitize_text(body, nonce)}\nEND {name} {nonce}"

@@ -48,7 +48,7 @@ MAX_RESPONSE_BYTES = 256 * 1024
 # nothing. Sign-in and sign-out are included, so that their responses are never replayed. So are suggestions: a replayed
 # one could be about a document that was closed in the meantime.
 REPEATABLE = re.compile(
-    r".*/(search|cancel|close|estimate|input_tokens)|/v1/suggestions|/v1/slack/check|/mcp|/v1/sign-(in|out)"
+    r".*/(search|cancel|close|estimate|input_tokens|embeddings)|/v1/suggestions|/v1/slack/check|/mcp|/v1/sign-(in|out)"
 )
 # Maximum factor by which compression shrinks JSON. A body that is longer than `MAX_RESPONSE_BYTES` times this factor
 # could not be stored, so it is not buffered.

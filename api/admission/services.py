@@ -31,6 +31,7 @@ from ingest.storage.errors import LeadlineError, StorageFullError
 from ingest.storage.generations.records import IndexState, ReplicaStatus
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.jobs.jobs import Jobs
+from retrieval.encoders.port import Embedder
 from retrieval.errors import IndexLostError
 from retrieval.search.query_cache import CachedSearcher
 from rlm.describing import ModelDescriber
@@ -91,12 +92,14 @@ class QueryServices:
     """The components that search, rewrite queries and answer questions.
 
     `model_costs` is true if the language model has a price above 0. `describer` describes documents for their cards.
-    `suggester` suggests questions; it is None if suggestions are turned off.
+    `open_encoder` returns the encoder in use, which is closed with the service. `suggester` suggests questions; it is
+    None if suggestions are turned off.
     """
 
     searcher: CachedSearcher
     rewriter: ModelRewriter
     answering: AnswerService
+    open_encoder: Callable[[], Embedder]
     model_costs: bool = False
     describer: ModelDescriber | None = None
     suggester: ModelSuggester | None = None

@@ -151,7 +151,15 @@ def open_query_services(
     rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
     describer = ModelDescriber(language_model, sub_calls)
     suggester = ModelSuggester(language_model, sub_calls, helper=helpers.router) if settings.suggestions else None
-    return QueryServices(searcher, rewriter, answering, has_priced_model(settings), describer, suggester)
+    return QueryServices(
+        searcher,
+        rewriter,
+        answering,
+        generations.open_active_encoder,
+        has_priced_model(settings),
+        describer,
+        suggester,
+    )
 
 
 def build_services(

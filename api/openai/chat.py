@@ -56,7 +56,7 @@ def build_completion(answer: AnswerOut, model: str, base_url: str, max_tokens: i
     message = {"role": "assistant", **_build_content(shown), "annotations": _build_annotations(shown, base_url)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _get_finish_reason(shown)}
     return {
-        **_build_object_head(answer.id or generate_work_id(), "chat.completion", model),
+        **build_object_head(answer.id or generate_work_id(), "chat.completion", model),
         "choices": [choice],
         "usage": build_usage(answer),
         "leadline": answer.model_dump(mode="json"),
@@ -85,7 +85,7 @@ class ChatChunkFormatter:
     ) -> None:
         """Create the formatter. With a requested form, nothing is written before the answer is in that form."""
         self._keep = save_answer
-        self._head = _build_object_head(identifier, "chat.completion.chunk", model)
+        self._head = build_object_head(identifier, "chat.completion.chunk", model)
         self._base_url = base_url
         self._with_usage = with_usage
         self._with_form = with_form
@@ -158,7 +158,8 @@ def _get_finish_reason(answer: AnswerOut) -> str:
     return "stop" if answer.finished else "length"
 
 
-def _build_object_head(identifier: str, object_type: str, model: str) -> dict[str, Any]:
+def build_object_head(identifier: str, object_type: str, model: str) -> dict[str, Any]:
+    """Return the members that all objects of chat completions begin with."""
     return {"id": f"chatcmpl-{identifier}", "object": object_type, "created": int(time.time()), "model": model}
 
 

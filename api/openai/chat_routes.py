@@ -1,12 +1,13 @@
 """`/v1/chat/completions` and `/v1/models`: answers for clients of OpenAI's chat protocol."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep
+from api.admission.access import AnswersAtOnce, Asker, Caller, HeldSlot, ServicesDep, SuggestionsAtOnce
 from api.admission.idempotency import get_claimed_request
 from api.answers.answer_work import AnswerWork
 from api.answers.asking import CallerQuestion, require_collections
@@ -15,7 +16,9 @@ from api.openai.asked import build_question
 from api.openai.chat import ChatChunkFormatter, ChatIn, build_completion
 from api.openai.described import ChatCompletionOut, describe_reply
 from api.openai.formats import build_output
+from api.openai.front_ends import build_label_completion, find_label_task, separate_attached_text
 from api.openai.models import BASE, build_model_object, get_base_url, iter_model_objects, parse_model
+from api.suggestions.suggesting import label_conversation, start_suggestion
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -43,7 +46,13 @@ def get_collection_model(collection: str, caller: Caller, services: ServicesDep)
 
 @router.post("/chat/completions", responses=describe_reply(ChatCompletionOut, has_stream=True))
 async def create_chat_completion(
-    body: ChatIn, request: Request, caller: Asker, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
+    body: ChatIn,
+    request: Request,
+    caller: Asker,
+    services: ServicesDep,
+    threads: AnswersAtOnce,
+    suggestion_threads: SuggestionsAtOnce,
+    slot: HeldSlot,
 ) -> Response:
     """Answer the last message of a conversation from the documents, as an OpenAI chat completion.
 
@@ -53,11 +62,21 @@ async def create_chat_completion(
     missing, the `finish_reason` is `length`. JSON is never cut. The text contains markers such as `[1]`, and
     `annotations` say what each marker cites. Anything that would render as an image, link or HTML is written with
     full-width characters. The `leadline` field contains the whole answer with its checked sentences.
+
+    If a chat program asks for a title, tags, next messages or queries of a conversation in `<chat_history>`, the reply
+    takes one call to the language model and no search. It is not stored, and has no `usage` or `leadline`.
     """
     _reject_legacy_functions(body)
     output = build_output(body.messages, body.tools, body.tool_choice, body.response_format)
     selected = await run_in_threadpool(parse_model, services, caller, body.model)
-    question = build_question(body.messages, selected, body.leadline, field="messages", output=output)
+    task = None if body.stream or output is not None else find_label_task(body.messages)
+    if task is not None:
+        label = partial(label_conversation, services, caller, task.label, task.conversation)
+        slot.release()  # The call to the model may take seconds.
+        found = await start_suggestion(suggestion_threads, caller.tenant_id, label)
+        return JSONResponse(build_label_completion(task, found, body.model))
+    messages = separate_attached_text(body.messages)
+    question = build_question(messages, selected, body.leadline, field="messages", output=output)
     claim = get_claimed_request(request)
     await run_in_threadpool(require_collections, services, caller, question.collections, claim)
     asking = await run_in_threadpool(CallerQuestion, services, caller, question, claim)

@@ -44,15 +44,18 @@ class ChatUsageOut(Described):
 
 
 class ChatCompletionOut(Described):
-    """A chat completion. `leadline` is the whole answer with its checked sentences."""
+    """A chat completion. `leadline` is the whole answer with its checked sentences.
+
+    `usage` and `leadline` are missing if a chat program asks for the title or another label of a conversation.
+    """
 
     id: str
     object: Literal["chat.completion"]
     created: int
     model: str
     choices: list[ChatChoiceOut]
-    usage: ChatUsageOut
-    leadline: AnswerOut
+    usage: ChatUsageOut | None = None
+    leadline: AnswerOut | None = None
 
 
 class ResponseUsageOut(Described):

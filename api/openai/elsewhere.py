@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-_OFFERED_PATHS = ("/v1/chat", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
+_OFFERED_PATHS = ("/v1/chat", "/v1/embeddings", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores")
 _ASK = "Ask with POST /v1/responses or POST /v1/chat/completions"
 _NO_MODEL = f"Leadline answers questions from documents and has no model of this kind. {_ASK}"
 _BUILT_IN = "Assistants and threads are not supported."
@@ -12,8 +12,6 @@ _ALTERNATIVES: Mapping[str, str] = {
     "`previous_response_id`.",
     "/v1/chat/completions": "Chat completions are not stored. To list and read answers later, ask with POST "
     "/v1/responses; GET /v1/conversations lists conversations.",
-    "/v1/embeddings": "Leadline embeds documents itself and does not return vectors. Search with POST "
-    "/v1/vector_stores/{id}/search or POST /v1/search.",
     "/v1/completions": "Legacy completions are not supported. Ask with POST /v1/chat/completions or /v1/responses.",
     "/v1/moderations": f"{_NO_MODEL}.",
     "/v1/images": f"{_NO_MODEL}.",

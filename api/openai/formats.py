@@ -139,24 +139,31 @@ def _iter_instructions(turns: Sequence[TurnIn]) -> Iterator[str]:
 
 def _find_schema(instructions: str) -> Mapping[str, Any] | None:
     """Return the JSON schema of an object that the instructions contain, or None unless they contain exactly one."""
-    found: list[Mapping[str, Any]] = []
-    at = instructions.find("{")
-    for _ in range(_MAX_STARTS):
-        if at < 0:
-            break
-        try:
-            value, end = json.JSONDecoder().raw_decode(instructions, at)
-        except (ValueError, RecursionError):
-            end = at + 1
-        else:
-            is_object = value.get("type") == "object" and isinstance(value.get("properties"), dict)
-            if is_object or (isinstance(value.get("$defs"), dict) and "$ref" in value):
-                found.append(value)
-        at = instructions.find("{", end)
+    found = [value for value in iter_json_objects(instructions) if _is_object_schema(value)]
     return found[0] if len(found) == 1 else None
 
 
-# Maximum number of places at which a schema is looked for. Each costs a pass over the rest of the text.
+def _is_object_schema(value: Mapping[str, Any]) -> bool:
+    is_object = value.get("type") == "object" and isinstance(value.get("properties"), dict)
+    return is_object or (isinstance(value.get("$defs"), dict) and "$ref" in value)
+
+
+def iter_json_objects(text: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the JSON objects in a text. Objects in other objects are left out."""
+    at = text.find("{")
+    for _ in range(_MAX_STARTS):
+        if at < 0:
+            return
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = text.find("{", end)
+
+
+# Maximum number of places at which an object is looked for. Each costs a pass over the rest of the text.
 _MAX_STARTS = 100
 
 

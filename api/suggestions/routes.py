@@ -2,16 +2,13 @@
 
 from functools import partial
 
-import structlog
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import Asker, HeldSlot, ServicesDep, SuggestionsAtOnce
-from api.http.problems import AnswersFullError
 from api.suggestions.schemas import SuggestionsIn, SuggestionsOut
-from api.suggestions.suggesting import build_suggestion_request, suggest_questions
+from api.suggestions.suggesting import build_suggestion_request, start_suggestion, suggest_questions
 
-log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/suggestions", tags=["answers"])
 
 
@@ -29,9 +26,5 @@ async def create_suggestions(
     if request is None:
         return SuggestionsOut(questions=[])
     slot.release()  # The call to the model may take seconds.
-    try:
-        found = await threads.start_answer(caller.tenant_id, partial(suggest_questions, services, caller, request))
-    except AnswersFullError:
-        log.info("no questions suggested", reason=AnswersFullError.code)
-        found = []
-    return SuggestionsOut(questions=found)
+    suggest = partial(suggest_questions, services, caller, request)
+    return SuggestionsOut(questions=await start_suggestion(threads, caller.tenant_id, suggest))

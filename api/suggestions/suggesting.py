@@ -1,6 +1,6 @@
 """Builds requests for suggestions from documents that the caller may read, and runs them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -8,12 +8,15 @@ from api.admission.access import get_account
 from api.admission.services import Services
 from api.answers.asking import build_visible_answer, require_collections
 from api.answers.schemas import AnswerOut
+from api.http.problems import AnswersFullError
+from api.http.threads import AnswerThreads
 from api.suggestions.schemas import SuggestionsIn
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.errors import ContentChangedError
 from rlm.answers import AnswerStatus
 from rlm.errors import AnswerError
+from rlm.labelling import Label, request_label
 from rlm.requests import AnswerScope
 from rlm.suggesting import (
     MAX_CITED_DOCUMENTS,
@@ -60,6 +63,21 @@ def suggest_questions(services: Services, caller: Principal, request: Suggestion
     except AnswerError as error:
         # Only the code is logged, because a message may contain text of a document.
         log.warning("no questions suggested", reason=error.code)
+        return []
+
+
+def label_conversation(services: Services, caller: Principal, label: Label, conversation: str) -> list[str]:
+    """Return a label of a conversation, or nothing without a capable model. Raises `QuotaExceededError`."""
+    scope = AnswerScope(caller.tenant_id, readers=caller.readers)
+    return suggest_questions(services, caller, request_label(scope.tenant_id, scope.audience, label, conversation))
+
+
+async def start_suggestion(threads: AnswerThreads, tenant_id: str, suggest: Callable[[], list[str]]) -> list[str]:
+    """Return suggestions that a thread of `threads` makes, or none if all are busy."""
+    try:
+        return await threads.start_answer(tenant_id, suggest)
+    except AnswersFullError:
+        log.info("no questions suggested", reason=AnswersFullError.code)
         return []
 
 

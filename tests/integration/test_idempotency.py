@@ -32,6 +32,7 @@ REVIEWED = {  # what may be sent again without a key, as it reads or does nothin
     "/v1/search",
     "/v1/answers/estimate",
     "/v1/suggestions",
+    "/v1/embeddings",
     "/v1/vector_stores/{vector_store_id}/search",
     "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
     "/v1/documents/{document_id}/cancel",

@@ -101,8 +101,9 @@ def test_a_limit_of_tokens_ends_a_chat_completion_with_length(openai: OpenAI, se
     sent: Any = {"model": "leadline:direct", "messages": [{"role": "user", "content": f"{KEEPER} Be so good."}]}
     try:
         for limit in ({"max_tokens": 16}, {"max_completion_tokens": 16, "max_tokens": 9_000}):
-            made: Any = openai.chat.completions.create(**sent, **limit).choices[0]
-            chunks: Any = list(openai.chat.completions.create(**sent, **limit, stream=True))
+            limited: Any = {**sent, **limit}
+            made: Any = openai.chat.completions.create(**limited).choices[0]
+            chunks: Any = list(openai.chat.completions.create(**limited, stream=True))
             text = "".join(each.choices[0].delta.content or "" for each in chunks)
             assert (made.finish_reason, chunks[-1].choices[0].finish_reason) == ("length", "length")
             assert text == made.message.content

@@ -301,7 +301,8 @@ def test_a_call_follows_the_search_and_is_an_item_of_the_conversation(openai: Op
     made: Any = openai.responses.create(**sent, conversation=conversation.id, tool_choice=choice)
     events: Any = list(openai.responses.create(**sent, stream=True, tool_choice=choice))
     again: Any = list(openai.responses.retrieve(made.id, stream=True))
-    for found in (made, events[-1].response, again[-1].response, openai.responses.retrieve(made.id)):
+    stored: Any = openai.responses.retrieve(made.id)
+    for found in (made, events[-1].response, again[-1].response, stored):
         assert [each.type for each in found.output] == ["file_search_call", "function_call"]
         assert found.tool_choice.model_dump() == choice
         assert [each.type for each in found.tools] == ["file_search", "function"]

@@ -127,7 +127,7 @@ def asked_api(folder: Path, *, model_costs: bool = False) -> Iterator[AskedApi]:
             accounts=identities,
             slack=SlackStores.from_engine(engine),
             admission=Admission(IdempotencyKeys(engine), meter),
-            asking=QueryServices(cast(Any, RowsAsPlaces()), nothing, answers, model_costs),
+            asking=QueryServices(cast(Any, RowsAsPlaces()), nothing, answers, nothing, model_costs),
             work=DocumentServices(nothing, nothing, nothing, nothing, ThreadNotifier(), nothing),
             health=Health(),
         )
