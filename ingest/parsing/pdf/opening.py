@@ -111,13 +111,12 @@ def _repair_pdf(path: Path) -> "PdfDocument":
 
 
 def get_document_title(document: "PdfDocument") -> str | None:
-    """Return the title in a PDF's metadata, or None if it is missing, "untitled", or without letters."""
+    """Return the title in a PDF's metadata, or None if it is missing or without letters."""
     try:
         title = str(document.get_metadata_value("Title"))
     except UnicodeDecodeError:
         return None
-    is_title = any(map(str.isalpha, title)) and title.strip().casefold() != "untitled"
-    return title if is_title else None
+    return title if any(map(str.isalpha, title)) else None
 
 
 def list_bookmarks(document: "PdfDocument") -> "list[Bookmark]":
