@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
 
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
@@ -459,7 +459,7 @@ def _delete_limits(connection: Connection, account: Account, quotas: Sequence[Qu
     )
 
 
-def _get_used(sums: Mapping[str, Any], of: str, quota: Quota) -> tuple[int, int]:
+def _get_used(sums: RowMapping, of: str, quota: Quota) -> tuple[int, int]:
     """Return the spent or stored amount of a quota, and the reserved amount."""
     return int(sums.get(f"{of}_{quota}") or 0), int(sums.get(f"{of}_{quota}_reserved") or 0)
 
