@@ -86,6 +86,8 @@ function draw() {
       el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': GROUPS[group] ?? group }, el('table', { class: 'wide settings' },
         el('thead', {}, el('tr', {}, [t('Setting'), t('Value'), t('Default'), t('Source')].map((text) => el('th', { scope: 'col', text })))), el('tbody', {}, members.map(row)))))
   }))
+  // The limits above are long, so the sentence would be below the edge of a small window.
+  if (words.length && !shown.length) byId('empty').scrollIntoView({ block: 'nearest' })
 }
 
 function grouped(members) {
