@@ -102,6 +102,27 @@ def get_quotas(caller: Caller, services: ServicesDep) -> QuotasOut:
     return _load_quotas(services, get_account(caller))
 
 
+@router.put("/quotas")
+def set_own_quotas(body: QuotasIn, caller: Admin, services: ServicesDep) -> QuotasOut:
+    """Set the quotas of your tenant, up to the limits of its operator. Omitted quotas do not change.
+
+    `null` and `default` restore the limit of the operator.
+    """
+    limits, back = body.split_changes()
+    quotas = services.admission.meter.quotas
+    allowed = quotas.load_allowed_limits(caller.tenant_id)
+    for quota, amount in limits.items():
+        if amount is not None and amount > allowed.get(quota, amount):
+            highest = quota.format_amount(allowed[quota])
+            raise BadRequestError(
+                f"{quota}: the operator of this installation allows at most {highest}.",
+                hint=f"Set at most {highest}, or ask an operator to raise the limit with `leadline quotas set`.",
+            )
+    if changes := {**limits, **dict.fromkeys(back)}:
+        quotas.set_own_limits(caller.tenant_id, changes)
+    return _load_quotas(services, get_account(caller))
+
+
 @router.get("/keys/{key_id}/quotas")
 def get_key_quotas(key_id: str, caller: Admin, services: ServicesDep) -> QuotasOut:
     """Show the quotas of a key and its tenant, and how much of each remains."""
@@ -156,10 +177,18 @@ def _set_quotas(services: Services, account: Account, body: QuotasIn) -> None:
 
 def _load_quotas(services: Services, account: Account) -> QuotasOut:
     quotas = services.admission.meter.quotas
+    allowed, used = quotas.load_allowed_limits(account.tenant_id), quotas.load_used_amounts(account)
     return QuotasOut(
         quotas=[QuotaOut.from_status(each) for each in quotas.load_statuses(account)],
         limits=[
-            LimitOut(quota=quota, of=of, limit=_to_number(quota, limits), default=_to_number(quota, defaults))
+            LimitOut(
+                quota=quota,
+                of=of,
+                limit=_to_number(quota, limits),
+                default=_to_number(quota, defaults),
+                allowed=_to_number(quota, allowed if of == "tenant" else {}),
+                used=_to_number(quota, used[of]),
+            )
             for of, limits in quotas.load_limits(account).items()
             for defaults in [quotas.get_default_limits(of)]
             for quota in Quota

@@ -12,13 +12,17 @@ from ingest.storage.quotas.records import NANODOLLARS, Quota, UsageDay
 class LimitOut(Wire):
     """The limit of a quota of the `tenant` or the `key`; null means unlimited. Dollar quotas are in dollars.
 
-    `default` is the limit in the settings, which applies unless another one was set.
+    `default` is the limit in the settings, which applies unless another one was set. `allowed` is the highest limit
+    that an admin may set: for a tenant, the one from its operator or from the settings. `used` includes reserved
+    amounts, and is null for requests per minute.
     """
 
     quota: Quota
     of: str
     limit: float | int | None
     default: float | int | None
+    allowed: float | int | None
+    used: float | int | None
 
 
 class QuotasOut(Wire):

@@ -550,3 +550,31 @@ def _recounted(engine: Engine) -> tuple[int, int]:
 def test_rules_without_limits_count_and_refuse_nothing(engine: Engine) -> None:
     upload(Catalog(engine, quotas=QuotaRules({}, {})), "a")
     assert stored(engine) == (1, 3)
+
+
+def test_limits_of_a_tenants_admins_only_lower_those_of_its_operator(quotas: Quotas, reserve: Reserve) -> None:
+    quotas.set_limits(TENANT, {Quota.TOKENS_PER_DAY: 1000})
+    quotas.set_own_limits("ann", {Quota.TOKENS_PER_DAY: 5000, Quota.DOCUMENTS: 7})
+    assert quotas.load_limits(KEY)["tenant"] == {Quota.TOKENS_PER_DAY: 1000, Quota.DOCUMENTS: 7}
+    assert reserve(tokens=4000).tokens == 1000
+    quotas.set_own_limits("ann", {Quota.TOKENS_PER_DAY: 400})
+    assert quotas.load_limits(KEY)["tenant"][Quota.TOKENS_PER_DAY] == 400
+    assert quotas.load_allowed_limits("ann") == {Quota.TOKENS_PER_DAY: 1000}
+    quotas.set_own_limits("ann", {Quota.TOKENS_PER_DAY: None})
+    assert quotas.load_limits(KEY)["tenant"][Quota.TOKENS_PER_DAY] == 1000
+    assert quotas.load_limits(Account("ben"))["tenant"] == {}
+
+
+def test_a_limit_of_the_operator_replaces_the_one_of_the_tenants_admins(quotas: Quotas) -> None:
+    quotas.set_own_limits("ann", {Quota.TOKENS_PER_DAY: 400, Quota.DOCUMENTS: 7})
+    quotas.set_limits(TENANT, {Quota.TOKENS_PER_DAY: 1000})
+    assert quotas.load_limits(TENANT)["tenant"] == {Quota.TOKENS_PER_DAY: 1000, Quota.DOCUMENTS: 7}
+    quotas.reset_limits(TENANT, [Quota.DOCUMENTS])
+    assert quotas.load_limits(TENANT)["tenant"] == {Quota.TOKENS_PER_DAY: 1000}
+
+
+def test_used_amounts_are_known_without_a_limit(quotas: Quotas, reserve: Reserve) -> None:
+    grant = reserve(tokens=100)
+    quotas.charge(KEY, "answer", grant.id, Spending(1, 20, 5, 0), reported_spending=Spending())
+    assert quotas.load_used_amounts(KEY)["tenant"][Quota.TOKENS_PER_MONTH] == 25
+    assert quotas.load_used_amounts(OTHER)["key"][Quota.TOKENS_PER_MONTH] == 0

@@ -82,6 +82,7 @@ async function limit(key) {
   const found = await get(path)
   const fields = limitFields(found, 'key')
   const done = await asked(t('Limits of {key}', { key: readable(key.name) }), [
+    el('p', { class: 'hint' }, el('code', { text: key.id }), key.user ? [' · ', foreign(t('acts as {person}', { person: key.user }))] : null, key.id === mine?.key ? ` · ${t('you are signed in with it')}` : ''),
     el('p', { class: 'hint', text: t('The limits of the organisation apply as well.') }), fields,
   ], t('Save'), async () => {
     const changes = changedLimits(fields.closest('form'), found, 'key')

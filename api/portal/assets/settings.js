@@ -1,5 +1,5 @@
-// The limits of the organisation, which operators change, and the settings in force.
-import { byId, bytes, el, number, say, trouble } from './dom.js'
+// The limits of the organisation, which operators set and admins can lower, and the settings in force.
+import { byId, bytes, el, number, readable, say, trouble } from './dom.js'
 import { changedLimits, limitFields, limitsTable } from './quotas.js'
 import { get, may, send } from './rest.js'
 import { t, tn } from './text.js'
@@ -19,16 +19,18 @@ async function limits() {
   const me = await get('/v1/me')
   const path = `/v1/tenants/${encodeURIComponent(me.tenant)}/quotas`
   if (may('operator')) showForm(path, await get(path))
+  else if (may('admin') && may('read')) showForm('/v1/quotas', await get('/v1/quotas'), { lower: true })
   else if (may('read')) byId('limits').replaceChildren(limitsTable(await get('/v1/quotas'), 'tenant'), whoCan())
   else byId('limits').replaceChildren(whoCan())
 }
 
-const whoCan = () => el('p', { class: 'notice' }, t('Only operators of this installation can change these limits: sign in with a key that has the permission “Operate”, or use the command line.'), ' ', el('code', { text: 'leadline quotas set tokens_per_day=2m' }))
+const whoCan = () => el('p', { class: 'notice' }, t('Only administrators can change these limits.'))
+const whoRaises = () => el('p', { class: 'notice' }, t('You can set limits up to those that the operator of this installation allows. Only an operator can raise those, for example on the command line:'), ' ', el('code', { text: 'leadline quotas set tokens_per_day=2m' }))
 
-function showForm(path, found) {
+function showForm(path, found, options = {}) {
   const button = el('button', { type: 'submit', class: 'main', text: t('Save limits') })
   const why = el('div')
-  const form = el('form', { novalidate: true, 'aria-label': t('Limits of the organisation') }, limitFields(found, 'tenant'), why, el('div', { class: 'row end' }, button))
+  const form = el('form', { novalidate: true, 'aria-label': t('Limits of the organisation') }, limitFields(found, 'tenant', options), why, el('div', { class: 'row end' }, button))
   form.addEventListener('submit', async (event) => {
     event.preventDefault()
     const changes = changedLimits(form, found, 'tenant')
@@ -36,7 +38,7 @@ function showForm(path, found) {
     if (!Object.keys(changes).length) { say(t('Nothing has changed.')); return }
     button.disabled = true
     try {
-      showForm(path, await (await send('PUT', path, { json: { limits: changes } })).json())
+      showForm(path, await (await send('PUT', path, { json: { limits: changes } })).json(), options)
       say(t('The limits were saved.'))
       byId('limits').querySelector('button').focus()
     } catch (error) {
@@ -44,7 +46,7 @@ function showForm(path, found) {
       button.disabled = false
     }
   })
-  byId('limits').replaceChildren(form)
+  byId('limits').replaceChildren(...[form, options.lower ? whoRaises() : null].filter(Boolean))
 }
 
 // A description with its code marked: the service writes it between backticks.
@@ -70,12 +72,13 @@ function row(each) {
 }
 
 function draw() {
-  const words = byId('find').value.trim().toLowerCase()
-  const shown = settings.filter((each) => (!byId('changed').checked || isChanged(each)) && (!words || `${each.variable} ${each.description}`.toLowerCase().includes(words)))
+  const words = byId('find').value.trim().toLowerCase().split(/\s+/).filter(Boolean)
+  const shown = settings.filter((each) => (!byId('changed').checked || isChanged(each)) && words.every((word) => `${each.variable} ${each.description}`.toLowerCase().includes(word)))
   const groups = grouped(shown)
   byId('empty').hidden = Boolean(shown.length)
+  byId('empty').textContent = words.length ? t('Nothing found for “{words}”. Try a single word, or a part of the setting’s name.', { words: readable(byId('find').value.trim()) }) : t('No setting differs from its default.')
   byId('settings').replaceChildren(...[...groups].map(([group, members]) => {
-    const open = Boolean(words) || byId('changed').checked
+    const open = Boolean(words.length) || byId('changed').checked
     const changed = members.filter(isChanged).length
     return el('details', { class: 'card group', open },
       el('summary', {}, el('h3', { text: GROUPS[group] ?? group }), el('span', { class: 'soft small', text: tn(members.length, '{n} setting', '{n} settings') }),
@@ -83,6 +86,8 @@ function draw() {
       el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': GROUPS[group] ?? group }, el('table', { class: 'wide settings' },
         el('thead', {}, el('tr', {}, [t('Setting'), t('Value'), t('Default'), t('Source')].map((text) => el('th', { scope: 'col', text })))), el('tbody', {}, members.map(row)))))
   }))
+  // The limits above are long, so the sentence would be below the edge of a small window.
+  if (words.length && !shown.length) byId('empty').scrollIntoView({ block: 'nearest' })
 }
 
 function grouped(members) {

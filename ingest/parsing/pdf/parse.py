@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
 
-PDF_PARSER = "pdf-14"
+PDF_PARSER = "pdf-15"
 
 
 def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocument:

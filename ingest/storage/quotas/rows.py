@@ -17,6 +17,8 @@ CONCURRENCY_QUOTAS: Mapping[Kind, Quota] = {"answer": Quota.ANSWERS_AT_ONCE, "ru
 SPENDING_FIELDS = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
 TENANT_KEY_ID = ""
 """The key id of rows that count all keys of a tenant."""
+OWN_LIMITS_ID = "admins"
+"""The key id of limits that a tenant's admins set for it. No key has this id, because ids of keys are hexadecimal."""
 
 _DAY_SECONDS = 86_400
 

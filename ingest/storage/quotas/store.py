@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
 
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
@@ -42,6 +42,7 @@ from ingest.storage.quotas.records import (
 )
 from ingest.storage.quotas.rows import (
     CONCURRENCY_QUOTAS,
+    OWN_LIMITS_ID,
     SPENDING_FIELDS,
     TENANT_KEY_ID,
     Kind,
@@ -134,28 +135,47 @@ class Quotas:
     def set_limits(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
         """Set limits of the account's key or, if it has no key, of its tenant. None means no limit, not even a default.
 
-        Raises `TenantNotFoundError` if the tenant does not exist.
+        For a tenant, they replace the limits of its admins. Raises `TenantNotFoundError` if the tenant does not exist.
         """
         with write_transaction(self._engine) as connection:
             of_tenant = select(tenants.c.id).where(tenants.c.id == account.tenant_id)
             if connection.execute(of_tenant).first() is None:
                 raise TenantNotFoundError(f"Tenant {account.tenant_id!r} not found.")
-            for quota, amount in changes.items():
-                owner = {"tenant_id": account.tenant_id, "key_id": account.key_id}
-                upsert_row(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
+            if not account.key_id:
+                _delete_limits(connection, Account(account.tenant_id, OWN_LIMITS_ID), list(changes))
+            _write_limits(connection, account, changes)
             _record_limit_change(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
 
     def reset_limits(self, account: Account, quotas: Sequence[Quota]) -> None:
         """Remove the limits set for the account's key or tenant, so that the defaults apply again."""
         with write_transaction(self._engine) as connection:
-            connection.execute(
-                delete(quota_limits).where(
-                    quota_limits.c.tenant_id == account.tenant_id,
-                    quota_limits.c.key_id == account.key_id,
-                    quota_limits.c.quota.in_([quota.value for quota in quotas]),
-                )
-            )
+            _delete_limits(connection, account, quotas)
+            if not account.key_id:
+                _delete_limits(connection, Account(account.tenant_id, OWN_LIMITS_ID), quotas)
             _record_limit_change(connection, account, reset=[quota.value for quota in quotas])
+
+    def load_allowed_limits(self, tenant_id: str) -> Mapping[Quota, int]:
+        """Return the limits from operators and the settings, which the tenant's admins can lower but not exceed."""
+        with read_transaction(self._engine) as connection:
+            return self._rules.load_allowed_limits(connection, tenant_id)
+
+    def set_own_limits(self, tenant_id: str, changes: Mapping[Quota, int | None]) -> None:
+        """Set the limits of a tenant's admins for their tenant. None removes one. Higher than allowed does nothing."""
+        own, tenant = Account(tenant_id, OWN_LIMITS_ID), Account(tenant_id)
+        with write_transaction(self._engine) as connection:
+            stated = {quota: amount for quota, amount in changes.items() if amount is not None}
+            removed = [quota for quota in changes if quota not in stated]
+            _write_limits(connection, own, stated)
+            _delete_limits(connection, own, removed)
+            if stated:
+                _record_limit_change(connection, tenant, limits={each.value: amount for each, amount in stated.items()})
+            if removed:
+                _record_limit_change(connection, tenant, reset=[each.value for each in removed])
+
+    def load_used_amounts(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
+        """Return how much of each quota is used or reserved, with or without a limit, except requests per minute."""
+        with read_transaction(self._engine) as connection:
+            return self._rules.load_used_amounts(connection, account)
 
     def load_statuses(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[QuotaStatus]:
         """Return the status of each quota that has a limit, except the quota for requests per minute."""
@@ -264,17 +284,34 @@ class QuotaRules:
         self, connection: Connection, account: Account
     ) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
         """Return the effective limits of the tenant and, if the account has a key, of the key."""
-        query = select(quota_limits.c.key_id, quota_limits.c.quota, quota_limits.c.amount).where(
-            quota_limits.c.tenant_id == account.tenant_id, quota_limits.c.key_id.in_({TENANT_KEY_ID, account.key_id})
-        )
-        rows = connection.execute(query).all()
-        found: dict[Literal["tenant", "key"], Mapping[Quota, int]] = {}
-        owners: list[tuple[Literal["tenant", "key"], str]] = [("tenant", TENANT_KEY_ID), ("key", account.key_id)]
-        for of, key_id in owners[: 2 if account.key_id else 1]:
-            stated = {Quota(row.quota): row.amount for row in rows if row.key_id == key_id and row.quota in set(Quota)}
-            in_force = {**self._defaults[of], **stated}
-            found[of] = {quota: amount for quota, amount in in_force.items() if amount is not None}
+        stated = _load_stated_limits(connection, account.tenant_id, TENANT_KEY_ID, OWN_LIMITS_ID, account.key_id)
+        allowed = self._merge_limits("tenant", stated[TENANT_KEY_ID])
+        own = {quota: amount for quota, amount in stated[OWN_LIMITS_ID].items() if amount is not None}
+        # guard: own-limits-only-lower
+        in_force = {**allowed, **{quota: min(amount, allowed.get(quota, amount)) for quota, amount in own.items()}}
+        found: dict[Literal["tenant", "key"], Mapping[Quota, int]] = {"tenant": in_force}
+        if account.key_id:
+            found["key"] = self._merge_limits("key", stated[account.key_id])
         return found
+
+    def load_allowed_limits(self, connection: Connection, tenant_id: str) -> Mapping[Quota, int]:
+        """Return the limits from operators and the settings."""
+        return self._merge_limits("tenant", _load_stated_limits(connection, tenant_id, TENANT_KEY_ID)[TENANT_KEY_ID])
+
+    def _merge_limits(self, of: Literal["tenant", "key"], stated: Mapping[Quota, int | None]) -> dict[Quota, int]:
+        merged = {**self._defaults[of], **stated}
+        return {quota: amount for quota, amount in merged.items() if amount is not None}
+
+    def load_used_amounts(
+        self, connection: Connection, account: Account
+    ) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
+        """Return how much of each quota is used or reserved. See `Quotas.load_used_amounts`."""
+        sums = connection.execute(
+            build_sums_query(account, load_rotated_key_ids(connection, account), self.now(connection))
+        ).one()
+        quotas = [quota for quota in Quota if quota is not Quota.REQUESTS_PER_MINUTE]
+        owners: tuple[Literal["tenant", "key"], ...] = ("tenant", "key") if account.key_id else ("tenant",)
+        return {of: {quota: sum(_get_used(sums._mapping, of, quota)) for quota in quotas} for of in owners}
 
     def load_statuses(
         self, connection: Connection, account: Account, quotas: Sequence[Quota], instant: float | None = None
@@ -294,8 +331,7 @@ class QuotaRules:
         for of, limited in limits.items():
             for quota in quotas:
                 if quota in limited and quota is not Quota.REQUESTS_PER_MINUTE:
-                    reserved = int(used.get(f"{of}_{quota}_reserved") or 0)
-                    spent = int(used.get(f"{of}_{quota}") or 0)
+                    spent, reserved = _get_used(used, of, quota)
                     renews_at = compute_renewal(quota, instant)
                     # guard: quota-reserved-counts
                     found.append(QuotaStatus(quota, of, limited[quota], spent + reserved, reserved, renews_at))
@@ -398,6 +434,39 @@ class QuotaRules:
     ) -> QuotaStatus:
         found = [each for each in self.load_statuses(connection, account, list(added_amounts)) if each.of == owner_kind]
         return next(each for each in found if each.used + added_amounts[each.quota] > each.limit)
+
+
+def _load_stated_limits(connection: Connection, tenant_id: str, *key_ids: str) -> dict[str, dict[Quota, int | None]]:
+    """Load the limits that were set for each of these ids."""
+    query = select(quota_limits.c.key_id, quota_limits.c.quota, quota_limits.c.amount).where(
+        quota_limits.c.tenant_id == tenant_id, quota_limits.c.key_id.in_(set(key_ids))
+    )
+    found: dict[str, dict[Quota, int | None]] = {key_id: {} for key_id in key_ids}
+    for key_id, quota, amount in connection.execute(query).all():
+        if quota in set(Quota):  # Another release can know more quotas.
+            found[key_id][Quota(quota)] = amount
+    return found
+
+
+def _write_limits(connection: Connection, account: Account, limits: Mapping[Quota, int | None]) -> None:
+    owner = {"tenant_id": account.tenant_id, "key_id": account.key_id}
+    for quota, amount in limits.items():
+        upsert_row(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
+
+
+def _delete_limits(connection: Connection, account: Account, quotas: Sequence[Quota]) -> None:
+    connection.execute(
+        delete(quota_limits).where(
+            quota_limits.c.tenant_id == account.tenant_id,
+            quota_limits.c.key_id == account.key_id,
+            quota_limits.c.quota.in_([quota.value for quota in quotas]),
+        )
+    )
+
+
+def _get_used(sums: RowMapping, of: str, quota: Quota) -> tuple[int, int]:
+    """Return the spent or stored amount of a quota, and the reserved amount."""
+    return int(sums.get(f"{of}_{quota}") or 0), int(sums.get(f"{of}_{quota}_reserved") or 0)
 
 
 def _record_limit_change(connection: Connection, account: Account, **details: Any) -> None:  # noqa: ANN401 - JSON

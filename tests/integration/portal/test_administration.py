@@ -5,14 +5,14 @@ import io
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.slack.records import ChannelSettings, IncomingQuestion, QuestionState, Surface, Workspace
-from tests.support.browser import Portal
+from tests.support.browser import Portal, portal
 from tests.support.portal_pages import ready_document, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
@@ -124,19 +124,82 @@ def test_an_operator_changes_the_limits_of_the_organisation_and_it_is_logged(ope
     expect(page.locator("#rows tr").nth(1)).to_contain_text("$12.50")
 
 
-def test_an_admin_sees_the_limits_and_who_can_change_them_and_limits_a_key(opened: Portal) -> None:
+def test_an_admin_sets_limits_up_to_those_of_the_operator(opened: Portal) -> None:
+    quotas = opened.services.admission.meter.quotas
+    quotas.set_limits(Account(DEFAULT_TENANT), {Quota.DOCUMENTS: 10})
+    page = opened.signed_in("/settings")
+    expect(page.locator("#limits")).to_contain_text("Only an operator can raise those")
+    expect(page.locator("#limits tr", has_text="Documents")).to_contain_text("0 used")
+    expect(page.locator("#limits tr", has_text="Tokens per day")).to_contain_text("0 used")
+    page.get_by_label("Tokens per day", exact=True).select_option("limit")
+    page.get_by_label("Tokens per day: amount").fill("200,000")
+    page.get_by_label("Documents", exact=True).select_option("limit")
+    page.get_by_label("Documents: amount").fill("11")
+    page.get_by_role("button", name="Save limits").click()
+    assert "at most 10" in page.evaluate("document.querySelector('[name=documents]').validationMessage")
+    page.get_by_label("Documents: amount").fill("4")
+    assert serious(page) == []
+    with page.expect_response(lambda response: response.request.method == "PUT"):
+        page.get_by_role("button", name="Save limits").click()
+    limits = quotas.load_limits(Account(DEFAULT_TENANT))["tenant"]
+    assert limits == {Quota.TOKENS_PER_DAY: 200_000, Quota.DOCUMENTS: 4}
+
+
+AMOUNTS = """async (texts) => {
+  const script = document.querySelector('script[src$="/settings.js"]')
+  const { readAmount } = await import(script.src.replace('settings.js', 'quotas.js'))
+  return texts.map((text) => String(readAmount('tokens_per_day', text)))
+}"""
+
+
+def test_an_amount_with_groups_is_read_as_its_language_writes_it_or_refused(opened: Portal) -> None:
+    page = opened.signed_in("/settings")
+    page.get_by_label("Tokens per day", exact=True).select_option("limit")
+    amount = page.get_by_label("Tokens per day: amount")
+    amount.fill("200.000")
+    page.get_by_role("button", name="Save limits").click()
+    told = page.evaluate("document.querySelector('[name=tokens_per_day]').validationMessage")
+    assert told == "Enter a whole number, such as 250,000, 2.5m or 10g."
+    texts = ["200,000", "200000", "2.5m", "2,5m", "20,00", "1,234.567", "1.5"]
+    assert page.evaluate(AMOUNTS, texts) == ["200000", "200000", "2500000", "NaN", "NaN", "NaN", "NaN"]
+
+
+def test_a_german_page_reads_amounts_with_dots_between_groups(
+    service: tuple[Services, Client], browser: Browser
+) -> None:
+    with portal(service[0], browser, locale="de-DE") as opened:
+        page = opened.signed_in("/settings")
+        page.locator("[name=tokens_per_day-kind]").select_option("limit")
+        page.locator("[name=tokens_per_day]").fill("200.000")
+        with page.expect_response(lambda response: response.request.method == "PUT"):
+            page.locator("#limits [type=submit]").click()
+        expect(page.locator("[name=tokens_per_day]")).to_have_value("200000")
+    limits = service[0].admission.meter.quotas.load_limits(Account(DEFAULT_TENANT))["tenant"]
+    assert limits == {Quota.TOKENS_PER_DAY: 200_000}
+
+
+def test_a_search_for_a_setting_takes_words_in_any_order_and_says_if_there_is_none(opened: Portal) -> None:
+    page = opened.signed_in("/settings")
+    page.get_by_label("Find a setting").fill("bytes upload max")
+    expect(page.get_by_text("LEADLINE_MAX_UPLOAD_BYTES", exact=True)).to_be_visible()
+    page.get_by_label("Find a setting").fill("colour of the sea")
+    expect(page.locator("#empty")).to_contain_text("Nothing found for “colour of the sea”")
+    expect(page.locator("#empty")).to_be_in_viewport()
+
+
+def test_an_admin_limits_a_key_whose_dialog_names_it_and_stays_readable(opened: Portal) -> None:
     services = opened.services
-    services.admission.meter.quotas.set_limits(Account(DEFAULT_TENANT), {Quota.DOCUMENTS: 10})
     key, _ = services.keys.issue_key(DEFAULT_TENANT, "nightly upload")
     page = opened.signed_in("/settings")
-    expect(page.locator("#limits")).to_contain_text("Only operators of this installation can change these limits")
-    expect(page.locator("#limits tr", has_text="Documents")).to_contain_text("0 used")
-    expect(page.get_by_role("button", name="Save limits")).to_have_count(0)
     page.get_by_role("link", name="Keys").click()
     page.get_by_role("button", name="Limits nightly upload").click()
     dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(key.id)
     dialog.get_by_label("Documents", exact=True).select_option("limit")
     dialog.get_by_label("Documents: amount").fill("5")
+    for heading in dialog.locator("tbody th").all():
+        assert heading.evaluate("cell => cell.scrollHeight <= 2.5 * parseFloat(getComputedStyle(cell).lineHeight)")
+    assert dialog.evaluate("place => place.scrollWidth <= place.clientWidth")
     assert serious(page) == []
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0)

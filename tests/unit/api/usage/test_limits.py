@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.storage.accounts.records import Scope
+from ingest.storage.quotas.records import Account, Quota
 from tests.support.asking import AskedApi, asked_api
 
 
@@ -39,4 +40,26 @@ def test_an_operator_sees_and_changes_every_limit_of_a_tenant(api: AskedApi) -> 
 def test_an_admin_who_is_no_operator_cannot_change_the_limits_of_the_tenant(api: AskedApi) -> None:
     refused = api.http.put("/v1/tenants/ann/quotas", json={"limits": {"documents": 1}})
     assert refused.status_code == 403
+    assert find_limit(api.get("/v1/quotas"), "documents") is None
+
+
+def test_an_admin_lowers_the_limits_of_the_own_tenant_and_no_further_than_its_operator_allows(api: AskedApi) -> None:
+    quotas = api.services.admission.meter.quotas
+    quotas.set_limits(Account("ann"), {Quota.DOCUMENTS: 10})
+    made = api.http.put("/v1/quotas", json={"limits": {"documents": 4, "tokens_per_day": 2_000_000}}).json()
+    assert (find_limit(made, "documents"), find_limit(made, "tokens_per_day")) == (4, 2_000_000)
+    (documents,) = [each for each in made["limits"] if (each["quota"], each["of"]) == ("documents", "tenant")]
+    assert (documents["allowed"], documents["used"]) == (10, 0)
+    refused = api.http.put("/v1/quotas", json={"limits": {"documents": 11}})
+    assert refused.status_code == 400
+    assert "at most 10" in refused.json()["detail"]
+    back = api.http.put("/v1/quotas", json={"limits": {"documents": None, "tokens_per_day": "default"}}).json()
+    assert (find_limit(back, "documents"), find_limit(back, "tokens_per_day")) == (10, None)
+    assert not any(quotas.load_limits(Account(each)).get("tenant") for each in ("ben", "default"))
+
+
+def test_nobody_but_an_admin_sets_the_limits_of_the_own_tenant(api: AskedApi) -> None:
+    _, key = api.services.keys.issue_key("ann", "a reader", scopes=[Scope.READ, Scope.ASK, Scope.WRITE])
+    headers = {"Authorization": f"Bearer {key}"}
+    assert api.http.put("/v1/quotas", json={"limits": {"documents": 1}}, headers=headers).status_code == 403
     assert find_limit(api.get("/v1/quotas"), "documents") is None
