@@ -296,6 +296,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         {"json": {"input": "When is the quokka?", "conversation": "conv_{conversation_id}"}},
     ],
     "/v1/conversations": [],
+    "/v1/embeddings": [],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
     "/v1/shares": [{"json": {"conversation": "{conversation_id}"}}, {"json": {"run": "{run_id}"}}],
     "/v1/users": [],

@@ -38,13 +38,6 @@ def test_a_pdf_without_a_title_has_none(file: Path, title: str | None) -> None:
     assert parse_pdf(file).title is None
 
 
-def test_a_placeholder_for_title_and_author_is_no_title(file: Path) -> None:
-    file.write_bytes(pdf([["words"]], title="(anonymous)", author="(Anonymous)"))
-    assert parse_pdf(file).title is None
-    file.write_bytes(pdf([["words"]], title="Lease", author="Ann"))
-    assert parse_pdf(file).title == "Lease"
-
-
 def test_a_pdf_title_that_is_not_text_is_none(file: Path) -> None:
     file.write_bytes(pdf([["words"]], title="x").replace(b"<feff0078>", b"<feffd800>"))
     assert parse_pdf(file).title is None
