@@ -32,7 +32,7 @@ def describe_verdict(answer: Mapping[str, Any], texts: Texts) -> str:
     if verdict.partly_proven:
         parts.append(texts.translate_count(verdict.partly_proven, "{n} partly proven", "{n} partly proven"))
     if verdict.found:
-        parts.append(texts.translate_count(verdict.found, "{n} only found", "{n} only found"))
+        parts.append(texts.translate_count(verdict.found, "{n} found, not checked", "{n} found, not checked"))
     if verdict.unsupported:
         parts.append(texts.translate_count(verdict.unsupported, "{n} not supported", "{n} not supported"))
     if verdict.uncited:

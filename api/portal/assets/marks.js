@@ -102,7 +102,7 @@ function countsOf(answer) {
   const parts = [
     [['proven', 'computed'], tn(kinds.length, '{proven} of {n} statement proven', '{proven} of {n} statements proven', { proven: number(count('proven', 'computed')) })],
     [['partly'], tn(count('partly'), '{n} partly proven', '{n} partly proven')],
-    [['found'], tn(count('found'), '{n} only found', '{n} only found')],
+    [['found'], tn(count('found'), '{n} found, not checked', '{n} found, not checked')],
     [['contradicted'], tn(count('contradicted'), '{n} not supported', '{n} not supported')],
     [['uncited'], tn(count('uncited'), '{n} without a source', '{n} without a source')],
   ]

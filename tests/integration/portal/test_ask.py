@@ -47,13 +47,13 @@ def test_an_answer_streams_and_its_markers_open_the_source_at_the_very_words(
         Completed(written(document, service[1].http.get(f"/v1/documents/{document['id']}/content").text))
     )
     page = opened.signed_in("/ask")
-    expect(page.get_by_text("1 document can be asked about.")).to_be_visible()
+    expect(page.get_by_text("You can ask about 1 document.")).to_be_visible()
     ask(page)
     expect(page.locator(".answer strong")).to_have_text("white")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     said.go_on.set()
     expect(page.locator(".verdict > *:not(.help)")).to_have_text(
-        ["✓1 of 4 statements proven", "1 only found", "!1 not supported", "○1 without a source"]
+        ["✓1 of 4 statements proven", "?1 found, not checked", "!1 not supported", "○1 without a source"]
     )
     expect(page.locator(".answer .check")).to_have_text(["✓", "", "!", "○"])
     expect(page.locator(".contradicted-text")).to_have_text(["It weighed 40 tons", "."])

@@ -95,7 +95,13 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
     show(page, said, build_marked_answer(documents, SOURCES[:1], TABLE))
     verdict = page.locator(".verdict")
     expect(verdict.locator("> *:not(.help)")).to_have_text(
-        ["✓1 of 5 statements proven", "~1 partly proven", "1 only found", "!1 not supported", "○1 without a source"]
+        [
+            "✓1 of 5 statements proven",
+            "~1 partly proven",
+            "?1 found, not checked",
+            "!1 not supported",
+            "○1 without a source",
+        ]
     )
     expect(page.locator(".answer .check")).to_have_count(5)
     assert measure(page, ".verdict")["bottom"] <= measure(page, ".answer")["top"]
@@ -115,7 +121,7 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
             "✓Proven",
             "ƒProven: computed",
             "~Partly proven",
-            "Found",
+            "?Found",
             "!Not proven: not supported",
             "○Not proven: no source",
             "1Source",
@@ -213,7 +219,9 @@ def test_a_copied_answer_keeps_its_marks_in_words(
     assert "| 1 full week | 0.5 % [1] | 5 % (Proven) |" in copied
     assert "5 % (Partly proven. The source proves only part of this: The source gives no date.) |" in copied
     assert "The rate is 10 % [1]. (Not proven: not supported. The source names another party.) Nobody" in copied
-    assert "1 of 5 statements proven, 1 partly proven, 1 only found, 1 not supported, 1 without a source" in copied
+    assert (
+        "1 of 5 statements proven, 1 partly proven, 1 found, not checked, 1 not supported, 1 without a source" in copied
+    )
     assert "## Damages\n" in copied
     assert "Sources\n[1] " in copied
 
