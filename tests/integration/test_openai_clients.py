@@ -431,7 +431,6 @@ def test_no_messages_at_all_are_refused_in_words(openai: OpenAI) -> None:
 
 def test_what_openai_has_and_this_service_has_not_is_told_with_what_there_is_instead(openai: OpenAI) -> None:
     calls: dict[str, Callable[[], object]] = {
-        "POST /v1/search": lambda: openai.embeddings.create(model="leadline", input="x"),
         "POST /v1/chat/completions": lambda: openai.completions.create(model="leadline", prompt="x"),
         "POST /v1/responses": lambda: openai.moderations.create(input="x"),
         "has no model of this kind": lambda: openai.images.generate(prompt="x"),
