@@ -368,5 +368,5 @@ def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services
             assert response.status_code != 422, f"say in BODIES what {method} {path} takes: {response.text}"
     mine = f"put /v1/documents/{document}"
     asked = {"post /v1/answers", "post /v1/chat/completions", "post /v1/responses"}
-    assert spenders == {*asked, "post /v1/search", "post /v1/documents", mine}
+    assert spenders == {*asked, "post /v1/suggestions", "post /v1/search", "post /v1/documents", mine}
     assert spenders <= refused
