@@ -14,7 +14,17 @@ from tests.support.routes import api_routes
 from tests.support.service import running
 
 # Protocols of others, whose clients may add parameters, and where nobody is signed in yet.
-_OTHERS = ("/v1/chat", "/v1/models", "/v1/responses", "/v1/files", "/v1/vector_stores", "/v1/sign-in")
+_OTHERS = (
+    *("GET /v1/models", "POST /v1/chat", "POST /v1/embeddings", "POST /v1/sign-in"),
+    *(f"{method} /v1/conversations/conv_" for method in ("GET", "POST", "DELETE")),
+    *(
+        f"{method} /v1/{name}"
+        for method in ("GET", "POST", "DELETE")
+        for name in ("files", "responses", "vector_stores")
+    ),
+)
+# Only programs create conversations without a question.
+_OTHER = "POST /v1/conversations"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +43,8 @@ def routes(app: FastAPI, *, own: bool) -> list[tuple[str, str]]:
     found = []
     for method, route in api_routes(app):
         path = route.path_format.format(**dict.fromkeys(route.param_convertors, "x"))
-        if path.startswith("/v1/") and path.startswith(_OTHERS) is not own:
+        is_other = f"{method} {path}".startswith(_OTHERS) or f"{method} {path}" == _OTHER
+        if path.startswith("/v1/") and is_other is not own:
             found.append((method, path))
     return found
 
