@@ -4,8 +4,10 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import Instant, Wire
 from ingest.storage.audit.records import ActorKind, ChainVerification
+from ingest.storage.remarks import convert_remark_to_json
 
 
 class ActorOut(Wire):
@@ -48,10 +50,11 @@ class AuditPage(Wire):
 
 
 class FaultOut(Wire):
-    """An audit log entry at which the hash chain breaks."""
+    """An audit log entry at which the hash chain breaks. `coded_detail` is the detail with its code."""
 
     sequence: int
     detail: str
+    coded_detail: RemarkOut
 
 
 class VerificationOut(Wire):
@@ -66,4 +69,8 @@ class VerificationOut(Wire):
 
     @classmethod
     def from_verification(cls, verification: ChainVerification) -> Self:
-        return cls.from_records(verification, head=str(verification.head))
+        faults = [
+            FaultOut.from_records(each, coded_detail=convert_remark_to_json(each.detail))
+            for each in verification.faults
+        ]
+        return cls.from_records(verification, head=str(verification.head), faults=faults)

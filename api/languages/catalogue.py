@@ -1,12 +1,13 @@
 """Translates texts. The English text is the key of its translation, as in GNU gettext.
 
 `locales/LANGUAGE.po` contains the translations into a language. Texts contain their values as `{name}`. Texts of
-remarks are found by their codes (`ingest.storage.remarks`).
+remarks are found by their codes (`ingest.storage.remarks`). Descriptions of settings are long, so a script of its own
+gives them to the only page that shows them.
 """
 
 import gettext
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -25,6 +26,7 @@ LANGUAGES = {"en": "English", "de": "Deutsch"}
 DEFAULT = "en"
 COOKIE = "leadline-language"
 _REMARKS_FILE = "ingest/storage/remarks.py"
+_SETTINGS_FILE = "api/settings/describe.py"
 
 
 class Texts:
@@ -75,7 +77,7 @@ class Texts:
         return str(value)
 
     def build_script(self) -> str:
-        """Return a script that gives all texts of the language to the modules of the portal.
+        """Return a script that gives the texts of the language to the modules of the portal.
 
         It sets `leadlineTexts`: the translation of each English text; for a text about a number, the list of its
         forms, by the English text about one thing. `leadlineRemarks` has the texts of remarks by their codes. It is
@@ -83,20 +85,31 @@ class Texts:
         """
         texts: dict[str, str | list[str]] = {}
         of_remarks: dict[str, str | list[str]] = {}
-        for message in _read_catalogue(self.language):
-            if message.id and message.string:
-                key = message.id if isinstance(message.id, str) else message.id[0]
-                forms = message.string if isinstance(message.string, str) else list(message.string)
-                files_of_text = {name for name, _ in message.locations}
-                if _REMARKS_FILE in files_of_text:
-                    of_remarks[key] = forms
-                if files_of_text != {_REMARKS_FILE}:
-                    texts[key] = forms
+        for key, forms, files_of_text in self._iter_translations():
+            if _REMARKS_FILE in files_of_text:
+                of_remarks[key] = forms
+            if not files_of_text <= {_REMARKS_FILE, _SETTINGS_FILE}:
+                texts[key] = forms
         script = f"globalThis.leadlineTexts = {json.dumps(texts, ensure_ascii=False)}\n"
         if self.language == DEFAULT:
             return script
         remarks = {code: of_remarks[text if isinstance(text, str) else text[0]] for code, text in REMARKS.items()}
         return f"{script}globalThis.leadlineRemarks = {json.dumps(remarks, ensure_ascii=False)}\n"
+
+    def build_settings_script(self) -> str:
+        """Return a script that sets `leadlineSettings`: the translation of each English description of a setting."""
+        found = {
+            key: forms for key, forms, files_of_text in self._iter_translations() if _SETTINGS_FILE in files_of_text
+        }
+        return f"globalThis.leadlineSettings = {json.dumps(found, ensure_ascii=False)}\n"
+
+    def _iter_translations(self) -> Iterator[tuple[str, str | list[str], set[str]]]:
+        """Yield each English text with its forms in the language, and the files that contain it."""
+        for message in _read_catalogue(self.language):
+            if message.id and message.string:
+                key = message.id if isinstance(message.id, str) else message.id[0]
+                forms = message.string if isinstance(message.string, str) else list(message.string)
+                yield key, forms, {name for name, _ in message.locations}
 
 
 def choose_language(chosen: str | None, accepted: str | None) -> str:

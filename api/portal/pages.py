@@ -76,12 +76,22 @@ async def home(request: Request, served: ServicesDep) -> Response:
     return _redirect_to("/ask" if found else "/library")
 
 
+@router.get("/portal/texts/settings.{language}.js")
+async def texts_of_settings(request: Request, language: str) -> Response:
+    """Return a script with the descriptions of settings in a language, which only the settings page uses."""
+    return _respond_with_script(request, language, catalogue.Texts.build_settings_script)
+
+
 @router.get("/portal/texts/{language}.js")
 async def texts(request: Request, language: str) -> Response:
     """Return a script with the texts in a language, which the modules of the portal use."""
+    return _respond_with_script(request, language, catalogue.Texts.build_script)
+
+
+def _respond_with_script(request: Request, language: str, build: Callable[[catalogue.Texts], str]) -> Response:
     if language not in catalogue.LANGUAGES:
         return Response(status_code=404)
-    script, compressed, tag = _build_texts(language)
+    script, compressed, tag = _compress_script(language, build)
     headers = {
         "ETag": tag,
         "Cache-Control": "no-cache",
@@ -94,9 +104,9 @@ async def texts(request: Request, language: str) -> Response:
 
 
 @cache
-def _build_texts(language: str) -> tuple[bytes, bytes, str]:
-    """Return the script with the texts in a language, the compressed script, and its entity tag."""
-    script = catalogue.Texts(language).build_script().encode()
+def _compress_script(language: str, build: Callable[[catalogue.Texts], str]) -> tuple[bytes, bytes, str]:
+    """Return a script with texts in a language, the compressed script, and its entity tag."""
+    script = build(catalogue.Texts(language)).encode()
     # A weak tag, because both forms of the script have it (RFC 9110, section 8.8.3).
     return script, gzip.compress(script, mtime=0), f'W/"{hashlib.sha256(script).hexdigest()[:32]}"'
 

@@ -9,10 +9,12 @@ from fastapi.responses import StreamingResponse
 from api.admission.services import Services
 from api.answers.forms import ExportForm
 from api.answers.markdown_files import escape_line, format_code_block
+from api.answers.remarks import translate_notes
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
-from api.answers.schemas import AnswerOut
-from ingest.storage.answers.run_records import Run
-from ingest.storage.counts import format_count
+from api.answers.schemas import AnswerOut, CitationOut
+from api.languages.catalogue import Texts
+from ingest.storage.answers.run_records import Run, RunState
+from rlm.answers import AnswerStatus, Check
 
 _EVENTS_PER_READ = 200
 _MARKS = {"verified": "✓", "quoted": "·", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}
@@ -22,10 +24,15 @@ _TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("
 EXPORTS: dict[str, Any] = {"application/json": {}, "text/markdown": {}}
 
 
-def build_export(run: RunWithAnswerOut, events: Iterator[RunEventOut], export_format: ExportForm) -> StreamingResponse:
-    """Return the export as a download. The export is generated while it is sent."""
+def build_export(
+    run: RunWithAnswerOut, events: Iterator[RunEventOut], export_format: ExportForm, texts: Texts
+) -> StreamingResponse:
+    """Return the export as a download. The export is generated while it is sent.
+
+    The Markdown file's own words are in the language of `texts`.
+    """
     media_type, ending = _TYPES[export_format]
-    written = _iter_json(run, events) if export_format is ExportForm.JSON else _iter_markdown(run, events)
+    written = _iter_json(run, events) if export_format is ExportForm.JSON else _iter_markdown(run, events, texts)
     headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.{ending}"'}
     return StreamingResponse(written, media_type=media_type, headers=headers)
 
@@ -47,80 +54,164 @@ def _iter_json(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator
     yield "\n]}\n"
 
 
-def _iter_markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut]) -> Iterator[str]:
+def _iter_markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut], texts: Texts) -> Iterator[str]:
+    done = texts.translate("What was done")
     yield f"# {escape_line(run.question)}\n\n"
-    yield from _iter_summary_lines(run)
+    yield from (f"* {line}\n" for line in _list_summary_lines(run, texts))
     if run.failure is not None:
         yield f"\n**{escape_line(run.failure.detail)}** {escape_line(run.failure.hint)}\n"
     if run.answer is not None:
-        yield from _iter_answer_blocks(run.answer)
-    yield "\n## What was done\n"
+        yield from _iter_answer_blocks(run.answer, texts)
+    yield f"\n## {done}\n"
     for event in events:
-        yield from _iter_event_blocks(event.kind, event.body)
+        yield from _iter_event_blocks(event.kind, event.body, texts)
 
 
-def _iter_summary_lines(run: RunWithAnswerOut) -> Iterator[str]:
-    usage, answer = run.usage, run.answer
-    yield f"* State: {run.state}\n* Asked: {run.created_at:%Y-%m-%d %H:%M} UTC\n* Run: {run.id}\n"
+def _list_summary_lines(run: RunWithAnswerOut, texts: Texts) -> list[str]:
+    t, number, answer, covered = texts.translate, texts.format_number, run.answer, run.coverage
+    lines = [
+        t("State: {state}", state=_name_state(run.state, texts)),
+        t("Asked: {time} UTC", time=run.created_at.strftime("%Y-%m-%d %H:%M")),
+        t("Run: {id}", id=run.id),
+    ]
     if answer is not None:
-        yield f"* Answered by: {escape_line(answer.model or 'no model')}, strategy {answer.strategy}\n"
-    yield (
-        f"* Cost: {format_count(usage.calls, 'call')} (and {usage.cached:,} cached), "
-        f"{format_count(usage.prompt_tokens, 'token')} read, "
-        f"{usage.completion_tokens:,} written, {run.seconds:,.1f} s"
-    )
-    yield f", ${answer.dollars:.4f}\n" if answer is not None and answer.dollars else "\n"
-    if run.coverage is not None:
-        found = run.coverage
-        yield (
-            f"* Of {format_count(found.tokens_in_scope, 'token')}, a model read {found.tokens_read:,}, code searched "
-            f"{found.tokens_searched:,}, and {found.tokens_unopened:,} were not opened\n"
+        model = escape_line(answer.model or t("no model"))
+        lines.append(t("Answered by: {model}, strategy {strategy}", model=model, strategy=answer.strategy))
+    lines.append(
+        t(
+            "Cost: {calls}, {cached} more from the cache; {read} tokens read, {written} written; {seconds} s",
+            calls=texts.translate_count(run.usage.calls, "{n} call", "{n} calls", n=number(run.usage.calls)),
+            cached=number(run.usage.cached),
+            read=number(run.usage.prompt_tokens),
+            written=number(run.usage.completion_tokens),
+            seconds=number(round(run.seconds, 1)),
         )
+    )
+    if answer is not None and answer.dollars:
+        lines[-1] += f"; ${answer.dollars:.4f}"
+    if covered is not None:
+        lines.append(
+            t(
+                "Of {scope} tokens, a model read {read}, code searched {searched}, and {unopened} were not opened",
+                scope=number(covered.tokens_in_scope),
+                read=number(covered.tokens_read),
+                searched=number(covered.tokens_searched),
+                unopened=number(covered.tokens_unopened),
+            )
+        )
+    return lines
 
 
-def _iter_answer_blocks(answer: AnswerOut) -> Iterator[str]:
+def _iter_answer_blocks(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     """Yield the answer as a code block, so that links and images in a model's Markdown are not rendered."""
-    yield f"\n## Answer ({answer.status})\n\n{format_code_block(answer.text)}"
-    for note in answer.notes:
-        yield f"\nNote: {escape_line(note)}\n"
+    t = texts.translate
+    title, computed = t("Answer"), t("How it was computed")
+    checked, sources = t("How each sentence was checked"), t("Sources")
+    yield f"\n## {title} ({_name_status(answer.status, texts)})\n\n{format_code_block(answer.text)}"
+    for note in translate_notes(answer, texts):
+        said = t("Note: {note}", note=escape_line(note))
+        yield f"\n{said}\n"
     if answer.table is not None:
-        yield f"\n### How it was computed\n\n{format_code_block(answer.table.sql, 'sql')}"
-    yield "\n### How each sentence was checked\n\n"
+        yield f"\n### {computed}\n\n{format_code_block(answer.table.sql, 'sql')}"
+    yield f"\n### {checked}\n\n"
     for number, each in enumerate(answer.sentences, start=1):
         reason = f" ({escape_line(each.reason)})" if each.reason else ""
-        yield f"{number}. {_MARKS[each.check]} {each.check}{reason}: {escape_line(each.text)}\n"
+        yield f"{number}. {_MARKS[each.check]} {_name_check(each.check, texts)}{reason}: {escape_line(each.text)}\n"
     if answer.citations:
-        yield "\n### Sources\n\n"
+        yield f"\n### {sources}\n\n"
     for cited in answer.citations:
-        place = f", {escape_line(cited.place)}" if cited.place else ""
-        title = "not available" if cited.deleted else escape_line(cited.title or "Untitled")
-        yield f"* [{cited.number}] {title}{place} (document {cited.document_id}, {cited.start} to {cited.end})\n"
-        for quote in cited.quoted_texts:
-            yield "\n" + format_code_block(quote, indent="  ") + "\n"
+        yield from _iter_citation(cited, texts)
 
 
-def _iter_event_blocks(kind: str, body: dict[str, Any]) -> Iterator[str]:
+def _iter_citation(cited: CitationOut, texts: Texts) -> Iterator[str]:
+    t = texts.translate
+    place = f", {escape_line(cited.place)}" if cited.place else ""
+    title = t("not available") if cited.deleted else escape_line(cited.title or t("Untitled"))
+    where = t("document {id}, {start} to {end}", id=cited.document_id, start=cited.start, end=cited.end)
+    yield f"* [{cited.number}] {title}{place} ({where})\n"
+    for quote in cited.quoted_texts:
+        yield "\n" + format_code_block(quote, indent="  ") + "\n"
+
+
+def _iter_event_blocks(kind: str, body: dict[str, Any], texts: Texts) -> Iterator[str]:
     if body.get("withheld"):
-        yield f"\n### {kind}\n\nWithheld: you cannot read a document of the run, or it was deleted.\n"
+        withheld = texts.translate("Withheld: you cannot read a document of the run, or it was deleted.")
+        yield f"\n### {kind}\n\n{withheld}\n"
     elif kind == "cell":
-        where = f" (part {escape_line(body['part'])})" if body.get("part") else ""
-        yield f"\n### Code {body['number']}{where}, {body['seconds']} s, {body['sub_calls']} sub-calls\n"
-        for name, language in (("code", "python"), ("note", ""), ("output", ""), ("error", "")):
-            if body.get(name):
-                heading = "" if name == "code" else f"{name.capitalize()}:"
-                yield f"\n{heading}\n\n{format_code_block(body[name], language)}"
+        yield from _iter_cell_blocks(body, texts)
     elif kind in ("call", "lost"):
-        usage = body["usage"]
-        cost = "cached, no cost" if body.get("cached") else f"{format_count(usage['prompt_tokens'], 'token')} read"
-        yield f"\n### Sub-call: {escape_line(body['purpose'])} ({cost})\n"
-        if body.get("spans"):
-            yield "\nRead: " + "; ".join(
-                f"{each['document_id']} {each['start']} to {each['end']}" for each in body["spans"]
-            )
-            yield "\n"
-        for name in ("prompt", "text", "detail"):
-            if body.get(name):
-                yield f"\n{'reply' if name == 'text' else name}:\n\n{format_code_block(body[name])}"
+        yield from _iter_call_blocks(body, texts)
     elif kind not in ("start", "working"):
+        # What remains is written as the API sends it, for people who know the API.
         written = json.dumps(body, ensure_ascii=False, indent=1)
         yield f"\n### {kind.capitalize()}\n\n{format_code_block(written, 'json')}"
+
+
+def _iter_cell_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
+    t = texts.translate
+    title = t("Code {number}", number=body["number"])
+    part = t("part {part}", part=escape_line(body["part"])) if body.get("part") else ""
+    where = f" ({part})" if part else ""
+    calls = texts.translate_count(body["sub_calls"], "{n} sub-call", "{n} sub-calls")
+    yield f"\n### {title}{where}, {texts.format_number(body['seconds'])} s, {calls}\n"
+    headings = (
+        ("code", "", "python"),
+        ("note", t("Note:"), ""),
+        ("output", t("Output:"), ""),
+        ("error", t("Error:"), ""),
+    )
+    for name, heading, language in headings:
+        if body.get(name):
+            yield f"\n{heading}\n\n{format_code_block(body[name], language)}"
+
+
+def _iter_call_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
+    t, tokens = texts.translate, body["usage"]["prompt_tokens"]
+    title = t("Sub-call: {purpose}", purpose=escape_line(body["purpose"]))
+    read = texts.translate_count(tokens, "{n} token read", "{n} tokens read", n=texts.format_number(tokens))
+    cost = t("from the cache, no cost") if body.get("cached") else read
+    yield f"\n### {title} ({cost})\n"
+    if body.get("spans"):
+        places = "; ".join(
+            t("{id}, {start} to {end}", id=each["document_id"], start=each["start"], end=each["end"])
+            for each in body["spans"]
+        )
+        read = t("Read: {places}", places=places)
+        yield f"\n{read}\n"
+    for name, heading in (("prompt", t("Prompt:")), ("text", t("Reply:")), ("detail", t("Details:"))):
+        if body.get(name):
+            yield f"\n{heading}\n\n{format_code_block(body[name])}"
+
+
+def _name_state(state: str, texts: Texts) -> str:
+    t = texts.translate
+    names = {
+        RunState.COMPLETED: t("Complete"),
+        RunState.PARTIAL: t("Not complete"),
+        RunState.FAILED: t("Failed"),
+        RunState.CANCELLED: t("Cancelled"),
+    }
+    return names.get(RunState(state), state)
+
+
+def _name_status(status: str, texts: Texts) -> str:
+    t = texts.translate
+    names = {
+        AnswerStatus.ANSWERED: t("answered"),
+        AnswerStatus.PARTIAL: t("not complete"),
+        AnswerStatus.NOT_FOUND: t("not found"),
+        AnswerStatus.EXTRACTIVE: t("quoted without a language model"),
+    }
+    return names[AnswerStatus(status)]
+
+
+def _name_check(check: str, texts: Texts) -> str:
+    t = texts.translate
+    names = {
+        Check.VERIFIED: t("verified"),
+        Check.QUOTED: t("quoted"),
+        Check.COMPUTED: t("computed"),
+        Check.UNSUPPORTED: t("not supported"),
+        Check.UNCHECKED: t("not checked"),
+    }
+    return names[Check(check)]

@@ -19,6 +19,7 @@ from api.answers.schemas import extract_cited_document_ids
 from api.http import sse
 from api.http.cursors import decode_cursor, encode_cursor, parse_last_event_id
 from api.http.problems import build_problem
+from api.languages import catalogue
 from api.runs.control import add_to_budget
 from api.runs.control import finish_run as finish_paused_run
 from api.runs.export import EXPORTS, build_export, iter_export_events
@@ -122,12 +123,17 @@ def finish_run(run_id: str, caller: Asker, services: ServicesDep) -> RunWithAnsw
 
 @router.get("/{run_id}/export", response_class=StreamingResponse, responses={200: {"content": EXPORTS}})
 def export_run(
-    run_id: str, caller: Caller, services: ServicesDep, form: Annotated[ExportForm, Query()] = ExportForm.JSON
+    run_id: str,
+    caller: Caller,
+    services: ServicesDep,
+    request: Request,
+    form: Annotated[ExportForm, Query()] = ExportForm.JSON,
 ) -> StreamingResponse:
     """Download a finished run: question, answer, citations, code cells with outputs, sub-calls and cost.
 
-    `json` contains all events with untruncated model replies; `markdown` is for users. If you can no longer read a
-    document in the run's scope, events have no bodies. `409` while the run is in progress.
+    `json` contains all events with untruncated model replies; `markdown` is for users, and its own words are in the
+    language of `Accept-Language`. If you can no longer read a document in the run's scope, events have no bodies. `409`
+    while the run is in progress.
     """
     run = services.answers.runs.load_run(caller.tenant_id, run_id, caller.visible_owner)
     if not run.has_ended:
@@ -137,7 +143,8 @@ def export_run(
         )
     withheld = bool(services.answers.runs.list_withheld_runs([run.id], caller.readers))
     events = iter_export_events(services, run, is_withheld=withheld)
-    return build_export(build_run_out(services, caller, run), events, form)
+    language = catalogue.choose_language(request.cookies.get(catalogue.COOKIE), request.headers.get("Accept-Language"))
+    return build_export(build_run_out(services, caller, run), events, form, catalogue.Texts(language))
 
 
 @router.delete("/{run_id}", status_code=204)

@@ -156,6 +156,16 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
     # An error with its own code, whose texts for people are elsewhere: `api/portal/assets/problem_texts.js`.
     "problem": "{detail}",
     **DOCUMENT_REMARKS,
+    # Faults in the audit log.
+    "audit_anchor_unknown": "the anchor's entry was changed, is missing, or was removed because of its age",
+    "audit_entries_missing": "entries {first} to {last} are missing",
+    "audit_entries_missing_at_end": "entries {first} to {last} are missing at the end",
+    "audit_previous_hash_differs": "the entry's previous hash does not match the preceding entry",
+    "audit_entry_changed": "the entry was changed after it was written",
+    "audit_entry_differs": "the entry does not match the anchor or the recorded end of the chain",
+    "audit_entry_beyond_end": "the entry is beyond the recorded end of the chain",
+    "audit_removal_unrecorded": "no entry records that the entries up to here were removed because of their age",
+    "audit_anchor_removed": "the anchor's entry was removed because of its age: use a later anchor",
 }
 """The English text of each code. Of two texts, the first is about one thing and the second about `{n}` things."""
 

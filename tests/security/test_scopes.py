@@ -36,6 +36,7 @@ PUBLIC = {
         "/feedback",
         "/settings",
         "/slack",
+        "/portal/texts/settings.{language}.js",
         "/portal/texts/{language}.js",
     ),
 }

@@ -12,15 +12,21 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
+from pydantic_settings import BaseSettings
 
+from api.settings.settings import Settings
 from ingest.storage.remarks import REMARKS
+from tests.surface.settings import variable_of
 from tests.texts.javascript import list_calls, read_tokens
+from workers.settings import ClusterSettings
 
 ROOT = Path(__file__).parents[2]
 LOCALES = ROOT / "api/languages/locales"
 ASSETS, TEMPLATES = ROOT / "api/portal/assets", ROOT / "api/portal/templates"
 FOREIGN = ("temml.js",)
 """Modules of others."""
+SETTINGS: tuple[type[BaseSettings], ...] = (Settings, ClusterSettings)
+"""The classes of settings that the page "Settings" shows. The first class describes a setting that several have."""
 _HEADER = """\
 # Translations of the portal and the Slack bot. `make texts` adds new texts, and removes those that the code lost.
 msgid ""
@@ -60,7 +66,18 @@ def extract_texts() -> Catalog:
                     _add(catalogue, text, path)
     for forms in REMARKS.values():
         _add(catalogue, forms, ROOT / "ingest/storage/remarks.py")
+    for text in list_descriptions_of_settings():
+        _add(catalogue, text, ROOT / "api/settings/describe.py")
     return catalogue
+
+
+def list_descriptions_of_settings() -> list[str]:
+    """Return the descriptions on the page "Settings", which are those of the fields of the settings' classes."""
+    described: dict[str, str] = {}
+    for kind in SETTINGS:
+        for name, field in kind.model_fields.items():
+            described.setdefault(variable_of(kind, name), str(field.description).strip())
+    return list(dict.fromkeys(described.values()))
 
 
 def read_catalogue(language: str) -> Catalog:

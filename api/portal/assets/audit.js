@@ -1,8 +1,9 @@
 // The audit log: filtered, a page at a time, verified, and exported.
 import { actionOf, ACTIONS, actorOf, factsOf, objectOf } from './audit_words.js'
-import { byId, el, foreign, time, trouble } from './dom.js'
+import { byId, el, foreign, number, time, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { Pager } from './pager.js'
+import { remarkOf } from './remarks.js'
 import { get } from './rest.js'
 import { t, tn } from './text.js'
 
@@ -58,7 +59,7 @@ async function verify(button) {
   try {
     const found = await get('/v1/audit/verification', { anchor: noted })
     byId('verified').replaceChildren(found.faults.length
-      ? el('div', { class: 'notice bad' }, el('strong', { text: t('The log was changed after it was written') }), el('ul', {}, found.faults.map((each) => el('li', { text: `${each.sequence}: ${each.detail}` }))), t('Compare it with an earlier export, and find out who could write to the database.'))
+      ? el('div', { class: 'notice bad' }, el('strong', { text: t('The log was changed after it was written') }), el('ul', {}, found.faults.map((each) => el('li', { text: `${number(each.sequence)}: ${remarkOf(each.coded_detail, each.detail)}` }))), t('Compare it with an earlier export, and find out who could write to the database.'))
       : el('div', { class: 'notice good' }, el('strong', { text: tn(found.entries, 'The log is intact: {n} entry', 'The log is intact: {n} entries') }),
         t('No entry was changed or removed.'), ' ', noted ? t('The last entry of this browser’s previous check is still there.') : '', ' ',
         t('To detect later that entries were cut off at the end, store this value where nobody can change it:'), ' ', el('code', { text: found.head })))

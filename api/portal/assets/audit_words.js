@@ -1,9 +1,11 @@
 // Entries of the audit log in plain words: actions, who did them, and their details.
 import { bytes, el, foreign, money, number, time } from './dom.js'
+import { amountOf, QUOTAS } from './quotas.js'
 import { inWords } from './scopes.js'
 import { t } from './text.js'
 
 const NANODOLLARS = 1e9
+const SEPARATE = new Set(['name', 'version', 'batch'])  // what stands beside the object, or only among the codes
 export const ACTIONS = {
   'document.uploaded': t('Uploaded a document'), 'document.replaced': t('Replaced a document'), 'document.changed': t('Changed a document'),
   'document.cancelled': t('Cancelled an upload'), 'document.deleted': t('Deleted a document'), 'document.entries_taken': t('Extracted the files of an archive'),
@@ -24,11 +26,21 @@ export const ACTIONS = {
 const KINDS = {
   document: t('document'), file: t('file'), key: t('key'), user: t('person'), collection: t('collection'), run: t('run'), answer: t('answer'), conversation: t('conversation'),
   batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), quota: t('limits'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
+  generation: t('index'), installation: t('installation'), settings: t('settings'), audit: t('audit log'),
 }
 const FACTS = {
   name: t('name'), scopes: t('permissions'), user: t('person'), groups: t('groups'), collection: t('collection'), expires_at: t('expires'), sessions: t('sessions'), documents: t('documents'),
   limits: t('limits'), reset: t('reset to the default'), readers: t('readers'), role: t('role'), subject: t('for'), title: t('title'), size: t('size'), size_bytes: t('size'), granted: t('for'), media_type: t('type'), ends_at: t('ends'), key: t('key'), versions: t('versions'), entries: t('files'),
+  changed: t('changed'), revoked: t('access removed from'), open_to_all: t('open to everybody'), suspended: t('suspended'), successor: t('successor'), keys: t('keys'), events: t('events'), url: t('address'),
+  disabled: t('disabled'), status: t('HTTP status'), counts: t('exported'), rows: t('removed'), replies: t('model replies'), previous: t('before'), purpose: t('purpose'), receipt: t('receipt'), settings: t('settings'),
+  sequence: t('last deleted entry'), hash: t('its hash'), by: t('by'), collections: t('collections'), strategy: t('strategy'), mention_only: t('only when mentioned'), askers: t('people who may ask'), files_to: t('files go to'),
+  card: t('details'), kind: t('kind'), subjects: t('subjects'), periods: t('periods'), dates: t('dates'), language: t('language'), outline: t('outline'), version: t('version'),
 }
+const ROLES = { reader: t('reader'), writer: t('writer'), admin: t('administrator') }
+// Members whose values are names of limits or of other members.
+const OF_NAMES = new Set(['reset', 'changed', 'card'])
+
+const wordsOf = (name) => FACTS[name] ?? QUOTAS[name] ?? name.replaceAll('_', ' ')
 
 export const actionOf = (entry) => ACTIONS[entry.action] ?? entry.action
 
@@ -59,17 +71,21 @@ const isId = (text) => /^[\w-]{8,}$/.test(text) && /\d/.test(text)
 
 // The details of an entry as parts of a line. The name stands beside the object, and ids are among its codes.
 export const factsOf = (entry) => Object.entries(entry.details)
-  .filter(([name, value]) => value !== null && name !== 'name' && name !== 'version' && name !== 'batch' && !(Array.isArray(value) && !value.length))
-  .flatMap(([name, value], at) => [at ? ', ' : '', `${FACTS[name] ?? name.replaceAll('_', ' ')}: `, foreign(plain(name, value))])
+  .filter(([name, value]) => value !== null && !SEPARATE.has(name) && !(Array.isArray(value) && !value.length))
+  .flatMap(([name, value], at) => [at ? ', ' : '', `${wordsOf(name)}: `, foreign(plain(name, value))])
 
 function plain(name, value) {
+  if (value === null) return name in QUOTAS ? t('no limit') : name === 'readers' ? t('everyone who can see the collection') : t('none')
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
   if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
+  if (name in QUOTAS && typeof value === 'number') return amountOf(name, value)
   if (name === 'scopes') return inWords(value)
+  if (name === 'role') return ROLES[value] ?? value
   if (name === 'size' || name === 'size_bytes') return bytes(value)
   // The ids themselves are among the codes of the entry.
   if (Array.isArray(value) && value.length && value.every((each) => UUID.test(each))) return number(value.length)
-  if (Array.isArray(value)) return value.map((each) => plain('', each)).join(', ') || t('none')
-  if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, each]) => `${key.replaceAll('_', ' ')} ${each === null ? t('no limit') : plain(key, each)}`).join(', ') || t('none')
+  if (Array.isArray(value)) return value.map((each) => (OF_NAMES.has(name) ? wordsOf(each) : plain('', each))).join(', ') || (name === 'readers' ? t('administrators only') : t('none'))
+  if (typeof value === 'object' && 'before' in value && 'after' in value) return t('{before} before, {after} now', { before: plain(name, value.before), after: plain(name, value.after) })
+  if (typeof value === 'object') return Object.entries(value).map(([key, each]) => `${wordsOf(key)} ${plain(key, each)}`).join(', ') || t('none')
   return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value)
 }

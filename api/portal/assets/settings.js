@@ -11,6 +11,8 @@ const GROUPS = {
   Limits: t('Limits'), 'Retention, upkeep and webhooks': t('Retention, upkeep and webhooks'), 'A cluster': t('Cluster'),
 }
 const SOURCES = { environment: t('environment'), file: t('file'), command: t('command line'), default: t('default') }
+// The descriptions of settings in the language of the page, by the English descriptions that the service sends.
+const DESCRIPTIONS = globalThis.leadlineSettings ?? {}
 let settings = []
 
 const fail = (error) => byId('trouble').replaceChildren(trouble(error))
@@ -49,8 +51,8 @@ function showForm(path, found, options = {}) {
   byId('limits').replaceChildren(...[form, options.lower ? whoRaises() : null].filter(Boolean))
 }
 
-// A description with its code marked: the service writes it between backticks.
-const described = (text) => el('span', { lang: 'en' }, text.split('`').map((part, at) => (at % 2 ? el('code', { text: part }) : part)))
+// A description with its code marked, which stands between backticks.
+const described = (text) => el('span', { lang: text in DESCRIPTIONS ? null : 'en' }, (DESCRIPTIONS[text] ?? text).split('`').map((part, at) => (at % 2 ? el('code', { text: part }) : part)))
 
 function valueOf(each, value, isSet) {
   if (each.is_secret) return isSet ? t('set') : t('not set')
@@ -73,7 +75,7 @@ function row(each) {
 
 function draw() {
   const words = byId('find').value.trim().toLowerCase().split(/\s+/).filter(Boolean)
-  const shown = settings.filter((each) => (!byId('changed').checked || isChanged(each)) && words.every((word) => `${each.variable} ${each.description}`.toLowerCase().includes(word)))
+  const shown = settings.filter((each) => (!byId('changed').checked || isChanged(each)) && words.every((word) => `${each.variable} ${each.description} ${DESCRIPTIONS[each.description] ?? ''}`.toLowerCase().includes(word)))
   const groups = grouped(shown)
   byId('empty').hidden = Boolean(shown.length)
   byId('empty').textContent = words.length ? t('Nothing found for “{words}”. Try a single word, or a part of the setting’s name.', { words: readable(byId('find').value.trim()) }) : t('No setting differs from its default.')

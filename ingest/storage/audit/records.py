@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ingest.storage.remarks import Remark
+
 # The value of the previous hash in the first entry.
 GENESIS = "0" * 64
 
@@ -207,7 +209,7 @@ class ChainFault:
     """An entry where the hash chain breaks."""
 
     sequence: int
-    detail: str
+    detail: Remark
 
 
 @dataclass(frozen=True)

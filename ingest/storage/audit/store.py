@@ -29,6 +29,7 @@ from ingest.storage.audit.records import (
 )
 from ingest.storage.db.database import insert_row_if_absent, read_transaction, run_before_commit, write_transaction
 from ingest.storage.db.schema import audit, audit_chain
+from ingest.storage.remarks import Remark
 
 _CHAIN_ROW = audit_chain.c.id == 1
 _MAX_TEXT_CHARS = 200
@@ -165,9 +166,7 @@ class Audit:
             entries = connection.execute(select(func.count()).select_from(audit).where(of_tenant)).scalar_one()
             known = select(audit.c.hash).where(of_tenant, audit.c.sequence == noted.sequence)
             is_known = noted.sequence == 0 or connection.execute(known).scalar() == noted.hash
-        gone = ChainFault(
-            noted.sequence, "the anchor's entry was changed, is missing, or was removed because of its age"
-        )
+        gone = ChainFault(noted.sequence, Remark("audit_anchor_unknown"))
         faults = found.faults if is_known else (*found.faults, gone)
         # guard: audit-counts-own
         return ChainVerification(entries, self.load_tenant_head(tenant_id), faults)
@@ -244,15 +243,15 @@ class _ChainChecker:
         self._entries += 1
         number, expected = entry.sequence, self._last.sequence + 1
         if number != expected:
-            self._add_fault(expected, f"entries {expected} to {number - 1} are missing")
+            self._add_fault(expected, Remark("audit_entries_missing", first=expected, last=number - 1))
         # guard: audit-hash-chain
         elif entry.previous_hash != self._last.hash:
-            self._add_fault(number, "the entry's previous hash does not match the preceding entry")
+            self._add_fault(number, Remark("audit_previous_hash_differs"))
         # guard: audit-entry-hash
         if entry.hash != compute_entry_hash(entry):
-            self._add_fault(number, "the entry was changed after it was written")
+            self._add_fault(number, Remark("audit_entry_changed"))
         elif any(noted.sequence == number and noted.hash != entry.hash for noted in self._noted):
-            self._add_fault(number, "the entry does not match the anchor or the recorded end of the chain")
+            self._add_fault(number, Remark("audit_entry_differs"))
         if entry.action == Action.AUDIT_TRIMMED and entry.details.get("hash") == self._start.hash:
             self._explained = True
         self._last = Anchor(number, entry.hash)
@@ -262,20 +261,16 @@ class _ChainChecker:
         last, noted = self._last.sequence, max(noted.sequence for noted in self._noted)
         # guard: audit-truncation
         if last < noted:
-            self._add_fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
+            self._add_fault(last + 1, Remark("audit_entries_missing_at_end", first=last + 1, last=noted))
         if last > head.sequence:
-            self._add_fault(head.sequence + 1, "the entry is beyond the recorded end of the chain")
+            self._add_fault(head.sequence + 1, Remark("audit_entry_beyond_end"))
         if not self._explained:
-            self._add_fault(
-                self._start.sequence, "no entry records that the entries up to here were removed because of their age"
-            )
+            self._add_fault(self._start.sequence, Remark("audit_removal_unrecorded"))
         if self._anchor is not None and self._anchor.sequence < self._start.sequence:
-            self._add_fault(
-                self._anchor.sequence, "the anchor's entry was removed because of its age: use a later anchor"
-            )
+            self._add_fault(self._anchor.sequence, Remark("audit_anchor_removed"))
         return ChainVerification(self._entries, self._last, tuple(self._faults))
 
-    def _add_fault(self, sequence: int, detail: str) -> None:
+    def _add_fault(self, sequence: int, detail: Remark) -> None:
         if len(self._faults) < _MAX_FAULTS:
             self._faults.append(ChainFault(sequence, detail))
 

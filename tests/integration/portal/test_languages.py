@@ -159,6 +159,40 @@ def test_no_page_of_the_administration_shows_english_text_or_is_too_wide_in_germ
     check_german(page)
 
 
+def test_settings_are_described_in_german_and_found_by_german_and_english_words(german: Portal) -> None:
+    page = german.signed_in("/settings")
+    rows, found = page.locator("#settings tbody tr"), page.get_by_label("Einstellung suchen")
+    found.fill("Größe hochgeladenen Datei")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("LEADLINE_MAX_UPLOAD_BYTES")
+    expect(rows).to_contain_text("Höchste Größe einer hochgeladenen Datei in Bytes.")
+    expect(rows.locator("[lang=en]")).to_have_count(0)
+    check_german(page)
+    found.fill("size of an uploaded")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("Höchste Größe")
+
+
+def test_the_details_of_the_audit_log_are_german(service: tuple[Services, Client], german: Portal) -> None:
+    document = ready_tenant(*service)
+    quotas = service[0].admission.meter.quotas
+    quotas.reset_limits(Account(DEFAULT_TENANT), [Quota.TOKENS_PER_DAY])
+    quotas.set_limits(Account(DEFAULT_TENANT), {Quota.DOLLARS_PER_DAY: 2_500_000_000, Quota.DOCUMENTS: None})
+    path = f"/v1/documents/{document['id']}"
+    service[1].http.patch(path, json={"readers": ["group:personal"]}, headers={"If-Match": "*"}).raise_for_status()
+    page = german.signed_in("/audit")
+    for words in (
+        "Grenzen: Tokens pro Tag 10.000",
+        "auf den Standard zurückgesetzt: Tokens pro Tag",
+        "Kosten pro Tag 2,50\xa0$",
+        "Dokumente keine Grenze",
+        "Leser: vorher alle, die die Sammlung sehen, jetzt group:personal",
+        "für: group:personal, Rolle: Leser",
+    ):
+        expect(page.locator(".facts-line", has_text=words)).to_have_count(1)
+    check_german(page)
+
+
 def test_runs_and_pages_without_a_session_are_german_and_fit(service: tuple[Services, Client], german: Portal) -> None:
     page = open_run(german, ended_run(service[1]), *STEPS)
     expect(page.locator("#state")).to_contain_text("Vollständig")

@@ -1,8 +1,13 @@
 import json
 
-from api.languages.catalogue import LANGUAGES, Texts, choose_language
+import pytest
+
+from api.languages.catalogue import DEFAULT, LANGUAGES, Texts, choose_language
+from api.settings.describe import describe_settings
+from api.settings.settings import Settings
 from ingest.storage.remarks import REMARKS, Remark, convert_remark_to_json, name_problem
 from rlm.answers import Coverage
+from tests.texts.extraction import list_descriptions_of_settings
 
 
 def test_a_language_that_was_chosen_comes_before_those_of_the_browser() -> None:
@@ -53,6 +58,16 @@ def test_the_portal_gets_a_text_for_each_code_of_a_remark() -> None:
     remarks = json.loads(script.removeprefix("globalThis.leadlineRemarks = "))
     assert list(remarks) == list(REMARKS)
     assert all(remarks.values())
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {DEFAULT}))
+def test_each_setting_is_described_in_the_language_by_a_script_of_its_own(language: str) -> None:
+    script = Texts(language).build_settings_script()
+    described = json.loads(script.removeprefix("globalThis.leadlineSettings = "))
+    english = list_descriptions_of_settings()
+    assert {each.description for each in describe_settings((Settings(),), {})} <= set(english)
+    assert [each for each in english if not described.get(each)] == []
+    assert json.dumps(max(english, key=len), ensure_ascii=False) not in Texts(language).build_script()
 
 
 def test_how_much_was_read_is_said_in_the_language() -> None:
