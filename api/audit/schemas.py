@@ -70,7 +70,7 @@ class VerificationOut(Wire):
     @classmethod
     def from_verification(cls, verification: ChainVerification) -> Self:
         faults = [
-            FaultOut.from_records(each, coded_detail=convert_remark_to_json(each.detail))
+            FaultOut.from_records(each, detail=str(each.detail), coded_detail=convert_remark_to_json(each.detail))
             for each in verification.faults
         ]
         return cls.from_records(verification, head=str(verification.head), faults=faults)

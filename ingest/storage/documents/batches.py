@@ -383,9 +383,9 @@ def _cancel_unfinished_versions(connection: Connection, identifier: str, readers
     """
     ids = list(connection.execute(_build_cancellable_query(identifier, readers, batch_entries.c.document_id)).scalars())
     lock_documents(connection, set(ids))
-    rows = connection.execute(
-        _build_cancellable_query(identifier, readers, versions)
-    ).all()  # the rows are queried again under the lock
+    # Query again under the lock. PostgreSQL cannot compare JSON, so only ids are distinct.
+    found = _build_cancellable_query(identifier, readers, versions.c.id)
+    rows = connection.execute(select(versions).where(versions.c.id.in_(found))).all()
     cancel_versions(connection, [build_version(row) for row in rows])
     return ids
 
