@@ -37,8 +37,8 @@ _DEFAULTS: Mapping[str, Any] = {
 class SettingsIn(LenientModel):
     """Members of a request that control how a model writes. They are checked and repeated.
 
-    Only `max_output_tokens` has an effect: it limits the tokens that models write for the answer. Answers come from
-    the documents and are always written in the same way.
+    Only `max_output_tokens` has an effect: it limits the text that is sent, but not the work of the models. Answers
+    come from the documents and are always written in the same way.
     """
 
     instructions: str | list[dict[str, Any]] | None = None

@@ -142,7 +142,7 @@ def _iter_event_blocks(kind: str, body: dict[str, Any], texts: Texts) -> Iterato
     elif kind in ("call", "lost"):
         yield from _iter_call_blocks(body, texts)
     elif kind not in ("start", "working"):
-        # What remains is written as the API sends it, for people who know the API.
+        # Write other members as the API sends them, for readers who know the API.
         written = json.dumps(body, ensure_ascii=False, indent=1)
         yield f"\n### {kind.capitalize()}\n\n{format_code_block(written, 'json')}"
 

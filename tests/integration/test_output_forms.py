@@ -178,7 +178,7 @@ def test_the_result_of_a_function_is_shown_to_the_model_and_added_to_the_answer(
     prompt = service.model.requests[-1]["messages"][-1]["content"]
     assert "BEGIN result of weather" in prompt
     assert '{"city": "Ada Brandt"}\nsunny, 21 degrees' in prompt
-    # What the documents do not answer, the tool's result does alone.
+    # The documents do not answer this question, so the answer is the result of the tool alone.
     other: Any = [{"role": "user", "content": "What is the weather like?"}, *said[1:]]
     made = openai.chat.completions.create(model="leadline", messages=other, tools=[WEATHER])
     assert made.choices[0].message.content == "The tool says so."

@@ -83,7 +83,7 @@ def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(o
     refused = page.locator("#upload-list li", has_text="empty.md")
     expect(refused.locator(".why")).to_contain_text("empty")
     expect(page.locator("#upload-list li", has_text="picture.bin")).to_contain_text("Not accepted")
-    # The same files would be rejected again, so the page offers no retry.
+    # The service would reject the same files again, so the page offers no retry.
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
     expect(page.get_by_role("button", name="Retry failed uploads")).to_be_hidden()
     expect(page.locator("#rows tr", has_text="The Whale")).to_contain_text("Ready")

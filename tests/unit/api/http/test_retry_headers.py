@@ -1,4 +1,4 @@
-"""Whether OpenAI's clients are told to send a failed request again."""
+"""The header that tells OpenAI's clients whether to send a failed request again."""
 
 import pytest
 from fastapi import FastAPI, Request
