@@ -12,7 +12,7 @@ _FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsi
 Page = Sequence[str]
 
 
-def pdf(pages: Sequence[Page], *, title: str | None = None, password: str | None = None) -> bytes:
+def pdf(pages: Sequence[Page], *, title: str | None = None, author: str = "", password: str | None = None) -> bytes:
     """A PDF 1.4 with lines of Windows-1252 text on each page; a page without lines holds a grey box.
 
     With `password` its streams are encrypted (RC4, 40 bits); the empty password opens without asking.
@@ -29,7 +29,9 @@ def pdf(pages: Sequence[Page], *, title: str | None = None, password: str | None
         objects.append(b"<< /Length %d >>\nstream\n%b\nendstream" % (len(content), content))
     trailer = b"/Root 1 0 R"
     if title is not None:
-        objects.append(b"<< /Title <feff%b> >>" % title.encode("utf-16-be").hex().encode())
+        names = [(b"Title", title), (b"Author", author)]
+        entries = [b"/%b <feff%b>" % (name, text.encode("utf-16-be").hex().encode()) for name, text in names]
+        objects.append(b"<< %b >>" % b" ".join(entries))
         trailer += b" /Info %d 0 R" % len(objects)
     if password is not None:
         objects.append(_encryption(password))

@@ -108,12 +108,17 @@ def _repair_pdf(path: Path) -> "PdfDocument":
 
 
 def get_document_title(document: "PdfDocument") -> str | None:
-    """Return the title in a PDF's metadata, or None if it is missing or without letters."""
+    """Return the title in a PDF's metadata, or None if it is missing, "untitled", without letters, or the author's.
+
+    Programs that are given neither title nor author write the same placeholder, such as "(anonymous)", for both.
+    """
     try:
         title = str(document.get_metadata_value("Title"))
+        author = str(document.get_metadata_value("Author"))
     except UnicodeDecodeError:
         return None
-    return title if any(map(str.isalpha, title)) else None
+    is_title = any(map(str.isalpha, title)) and title.strip().casefold() not in ("untitled", author.strip().casefold())
+    return title if is_title else None
 
 
 def list_bookmarks(document: "PdfDocument") -> "list[Bookmark]":

@@ -15,7 +15,7 @@ from ingest.parsing.pdf.headings import HeadingFinder
 from ingest.parsing.pdf.opening import get_document_title, list_bookmarks, list_embedded_files
 from ingest.parsing.pdf.reading import PageSource
 from ingest.parsing.pdf.rows import sort_words_for_reading
-from ingest.parsing.pdf.writing import PageBlocks, PageWriter, collect_words, list_words
+from ingest.parsing.pdf.writing import PageBlocks, PageWriter, collect_words
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 from ingest.storage.remarks import Remark
@@ -61,7 +61,6 @@ class PagesParser:
         count = self._reader.count
         pages = PageWriter(self._writer)
         first_title: str | None = None
-        first_words: set[str] = set()
         if count > WINDOW_PAGES:
             numbers = (1 + number * count // TYPE_SAMPLE_PAGES for number in range(TYPE_SAMPLE_PAGES))
             sample = [divide_page_into_regions(self._reader.read_page(number)) for number in numbers]
@@ -75,13 +74,10 @@ class PagesParser:
             for each in found:
                 self._headings.mark_headings(each.blocks)
                 collect_words(each.blocks, words)
-            if start == 1:
-                first_title, first_words = _find_largest_heading(found[0].blocks), set(words)
+            first_title = first_title or _find_largest_heading(found[0].blocks if start == 1 else ())
             pages.write_pages(found, words, is_last=window[-1] == count)
         self._record_omissions()
-        # Programs write placeholders and names of files into the metadata. A real title is on the first pages, too.
-        metadata_title = get_document_title(self._document)
-        title = metadata_title if metadata_title and list_words(metadata_title) <= first_words else first_title
+        title = get_document_title(self._document) or first_title
         return self._writer.finish(
             parser_name, title, empty_message=Remark("no_text_pdf", n=count), hint=NoTextError.default_hint
         )

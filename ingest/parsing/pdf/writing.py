@@ -170,15 +170,10 @@ def _is_one_word(first_half: str, second_half: str, words: Set[str]) -> bool:
     return bool(first and second) and (first[0] + second[0]).casefold() in words
 
 
-def list_words(text: str) -> set[str]:
-    """Return the different words of a text, in lower case."""
-    return set(_letters.findall(text.casefold()))
-
-
 def collect_words(blocks: Sequence[Block | PageTable], collected_words: set[str]) -> None:
     """Add the words of all blocks to `collected_words`. Words divided by a line end are added in halves."""
     for block in blocks:
         if isinstance(block, Block):
             for line in block.lines:
                 for word in line:
-                    collected_words.update(list_words(word.text))
+                    collected_words.update(_letters.findall(word.text.casefold()))
