@@ -11,7 +11,9 @@ import logging
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,11 +31,26 @@ from api.cli.fetching import fetch_missing_model_files
 from api.cli.private_service import run_private_server
 from retrieval.search.requests import SearchRequest
 from tests.benchmark.figures import AsJson, print_figures, print_rows, query_texts
-from tests.support.facades import FACADES, asks, seconds_until_nothing_is_asked
+from tests.support.facades import (
+    FACADES,
+    Facade,
+    asks,
+    build_chat_facade,
+    build_responses_facade,
+    build_rest_facade,
+    seconds_until_nothing_is_asked,
+)
 from tests.support.harbour import Harbour, Model, harbour
+from tests.support.proxies import caddy, nginx
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
+_STREAMS: Mapping[str, tuple[Facade, str]] = {
+    "REST": (build_rest_facade(stream=True, strategy="direct"), "event: delta"),
+    "chat": (build_chat_facade(stream=True, model="leadline:direct"), '"content": "'),
+    "responses": (build_responses_facade(stream=True, model="leadline:direct"), "event: response.output_text.delta"),
+}
+"""The protocols that stream, each with the beginning of the first line that has text of the answer."""
 _WARM_UP = 16
 _TURN = 10
 _LIMIT_SECONDS = 2.0
@@ -85,23 +102,61 @@ def overhead(
 @app.command()
 def first_token(
     model_ms: Annotated[int, typer.Option(help="How long the model takes to its first token.", min=1)] = 500,
-    count: Annotated[int, typer.Option(help="How many answers.", min=4)] = 40,
+    count: Annotated[int, typer.Option(help="How many answers for each row.", min=4)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """The first piece of a direct answer's text, in turns with the first one that its model sends when asked alone."""
-    with tempfile.TemporaryDirectory(prefix="leadline-bench-") as home, harbour(Path(home), Model()) as service:
+    """The first piece of a direct answer's text by every protocol that streams, without a proxy and through each proxy.
+
+    Each is measured in turns with the first piece that the model sends for the same prompt. nginx and Caddy must be
+    installed. They run as their packages are set up, and with their files of `deploy/proxies/`.
+    """
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
+        service = stack.enter_context(harbour(home / "service", Model()))
         service.model.delay_seconds = model_ms / 1000
-        body = {"stream": True, "strategy": "direct"}
-        prompt = service.model.requests
-        own, api = list[float](), list[float]()
-        with httpx.Client(timeout=60) as http:
-            headers = {"Authorization": f"Bearer {service.key}"}
-            for number in range(count):
-                question = {**body, "question": f"Who kept the lighthouse in {1800 + number}?"}
-                api.append(_first(http, f"{service.url}/v1/answers", question, "event: delta", headers))
-                asked = next(each for each in reversed(prompt) if each.get("stream"))
-                own.append(_first(http, f"{service.model.url}/chat/completions", asked, '"content"', {}))
-    print_figures({"answers": count, **_beside(api, own, "api", "model")}, as_json)
+        clients = {"direct": stack.enter_context(httpx.Client(base_url=service.url, timeout=60))}
+        for name, run in {"nginx": nginx, "Caddy": caddy}.items():
+            for is_ours in (False, True):
+                folder = home / f"{name}-{is_ours}"
+                folder.mkdir()
+                proxy = stack.enter_context(run(folder, service.url, is_ours=is_ours))
+                clients[f"{name}, {'our file' if is_ours else 'its defaults'}"] = stack.enter_context(proxy.connect())
+        rows: dict[tuple[str, str], tuple[list[float], list[float]]] = {
+            (protocol, route): ([], []) for protocol in _STREAMS for route in clients
+        }
+        _measure_first_tokens(service, clients, rows, count)
+    print_rows([_describe_first_tokens(protocol, rows) for protocol in _STREAMS], as_json)
+
+
+def _describe_first_tokens(
+    protocol: str, rows: Mapping[tuple[str, str], tuple[list[float], list[float]]]
+) -> dict[str, Any]:
+    figures: dict[str, Any] = {"protocol": protocol}
+    for (other, route), (api, own) in rows.items():
+        if other == protocol:
+            figures |= {f"{route}: {name}": figure for name, figure in _beside(api, own, "api", "model").items()}
+    return figures
+
+
+def _measure_first_tokens(
+    service: Harbour,
+    clients: Mapping[str, httpx.Client],
+    rows: Mapping[tuple[str, str], tuple[list[float], list[float]]],
+    count: int,
+) -> None:
+    """Add the milliseconds of the service and of its model to each row, one answer of every row after the other."""
+    headers = {"Authorization": f"Bearer {service.key}"}
+    with httpx.Client(timeout=60) as http:
+        for number in range(-1, count):
+            for row, ((protocol, route), (api, own)) in enumerate(rows.items()):
+                facade, sign = _STREAMS[protocol]
+                body = facade.body(f"Who kept lighthouse {row} in {1800 + number}?")
+                took = _first(clients[route], facade.path, body, sign, headers)
+                asked = next(each for each in reversed(service.model.requests) if each.get("stream"))
+                alone = _first(http, f"{service.model.url}/chat/completions", asked, '"content"', {})
+                if number >= 0:  # The first round connects and warms up.
+                    api.append(took)
+                    own.append(alone)
 
 
 @app.command()

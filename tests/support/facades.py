@@ -24,18 +24,18 @@ class Facade:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def _rest(**more: Any) -> Facade:  # noqa: ANN401 - members of the body
+def build_rest_facade(**more: Any) -> Facade:  # noqa: ANN401 - members of the body
     return Facade("/v1/answers", lambda question: {"question": question, **more})
 
 
-def _chat(**more: Any) -> Facade:  # noqa: ANN401
+def build_chat_facade(**more: Any) -> Facade:  # noqa: ANN401
     def body(question: str) -> dict[str, Any]:
         return {"model": "leadline", "messages": [{"role": "user", "content": question}], **more}
 
     return Facade("/v1/chat/completions", body)
 
 
-def _responses(**more: Any) -> Facade:  # noqa: ANN401
+def build_responses_facade(**more: Any) -> Facade:  # noqa: ANN401
     return Facade("/v1/responses", lambda question: {"model": "leadline", "input": question, **more})
 
 
@@ -51,12 +51,12 @@ def _mcp(question: str) -> dict[str, Any]:
 
 
 FACADES: Mapping[str, Facade] = {
-    "REST": _rest(),
-    "REST, streamed": _rest(stream=True),
-    "chat": _chat(),
-    "chat, streamed": _chat(stream=True),
-    "responses": _responses(),
-    "responses, streamed": _responses(stream=True),
+    "REST": build_rest_facade(),
+    "REST, streamed": build_rest_facade(stream=True),
+    "chat": build_chat_facade(),
+    "chat, streamed": build_chat_facade(stream=True),
+    "responses": build_responses_facade(),
+    "responses, streamed": build_responses_facade(stream=True),
     "MCP": Facade(
         "/mcp",
         _mcp,
