@@ -220,7 +220,7 @@ def build_stores(
         documents=documents,
         contents=ContentStores(
             blobs,
-            Texts(blobs, cached_digests),
+            Texts(blobs, cached_digests, concurrent_reads=blobs.concurrent_reads),
             RecordTables(blobs, cached_digests),
             digests,
             Cards(engine, announce=announce),

@@ -343,15 +343,21 @@ class Searcher:
         chosen, unshown = select_hits(index, lookup, scope, ranking.best, best)
         passages: dict[str, str] = {}
         self._texts.preload_digests([each.chunk.version_id for each in chosen])
-        for each in chosen:
-            chunk = each.chunk
-            try:
-                text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
-            # The text was just deleted or changed. The result of the search reports changed texts.
-            except (KeyError, ContentChangedError):
-                continue
-            passages[chunk.id] = f"{build_context_line(each.visible.title, chunk.heading_path)}\n{text}"
+        for each, text in zip(chosen, self._texts.read_concurrently(self._try_read_chunk, chosen), strict=True):
+            if text is not None:
+                passages[each.chunk.id] = f"{build_context_line(each.visible.title, each.chunk.heading_path)}\n{text}"
         return passages, unshown
+
+    def _try_read_chunk(self, selected_chunk: SelectedChunk) -> str | None:
+        """Read the text of a chunk. Return None if it was just deleted or changed.
+
+        The result of the search reports changed texts.
+        """
+        chunk = selected_chunk.chunk
+        try:
+            return self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
+        except (KeyError, ContentChangedError):
+            return None
 
     def _list_hidden_versions(self, request: SearchRequest) -> tuple[str, ...]:
         return tuple(self._visibility.list_hidden_versions(request.tenant_id))
@@ -380,15 +386,15 @@ class Searcher:
         hits: list[Hit] = []
         unreadable: dict[str, UnreadableDocument] = {}
         self._texts.preload_digests([each.chunk.version_id for each in outcome.chosen])
-        for chosen, span, merged in self._iter_hit_spans(outcome.chosen, request.expand_chars, unreadable):
-            cosine = why["dense"].get(chosen.chunk.id)
-            try:
-                passage = self._build_passage(chosen, span, len(hits) + 1, cosine.score if cosine else None)
-            except KeyError:
-                continue
-            except ContentChangedError:
+        spans = list(self._iter_hit_spans(outcome.chosen, request.expand_chars, unreadable))
+        built = self._texts.read_concurrently(self._try_build_passage, spans)
+        for (chosen, _, merged), passage in zip(spans, built, strict=True):
+            if isinstance(passage, ContentChangedError):
                 _record_unreadable_document(chosen, unreadable)
+            if not isinstance(passage, Passage):
                 continue
+            cosine = why["dense"].get(chosen.chunk.id)
+            passage = replace(passage, rank=len(hits) + 1, cosine=cosine.score if cosine else None)
             reasons = {name: ranks[chosen.chunk.id] for name, ranks in why.items() if chosen.chunk.id in ranks}
             matched = _find_matched_words(sparse_encoder, request.query, passage) if request.explain else ()
             hits.append(Hit(chosen.chunk.id, passage, chosen.visible.collection, reasons, matched, merged))
@@ -399,7 +405,7 @@ class Searcher:
         selected_chunks: Sequence[SelectedChunk],
         expand_chars: int | None,
         unreadable_documents: dict[str, UnreadableDocument],
-    ) -> Iterable[tuple[SelectedChunk, Sequence[Chunk], tuple[str, ...]]]:
+    ) -> Iterable["_HitSpan"]:
         """Yield each hit with its expanded chunks (empty without expansion), and the ids of the hits merged into it.
 
         Documents whose maps cannot be read are added to `unreadable_documents`.
@@ -407,6 +413,7 @@ class Searcher:
         if expand_chars is None:
             yield from ((each, (), ()) for each in selected_chunks)
             return
+        self._texts.preload_maps([each.chunk.version_id for each in selected_chunks])
         here: list[SelectedChunk] = []
         stretches: list[ChunkRange] = []
         chunks_of: dict[str, Sequence[Chunk]] = {}
@@ -426,10 +433,20 @@ class Searcher:
             others = tuple(here[position].chunk.id for position in positions[1:])
             yield here[positions[0]], chunks[stretch.first : stretch.last + 1], others
 
-    def _build_passage(
-        self, selected_chunk: SelectedChunk, span: Sequence[Chunk], rank: int, cosine: float | None
-    ) -> Passage:
-        """Build a hit's passage from its chunk, or from the `span` of chunks around it with their common headings."""
+    def _try_build_passage(self, hit: "_HitSpan") -> Passage | ContentChangedError | None:
+        """Build a hit's passage. Return None if the chunk was just deleted, or the error if its text was changed."""
+        selected_chunk, span, _ = hit
+        try:
+            return self._build_passage(selected_chunk, span)
+        except KeyError:
+            return None
+        except ContentChangedError as error:
+            return error
+
+    def _build_passage(self, selected_chunk: SelectedChunk, span: Sequence[Chunk]) -> Passage:
+        """Build a passage, not yet ranked, from a chunk, or from the `span` of chunks around it with their common
+        headings.
+        """
         chunk = selected_chunk.chunk
         start, end, heading_path = chunk.start, chunk.end, chunk.heading_path
         if span:
@@ -448,12 +465,14 @@ class Searcher:
             end=end,
             page=location.page,
             text=text,
-            rank=rank,
+            rank=0,
             score=selected_chunk.score,
-            cosine=cosine,
             place=location.words,
             table_header=self._places.load_table_header(chunk.version_id, start),
         )
+
+
+_HitSpan = tuple[SelectedChunk, Sequence[Chunk], tuple[str, ...]]
 
 
 @dataclass(frozen=True)

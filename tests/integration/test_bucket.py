@@ -4,7 +4,7 @@ import hashlib
 import io
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any, ClassVar
 
 import httpx
+import obstore
 import pytest
 
 from api.admission.services import DEFAULT_TENANT
@@ -357,3 +358,25 @@ def test_a_line_that_is_cut_in_the_middle_of_a_large_file_leaves_no_half_of_it(t
 def test_the_note_of_a_sealed_store_is_all_that_is_made_of_an_empty_one(tmp_path: Path) -> None:
     open_blobs(Settings(home=tmp_path, blob_keys=generate_key()), tmp_path, InMemorySealRecord())
     assert [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == [SEALED_MARKER]
+
+
+def test_a_range_is_read_in_one_request(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = open_bucket(bucket_settings(server, "ranges"), tmp_path)
+    blobs.put("text/ab/x", TEXT)
+    requests: list[str] = []
+    for name in ("get", "get_range", "head"):
+        monkeypatch.setattr(obstore, name, _count_calls(getattr(obstore, name), name, requests))
+
+    assert blobs.read("text/ab/x", 2, 7) == TEXT[2:9]
+    assert blobs.read("text/ab/x", 2, len(TEXT)) == TEXT[2:]
+    assert b"".join(blobs.iter_blocks("text/ab/x", 2, 9)) == TEXT[2:9]
+
+    assert requests == ["get", "get", "get"]
+
+
+def _count_calls(call: Callable[..., Any], name: str, calls: list[str]) -> Callable[..., Any]:
+    def counted(*args: object, **options: object) -> Any:  # noqa: ANN401
+        calls.append(name)
+        return call(*args, **options)
+
+    return counted

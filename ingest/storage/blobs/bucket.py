@@ -21,9 +21,11 @@ from ingest.storage.blobs.store import BLOCK_BYTES, BlobSettings, IncomingUpload
 from ingest.storage.errors import BlobStoreRejectedError, BlobStoreUnavailableError, EmptyUploadError
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-# Number of concurrent requests of one `put_all`. The requests spend most of their time waiting for the network.
+# Number of concurrent requests of one `put_all`, and of all searches that read the texts of their hits. The requests
+# spend most of their time waiting for the network.
 _CONCURRENT_REQUESTS = 16
 # Size of a part of a large object. An upload uses memory for all of the parts that it sends concurrently.
 _PART_BYTES = 8 << 20
@@ -34,6 +36,8 @@ _RETRIES = 5
 # Matches the library's message if the library finds neither keys nor a role, after asking the cloud provider's metadata
 # service.
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
+# Matches the library's message if a server rejects a range because it starts beyond the end of the object.
+_BEYOND_END = re.compile(r"InvalidRange|416 Range Not Satisfiable")
 # Hints for the S3 error codes of permanent errors, which are not retried.
 _HINTS: Mapping[str, str] = {
     "RequestTimeTooSkewed": "This machine's clock differs from the server's by more than 15 minutes. "
@@ -54,6 +58,8 @@ class ObjectBlobs(SpoolFolder):
 
     Each object is written atomically, with a checksum that the server verifies.
     """
+
+    concurrent_reads = _CONCURRENT_REQUESTS
 
     def __init__(self, store: S3Store, location: str, folder: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(folder, min_free_bytes)
@@ -93,20 +99,22 @@ class ObjectBlobs(SpoolFolder):
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         with _translate_errors(key):
-            if length is None and not start:
-                return bytes(obstore.get(self._store, key).bytes())
-            size = self._fetch_object_size(key)
-            end = size if length is None else min(size, start + length)
-            return bytes(obstore.get_range(self._store, key, start=start, end=end)) if start < end else b""
+            if length is None:
+                return self._get_object(key, {"range": {"offset": start}} if start else {})
+            if length <= 0:
+                self._fetch_object_size(key)  # Raises an error if the object does not exist.
+                return b""
+            return self._get_object(key, {"range": (start, start + length)})
 
     def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with _translate_errors(key):
-            size = self._fetch_object_size(key)
-        end = size if end is None else min(end, size)
-        for at in range(start, end, BLOCK_BYTES):
-            with _translate_errors(key):
-                block = bytes(obstore.get_range(self._store, key, start=at, end=min(end, at + BLOCK_BYTES)))
-            yield block
+        while True:
+            length = BLOCK_BYTES if end is None else max(0, min(BLOCK_BYTES, end - start))
+            block = self.read(key, start, length)
+            if block:
+                yield block
+            start += len(block)
+            if len(block) < BLOCK_BYTES or start == end:
+                return
 
     def find_size(self, key: str) -> int | None:
         try:
@@ -212,6 +220,15 @@ class ObjectBlobs(SpoolFolder):
                 for each in page
             ]
         return sorted(found, key=lambda part: (part.offset, -part.size))
+
+    def _get_object(self, key: str, options: "GetOptions") -> bytes:
+        """Read an object, or a range of it, in one request. A range that starts beyond the end is empty."""
+        try:
+            return bytes(obstore.get(self._store, key, options=options).bytes())
+        except BaseError as error:
+            if _BEYOND_END.search(str(error)):
+                return b""
+            raise
 
     def _fetch_object_size(self, key: str) -> int:
         return int(obstore.head(self._store, key)["size"])

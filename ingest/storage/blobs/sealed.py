@@ -98,6 +98,7 @@ class SealedBlobs:
         self._heads: OrderedDict[str, SealHead | None] = OrderedDict()
         self._lock = threading.Lock()
         self.local_folder = blobs.local_folder
+        self.concurrent_reads = blobs.concurrent_reads
         self._room = SpoolFolder(blobs.local_folder, 0)
 
     @property

@@ -148,10 +148,12 @@ class BlobStore(Blobs, Protocol):
     """Stores all files of an installation.
 
     `local_folder` is a folder on this machine for files in use. `location` is a description for users. A key without a
-    slash belongs to the store's own records, such as the marker file of its installation.
+    slash belongs to the store's own records, such as the marker file of its installation. `concurrent_reads` is the
+    number of reads that should run at once: 1 if reads do not wait for the network.
     """
 
     local_folder: Path
+    concurrent_reads: int
 
     @property
     def location(self) -> str: ...
@@ -231,6 +233,8 @@ class BlobStore(Blobs, Protocol):
 
 class SpoolFolder:
     """A local folder for files in transit, which checks the free space on its disk."""
+
+    concurrent_reads = 1
 
     def __init__(self, folder: Path, min_free_bytes: int) -> None:
         self.local_folder = folder

@@ -5,19 +5,25 @@ A text is stored as UTF-8, in which a code point takes one to four bytes. The ma
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from ingest.storage.blobs.checked import CheckedBlobs
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords
+from ingest.storage.errors import ContentChangedError
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.layout import NO_LAYOUT, Layout, build_pages, dump_layout, parse_layout
 from ingest.storage.texts.positions import Positions
 
 _STRIDE = 1024
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,15 @@ class Texts:
     Reading raises `ContentChangedError` if a file was changed outside Leadline, and `TextLostError` if it is missing.
     """
 
-    def __init__(self, blobs: Blobs, digests: DigestRecords | None = None, *, cached_maps: int = 64) -> None:
+    def __init__(
+        self, blobs: Blobs, digests: DigestRecords | None = None, *, cached_maps: int = 64, concurrent_reads: int = 1
+    ) -> None:
         """Initialize the store. If `digests` is given, all content is compared with its digest when it is read.
 
-        `cached_maps` is the number of maps that stay in memory.
+        `cached_maps` is the number of maps that stay in memory. `concurrent_reads` is the maximum number of threads
+        that `read_concurrently` uses. More than 1 is useful for a store in which each read waits for the network.
         """
+        self._pool = ThreadPoolExecutor(concurrent_reads, "texts") if concurrent_reads > 1 else None
         self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
         self._blobs = self._checked or blobs
         self._map = lru_cache(maxsize=cached_maps)(self._load_map)
@@ -107,6 +117,16 @@ class Texts:
         """Load the map of a version's text. Raises `KeyError` if the version has no text."""
         return self._map(version_id)
 
+    def preload_maps(self, version_ids: Collection[str]) -> None:
+        """Load the maps of several versions concurrently, if the store is read concurrently. Errors are ignored."""
+
+        def load(version_id: str) -> None:
+            with suppress(KeyError, ContentChangedError):
+                self.load_map(version_id)
+
+        if self._pool is not None:
+            self.read_concurrently(load, list(dict.fromkeys(version_ids)))
+
     def load_positions(self, version_id: str) -> Positions:
         """Load the positions of a version's text in its file. They are empty if the format has none.
 
@@ -131,6 +151,17 @@ class Texts:
     def read_bytes(self, version_id: str, byte_start: int, byte_end: int) -> str:
         """Read the text between two byte offsets, such as those in the index. Both must be on code-point boundaries."""
         return self._blobs.read(_build_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
+
+    def read_concurrently(self, read: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+        """Call a function that reads from this store for each item, and return the results in the order of the items.
+
+        The function must not call `read_concurrently`. If it raises an error, the first item's error is raised.
+        """
+        if self._pool is None or len(items) < 2:
+            return [read(item) for item in items]
+        return list(
+            self._pool.map(lambda context, item: context.run(read, item), [copy_context() for _ in items], items)
+        )
 
     def delete(self, version_id: str) -> int:
         """Delete a version's text, map and positions, and return the number of bytes freed."""

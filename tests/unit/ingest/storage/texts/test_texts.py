@@ -1,4 +1,5 @@
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,36 @@ def test_a_deleted_text_is_gone_also_from_memory(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         texts.read("v1")
     assert texts.delete("v1") == 0
+
+
+class WaitingBlobs(DirectoryBlobs):
+    """Blobs whose reads wait until two of them are in progress."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.together = threading.Barrier(2)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        self.together.wait(60)
+        return super().read(key, start, length)
+
+
+def test_concurrent_reads_overlap_and_their_results_have_the_order_of_the_items(tmp_path: Path) -> None:
+    Texts(DirectoryBlobs(tmp_path)).save_all(
+        [VersionText(f"version-{number}", f"text {number}", None, ()) for number in range(4)]
+    )
+    texts = Texts(WaitingBlobs(tmp_path), concurrent_reads=2)
+
+    found = texts.read_concurrently(lambda number: texts.read_bytes(f"version-{number}", 0, 6), [3, 1, 2, 0])
+
+    assert found == ["text 3", "text 1", "text 2", "text 0"]
+
+
+@pytest.mark.parametrize("concurrent_reads", [1, 4])
+def test_the_error_of_the_first_item_is_raised(tmp_path: Path, concurrent_reads: int) -> None:
+    texts = Texts(DirectoryBlobs(tmp_path), concurrent_reads=concurrent_reads)
+    texts.save("version-1", "text", title=None, chunks=())
+
+    with pytest.raises(KeyError, match="version-2"):
+        texts.read_concurrently(lambda number: texts.read_bytes(f"version-{number}", 0, 4), [1, 2, 3])
+    texts.preload_maps(["version-1", "version-2"])

@@ -1,0 +1,136 @@
+"""Searches whose texts are in a bucket, in turns with searches whose texts are in a folder: times and requests.
+
+python -m tests.benchmark.bucket               # a server on this machine, which delays each request by 20 ms
+"""
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import httpx
+import numpy as np
+import typer
+
+from api.cli.console_logging import configure_logging
+from tests.benchmark.figures import AsJson, print_rows
+from tests.support.cluster import wait_until
+from tests.support.s3_server import bucket_environment, s3_server
+from tests.support.service import listening, running
+
+app = typer.Typer(help=__doc__)
+
+_WORDS = (
+    *("harbour", "lamp", "keeper", "storm", "ledger", "vessel", "anchor", "pilot"),
+    *("cargo", "rope", "mast", "tide", "signal", "beacon", "quay", "crane"),
+)
+
+
+class _DelayingProxy(BaseHTTPRequestHandler):
+    """Passes requests on to a server after a delay, and counts them."""
+
+    protocol_version = "HTTP/1.1"
+    target: ClassVar[str]
+    delay_seconds: ClassVar[float]
+    requests: ClassVar[int] = 0
+    http: ClassVar[httpx.Client]
+
+    def _pass_on(self) -> None:
+        type(self).requests += 1
+        time.sleep(self.delay_seconds)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        reply = self.http.request(
+            self.command, self.target + self.path, content=body, headers=dict(self.headers.items())
+        )
+        self.send_response(reply.status_code)
+        for name, value in reply.headers.items():
+            if name.casefold() not in {"connection", "transfer-encoding", "content-length"}:
+                self.send_header(name, value)
+        length = reply.headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(reply.content))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.content)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def _delaying(target: str, delay_ms: int) -> Iterator[tuple[str, type[_DelayingProxy]]]:
+    with httpx.Client(timeout=60) as http:
+        members = {"target": target, "delay_seconds": delay_ms / 1000, "http": http}
+        handler = type("Handler", (_DelayingProxy,), members)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", handler
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+@app.command()
+def search(
+    documents: Annotated[int, typer.Option(help="How many documents.", min=60)] = 200,
+    rounds: Annotated[int, typer.Option(help="How many searches of each.", min=4)] = 20,
+    delay_ms: Annotated[int, typer.Option(help="How long the server waits before each request.", min=0)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Searches for 10 and for 50 hits, each query once in the folder and once in the bucket."""
+    configure_logging(logging.WARNING)
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
+        url, proxy = stack.enter_context(_delaying(stack.enter_context(s3_server()), delay_ms))
+        clients: dict[str, httpx.Client] = {}
+        for name, settings in {"folder": {}, "bucket": bucket_environment(url)}.items():
+            (home / name).mkdir()
+            services, _ = stack.enter_context(running(home / name, query_cache_bytes=0, **settings))
+            address, key = stack.enter_context(listening(services))
+            headers = {"Authorization": f"Bearer {key}"}
+            clients[name] = stack.enter_context(httpx.Client(base_url=address, headers=headers, timeout=120))
+            _upload(clients[name], documents)
+        rows = [_measure(clients, proxy, hits, rounds) for hits in (10, 50)]
+    print_rows(rows, as_json)
+
+
+def _upload(http: httpx.Client, documents: int) -> None:
+    random = np.random.default_rng(0)
+    for number in range(documents):
+        text = f"# Report {number}\n\n" + " ".join(random.choice(_WORDS, 200))
+        http.post("/v1/documents", params={"name": f"{number}.md"}, content=text.encode()).raise_for_status()
+    wait_until(
+        lambda: http.get("/v1/status").json()["documents"]["ready"] == documents, what="all are ready", seconds=600
+    )
+
+
+def _measure(clients: dict[str, httpx.Client], proxy: type[_DelayingProxy], hits: int, rounds: int) -> dict[str, Any]:
+    took: dict[str, list[float]] = {name: [] for name in clients}
+    requests = 0
+    for number in range(-1, rounds):
+        query = f"{_WORDS[number % len(_WORDS)]} {_WORDS[(number * 7 + 3) % len(_WORDS)]} {number}"
+        for name, http in clients.items():
+            before, begun = proxy.requests, time.perf_counter()
+            found = http.post("/v1/search", json={"query": query, "top_k": hits}).raise_for_status().json()
+            if number >= 0:  # The first round opens connections.
+                assert len(found["hits"]) == hits
+                took[name].append((time.perf_counter() - begun) * 1000)
+                requests += proxy.requests - before
+    medians = {name: float(np.median(each)) for name, each in took.items()}
+    return {
+        "hits": hits,
+        **{f"{name}_p50_ms": round(each, 1) for name, each in medians.items()},
+        "ratio": round(medians["bucket"] / medians["folder"], 2),
+        "requests_per_search": round(requests / rounds, 1),
+    }
+
+
+if __name__ == "__main__":
+    app()
