@@ -90,7 +90,7 @@ def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(o
     page.get_by_label("Search the library").fill("WHALE")
     expect(page.locator("#rows tr")).to_have_count(1)
     choose(page, some[0])
-    expect(page.locator("#upload-list")).to_contain_text("Already there, nothing was added")
+    expect(page.locator("#upload-list")).to_contain_text("so not added again")
     assert serious(page) == []
 
 
