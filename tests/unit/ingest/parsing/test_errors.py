@@ -7,7 +7,8 @@ from ingest.storage.errors import BacklogFullError, BlobStoreError, KeyRevokedEr
 
 
 def test_no_failure_of_a_parser_is_retryable() -> None:
-    assert not any(is_retryable(each.code) for each in (ParseError, *ParseError.__subclasses__(), UnsupportedTypeError))
+    faults: list[type[LeadlineError]] = [ParseError, *ParseError.__subclasses__(), UnsupportedTypeError]
+    assert not any(is_retryable(each.code) for each in faults)
 
 
 @pytest.mark.parametrize("passing", [BacklogFullError, BlobStoreError, KeyRevokedError])
