@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from sqlalchemy import update
 
 from api.admission.services import Services
 from api.client import Client
-from ingest.storage.db.database import write_transaction
-from ingest.storage.db.schema import versions
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
-from tests.support.portal_pages import files, serious, wait_for_held
+from tests.support.portal_pages import change_failure, files, serious, wait_for_held
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -254,12 +251,6 @@ def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(
     wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
     expect(page.locator("#notices .bad")).to_contain_text("The same file would fail again.")
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
-
-
-def change_failure(services: Services, document: str, code: str) -> None:
-    """Let a document have failed for another reason: a broken file fails by itself, and a fault passes by itself."""
-    with write_transaction(services.documents.catalog._engine) as connection:
-        connection.execute(update(versions).where(versions.c.document_id == document).values(error_code=code))
 
 
 def test_a_file_at_fault_is_replaced_and_what_may_pass_is_tried_again(
