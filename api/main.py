@@ -29,6 +29,7 @@ from api.answers.taking_up import take_up_interrupted_answers
 from api.answers.usual_times import UsualTimes
 from api.audit import routes as audit
 from api.collections import routes as collections
+from api.documents import access_routes as document_access
 from api.documents import batch_routes as batches
 from api.documents import card_routes as cards
 from api.documents import content_routes as contents
@@ -153,7 +154,19 @@ def create_app(services: Services) -> FastAPI:
     problems = ProblemHandlers(get_alternative_hint, is_openai_path, render_problem_page)
     identify = _add_middleware(app, services, problems)
     problems.install(app)
-    for route in (listing, cards, documents, contents, batches, uploads, search, audit, health, metrics):
+    for route in (
+        listing,
+        cards,
+        documents,
+        document_access,
+        contents,
+        batches,
+        uploads,
+        search,
+        audit,
+        health,
+        metrics,
+    ):
         app.include_router(route.router)
     # Paths with the prefix `conv_` also match the paths of the other routes for conversations, so they come first.
     app.include_router(openai_conversations.router)

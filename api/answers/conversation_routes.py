@@ -39,8 +39,11 @@ def list_conversations(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
     search: Annotated[str, Query(max_length=200)] = "",
+    mine: bool = False,
 ) -> ConversationPage:
     """List your conversations with at least one question, newest first. Paginated.
+
+    An admin sees the conversations of all users, or with `mine` only their own.
 
     `POST /v1/answers` with `"conversation": "new"` starts a conversation. By default, conversations are deleted 90 days
     after their last use.
@@ -49,19 +52,22 @@ def list_conversations(
     upper or lower case. A page may then contain fewer conversations than `limit`: continue until `next_cursor` is null.
     """
     before = decode_cursor(cursor) if cursor else None
+    owner = caller.owner if mine else caller.visible_owner
     if search.strip():
-        return _search(caller, services, search, before, limit)
+        return _search(caller, services, search, before, limit, owner)
     found = services.answers.conversations.list_conversations(
-        caller.tenant_id, before=before, limit=limit + 1, owner=caller.visible_owner
+        caller.tenant_id, before=before, limit=limit + 1, owner=owner
     )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     listed = [ConversationOut.from_conversation(each) for each in found[:limit]]
     return ConversationPage(conversations=_mark_running(caller, services, listed), next_cursor=more)
 
 
-def _search(caller: Principal, services: Services, words: str, before: int | None, limit: int) -> ConversationPage:
+def _search(
+    caller: Principal, services: Services, words: str, before: int | None, limit: int, owner: str | None
+) -> ConversationPage:
     found = services.answers.conversations.search_conversations(
-        caller.tenant_id, words, before=before, limit=limit, owner=caller.visible_owner, readers=caller.readers
+        caller.tenant_id, words, before=before, limit=limit, owner=owner, readers=caller.readers
     )
     listed = [ConversationOut.from_found_conversation(each) for each in found.found]
     return ConversationPage(

@@ -64,6 +64,9 @@ class ConversationOut(Wire):
 
     Its title is its first question, until you rename it. `excerpt` is set in the results of a search: the text around
     one of the words, from a question or an answer. It is empty if the title contains all words.
+
+    `by` is the user or key that started it, such as `user:ann` or `key:ID`. It is null for conversations of early
+    releases.
     """
 
     id: str
@@ -73,6 +76,7 @@ class ConversationOut(Wire):
     updated_at: Instant
     excerpt: str | None = None
     running: bool = False
+    by: str | None = None
 
     @classmethod
     def from_conversation(cls, conversation: Conversation) -> Self:
@@ -82,6 +86,7 @@ class ConversationOut(Wire):
             answered=conversation.turns,
             created_at=conversation.created_at,
             updated_at=conversation.updated_at,
+            by=conversation.owner,
         )
 
     @classmethod

@@ -9,6 +9,7 @@ from rich.markup import escape
 from api.cli.client import open_client
 from api.cli.console import Console
 from api.cli.environment import read_settings
+from api.cli.hints import describe_failure
 from api.cli.identifiers import resolve_id
 from api.cli.ingest import format_resume_hint, show_batch_progress
 from api.cli.listing import Listing
@@ -86,8 +87,7 @@ def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
             if as_json:
                 print(json.dumps(found))
                 continue
-            reason = found["failure"]
-            text = escape(f"{reason['detail']} {reason['hint']}")
+            text = escape(describe_failure(found["failure"]))
             console.print(f"[red]{escape(found['name'])}[/red]: {text}", highlight=False)
 
 

@@ -11,6 +11,7 @@ from api.cli.client import open_client
 from api.cli.console import Console
 from api.cli.environment import read_settings
 from api.cli.filters import FilterOption, MetadataOption, parse_attributes
+from api.cli.hints import describe_failure
 from api.cli.identifiers import resolve_id
 from api.cli.listing import Listing
 from api.client import Client
@@ -178,6 +179,8 @@ def _print_document(document: dict[str, Any], *, as_json: bool) -> None:
     labels = {"name": "name", "title": "title", "collection": "collection", "state": "state"}
     for label, member in labels.items():
         console.print(f"{label}: {escape(str(document[member]))}", highlight=False)
+    if document["failure"]:
+        console.print(f"failure: {escape(describe_failure(document['failure']))}", highlight=False, soft_wrap=True)
     metadata = json.dumps(document["metadata"], ensure_ascii=False)
     console.print(f"metadata: {escape(metadata)}", highlight=False)
     console.print(f"readers: {escape(_format_readers(document))}", highlight=False)

@@ -1,6 +1,7 @@
 """Next steps in the words of the command line, for errors whose own hints name routes of the API."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from api.client import NoAnswerError, ServiceError
 from ingest.storage.errors import LeadlineError
@@ -22,6 +23,9 @@ _HINTS: Mapping[str, str] = {
     "user_not_found": "List the users with `leadline users list`.",
 }
 
+_RETRY = "To retry it, run `leadline ingest` with the same file again."
+_SAME_FILE = "The same file would fail again."
+
 
 def get_command_line_hint(error: LeadlineError) -> str:
     """Return what to do next about an error, as a user of the command line would do it."""
@@ -33,3 +37,13 @@ def get_command_line_hint(error: LeadlineError) -> str:
         return hint
     request = error.request_id if isinstance(error, ServiceError) and error.status >= 500 else ""
     return f"{hint} The request id is {request}.".strip() if request else hint
+
+
+def describe_failure(failure: Mapping[str, Any]) -> str:
+    """Return why a file was refused or its document failed, and what to do next on the command line."""
+    said = f"{failure['detail']} {failure['hint']}".strip()
+    # Refused files, and services of an earlier release, do not say it.
+    retryable = failure.get("retryable")
+    if retryable is None:
+        return said
+    return f"{said} {_RETRY if retryable else _SAME_FILE}"

@@ -17,6 +17,7 @@ from api.cli.console import Console
 from api.cli.documents import format_omissions
 from api.cli.environment import read_settings
 from api.cli.filters import MetadataOption, parse_attributes
+from api.cli.hints import describe_failure
 from api.cli.progress import format_duration
 from api.cli.stages import Watch, show_stages
 from api.client import Client, ServiceError
@@ -43,7 +44,7 @@ class IngestReport:
     uploaded: int = 0
     duplicates: int = 0
     rejected: list[dict[str, str]] = field(default_factory=list)
-    failed: list[dict[str, str]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
     searchable_seconds: float | None = None
     ready_seconds: float | None = None
@@ -269,4 +270,4 @@ def _print_report(console: Console, report: IngestReport) -> None:
         text = escape(f"The text of {document['name']} lacks {format_omissions(document['omissions'])}.")
         console.print(text, highlight=False, soft_wrap=True)
     for entry in (*report.rejected, *report.failed):
-        console.print(f"[red]{entry['name']}[/red]: {entry['detail']} {entry['hint']}", highlight=False)
+        console.print(f"[red]{escape(entry['name'])}[/red]: {escape(describe_failure(entry))}", highlight=False)

@@ -828,17 +828,20 @@ class Operations:
     # Conversations and the caller
 
     @listing
-    def conversations(self, *, search: str = "") -> PagedCall[schemas.ConversationOut]:
+    def conversations(self, *, search: str = "", mine: bool = False) -> PagedCall[schemas.ConversationOut]:
         """Iterate over saved conversations, newest first.
 
         Args:
             search: Only conversations that contain all of these words in the title, the questions or the answers.
+            mine: Only your own conversations, although you are an admin, who may read those of all users.
 
         Returns:
             An iterator of conversations. Pages are fetched as needed. If you search, `excerpt` is the text around one
             of the words.
         """
-        return _build_paged_call("/v1/conversations", schemas.ConversationPage, "conversations", search=search or None)
+        return _build_paged_call(
+            "/v1/conversations", schemas.ConversationPage, "conversations", search=search or None, mine=mine or None
+        )
 
     @operation
     def conversation(self, conversation: str) -> Call[schemas.ConversationWithTurnsOut]:

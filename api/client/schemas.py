@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from api.documents.content_schemas import OutlineEntryOut, OutlinePage, PositionsOut, TableOut, TablePage
     from api.documents.schemas import (
         DeletionOut,
+        DocumentFailureOut,
         DocumentGoneOut,
         DocumentOut,
         DocumentPage,
@@ -88,6 +89,7 @@ __all__ = [
     "CoverageOut",
     "DeletionOut",
     "DeltaOut",
+    "DocumentFailureOut",
     "DocumentGoneOut",
     "DocumentOut",
     "DocumentPage",
@@ -156,7 +158,8 @@ _NAMES_BY_MODULE = {
     "api.answers.pending_schemas": "PendingAnswerOut",
     "api.answers.run_schemas": "RunEndOut RunEventOut RunOut RunPage RunWithAnswerOut",
     "api.documents.schemas": (
-        "DeletionOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason UploadedOut"
+        "DeletionOut DocumentFailureOut DocumentGoneOut DocumentOut DocumentPage OmissionOut ProgressOut Reason "
+        "UploadedOut"
     ),
     "api.search.schemas": "HitOut RerankedOut SearchIn SearchOut UnreadableOut",
     "api.status.schemas": "StatusOut",

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field
 
-from api.documents.schemas import Reason
+from api.documents.schemas import DocumentFailureOut
 from api.http.wire import Instant, RoundedSeconds, Wire
 from ingest.storage.documents.batch_records import BatchFailure, BatchProgress, BatchState
 from ingest.storage.documents.records import VersionState
@@ -104,7 +104,7 @@ class BatchFailureOut(Wire):
     name: str
     document: str | None = Field(validation_alias="document_id")
     refused: bool
-    failure: Reason
+    failure: DocumentFailureOut
 
     @classmethod
     def from_failure(cls, failure: BatchFailure) -> Self:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import Query
 from pydantic import Field, StringConstraints, model_validator
 
-from api.documents.schemas import Reason
+from api.documents.schemas import DocumentFailureOut
 from api.http.wire import Instant, Wire
 from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.documents.listing import DocumentFilter
@@ -93,7 +93,7 @@ class VersionOut(Wire):
     size_bytes: int
     state: VersionState
     active: bool
-    failure: Reason | None
+    failure: DocumentFailureOut | None
     pages: int | None
     characters: int | None
     chunks: int | None

@@ -7,6 +7,7 @@ from pydantic import Field
 from api.documents.card_schemas import CardOut
 from api.http.remark_schemas import RemarkOut
 from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
+from ingest.parsing.errors import is_retryable
 from ingest.storage.documents.cards.records import DocumentCard
 from ingest.storage.documents.metadata import MAX_READERS, validate_readers
 from ingest.storage.documents.progress import DocumentProgress, compute_progress
@@ -25,6 +26,15 @@ class Reason(Wire):
     hint: str
     coded_detail: RemarkOut | None = None
     coded_hint: RemarkOut | None = None
+
+
+class DocumentFailureOut(Reason):
+    """The reason why a document failed.
+
+    `retryable` means that processing the same file again may succeed. Otherwise only another file helps.
+    """
+
+    retryable: bool = Field(default_factory=lambda fields: is_retryable(fields["code"]))
 
 
 class ProgressOut(Wire):
@@ -79,7 +89,7 @@ class DocumentOut(Wire):
     size_bytes: int
     state: VersionState
     progress: ProgressOut
-    failure: Reason | None
+    failure: DocumentFailureOut | None
     omissions: list[OmissionOut]
     pages: int | None
     characters: int | None
@@ -113,6 +123,19 @@ class DocumentOut(Wire):
             tokens=version.tokens or None,
             card=card,
         )
+
+
+class DocumentAccessOut(Wire):
+    """Whether a `user` can read a document, and why.
+
+    `through` lists the document's readers that are the user or one of the user's groups; it is null if the document has
+    no list of readers. `denied_by` says what hides the document: its `readers`, or the roles of its `collection`.
+    """
+
+    user: str
+    can_read: bool
+    through: list[str] | None
+    denied_by: Literal["readers", "collection"] | None
 
 
 class DocumentGoneOut(Wire):

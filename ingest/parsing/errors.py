@@ -1,6 +1,6 @@
 """Parsing errors: an unsupported type, an unreadable document, or an exceeded limit."""
 
-from ingest.storage.errors import IngestError, UploadError
+from ingest.storage.errors import EmptyUploadError, IngestError, UploadError, UploadTooLargeError
 from ingest.storage.remarks import Remark
 
 
@@ -43,3 +43,26 @@ class ParserLimitError(ParseError):
 
     code = "parser_limit"
     default_hint = Remark("hint_split_document")
+
+
+_FILE_FAULTS = frozenset(
+    each.code
+    for each in (
+        ParseError,
+        EncryptedDocumentError,
+        DamagedDocumentError,
+        NoTextError,
+        ParserLimitError,
+        UnsupportedTypeError,
+        EmptyUploadError,
+        UploadTooLargeError,
+    )
+)
+
+
+def is_retryable(code: str) -> bool:
+    """Return whether processing the same bytes again may succeed after a failure with this code.
+
+    If it returns False, the file itself is at fault, and only another file helps.
+    """
+    return code not in _FILE_FAULTS

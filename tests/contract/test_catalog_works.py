@@ -162,6 +162,25 @@ def test_of_an_answer_the_question_stays_and_sentences_that_other_versions_hold_
     assert MARK not in str(conversations.load_answer("ann", "a"))
 
 
+def test_what_stays_of_an_answer_keeps_its_paragraphs_and_lists(engine: Engine, version: str, other: str) -> None:
+    written = "All say so [2].\n\n- One [2].\n- Two [2].\n- Three [1].\n- Four [2].\n\nThe last [2]. Not this [1]."
+    cited = {"All say so [2].": 2, "- One [2].": 2, "- Two [2].": 2, "- Three [1].": 1, "- Four [2].": 2}
+    cited |= {"The last [2].": 2, "Not this [1].": 1}
+    places = {said: (written.index(said), written.index(said) + len(said)) for said in cited}
+    sentences = [
+        {**sentence(said, number), **dict(zip(("start", "end"), places[said], strict=True))}
+        for said, number in cited.items()
+    ]
+    content = {**body(*sentences, cites={1: version, 2: other}), "text": written}
+    conversations = Conversations(engine)
+    conversations.store_answer(kept("a", content), frozenset({version, other}))
+    Redaction(engine).redact_version("ann", version)
+    found = conversations.load_answer("ann", "a").body
+    withheld = f"{WITHHELD_TEXT}\n\n- Four [2].\n\nThe last [2]. {WITHHELD_TEXT}"
+    assert found["text"] == f"All say so [2].\n\n- One [2].\n- Two [2].\n\n{withheld}"
+    assert all(found["text"][each["start"] : each["end"]] == each["text"] for each in found["sentences"])
+
+
 def test_of_a_run_its_question_usage_and_kinds_of_events_stay_and_no_text(
     engine: Engine, jobs: Jobs, version: str
 ) -> None:

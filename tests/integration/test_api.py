@@ -272,6 +272,7 @@ def test_a_file_without_a_readable_text_fails_with_its_reason(client: Client) ->
     assert failed["state"] == "failed"
     assert failed["failure"]["code"] == "document_damaged"
     assert failed["failure"]["hint"]
+    assert failed["failure"]["retryable"] is False  # the same bytes would fail again
 
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer ll_no_key"}, {"Authorization": "Basic eDp5"}])

@@ -126,3 +126,28 @@ def test_only_admins_of_a_restricted_collection_change_and_delete_it(asked: tupl
     assert http.patch("/v1/collections/staff", json={"title": "Ours"}, headers=bob).json()["code"] == "role_missing"
     assert http.delete("/v1/collections/staff", headers=bob).json()["code"] == "role_missing"
     assert http.delete("/v1/collections/staff", headers=people.of("eve")).status_code == 200
+
+
+def test_an_admin_sees_whether_a_person_can_read_a_document_and_why(asked: tuple[TestClient, People]) -> None:
+    http, people = asked
+    admin, eve = people.of("admin"), people.of("eve")
+    document = upload(http, eve, "checked", TEXT + b"Checked.\n")
+    path = f"/v1/documents/{document}"
+
+    def check(user: str) -> tuple[bool, list[str] | None, str | None]:
+        found = http.get(f"{path}/access", params={"user": user}, headers=admin).json()
+        assert found["can_read"] == (http.get(path, headers=people.of(user)).status_code == 200)
+        return found["can_read"], found["through"], found["denied_by"]
+
+    assert check("bob") == (True, None, None)
+    change = {"json": {"readers": ["group:hr", "user:cy"]}, "headers": {**admin, "If-Match": "*"}}
+    http.patch(path, **change).raise_for_status()  # type: ignore[arg-type]
+    assert check("eve") == (True, ["group:hr"], None)
+    assert check("cy") == (True, ["user:cy"], None)
+    assert check("bob") == (False, [], "readers")
+    grant = {"json": {"role": "reader"}, "headers": admin}
+    http.put("/v1/collections/checked/grants/group:hr", **grant).raise_for_status()  # type: ignore[arg-type]
+    assert check("eve") == (True, ["group:hr"], None)
+    assert check("cy") == (False, ["user:cy"], "collection")
+    assert http.get(f"{path}/access", params={"user": "zoe"}, headers=admin).json()["code"] == "user_not_found"
+    assert http.get(f"{path}/access", params={"user": "eve"}, headers=eve).status_code == 403

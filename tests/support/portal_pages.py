@@ -7,8 +7,12 @@ from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
+from sqlalchemy import update
 
+from api.admission.services import Services
 from api.client import Client
+from ingest.storage.db.database import write_transaction
+from ingest.storage.db.schema import versions
 from rlm.answers import Answer, Check, Citation, Quote, SearchedDocument, SearchSummary, Sentence
 from rlm.events import Event
 from rlm.requests import AnswerRequest
@@ -128,3 +132,9 @@ def wait_for_held(page: Page, held: list[Route], count: int) -> None:
     """Until so many requests were caught. The browser tells of a request before its route has it."""
     # Only while the page is asked for something are its routes called.
     wait_until(lambda: page.evaluate("true") and len(held) == count, what=f"{count} requests are held")
+
+
+def change_failure(services: Services, document: str, code: str) -> None:
+    """Let a document have failed for another reason: a broken file fails by itself, and a fault passes by itself."""
+    with write_transaction(services.documents.catalog._engine) as connection:
+        connection.execute(update(versions).where(versions.c.document_id == document).values(error_code=code))

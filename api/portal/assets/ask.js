@@ -35,7 +35,7 @@ async function load() {
     found.push(...page.turns)
     cursor = page.next_cursor
   } while (cursor)
-  showTitle(page.title)
+  showTitle(page.title, page.by)
   conversation.answered = page.answered
   const turns = [...found.map((each) => ({ ...each, id: each.answer.id, state: 'answered' })), ...page.pending.map((each) => ({ ...each, scope: each.options }))]
     .sort((a, b) => new Date(a.created_at) - new Date(b.created_at))

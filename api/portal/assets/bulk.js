@@ -3,6 +3,7 @@ import { collectionField, collectionLabel, createCollection } from './collection
 import { asked, labelled } from './dialog.js'
 import { bytes, el, number, percent, readable, say } from './dom.js'
 import { icon } from './icons.js'
+import { readerNames } from './reader_words.js'
 import { readersForm } from './readers.js'
 import { get, post } from './rest.js'
 import { t, tn } from './text.js'
@@ -58,7 +59,7 @@ async function findReaders({ documents }) {
 
 function readersLine(readers) {
   if (readers === null) return t('Everyone who can see the collection of a document can then see the document.')
-  return readers.length ? t('Then only {names} and administrators can see them.', { names: readers.join(', ') }) : t('Then only administrators can see them.')
+  return readers.length ? t('Then only {names} can see them.', { names: readerNames(readers) }) : t('Then no person can see them.')
 }
 
 // Moves documents to a collection that the reader chooses, or creates.

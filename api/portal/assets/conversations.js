@@ -5,6 +5,7 @@ import { byId, confirmed, el, foreign, readable, say, time, trouble } from './do
 import { icon } from './icons.js'
 import { LOCALE } from './locale.js'
 import { menuButton } from './menu.js'
+import { loadKeyNames, me, ownerName } from './owners.js'
 import { get, may, send } from './rest.js'
 import { openShares } from './shares.js'
 import { t } from './text.js'
@@ -24,6 +25,11 @@ let next = null
 let asking = 0
 let watching
 
+// Administrators may read the conversations of all people, and see their own until they choose otherwise.
+const WHOSE = 'leadline-whose-conversations'
+const showsAll = () => byId('whose')?.querySelector('input[value="all"]').checked ?? false
+const isMine = ({ by }) => by === me()
+
 export async function listConversations(more = false) {
   const mine = ++asking
   const search = byId('find-conversation').value.trim()
@@ -31,12 +37,13 @@ export async function listConversations(more = false) {
   try {
     let found = []
     for (let pages = 0; pages < (search ? SEARCH_PAGES : 1); pages += 1) {
-      const page = await get('/v1/conversations', { limit: AT_ONCE, cursor: next, search })
+      const page = await get('/v1/conversations', { limit: AT_ONCE, cursor: next, search, mine: !showsAll() })
       if (mine !== asking) return
       found = [...found, ...page.conversations]
       next = page.next_cursor
       if (!next || found.length >= AT_ONCE) break
     }
+    if (found.some((each) => each.by?.startsWith('key:') && !isMine(each))) await loadKeyNames().catch(() => {})
     listed = more ? [...listed, ...found] : found
     draw(search)
     watch()
@@ -52,7 +59,7 @@ function watch() {
   watching = setTimeout(async () => {
     if (document.hidden || document.querySelector('dialog[open], .menu:popover-open')) { watch(); return }
     try {
-      const { conversations: first } = await get('/v1/conversations', { limit: AT_ONCE })
+      const { conversations: first } = await get('/v1/conversations', { limit: AT_ONCE, mine: !showsAll() })
       const running = new Map(first.map((each) => [each.id, each.running]))
       const before = listed
       listed = listed.map((each) => ({ ...each, running: running.get(each.id) ?? false }))
@@ -76,7 +83,7 @@ function draw(search) {
     const name = groupOf(new Date(each.created_at))
     groups.set(name, [...(groups.get(name) ?? []), each])
   }
-  const nothing = search ? t('No conversation contains these words.') : t('Your questions and their answers are kept here.')
+  const nothing = search ? t('No conversation contains these words.') : showsAll() ? t('Nobody has asked a question yet.') : t('Your questions and their answers are kept here.')
   byId('conversations').replaceChildren(...(listed.length
     ? [...groups].map(([name, some]) => el('section', {}, el('h3', { text: name }), el('ol', {}, some.map(entry))))
     : [el('p', { class: 'hint', text: nothing })]))
@@ -98,7 +105,8 @@ function entry(each) {
   const title = readable(each.title)
   return el('li', {},
     el('a', { href: `/ask/${each.id}`, 'aria-current': each.id === conversation.id ? 'page' : null, title: `${title}\n${time(each.created_at)}` },
-      each.running && each.id !== conversation.id ? runningSign() : null, foreign(each.title, 'span', { class: 'title' })),
+      each.running && each.id !== conversation.id ? runningSign() : null, foreign(each.title, 'span', { class: 'title' }),
+      isMine(each) ? null : el('span', { class: 'by' }, icon('user'), foreign(ownerName(each.by)))),
     each.excerpt ? foreign(each.excerpt, 'p', { class: 'excerpt' }) : null,
     menuButton(t('Actions for “{title}”', { title }), () => actions(each), { class: 'quiet icon-button small' }))
 }
@@ -136,13 +144,24 @@ async function forget({ id }) {
 
 let current = ''
 
-export function showTitle(title) {
+// `by` is who began the conversation: a colleague's one, which an administrator may read, says so.
+export function showTitle(title, by = me()) {
   current = title
+  showOwner(by)
   byId('talk-title').textContent = readable(title)
   byId('talk-title').title = readable(title)
   document.title = `${readable(title)} · Leadline`
   byId('share').hidden = !may('ask')
   byId('talk-menu').hidden = false
+}
+
+async function showOwner(by) {
+  const isOther = by !== me()
+  byId('talk-by').hidden = !isOther
+  if (!isOther) return
+  if (by?.startsWith('key:')) await loadKeyNames().catch(() => {})
+  const name = ownerName(by)
+  byId('talk-by').replaceChildren(icon('user'), ' ', t('A conversation of {name}. What you ask here becomes a part of it.', { name }))
 }
 
 // On a narrow screen the list is a sheet over the page, which Escape and a press beside it close.
@@ -165,6 +184,11 @@ addEventListener('keydown', (event) => {
 addEventListener('pointerdown', (event) => {
   if (isSheet() && !event.target.closest('#history, #show-history, .menu, dialog')) showList(false)
 })
+
+if (byId('whose')) {
+  if (sessionStorage.getItem(WHOSE) === 'all') byId('whose').querySelector('input[value="all"]').checked = true
+  byId('whose').addEventListener('change', () => { sessionStorage.setItem(WHOSE, showsAll() ? 'all' : 'mine'); listConversations() })
+}
 
 let typing
 byId('find-conversation').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(listConversations, TYPING_MS) })

@@ -1,4 +1,5 @@
 // A document: its state, what can be done with it, and what is known about it. `document_reading.js` shows its text.
+import { showAccess } from './access.js'
 import { cardRows, editCard } from './card.js'
 import { asked as askedIn } from './dialog.js'
 import { factsOf, noticesOf, receiptOf, showVersions } from './document_facts.js'
@@ -7,7 +8,7 @@ import { byId, confirmed, el, readable, say, trouble } from './dom.js'
 import { follow as followed } from './follow.js'
 import { readersForm } from './readers.js'
 import { get, may, post, send } from './rest.js'
-import { removes, status, UNDER_WAY } from './status.js'
+import { canRetry, needsNewFile, removes, status, UNDER_WAY } from './status.js'
 import { t } from './text.js'
 import { removeDocument, Uploads } from './uploads.js'
 
@@ -48,7 +49,9 @@ function show() {
   byId('original').hidden = found.state === 'cancelled'
   const cancel = byId('cancel')
   if (cancel) cancel.hidden = !UNDER_WAY.has(found.state)
-  if (byId('retry')) byId('retry').hidden = found.state !== 'failed'
+  if (byId('retry')) byId('retry').hidden = !canRetry(found)
+  byId('replace')?.classList.toggle('main', needsNewFile(found))
+  showAccess(found)
   if (byId('versions-part').open) showVersions(id)
   byId('notices').replaceChildren(...noticesOf(found))
   byId('facts').replaceChildren(...factsOf(found))
@@ -127,10 +130,9 @@ const uploads = new Uploads(() => {
   const upload = uploads.all.at(-1)
   if (!upload) return
   if (upload.state === 'refused') fail(upload.problem)
-  else if (upload.state === 'duplicate') say(t('This file is already there. Nothing was changed.'))
   if (upload.document && upload.told !== upload.document.version) {
     upload.told = upload.document.version
-    load().then(follow)
+    load().then(follow).then(() => { if (upload.duplicate) byId('trouble').replaceChildren(el('p', { class: 'notice', role: 'status', text: t('The document has these contents already. Nothing was changed.') })) })
   }
 })
 byId('replace')?.addEventListener('click', () => byId('replacement').click())

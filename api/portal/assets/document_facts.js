@@ -4,7 +4,8 @@ import { icon } from './icons.js'
 import { explain } from './problems.js'
 import { remarkOf } from './remarks.js'
 import { get } from './rest.js'
-import { typeName, UNDER_WAY } from './status.js'
+import { readerNames } from './reader_words.js'
+import { needsNewFile, typeName, UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
 
 // Omissions that lose nothing, so that they are no warning.
@@ -30,11 +31,14 @@ const LOST = {
 // The parts of an omission's detail in the language of the page; a document of an earlier release has English ones.
 const detailOf = ({ detail, coded_details: coded }) => (coded.length ? coded.map((each) => remarkOf(each)).join('; ') : foreign(detail))
 
+// A file inside an archive or a mailbox is replaced with it.
+export const containerLine = ({ container }) => (container ? el('a', { class: 'contains', href: `/library/${container}`, text: t('Replace the file that contains it') }) : null)
+
 export function noticesOf(found) {
   const made = []
   if (found.failure) {
     const { message, hint } = explain(found.failure)
-    made.push(el('div', { class: 'notice bad' }, el('strong', { text: message }), hint))
+    made.push(el('div', { class: 'notice bad' }, el('strong', { text: message }), hint, needsNewFile(found) ? [' ', t('The same file would fail again.'), containerLine(found)] : null))
   } else if (!found.active_version && UNDER_WAY.has(found.state)) {
     made.push(el('div', { class: 'notice' }, el('strong', { text: t('Not searchable yet') }), t('The text appears here when the file has been read. You do not need to do anything.')))
   }
@@ -59,7 +63,7 @@ export function factsOf(found) {
     [t('Characters'), number(found.characters)],
     [t('Passages'), number(found.progress.chunks)],
     [t('Collection'), found.collection],
-    [t('Readers'), found.readers === null ? t('everyone who can see the collection') : found.readers.join(', ') || t('administrators only')],
+    [t('Readers'), found.readers === null ? t('everyone who can see the collection') : found.readers.length ? readerNames(found.readers) : t('Nobody')],
     [t('Added'), time(found.created_at)],
     [t('Searchable since'), time(found.searchable_at)],
     [t('Ready since'), time(found.ready_at)],

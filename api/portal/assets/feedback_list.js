@@ -1,6 +1,7 @@
 // Feedback on answers, for administrators: filtered, a page at a time, with the answers, and as CSV.
 import { byId, el, foreign, inTurns, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
+import { loadKeyNames, ownerName } from './owners.js'
 import { Pager } from './pager.js'
 import { csv, download } from './record_table.js'
 import { get } from './rest.js'
@@ -14,7 +15,6 @@ const MOST_AUTHORS = 500
 // A sentence without the signs of Markdown and the numbers of its sources.
 const bare = (text) => text.replace(/\*\*|__|`|^#+ |^\s*(?:[-*+]|\d{1,3}[.)])\s+|\s*\[\d{1,4}\]/gm, '').replace(/\s+/g, ' ').trim()
 const authors = new Map()  // authors as the service writes them, by what the list of people calls them
-const keyNames = new Map()  // the names of keys, by author
 
 const day = (value, more) => {
   if (!value) return ''
@@ -40,17 +40,11 @@ const pager = new Pager((cursor) => get('/v1/feedback', { ...filters(), limit: P
   answers(entries)
 })
 
-// The name of the author: a person, a key, or somebody in Slack.
-function nameOf(author) {
-  const [, kind, name] = /^(\w+):(.*)$/s.exec(author) ?? [null, '', author]
-  return kind === 'key' ? keyNames.get(author) ?? t('the key {key}', { key: name }) : name
-}
-
 function entryOf(entry) {
   const wrong = entry.rating === 'down'
   return el('li', { class: 'card', data: { answer: entry.answer } },
     el('div', { class: 'row' }, el('span', { class: `badge ${wrong ? 'bad' : 'good'}` }, icon(wrong ? 'thumbs-down' : 'thumbs-up'), wrong ? t('Wrong') : t('Helpful')),
-      el('span', { class: 'small soft grow' }, foreign(nameOf(entry.author)), ` · ${time(entry.updated_at)}`),
+      el('span', { class: 'small soft grow' }, foreign(ownerName(entry.author)), ` · ${time(entry.updated_at)}`),
       entry.conversation ? el('a', { class: 'button small', href: `/ask/${entry.conversation}` }, icon('external-link'), t('Open conversation')) : null),
     el('h2', {}, foreign(entry.question)),
     entry.comment ? el('blockquote', { class: 'said' }, foreign(entry.comment)) : null,
@@ -112,11 +106,8 @@ async function exportAll(button) {
 }
 
 async function people() {
-  const [{ users }, { keys }] = await Promise.all([get('/v1/users', { limit: MOST_AUTHORS }), get('/v1/keys', { limit: MOST_AUTHORS })])
-  for (const each of keys) {
-    authors.set(t('key “{name}” ({id})', { name: each.name, id: each.id }), `key:${each.id}`)
-    keyNames.set(`key:${each.id}`, t('key “{name}”', { name: each.name }))
-  }
+  const [{ users }, keys] = await Promise.all([get('/v1/users', { limit: MOST_AUTHORS }), loadKeyNames()])
+  for (const each of keys) authors.set(t('key “{name}” ({id})', { name: each.name, id: each.id }), `key:${each.id}`)
   for (const each of users) authors.set(each.name, `user:${each.name}`)
   byId('authors').replaceChildren(...[...authors.keys()].map((value) => el('option', { value })))
 }

@@ -10,7 +10,7 @@ import { documentRow } from './library_rows.js'
 import { Pager } from './pager.js'
 import { get, may, post } from './rest.js'
 import { Selection } from './selection.js'
-import { removes, typeName, UNDER_WAY } from './status.js'
+import { canRetry as isRetryable, removes, typeName, UNDER_WAY } from './status.js'
 import { t, tn } from './text.js'
 import { TextSearch } from './text_search.js'
 import { UploadList } from './upload_list.js'
@@ -160,7 +160,7 @@ function draw() {
   }
   const focused = document.activeElement?.closest?.('#rows tr')?.dataset.id
   const label = document.activeElement?.getAttribute?.('aria-label') ?? document.activeElement?.textContent
-  const acts = { move: act(move), permissions: act(openTo), retry: act(retryOne), canRetry, cancel: act(cancel), remove }
+  const acts = { move: act(move), permissions: act(openTo), retry: act(retryOne), replace, canRetry, cancel: act(cancel), remove }
   byId('rows').replaceChildren(...shown.map((each) => documentRow(each, { selected: selection.has(each.id), select: (id, is) => selection.select(id, is), acts })))
   if (focused) {
     const same = [...byId('rows').querySelectorAll(`tr[data-id="${CSS.escape(focused)}"] :is(a, button, input)`)]
@@ -217,13 +217,20 @@ function lookInTexts() {
 // An action of a row's menu, of which the bulk actions are told the one document.
 const act = (action) => (each) => attempt(() => action({ documents: [each.id] }, each.collection))
 // The service keeps no file of a cancelled document, but this page has those that were chosen here.
-const canRetry = (each) => each.state === 'failed' || (each.state === 'cancelled' && Boolean(uploads.find(each.id)))
+const canRetry = (each) => isRetryable(each) || (each.state === 'cancelled' && Boolean(uploads.find(each.id)))
 async function retryOne({ documents: [id] }) {
   if (shown.find((each) => each.id === id)?.state === 'cancelled') await uploads.retry([uploads.find(id)])
   else uploads.resume(await post(`/v1/documents/${id}/retry`))
   return true
 }
 const cancel = async ({ documents: [id] }) => { await post(`/v1/documents/${id}/cancel`); return true }
+
+// Asks for the file that becomes the next version of a document.
+let replaced = null
+function replace(each) {
+  replaced = each
+  byId('replacement').click()
+}
 
 async function attempt(action) {
   byId('trouble').replaceChildren()
@@ -329,6 +336,13 @@ byId('into').addEventListener('change', async () => {
   if (made) totals()
 })
 
+byId('replacement').addEventListener('change', async (event) => {
+  const [file] = event.target.files
+  event.target.value = ''
+  if (!file) return
+  await uploads.add([{ file, name: file.name, replaces: replaced.id }], replaced.collection)
+  load()
+})
 installIntake(upload)
 restore()
 if (remembered() !== 'default') byId('into').append(el('option', { value: remembered(), text: readable(collectionLabel(remembered())), selected: true }))

@@ -1,17 +1,19 @@
 // The rows of the library: a document, its state, who can see it, and a menu of what can be done with it.
 import { cardLine } from './card.js'
 import { collectionLabel, isRestricted } from './collections.js'
+import { containerLine } from './document_facts.js'
 import { bytes, el, foreign, number, readable, time } from './dom.js'
 import { icon } from './icons.js'
 import { menuButton } from './menu.js'
 import { explain } from './problems.js'
+import { countReaders, whoCanRead } from './reader_words.js'
 import { may } from './rest.js'
-import { omissionLine, status, typeName, UNDER_WAY } from './status.js'
-import { t, tn } from './text.js'
+import { needsNewFile, omissionLine, status, typeName, UNDER_WAY } from './status.js'
+import { t } from './text.js'
 
 /* Builds the row of a document. `selected` is null where nothing can be selected; `select(id, is)` is called with a
-   change. `acts` has what the menu does: `move`, `permissions`, `retry`, `cancel` and `remove`, each of the document, and
-   `canRetry(document)`. */
+   change. `acts` has what the menu does: `move`, `permissions`, `retry`, `replace`, `cancel` and `remove`, each of the
+   document, and `canRetry(document)`. */
 export function documentRow(each, { selected, select, acts }) {
   const title = each.title || each.name
   const label = readable(title)
@@ -33,17 +35,24 @@ export function documentRow(each, { selected, select, acts }) {
     el('td', { class: 'act' }, menuButton(t('Actions for {title}', { title: label }), () => items(each, acts), { class: 'quiet icon-button small' })))
 }
 
-function failureLine(each, label, { retry }) {
+function failureLine(each, label, acts) {
   if (!each.failure) return null
   const { message, hint } = explain(each.failure)
-  return el('div', { class: 'small bad-ink failure' }, el('span', { text: `${message} ${hint}` }),
-    may('write') ? el('button', { type: 'button', class: 'small', 'aria-label': t('Retry {title}', { title: label }), onclick: () => retry(each) }, icon('rotate-ccw'), t('Retry')) : null)
+  const why = needsNewFile(each) ? t('The same file would fail again.') : ''
+  return el('div', { class: 'small bad-ink failure' }, el('span', { text: [message, hint, why].filter(Boolean).join(' ') }), may('write') ? remedy(each, label, acts) : null)
+}
+
+// Another attempt where it may succeed, and otherwise another file.
+function remedy(each, label, { retry, replace, canRetry }) {
+  const button = (name, text, description, act) => el('button', { type: 'button', class: 'small', 'aria-label': description, onclick: () => act(each) }, icon(name), text)
+  if (canRetry(each)) return button('rotate-ccw', t('Retry'), t('Retry {title}', { title: label }), retry)
+  if (!needsNewFile(each)) return null
+  return containerLine(each) ?? button('upload', t('Replace…'), t('Replace {title}', { title: label }), replace)
 }
 
 function permissions({ readers, collection }) {
   if (readers !== null) {
-    const text = readers.length ? tn(readers.length, '{n} reader', '{n} readers') : t('Administrators')
-    return el('span', { title: readers.join(', ') }, icon('lock'), text)
+    return el('span', { title: whoCanRead({ readers, collection }) }, icon('lock'), countReaders(readers))
   }
   return isRestricted(collection)
     ? el('span', { title: t('Everyone with a role on the collection') }, icon('users'), t('Collection'))
@@ -58,6 +67,7 @@ function items(each, acts) {
     ...[open, ask].filter(Boolean),
     { text: t('Move…'), icon: 'folder-input', disabled: Boolean(each.container), act: () => acts.move(each) },
     { text: t('Permissions…'), icon: 'users', act: () => acts.permissions(each) },
+    ...(each.container ? [] : [{ text: t('Replace…'), icon: 'upload', act: () => acts.replace(each) }]),
     ...(acts.canRetry(each) ? [{ text: t('Retry'), icon: 'rotate-ccw', act: () => acts.retry(each) }] : []),
     ...(UNDER_WAY.has(each.state) ? [{ text: t('Cancel processing'), icon: 'ban', act: () => acts.cancel(each) }] : []),
     null,

@@ -7,6 +7,7 @@ import { el, readable } from './dom.js'
 import { blocks } from './markdown_blocks.js'
 import { tokenAt } from './markdown_inline.js'
 import { t } from './text.js'
+import { sayWithheld } from './withheld.js'
 
 export { blocks }
 
@@ -202,7 +203,7 @@ class Shown {
         while (end < to && sourceAt(run, end) < edge) end += 1
       }
       const inside = sentence && source >= sentence.start
-      const shown = readable(run.text.slice(at, end))
+      const shown = readable(sayWithheld(run.text.slice(at, end)))
       place.append(inside && (sentence.style || sentence.tag) ? el(sentence.tag ?? 'span', { class: sentence.style || null, text: shown }) : shown)
       at = end
       if (marks) this.flush(place, sourceAt(run, at))

@@ -3,9 +3,9 @@
 import { el, foreign, number } from './dom.js'
 import { icon } from './icons.js'
 import { t, tn } from './text.js'
+import { isWithheld } from './withheld.js'
 
 const TITLE = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|\$\$[^$]*\$\$[.,\s]*$)/
-const WITHHELD = '[withheld: '
 const PARTLY = /^Supported in part: /
 const JUDGED = new Set(['verified', 'computed', 'unsupported'])
 
@@ -56,7 +56,7 @@ export function isChecked(answer) {
 
 function states(answer, { text, citations }) {
   if (answer.table && text.trimStart().startsWith('|')) return false
-  return citations.length > 0 || !(answer.status === 'not_found' || statesNothing(text) || text.startsWith(WITHHELD))
+  return citations.length > 0 || !(answer.status === 'not_found' || statesNothing(text) || isWithheld(text))
 }
 
 // A heading, the introduction of the next lines, or signs alone. A loop takes time in proportion to the text, and a

@@ -2,6 +2,7 @@
 import { asked, choices, labelled, select, shownOnce } from './dialog.js'
 import { byId, confirmed, el, foreign, number, readable, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
+import { menuButton } from './menu.js'
 import { Pager } from './pager.js'
 import { get, post, send } from './rest.js'
 import { chips, inWords } from './scopes.js'
@@ -11,7 +12,7 @@ const PAGE = 50
 const RIGHTS = [
   ['read ask', t('Read and ask'), t('find and read documents, and ask about them')],
   ['read ask write', t('Read, ask and upload'), t('and upload, change and delete documents')],
-  ['read ask write admin', t('Administer'), t('and manage people, keys and collections, and see every document')],
+  ['read ask write admin', t('Administer'), t('and manage people, keys and collections, and see every collection')],
 ]
 const HOURS = [['1', t('an hour')], ['24', t('a day')], ['72', t('three days')]]
 const ROLES = [['reader', t('Reader: reads and asks')], ['writer', t('Writer: also uploads and changes documents')], ['admin', t('Admin: also decides who has access')]]
@@ -27,18 +28,23 @@ const pager = new Pager((cursor) => get('/v1/users', { limit: PAGE, cursor }), (
 })
 
 function row(person) {
+  const of = readable(person.name)
   return el('tr', { data: { id: person.id } },
-    el('td', { class: 'named' }, el('strong', {}, foreign(person.name))),
+    el('td', { class: 'named' }, el('strong', {}, foreign(person.name)), el('div', { class: 'small soft', text: t('added {time}', { time: time(person.created_at) }) })),
     el('td', { 'data-label': t('Groups') }, person.groups.length ? chips(person.groups) : el('span', { class: 'soft', text: t('none') })),
     el('td', { 'data-label': t('Permissions') }, person.keys ? inWords(person.scopes) : el('span', { class: 'soft', text: t('none yet: create a sign-in link') })),
-    el('td', { class: 'whole', 'data-label': t('Signed in') }, person.sessions ? el('span', { class: 'status good', text: tn(person.sessions, 'in {n} browser', 'in {n} browsers') }) : el('span', { class: 'soft', text: t('no') })),
-    el('td', { class: 'small whole', 'data-label': t('Last seen'), text: person.last_seen_at ? time(person.last_seen_at) : t('never') }),
-    el('td', { class: 'small whole', 'data-label': t('Added'), text: time(person.created_at) }),
-    el('td', { class: 'act' }, el('div', { class: 'row' },
-      button('link', t('Sign-in link'), person.name, () => link(person)), button('users', t('Groups'), person.name, () => groupsOf(person)),
-      person.sessions ? button('log-out', t('Sign out'), person.name, () => signOut(person)) : null,
-      button('trash-2', t('Remove'), person.name, () => remove(person)))))
+    el('td', { 'data-label': t('Signed in') }, person.sessions ? el('span', { class: 'status good', text: tn(person.sessions, 'in {n} browser', 'in {n} browsers') }) : el('span', { class: 'soft', text: t('no') }),
+      person.last_seen_at ? el('div', { class: 'small soft', text: t('last seen {time}', { time: time(person.last_seen_at) }) }) : null),
+    el('td', { class: 'act' }, el('div', { class: 'row' }, button('link', t('Sign-in link'), person.name, () => link(person)),
+      menuButton(t('Actions for {title}', { title: of }), () => actions(person), { class: 'quiet icon-button small' }))))
 }
+
+const actions = (person) => [
+  { text: t('Groups…'), icon: 'users', act: () => groupsOf(person).catch(fail) },
+  ...(person.sessions ? [{ text: t('Sign out'), icon: 'log-out', act: () => signOut(person).catch(fail) }] : []),
+  null,
+  { text: t('Remove'), icon: 'trash-2', danger: true, act: () => remove(person).catch(fail) },
+]
 
 const written = (text) => [...new Set(text.split(',').map((each) => each.trim()).filter(Boolean))]
 

@@ -1,84 +1,181 @@
 // The readers of a document: everyone who can see its collection, or a list of people and groups.
-import { choices, FieldError, labelled } from './dialog.js'
-import { el } from './dom.js'
+import { choices, FieldError } from './dialog.js'
+import { el, foreign, say } from './dom.js'
 import { icon } from './icons.js'
+import { countReaders, partsOf, SUBJECT } from './reader_words.js'
 import { get, may } from './rest.js'
-import { t } from './text.js'
+import { t, tn } from './text.js'
 
 const NAMES = 500
-const SUBJECT = /^(user|group):\S(.{0,198}\S)?$/u
+const SHOWN = 8
+const ICONS = { user: 'user', group: 'users' }
 
 // Returns the `fields`, and `read()` for what they say: null for everyone, or the list. `readers` is undefined where
 // several documents differ: then nothing is preselected. `read` throws `FieldError` and says in the form what is wrong.
 export async function readersForm(readers) {
-  const list = el('datalist', { id: 'subjects' }, (await known()).map((value) => el('option', { value })))
-  const field = el('textarea', { rows: 4, spellcheck: 'false', autocapitalize: 'none', placeholder: 'group:hr\nuser:ann' })
-  field.value = (readers ?? []).join('\n')
-  const wrong = el('div', { class: 'stacked', role: 'alert', hidden: true })
-  const adding = el('input', { list: 'subjects', placeholder: t('group:NAME or user:NAME'), 'aria-label': t('Add a person or group'), autocapitalize: 'none', spellcheck: 'false' })
-  const refuse = (at, ...parts) => {
-    wrong.replaceChildren(...parts)
-    wrong.hidden = false
-    if (at === field || at === adding) at.setAttribute('aria-invalid', 'true')
-    at.focus()
-    return false
-  }
-  const accept = () => {
-    wrong.hidden = true
-    for (const each of [field, adding]) each.removeAttribute('aria-invalid')
-    return true
-  }
-  const put = (entries) => { field.value = [...new Set(entries)].join('\n'); return accept() }
-
-  // A name alone may be a person's or a group's, so both are offered.
-  const check = (entry, at, replace) => {
-    if (SUBJECT.test(entry)) return true
-    if (entry.includes(':')) return refuse(at, el('p', { class: 'bad-ink', text: t('“{entry}” is not a person or group. Write user:NAME or group:NAME.', { entry }) }))
-    return refuse(at, el('p', { class: 'bad-ink', text: t('Is “{entry}” a group or a person?', { entry }) }),
-      el('div', { class: 'row' }, [['users', `group:${entry}`], ['user-plus', `user:${entry}`]].map(([name, subject]) => el('button', { type: 'button', class: 'small', onclick: () => replace(subject) }, icon(name), subject))))
-  }
-  const add = () => {
-    const entry = adding.value.trim()
-    if (!entry) return true
-    const take = (subject) => { adding.value = ''; adding.focus(); return put([...lines(field.value), subject]) }
-    return check(entry, adding, take) && take(entry)
-  }
-  const checkList = () => lines(field.value).every((entry) => check(entry, field, (subject) => put(lines(field.value).map((each) => (each === entry ? subject : each)))))
-
-  adding.addEventListener('keydown', (event) => { if (event.key === 'Enter') { event.preventDefault(); add() } })
-  for (const each of [field, adding]) each.addEventListener('input', accept)
+  const picker = new ReaderPicker(readers ?? [], await known())
   const who = choices(t('Who can see it'), 'who', [
     ['everybody', t('Everyone who can see the collection')],
-    ['listed', t('Only these people and groups, and administrators')],
+    ['listed', t('Only these people and groups'), t('Administrators see it only if they are on the list, or with a key that belongs to no person.')],
   ], readers === undefined ? null : readers === null ? 'everybody' : 'listed')
   who.querySelector('legend').className = 'unseen' // the title of the dialog asks the same
+  const wrong = el('p', { class: 'bad-ink', role: 'alert', hidden: true, text: t('Choose who can see them.') })
   const chosen = () => who.querySelector(':checked')?.value
-  const listed = el('div', { class: 'stacked' },
-    labelled('readers', t('People and groups, one per line'), field, t('Write user:NAME or group:NAME. If the list is empty, only administrators can see it.')),
-    list, el('div', { class: 'row' }, el('div', { class: 'grow' }, adding), el('button', { type: 'button', onclick: add }, icon('user-plus'), t('Add'))))
-  const show = () => { listed.hidden = chosen() !== 'listed'; accept() }
+  const show = () => { picker.place.hidden = chosen() !== 'listed'; wrong.hidden = true }
   who.addEventListener('change', show)
   show()
   const read = () => {
-    if (!chosen()) refuse(who.querySelector('input'), el('p', { class: 'bad-ink', text: t('Choose who can see them.') }))
-    else if (chosen() === 'everybody') return null
-    else if (add() && checkList()) return lines(field.value)
+    if (chosen() === 'everybody') return null
+    if (chosen()) return picker.read()
+    wrong.hidden = false
+    who.querySelector('input').focus()
     throw new FieldError()
   }
-  return { fields: [who, listed, wrong], read }
+  return { fields: [who, picker.place, wrong], read }
 }
 
-const lines = (text) => [...new Set(text.split('\n').map((line) => line.trim()).filter(Boolean))]
+// The people and groups that were chosen, and a field that suggests others by their names.
+class ReaderPicker {
+  constructor(chosen, suggestions) {
+    this.chosen = new Set(chosen)
+    this.suggestions = suggestions
+    this.options = []
+    this.active = 0
+    this.list = el('ul', { class: 'chips readers', 'aria-label': t('People and groups') })
+    this.field = el('input', {
+      role: 'combobox', 'aria-expanded': 'false', 'aria-controls': 'found-readers', 'aria-autocomplete': 'list', 'aria-describedby': 'readers-wrong',
+      'aria-label': t('Add a person or group'), placeholder: t('Name of a person or group'), autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: 250,
+    })
+    this.found = el('ul', { id: 'found-readers', class: 'found-readers', role: 'listbox', 'aria-label': t('People and groups'), hidden: true })
+    this.wrong = el('p', { id: 'readers-wrong', class: 'bad-ink', role: 'alert', hidden: true })
+    this.place = el('div', { class: 'stacked' }, this.list, el('div', { class: 'reader-field' }, this.field, this.found), this.wrong)
+    this.field.addEventListener('input', () => { this.accept(); this.find() })
+    // The list stays until something is chosen: a button below it must not move while it is pressed.
+    for (const name of ['focus', 'click']) this.field.addEventListener(name, () => this.find())
+    this.field.addEventListener('keydown', (event) => this.onKey(event))
+    this.field.addEventListener('paste', (event) => this.onPaste(event))
+    this.draw()
+  }
+
+  draw() {
+    const chips = [...this.chosen].map((subject) => {
+      const { kind, name } = partsOf(subject)
+      return el('li', { data: { subject } }, icon(ICONS[kind]), foreign(name, 'span', { class: 'name' }),
+        el('button', { type: 'button', class: 'quiet', 'aria-label': t('Remove {name}', { name }), onclick: () => { this.chosen.delete(subject); this.draw(); this.field.focus(); this.close() } }, icon('x')))
+    })
+    this.list.replaceChildren(...(chips.length ? chips : [el('li', { class: 'none soft', text: t('Nobody yet') })]))
+  }
+
+  // What was typed may be a name, or `user:NAME` or `group:NAME` as in the API.
+  find() {
+    const typed = this.field.value.trim()
+    const folded = typed.toLocaleLowerCase()
+    if (SUBJECT.test(typed)) this.options = [{ subject: typed }]
+    else {
+      const named = this.suggestions.filter(({ subject }) => !this.chosen.has(subject) && partsOf(subject).name.toLocaleLowerCase().includes(folded))
+      const missing = (kind) => typed && !typed.includes(':') && !named.some(({ subject }) => subject === `${kind}:${typed}`) && !this.chosen.has(`${kind}:${typed}`)
+      this.options = [...named.slice(0, SHOWN), ...['user', 'group'].filter(missing).map((kind) => ({ subject: `${kind}:${typed}`, isNew: true }))]
+    }
+    this.active = 0
+    this.drawFound()
+  }
+
+  drawFound() {
+    this.found.replaceChildren(...this.options.map((option, at) => el('li', {
+      role: 'option', id: `reader-${at}`, 'aria-selected': String(at === this.active), class: at === this.active ? 'active' : null,
+      onpointerdown: (event) => event.preventDefault(), onclick: () => this.take(option.subject),
+    }, ...described(option))))
+    const isOpen = this.options.length > 0
+    this.found.hidden = !isOpen
+    this.field.setAttribute('aria-expanded', String(isOpen))
+    if (isOpen) this.field.setAttribute('aria-activedescendant', `reader-${this.active}`)
+    else this.field.removeAttribute('aria-activedescendant')
+    this.found.children[this.active]?.scrollIntoView({ block: 'nearest' })
+  }
+
+  close() {
+    this.options = []
+    this.drawFound()
+  }
+
+  take(...subjects) {
+    for (const each of subjects) this.chosen.add(each)
+    this.field.value = ''
+    this.accept()
+    this.draw()
+    this.close()
+    say(countReaders([...this.chosen]))
+  }
+
+  onKey(event) {
+    const move = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+    if (move && !this.options.length) this.find()
+    else if (move) {
+      this.active = (this.active + move + this.options.length) % this.options.length
+      this.drawFound()
+    } else if (event.key === 'Enter' && !event.isComposing) {
+      if (this.options.length) this.take(this.options[this.active].subject)
+      else if (this.field.value.trim()) this.complain()
+      else return // sends the form
+    } else if (event.key === 'Escape' && this.options.length) this.close()
+    else return
+    event.preventDefault()
+    event.stopPropagation()
+  }
+
+  // A list from elsewhere, such as one line for each reader.
+  onPaste(event) {
+    const entries = event.clipboardData.getData('text/plain').split(/[\n,;]/).map((each) => each.trim()).filter(Boolean)
+    if (entries.length < 2 || !entries.every((each) => SUBJECT.test(each))) return
+    event.preventDefault()
+    this.take(...entries)
+  }
+
+  accept() {
+    this.wrong.hidden = true
+    this.field.removeAttribute('aria-invalid')
+  }
+
+  complain() {
+    const entry = this.field.value.trim()
+    this.wrong.textContent = entry.includes(':') ? t('“{entry}” is not a person or group. Type the name alone, and choose it from the list.', { entry }) : t('Is “{entry}” a person or a group? Choose it from the list.', { entry })
+    this.wrong.hidden = false
+    this.field.setAttribute('aria-invalid', 'true')
+    this.field.focus()
+    this.find()
+  }
+
+  // Returns the list, with what is in the field still if it can mean only one.
+  read() {
+    const typed = this.field.value.trim()
+    if (typed) {
+      const named = this.suggestions.filter(({ subject }) => partsOf(subject).name === typed)
+      const [only = null, ...others] = SUBJECT.test(typed) ? [typed] : named.map(({ subject }) => subject)
+      if (!only || others.length) {
+        this.complain()
+        throw new FieldError()
+      }
+      this.take(only)
+    }
+    return [...this.chosen]
+  }
+}
+
+function described({ subject, members, isNew }) {
+  const { kind, name } = partsOf(subject)
+  const words = kind === 'group' ? (members ? t('group, {members}', { members: tn(members, '{n} member', '{n} members') }) : t('group')) : t('person')
+  return [icon(ICONS[kind]), foreign(name, 'span', { class: 'name' }), el('span', { class: 'soft small', text: isNew && may('admin') ? t('{kind}, not known yet', { kind: words }) : words })]
+}
 
 // Names to suggest: an administrator gets the names of all people and groups, and everyone else their own.
 async function known() {
   try {
     if (!may('admin')) {
       const me = await get('/v1/me')
-      return [...(me.user ? [`user:${me.user}`] : []), ...me.groups.map((each) => `group:${each}`)]
+      return [...(me.user ? [`user:${me.user}`] : []), ...me.groups.map((each) => `group:${each}`)].map((subject) => ({ subject }))
     }
     const [groups, users] = await Promise.all([get('/v1/groups'), get('/v1/users', { limit: NAMES })])
-    return [...groups.groups.map((each) => `group:${each.name}`), ...users.users.map((each) => `user:${each.name}`)]
+    return [...groups.groups.map((each) => ({ subject: `group:${each.name}`, members: each.members })), ...users.users.map((each) => ({ subject: `user:${each.name}` }))]
   } catch {
     return []
   }

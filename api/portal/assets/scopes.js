@@ -6,7 +6,7 @@ export const SCOPES = [
   ['read', t('Read'), t('find and read documents, answers and runs')],
   ['ask', t('Ask'), t('ask questions, which uses the model’s time and money')],
   ['write', t('Write'), t('upload, change and delete documents')],
-  ['admin', t('Administer'), t('manage people, keys and collections of this organisation, and see every document')],
+  ['admin', t('Administer'), t('manage people, keys and collections of this organisation, and see every collection')],
   ['operator', t('Operate'), t('manage the organisations of this installation')],
 ]
 

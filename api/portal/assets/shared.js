@@ -1,6 +1,7 @@
 // A conversation or a run that a colleague shares by a link, as far as its reader may see it.
 import { answerOf } from './answer.js'
 import { byId, el, inTurns, readable, time, trouble } from './dom.js'
+import { me, ownerName } from './owners.js'
 import { get } from './rest.js'
 import { barsOf, stateOf, Steps } from './run_steps.js'
 import { closable } from './source.js'
@@ -13,7 +14,7 @@ const id = byId('desk').dataset.share
 function about(shared) {
   byId('title').textContent = readable(shared.title)
   document.title = `${readable(shared.title)} · Leadline`
-  const name = shared.by.startsWith('user:') ? readable(shared.by.slice(5)) : t('a colleague with an API key')
+  const name = shared.by === me() ? t('you') : shared.by.startsWith('user:') ? ownerName(shared.by) : t('a colleague')
   const until = time(shared.expires_at)
   byId('about').textContent = `${shared.kind === 'run' ? t('A run, shared by {name}. You can read it until {until}.', { name, until }) : t('A conversation, shared by {name}. You can read it until {until}.', { name, until })} ${t('You see only what your own permissions allow.')}`
 }

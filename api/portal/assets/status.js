@@ -5,6 +5,10 @@ import { t, tn } from './text.js'
 export const UNDER_WAY = new Set(['accepted', 'parsing', 'chunking', 'indexing', 'searchable', 'embedding'])
 const ASKABLE = new Set(['searchable', 'embedding'])
 
+// The service says whether the same file may succeed the next time. Otherwise only another file helps.
+export const canRetry = ({ state, failure }) => state === 'failed' && failure?.retryable !== false
+export const needsNewFile = ({ failure }) => failure?.retryable === false
+
 export function words(document) {
   const { state, progress } = document
   const replaced = document.active_version && document.active_version !== document.version

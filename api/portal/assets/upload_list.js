@@ -1,5 +1,6 @@
 // Shows uploads: a sum for all, and a line for each file that is no document yet. The list of documents has the others.
-import { byId, bytes, el, foreign, number, percent, span } from './dom.js'
+import { collectionLabel } from './collections.js'
+import { byId, bytes, el, foreign, number, percent, readable, span } from './dom.js'
 import { whenReleased } from './drawing.js'
 import { icon } from './icons.js'
 import { t, tn } from './text.js'
@@ -50,8 +51,9 @@ export class UploadList {
     byId('clear-done').hidden = going.length === all.length
     byId('retry-failed').hidden = !failed(all).some(canRetry)
     this.#offer(all.filter((each) => ASKABLE.has(each.state)))
-    const listed = all.filter((each) => !each.document || each.state === 'duplicate')
-    const shown = [...listed].sort((a, b) => RANK[a.state] - RANK[b.state]).slice(0, SHOWN)
+    const listed = all.filter((each) => !each.document || each.duplicate)
+    const rank = (each) => (each.duplicate ? RANK.duplicate : RANK[each.state])
+    const shown = [...listed].sort((a, b) => rank(a) - rank(b)).slice(0, SHOWN)
     const focused = document.activeElement?.closest?.('#upload-list li')?.dataset.at
     byId('upload-list').replaceChildren(...shown.map((each) => this.#line(each, all.indexOf(each))))
     if (focused) byId('upload-list').querySelector(`[data-at="${focused}"] button`)?.focus()
@@ -102,12 +104,19 @@ function fraction(upload) {
   return 0.1 * upload.sent
 }
 
-function stage({ state, resting, size, sent }) {
+function stage({ state, resting, size, sent, name, document, duplicate, replaces }) {
+  if (duplicate) return alreadyHere(document, name, replaces)
   switch (state) {
     case 'waiting': return resting ? t('Trying again soon') : t('Waiting to be sent, {size}', { size: bytes(size) })
     case 'sending': return t('Sending {share} of {size}', { share: percent(sent), size: bytes(size) })
     case 'refused': return t('Not accepted')
-    case 'duplicate': return t('Already there, nothing was added')
     default: return t('Cancelled')
   }
+}
+
+// The service keeps one document of the same bytes in a collection, whatever the names of the files.
+function alreadyHere({ name, collection }, sent, replaces) {
+  if (replaces) return t('The document has these contents already. Nothing was changed.')
+  const where = { name: readable(name), collection: readable(collectionLabel(collection)) }
+  return name === sent ? t('Already in “{collection}”, so not added again', where) : t('Already in “{collection}” as “{name}”, so not added again', where)
 }

@@ -3,7 +3,7 @@ import { follow } from './follow.js'
 import { inParts, sendInParts } from './resumable.js'
 import { bodyOf } from './problems.js'
 import { away, get, headers, Problem, post, send, signedInAgain } from './rest.js'
-import { UNDER_WAY } from './status.js'
+import { canRetry as isRetryable, UNDER_WAY } from './status.js'
 import { tn } from './text.js'
 
 const AT_ONCE = 3
@@ -17,7 +17,7 @@ const HIDDEN = /(^|\/)(\.[^/]+|Thumbs\.db|desktop\.ini|__MACOSX\/.*)$/i
 const FINAL = new Set([400, 413, 415, 422])
 
 // Whether sending the file again may help: not where the file itself was refused.
-export const canRetry = ({ state, problem }) => state === 'cancelled' || state === 'failed' || (state === 'refused' && !FINAL.has(problem?.status))
+export const canRetry = ({ state, problem, document }) => state === 'cancelled' || (document && isRetryable(document)) || (state === 'refused' && !FINAL.has(problem?.status))
 
 export const ENDED = new Set(['ready', 'failed', 'cancelled', 'refused', 'duplicate'])
 

@@ -73,7 +73,7 @@ def redact_answer(
     """
     numbers = {each["number"] for each in body["citations"] if each["version_id"] in gone_versions}
     mask = None if names is None else NameMask(dict.fromkeys(names, placeholder))
-    text, sentences = _redact_sentences(body["sentences"], numbers, mask, placeholder)
+    text, sentences = _redact_sentences(body["text"], body["sentences"], numbers, mask, placeholder)
     documents = set(gone_versions.values())
     return {
         **body,
@@ -165,16 +165,22 @@ def _build_mask(gone: GoneVersions) -> NameMask:
 
 
 def _redact_sentences(
-    sentences: Sequence[Mapping[str, Any]], removed_citations: set[int], names: NameMask | None, placeholder: str
+    whole: str,
+    sentences: Sequence[Mapping[str, Any]],
+    removed_citations: set[int],
+    names: NameMask | None,
+    placeholder: str,
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return the text of the retained sentences, and all sentences with their positions in this text.
 
-    The check of a sentence does not object to a name from an earlier sentence or from the question. So a sentence that
-    only other documents support may still contain one of `names`.
+    `whole` is the text before redaction, whose paragraphs and lists the new text keeps. The check of a sentence does
+    not object to a name from an earlier sentence or from the question. So a sentence that only other documents support
+    may still contain one of `names`.
     """
-    text = ""
+    text, last_end = "", 0
     kept: list[dict[str, Any]] = []
     for each in sentences:
+        gap, last_end = whole[last_end : each["start"]], each["end"]
         stays = (
             each["check"] in _SUPPORTED_CHECKS
             and each["citations"]
@@ -184,12 +190,24 @@ def _redact_sentences(
         said = each["text"] if stays else placeholder
         if not stays and kept and kept[-1]["text"] == placeholder:
             continue  # consecutive withheld sentences share one placeholder
-        begin = len(text) + 1 if text else 0
-        text = f"{text} {said}" if text else said
-        place = {"text": said, "start": begin, "end": begin + len(said)}
+        if text:
+            text += _build_gap(gap, are_both_kept=stays and kept[-1]["text"] != placeholder)
+        place = {"text": said, "start": len(text), "end": len(text) + len(said)}
+        text += said
         without: dict[str, Any] = {"citations": [], "check": "unchecked", "reason": "", "quotes": [], "support": None}
         kept.append({**each, **place} if stays else {**each, **place, **without})
     return text or placeholder, kept
+
+
+def _build_gap(gap: str, *, are_both_kept: bool) -> str:
+    """Return the white space between two sentences, of which one may have been replaced by a placeholder.
+
+    Other text in the gap, such as the header of a table, is not retained. A placeholder is a paragraph of its own,
+    because Markdown would append it to a list item otherwise.
+    """
+    if "\n" not in gap:
+        return " "
+    return gap if are_both_kept and gap.isspace() else "\n\n"
 
 
 def _names_document(sentence: Mapping[str, Any], before: str, names: NameMask | None) -> bool:

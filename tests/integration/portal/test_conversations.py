@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, expect
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
-from api.portal.links import ensure_portal_key
+from api.portal.links import build_sign_in_link, ensure_portal_key
+from ingest.storage.accounts.records import Scope
 from ingest.storage.answers.conversations import Conversations
 from rlm.answers import build_stored_answer
 from tests.fakes.scripted_answers import answer
@@ -24,11 +25,13 @@ LONG = "Which of the two contracts with the harbour of Nantucket may be ended fi
 DAY_SECONDS = 86_400
 
 
-def converse(services: Services, question: str, text: str = "It was white.", *, days_ago: int = 0) -> str:
-    """Store a conversation with one answer, of the person who signs in to the portal. Returns its id."""
+def converse(
+    services: Services, question: str, text: str = "It was white.", *, days_ago: int = 0, owner: str | None = None
+) -> str:
+    """Store a conversation with one answer, of the person who signs in to the portal or another. Returns its id."""
     began = time.time() - days_ago * DAY_SECONDS
     store = Conversations(services.answers.conversations._engine, clock=lambda: began)
-    owner = f"key:{ensure_portal_key(services.keys, DEFAULT_TENANT).id}"
+    owner = owner or f"key:{ensure_portal_key(services.keys, DEFAULT_TENANT).id}"
     made = store.start_conversation(DEFAULT_TENANT, question, owner)
     store.store_answer(build_stored_answer(answer(text=text), str(uuid4()), DEFAULT_TENANT, question, made, owner))
     return made
@@ -142,3 +145,48 @@ def test_on_a_phone_the_list_is_a_sheet_that_escape_closes(
         page.mouse.click(350, 400)
         expect(page.locator("#history")).to_be_hidden()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_an_administrator_sees_own_conversations_and_on_request_those_of_others_with_their_names(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    services = service[0]
+    key, _ = services.keys.issue_key(DEFAULT_TENANT, "nightly report")
+    converse(services, "My question about sails?")
+    converse(services, "What does Ann earn?", owner="user:ann")
+    converse(services, "What is new?", owner=f"key:{key.id}")
+    page = opened.signed_in("/ask")
+    entries = page.locator("#conversations li > a")
+    expect(entries).to_have_text(["My question about sails?"])
+    page.get_by_label("Search conversations").fill("earn")
+    expect(page.locator("#conversations")).to_contain_text("No conversation contains these words.")
+    page.get_by_label("Search conversations").fill("")
+    page.get_by_label("Everyone").check()
+    expect(entries).to_have_text(
+        ["What is new?key “nightly report”", "What does Ann earn?ann", "My question about sails?"]
+    )
+    assert serious(page) == []
+    entries.nth(1).click()
+    expect(page.locator("#talk-by")).to_contain_text("A conversation of ann.")
+    expect(page.get_by_label("Everyone")).to_be_checked()
+    expect(entries).to_have_count(3)
+    page.get_by_label("Mine").check()
+    expect(entries).to_have_text(["My question about sails?"])
+    entries.first.click()
+    expect(page.locator(".answer")).to_contain_text("It was white.")
+    expect(page.locator("#talk-by")).to_be_hidden()
+
+
+def test_others_cannot_choose_whose_conversations_they_see(service: tuple[Services, Client], opened: Portal) -> None:
+    services = service[0]
+    services.accounts.users.create(DEFAULT_TENANT, "eve")
+    converse(services, "Mine?")
+    converse(services, "Hers?", owner="user:eve")
+    scopes = frozenset({Scope.READ, Scope.ASK})
+    key = ensure_portal_key(services.keys, DEFAULT_TENANT, user="eve", scopes=scopes)
+    link = build_sign_in_link(opened.url, services.accounts.sessions.issue_ticket(DEFAULT_TENANT, key.id))
+    with opened.somebody_else(link) as page:
+        page.wait_for_selector("#account")
+        page.goto(f"{opened.url}/ask")
+        expect(page.locator("#conversations li > a")).to_have_text(["Hers?"])
+        expect(page.get_by_label("Everyone")).to_have_count(0)

@@ -13,7 +13,7 @@ from tests.support.blob_paths import blob_path
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
 from tests.support.cutting_proxy import Cutting
-from tests.support.portal_pages import WHALE, choose, files, ready_document, serious
+from tests.support.portal_pages import WHALE, change_failure, choose, files, ready_document, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -90,7 +90,7 @@ def test_a_refused_file_says_why_and_stops_no_other_and_what_is_ready_is_found(o
     page.get_by_label("Search the library").fill("WHALE")
     expect(page.locator("#rows tr")).to_have_count(1)
     choose(page, some[0])
-    expect(page.locator("#upload-list")).to_contain_text("Already there, nothing was added")
+    expect(page.locator("#upload-list")).to_contain_text("so not added again")
     assert serious(page) == []
 
 
@@ -216,6 +216,7 @@ def test_a_failed_document_is_retried_in_its_row(service: tuple[Services, Client
     client = service[1]
     broken = client.http.post("/v1/documents", params={"name": "broken.pdf"}, content=b"%PDF-1.7 nothing").json()["id"]
     wait_until(lambda: client.get(f"/v1/documents/{broken}")["state"] == "failed", what="it failed")
+    change_failure(service[0], broken, "internal_error")
     before = client.get(f"/v1/documents/{broken}")["version"]
     page = opened.signed_in("/library")
     page.get_by_role("button", name="Retry broken.pdf").click()

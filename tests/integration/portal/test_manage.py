@@ -126,6 +126,11 @@ def test_a_person_is_added_signs_in_by_the_link_and_is_signed_out_and_removed(op
     link = page.locator(".secret").input_value()
     dialog_of(page, "Done")
     row = page.locator("#rows tr", has_text="ann")
+
+    def act(text: str) -> None:
+        row.get_by_role("button", name="Actions for ann").click()
+        page.get_by_role("menuitem", name=text).click()
+
     expect(row).to_contain_text("read, ask")
     expect(page.locator("#groups")).to_contain_text("captains 1")
     with opened.somebody_else(link) as hers:
@@ -133,20 +138,36 @@ def test_a_person_is_added_signs_in_by_the_link_and_is_signed_out_and_removed(op
         expect(hers.get_by_role("link", name="Manage")).to_have_count(0)
         page.reload()
         expect(row).to_contain_text("in 1 browser")
-        expect(row.locator("[data-label='Last seen']")).not_to_have_text("never")
-        row.get_by_role("button", name="Groups").click()
+        expect(row.locator("[data-label='Signed in']")).to_contain_text("last seen")
+        act("Groups…")
         page.get_by_role("dialog").get_by_label("Groups").fill("captains")
         dialog_of(page, "Save")
         expect(row).not_to_contain_text("hr")
-        row.get_by_role("button", name="Sign out").click()
+        act("Sign out")
         dialog_of(page, "Sign out")
         expect(row.locator("[data-label='Signed in']")).to_have_text("no")
         hers.goto(f"{opened.url}/library")
         hers.wait_for_url("**/sign-in?to=%2Flibrary")
-    row.get_by_role("button", name="Remove").click()
+    act("Remove")
     dialog_of(page, "Remove")
     expect(page.locator("#empty")).to_contain_text("Nobody yet")
     assert serious(page) == []
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+def test_the_table_of_people_needs_no_sideways_scrolling(
+    service: tuple[Services, Client], opened: Portal, width: int
+) -> None:
+    users = service[0].accounts.users
+    for name, groups in (("anneliese.schneider@example.org", ["management", "board", "works council"]), ("ben", [])):
+        users.create(DEFAULT_TENANT, name, groups)
+        service[0].keys.issue_key(DEFAULT_TENANT, "portal", user=name)
+    page = opened.signed_in("/people")
+    page.set_viewport_size({"width": width, "height": 900})
+    expect(page.locator("#rows tr")).to_have_count(2)
+    for place in ("#table", "html"):
+        assert page.locator(place).evaluate("each => each.scrollWidth <= each.clientWidth"), place
+    expect(page.get_by_role("button", name="Actions for ben")).to_be_visible()
 
 
 def test_roles_on_a_collection_are_given_and_taken_away(service: tuple[Services, Client], opened: Portal) -> None:

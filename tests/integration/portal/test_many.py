@@ -1,6 +1,7 @@
 """Many documents in the library: sorted, filtered, and one action on those that were chosen or that match."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -9,7 +10,7 @@ from api.admission.services import Services
 from api.client import Client
 from tests.support.browser import Portal
 from tests.support.cluster import wait_until
-from tests.support.portal_pages import serious, wait_for_held
+from tests.support.portal_pages import change_failure, files, serious, wait_for_held
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -161,10 +162,10 @@ def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     page.get_by_label("Select note.txt").check()
     page.get_by_role("button", name="Permissions…", exact=True).click()
     page.get_by_label("Only these people and groups").check()
-    page.get_by_label("Add a person or group").fill("group:hr")
-    dialog.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Add a person or group").fill("h")
+    dialog.get_by_role("option", name="hr group, 1 member").click()
     dialog.get_by_role("button", name="Continue").click()
-    expect(dialog).to_contain_text("Then only group:hr and administrators can see them.")
+    expect(dialog).to_contain_text("Then only the group “hr” can see them.")
     dialog.get_by_role("button", name="Change").click()
     expect(dialog).to_have_count(0)
     assert client.get(f"/v1/documents/{note}")["readers"] == ["group:hr"]
@@ -182,17 +183,18 @@ def test_permissions_show_the_present_readers_and_take_each_entry_that_was_typed
     page.get_by_role("button", name="Actions for plan.txt").click()
     page.get_by_role("menuitem", name="Permissions…").click()
     expect(dialog.get_by_label("Only these people and groups")).to_be_checked()
-    expect(dialog.get_by_label("People and groups, one per line")).to_have_value("group:hr")
+    chosen = dialog.locator(".readers li")
+    expect(chosen).to_have_text(["hr"])
     dialog.get_by_label("Add a person or group").fill("legal")
     dialog.get_by_role("button", name="Continue").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("Is “legal” a group or a person?")
+    expect(dialog.get_by_role("alert")).to_contain_text("Is “legal” a person or a group?")
     expect(dialog.get_by_label("Add a person or group")).to_have_value("legal")
     assert serious(page) == []
-    dialog.get_by_role("button", name="group:legal").click()
-    expect(dialog.get_by_label("People and groups, one per line")).to_have_value("group:hr\ngroup:legal")
-    dialog.get_by_label("Add a person or group").fill("user:ben")  # without "Add"
+    dialog.get_by_role("option", name="legal group, not known yet").click()
+    expect(chosen).to_have_text(["hr", "legal"])
+    dialog.get_by_label("Add a person or group").fill("user:ben")  # as in the API, and not chosen from the list
     dialog.get_by_role("button", name="Continue").click()
-    expect(dialog).to_contain_text("Then only group:hr, group:legal, user:ben and administrators can see them.")
+    expect(dialog).to_contain_text("Then only ben, the group “hr”, and the group “legal” can see them.")
     dialog.get_by_role("button", name="Change").click()
     expect(dialog).to_have_count(0)
     assert client.get(f"/v1/documents/{plan}")["readers"] == ["group:hr", "group:legal", "user:ben"]
@@ -208,12 +210,11 @@ def test_permissions_show_the_present_readers_and_take_each_entry_that_was_typed
     page.goto(f"{opened.url}/library/{note}")
     page.get_by_role("button", name="Permissions…").click()
     dialog.get_by_label("Only these people and groups").check()
-    dialog.get_by_label("People and groups, one per line").fill("ann")
-    dialog.get_by_role("button", name="Change").click()
-    dialog.get_by_role("button", name="user:ann").click()
+    dialog.get_by_label("Add a person or group").fill("ann")
+    page.keyboard.press("Enter")
     dialog.get_by_label("Add a person or group").fill("team:hr")
-    dialog.get_by_role("button", name="Change").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("Write user:NAME or group:NAME.")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("“team:hr” is not a person or group.")
     dialog.get_by_label("Add a person or group").fill("group:hr")
     dialog.get_by_role("button", name="Change").click()
     expect(dialog).to_have_count(0)
@@ -234,14 +235,101 @@ def test_a_documents_page_lists_versions_tries_again_and_says_who_may_see_it(
     expect(page.locator("#versions tbody tr").first).to_contain_text("searches find this one")
     page.get_by_role("button", name="Permissions…").click()
     page.get_by_label("Only these people and groups").check()
-    page.get_by_label("People and groups, one per line").fill("user:ann\ngroup:hr")
+    for reader in ("user:ann", "group:hr"):
+        page.get_by_label("Add a person or group").fill(reader)
+        page.keyboard.press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Change").click()
+    expect(page.locator("#access")).to_contain_text("Only ann and the group “hr” can read this.")
     page.get_by_text("Details", exact=True).click()
-    expect(page.locator("#facts")).to_contain_text("group:hr, user:ann")
+    expect(page.locator("#facts")).to_contain_text("ann and the group “hr”")
     assert serious(page) == []
     (broken,) = sent(client, ("broken.pdf", b"%PDF-1.7 nothing"))
+    change_failure(service[0], broken, "internal_error")
     page.goto(f"{opened.url}/library/{broken}")
     before = client.get(f"/v1/documents/{broken}")["version"]
     page.get_by_role("button", name="Try again").click()
     wait_until(lambda: client.get(f"/v1/documents/{broken}")["version"] != before, what="it is tried again")
-    expect(page.locator("#notices .bad")).to_be_visible()
+    expect(page.locator("#notices .bad")).to_contain_text("The same file would fail again.")
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_a_file_at_fault_is_replaced_and_what_may_pass_is_tried_again(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    services, client = service
+    broken, unlucky = sent(client, ("broken.pdf", b"%PDF-1.7 nothing"), ("unlucky.pdf", b"%PDF-1.7 no"))
+    change_failure(services, unlucky, "internal_error")
+    page = opened.signed_in("/library")
+    row = page.locator(f"tr[data-id='{broken}']")
+    expect(row.get_by_role("button", name="Retry broken.pdf")).to_have_count(0)
+    expect(row.locator(".failure")).to_contain_text("The same file would fail again.")
+    expect(page.get_by_role("button", name="Retry unlucky.pdf")).to_be_visible()
+    expect(page.get_by_role("button", name="Replace unlucky.pdf")).to_have_count(0)
+    row.get_by_role("button", name="Actions for broken.pdf").click()
+    expect(page.get_by_role("menuitem", name="Retry")).to_have_count(0)
+    page.keyboard.press("Escape")
+    assert serious(page) == []
+    (good,) = files(tmp_path, ("mended.txt", "The mended anchor."))
+    with page.expect_file_chooser() as chooser:
+        row.get_by_role("button", name="Replace broken.pdf").click()
+    chooser.value.set_files(good)
+    expect(row).to_contain_text("Ready")
+    expect(row).to_contain_text("mended.txt")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    assert client.get(f"/v1/documents/{broken}")["state"] == "ready"
+    page.goto(f"{opened.url}/library/{unlucky}")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_a_file_that_is_here_already_says_under_which_name(
+    service: tuple[Services, Client], opened: Portal, tmp_path: Path
+) -> None:
+    sent(service[1], ("annual report.txt", b"The report of the year."))
+    page = opened.signed_in("/library")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    same = files(tmp_path, ("copy.txt", "The report of the year."), ("annual report.txt", "The report of the year."))
+    page.set_input_files("#files", same)
+    line = page.locator("#upload-list li", has_text="copy.txt")
+    expect(line).to_contain_text("Already in “default” as “annual report.txt”, so not added again")
+    expect(page.locator("#upload-list li", has_text="annual report.txt").last).to_contain_text("so not added again")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    assert serious(page) == []
+
+
+def test_a_row_and_a_page_say_who_can_read_a_document_and_an_admin_checks_it(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    services, client = service
+    for name, groups in (("ann", ["management"]), ("bea", [])):
+        services.accounts.users.create("default", name, groups)
+    (plan,) = sent(client, ("plan.txt", b"A plan."))
+
+    def let_read(*readers: str) -> None:
+        body = {"readers": readers}
+        client.http.patch(f"/v1/documents/{plan}", json=body, headers={"If-Match": "*"}).raise_for_status()
+
+    for readers, words in (
+        (("group:management",), "Group management"),
+        (("user:bea", "user:ann", "group:management"), "2 people and 1 group"),
+        (("user:bea",), "bea"),
+        ((), "Nobody"),
+        (("group:management",), "Group management"),
+    ):
+        let_read(*readers)
+        page = opened.signed_in("/library")
+        expect(page.locator("#rows td.permissions")).to_have_text(words)
+    page.goto(f"{opened.url}/library/{plan}")
+    expect(page.locator("#access")).to_contain_text("Only the group “management” can read this.")
+    page.get_by_role("button", name="Check a person…").click()
+    dialog = page.get_by_role("dialog")
+    for person, verdict in (
+        ("ann", "Yesann belongs to the group “management”."),
+        ("bea", "Nobea is not on the list, and in no group that is on it."),
+    ):
+        dialog.get_by_label("Person").fill(person)
+        page.keyboard.press("Enter")
+        expect(dialog.locator(".notice")).to_have_text(verdict)
+    assert serious(page) == []
+    dialog.get_by_label("Person").fill("zoe")
+    dialog.get_by_role("button", name="Check").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()

@@ -18,6 +18,7 @@ from tests.support.portal_pages import (
     TEXT,
     WHALE,
     WrittenAnswers,
+    change_failure,
     choose,
     files,
     ready_document,
@@ -83,10 +84,13 @@ def test_an_upload_is_cancelled_and_tried_again(
 def test_what_failed_and_is_retried_in_its_row_counts_as_an_upload_again(
     service: tuple[Services, Client], opened: Portal, tmp_path: Path
 ) -> None:
-    services = service[0]
+    services, client = service
     page = opened.signed_in("/library")
     choose(page, *files(tmp_path, ("broken.pdf", b"%PDF-1.7 nothing")))
     expect(page.locator("#uploads-sum")).to_contain_text("1 failed")
+    (broken,) = client.get("/v1/documents")["documents"]
+    change_failure(services, broken["id"], "internal_error")
+    page.get_by_label("Order").select_option("oldest")  # loads the list again
     services.jobs.pause_kind(JobKind.INGEST)
     page.get_by_role("button", name="Retry broken.pdf").click()
     expect(page.locator("#uploads-sum")).not_to_contain_text("failed")

@@ -38,14 +38,22 @@ def leadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             app.command(command.__name__)(command)
         app.add_typer(api.cli.documents.app, name="documents")
 
-        def run(*words: str) -> str:
+        def run(*words: str, status: int = 0) -> str:
             result = CliRunner().invoke(app, list(words), catch_exceptions=False)
-            assert result.exit_code == 0, result.output
+            assert result.exit_code == status, result.output
             printed: str = result.stdout
             # Services log to the same stream; JSON is the last line.
             return printed.rstrip().rpartition("\n")[2] if "--json" in words else printed
 
         yield run
+
+
+def test_a_failed_document_says_why_and_that_the_same_file_would_fail_again(leadline: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
+    said = "Upload the complete file. The same file would fail again."
+    assert said in " ".join(leadline("ingest", str(tmp_path / "broken.pdf"), status=1).split())
+    (document,) = json.loads(leadline("documents", "list", "--json"))
+    assert said in leadline("documents", "show", document["id"])
 
 
 def test_what_a_text_leaves_out_is_said_after_ingest_and_of_the_document(leadline: Run, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tests.fakes.passages import passage
 from tests.fakes.scripted_answers import SENTENCE, answer
 from tests.support.asking import AskedApi, asked_api
 from tests.support.catalogs import arrive
+from tests.unit.api.feedback.test_feedback import of_user
 
 
 @pytest.fixture
@@ -221,6 +222,24 @@ def test_conversations_are_listed_and_shown_a_page_at_a_time_and_deleted(api: As
     assert api.http.delete(path).status_code == 204
     assert api.get(path, status=404)["code"] == "conversation_not_found"
     assert api.get(f"/v1/answers/{turns[0]['answer']['id']}", status=404)["code"] == "answer_not_found"
+
+
+def test_an_admin_lists_all_conversations_with_who_started_each_or_only_their_own(api: AskedApi) -> None:
+    own = api.ask("White whales?", conversation="new")["conversation"]
+    eve = of_user(api, "eve")
+    body = {"question": "Black whales?", "conversation": "new"}
+    other = api.http.post("/v1/answers", json=body, headers=eve).json()["conversation"]
+    by = api.get(f"/v1/conversations/{own}")["by"]
+
+    def listed(**query: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - parameters
+        return [(each["id"], each["by"]) for each in api.get("/v1/conversations", **query)["conversations"]]
+
+    assert by.startswith("key:")
+    assert listed() == listed(search="whales") == [(other, "user:eve"), (own, by)]
+    assert listed(mine=True) == listed(search="whales", mine=True) == [(own, by)]
+    for mine in (True, False):
+        found = api.http.get("/v1/conversations", params={"mine": mine}, headers=eve).json()["conversations"]
+        assert [each["id"] for each in found] == [other]
 
 
 def test_nothing_of_a_deleted_document_is_quoted_again(api: AskedApi) -> None:

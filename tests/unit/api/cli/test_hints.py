@@ -6,7 +6,7 @@ import pytest
 
 import api.http.problems  # noqa: F401 - its errors are subclasses, too
 import rlm.errors  # noqa: F401
-from api.cli.hints import _HINTS, get_command_line_hint
+from api.cli.hints import _HINTS, describe_failure, get_command_line_hint
 from api.client import ServiceError
 from ingest.storage.errors import LeadlineError
 
@@ -59,3 +59,11 @@ def test_the_waiting_time_is_in_seconds_and_a_failure_has_its_request_id() -> No
         request_id="r1",
     )
     assert get_command_line_hint(busy) == "Retry after 7 seconds. The request id is r1."
+
+
+def test_a_failure_says_whether_the_same_file_helps_if_the_service_knows() -> None:
+    said = {"detail": "It failed.", "hint": "Look."}
+    assert describe_failure(said) == "It failed. Look."
+    assert describe_failure({**said, "retryable": False}) == "It failed. Look. The same file would fail again."
+    again = describe_failure({**said, "retryable": True})
+    assert again == "It failed. Look. To retry it, run `leadline ingest` with the same file again."
