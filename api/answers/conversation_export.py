@@ -11,12 +11,13 @@ from fastapi.responses import StreamingResponse
 
 from api.answers.conversation_schemas import ConversationOut, TurnOut
 from api.answers.forms import ExportForm
+from api.answers.markdown import render_plain_text
 from api.answers.markdown_files import escape_line, escape_links
 from api.answers.remarks import translate_notes
 from api.answers.schemas import AnswerOut, CitationOut
-from api.answers.verdicts import describe_level, describe_verdict
+from api.answers.verdicts import describe_gap, describe_level, describe_verdict, format_sign
 from api.languages.catalogue import Texts
-from rlm.checking.levels import SIGNS, Level, find_levels
+from rlm.checking.levels import Level, find_levels
 
 _NAME_CHARS = 80
 
@@ -52,7 +53,9 @@ def _iter_json(conversation: ConversationOut, turns: Iterator[TurnOut]) -> Itera
 
 def _iter_markdown(conversation: ConversationOut, turns: Iterator[TurnOut], texts: Texts) -> Iterator[str]:
     yield f"# {escape_line(conversation.title)}\n\n"
-    legend = (f"{sign} {describe_level(level, texts)}" for level, sign in SIGNS.items())
+    # The other levels have words instead of a sign.
+    signs = (Level.PROVEN, Level.PARTLY_PROVEN, Level.UNSUPPORTED)
+    legend = (f"{format_sign(level, texts)} {describe_level(level, texts)}" for level in signs)
     yield f"{texts.translate('Marks after statements:')} {', '.join(legend)}\n"
     for turn in turns:
         yield f"\n## {escape_line(turn.question)}\n\n*{turn.created_at:%Y-%m-%d %H:%M} UTC*\n\n"
@@ -62,16 +65,20 @@ def _iter_markdown(conversation: ConversationOut, turns: Iterator[TurnOut], text
 def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     body = answer.model_dump(mode="json")
     levels = find_levels(body)
+    signs = [level and format_sign(level, texts) for level in levels]
+    title, gap = describe_gap(body, texts)
+    if title:
+        yield f"> **{title}.** {gap}\n\n"
     verdict = describe_verdict(body, texts)
     if verdict:
         yield f"> {verdict}\n\n"
-    yield f"{escape_links(_add_signs(answer, levels))}\n"
+    yield f"{escape_links(_add_signs(answer, signs))}\n"
     for note in translate_notes(answer, texts):
         yield f"\n{escape_line(note)}\n"
     remarks = [
-        f"* {SIGNS[level]} {escape_line(sentence.text)} ({escape_line(sentence.reason)})\n"
-        for sentence, level in zip(answer.sentences, levels, strict=True)
-        if level in (Level.PARTLY_PROVEN, Level.NOT_PROVEN) and sentence.reason
+        f"* {sign} {escape_line(render_plain_text(sentence.text))} ({escape_line(sentence.reason)})\n"
+        for sentence, sign, level in zip(answer.sentences, signs, levels, strict=True)
+        if sign and level is not Level.PROVEN and sentence.reason
     ]
     if remarks:
         yield f"\n### {texts.translate('What is not proven')}\n\n"
@@ -82,13 +89,13 @@ def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
             yield from _iter_citation(citation, texts)
 
 
-def _add_signs(answer: AnswerOut, levels: Sequence[Level | None]) -> str:
+def _add_signs(answer: AnswerOut, signs: Sequence[str | None]) -> str:
     """Return the text of an answer with a sign after each statement; in a table, in the statement's own row."""
     text, pieces, last = answer.text, [], 0
-    marked = sorted((each.end, level) for each, level in zip(answer.sentences, levels, strict=True) if level)
-    for end, level in marked:
+    marked = sorted((each.end, sign) for each, sign in zip(answer.sentences, signs, strict=True) if sign)
+    for end, sign in marked:
         at = last + len(text[last:end].rstrip().removesuffix("|").rstrip())
-        pieces += [text[last:at], f" {SIGNS[level]}"]
+        pieces += [text[last:at], f" {sign}"]
         last = at
     return "".join([*pieces, text[last:]])
 

@@ -14,10 +14,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from api.answers.verdicts import describe_verdict
+from api.answers.verdicts import describe_verdict, format_sign
 from api.cli.console import remove_control_chars
 from api.languages.catalogue import Texts
-from rlm.checking.levels import SIGNS, Level, find_levels
+from rlm.checking.levels import Level, find_levels
 
 _LINE_CHARS = 160
 
@@ -48,8 +48,9 @@ def _format_cell_result(body: dict[str, Any]) -> str:
 _MAX_SOURCES = 10
 _QUOTE_CHARS = 160
 _SENTENCE_CHARS = 100
-_STYLES = {Level.PROVEN: "green", Level.PARTLY_PROVEN: "yellow", Level.FOUND: "dim", Level.NOT_PROVEN: "yellow"}
-_LEGEND = "✓ proven   ~ partly proven   ? found, but nobody checked whether it proves the sentence   ! not proven"
+_STYLES = {Level.PROVEN: "green", Level.FOUND: "dim"}  # Any other level is yellow.
+_LEGEND = "✓ proven   ~ partly proven   ! not supported by its source"
+_ENGLISH = Texts("en")
 
 
 class StatusLine(Protocol):
@@ -209,7 +210,7 @@ def _insert_signs(answer: Mapping[str, Any], levels: Sequence[Level | None]) -> 
             continue
         written = text[at : sentence["end"]].rstrip()
         in_row = text[sentence["start"] : sentence["end"]].lstrip().startswith("|") and written.endswith("|")
-        sign = SIGNS[level]
+        sign = format_sign(level, _ENGLISH)
         parts.append(f"{written[:-1].rstrip()} {sign} |" if in_row else f"{written} {sign}")
         at += len(written)
     return "".join(parts) + text[at:]
@@ -217,7 +218,7 @@ def _insert_signs(answer: Mapping[str, Any], levels: Sequence[Level | None]) -> 
 
 def _print_verdict(console: Console, answer: Mapping[str, Any], levels: Sequence[Level | None]) -> None:
     """Print how many statements are proven and, on a terminal, what the signs in the answer mean."""
-    verdict = describe_verdict(answer, Texts("en"))
+    verdict = describe_verdict(answer, _ENGLISH)
     if verdict:
         _print_plain_text(console, verdict, style="bold")
     if console.is_terminal and any(levels):
@@ -244,7 +245,7 @@ def _print_sentence_warnings(console: Console, answer: Mapping[str, Any], levels
     for sentence, level in zip(answer["sentences"], levels, strict=True):
         if level is None or not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
-        sign, style = SIGNS[level], _STYLES[level]
+        sign, style = format_sign(level, _ENGLISH), _STYLES.get(level, "yellow")
         reason = remove_control_chars(sentence["reason"]) or "The cited text does not support this sentence."
         excerpt = shorten_text(remove_control_chars(sentence["text"]), _SENTENCE_CHARS)
         console.print(

@@ -39,7 +39,7 @@ def ask(
     strategy: Strategy = StrategyName.AUTO,
     confirm: Annotated[bool, typer.Option("--confirm", help="Start even if the estimated cost is large.")] = False,
     every_record: Annotated[
-        bool, typer.Option("--every-record", help="Have the model judge every record instead of a sample; slower.")
+        bool, typer.Option("--every-record", help="Have the model read every record instead of a sample; slower.")
     ] = False,
     budget_calls: Annotated[int | None, typer.Option(help="Maximum number of language model calls.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens the model reads.")] = None,

@@ -12,12 +12,13 @@ from api.answers.markdown_files import escape_line, format_code_block
 from api.answers.remarks import translate_notes
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut, CitationOut
+from api.answers.verdicts import describe_gap, describe_level, describe_verdict
 from api.languages.catalogue import Texts
 from ingest.storage.answers.run_records import Run, RunState
-from rlm.answers import AnswerStatus, Check
+from rlm.answers import AnswerStatus
+from rlm.checking.levels import find_levels
 
 _EVENTS_PER_READ = 200
-_MARKS = {"verified": "✓", "quoted": "·", "computed": "ƒ", "unsupported": "!", "unchecked": "○"}
 
 
 _TYPES = {ExportForm.JSON: ("application/json", "json"), ExportForm.MARKDOWN: ("text/markdown; charset=utf-8", "md")}
@@ -104,19 +105,25 @@ def _list_summary_lines(run: RunWithAnswerOut, texts: Texts) -> list[str]:
 
 def _iter_answer_blocks(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     """Yield the answer as a code block, so that links and images in a model's Markdown are not rendered."""
-    t = texts.translate
+    t, body = texts.translate, answer.model_dump(mode="json")
     title, computed = t("Answer"), t("How it was computed")
     checked, sources = t("How each sentence was checked"), t("Sources")
-    yield f"\n## {title} ({_name_status(answer.status, texts)})\n\n{format_code_block(answer.text)}"
+    yield f"\n## {title} ({_name_status(answer.status, texts)})\n\n"
+    if gap := describe_gap(body, texts)[1]:
+        yield f"{gap}\n\n"
+    yield format_code_block(answer.text)
     for note in translate_notes(answer, texts):
         said = t("Note: {note}", note=escape_line(note))
         yield f"\n{said}\n"
     if answer.table is not None:
         yield f"\n### {computed}\n\n{format_code_block(answer.table.sql, 'sql')}"
     yield f"\n### {checked}\n\n"
-    for number, each in enumerate(answer.sentences, start=1):
-        reason = f" ({escape_line(each.reason)})" if each.reason else ""
-        yield f"{number}. {_MARKS[each.check]} {_name_check(each.check, texts)}{reason}: {escape_line(each.text)}\n"
+    if verdict := describe_verdict(body, texts):
+        yield f"{verdict}\n\n"
+    for number, (each, level) in enumerate(zip(answer.sentences, find_levels(body), strict=True), start=1):
+        reason = f" ({escape_line(each.reason)})" if level and each.reason else ""
+        name = f"{describe_level(level, texts)}{reason}: " if level else ""
+        yield f"{number}. {name}{escape_line(each.text)}\n"
     if answer.citations:
         yield f"\n### {sources}\n\n"
     for cited in answer.citations:
@@ -167,7 +174,9 @@ def _iter_cell_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
 
 def _iter_call_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
     t, tokens = texts.translate, body["usage"]["prompt_tokens"]
-    title = t("Sub-call: {purpose}", purpose=escape_line(body["purpose"]))
+    # Readers know no judge.
+    purpose = t("check of the sentences") if body["purpose"] == "judge" else escape_line(body["purpose"])
+    title = t("Sub-call: {purpose}", purpose=purpose)
     read = texts.translate_count(tokens, "{n} token read", "{n} tokens read", n=texts.format_number(tokens))
     cost = t("from the cache, no cost") if body.get("cached") else read
     yield f"\n### {title} ({cost})\n"
@@ -203,15 +212,3 @@ def _name_status(status: str, texts: Texts) -> str:
         AnswerStatus.EXTRACTIVE: t("quoted without a language model"),
     }
     return names[AnswerStatus(status)]
-
-
-def _name_check(check: str, texts: Texts) -> str:
-    t = texts.translate
-    names = {
-        Check.VERIFIED: t("verified"),
-        Check.QUOTED: t("quoted"),
-        Check.COMPUTED: t("computed"),
-        Check.UNSUPPORTED: t("not supported"),
-        Check.UNCHECKED: t("not checked"),
-    }
-    return names[Check(check)]

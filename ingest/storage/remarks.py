@@ -27,10 +27,10 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
         "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
     ),
     "withheld_closed": "Parts of this answer are withheld: they are based on documents that you cannot access.",
-    "judge_failed": "Some sentences could not be judged: {problem}",
+    "judge_failed": "Some sentences could not be checked: {problem}",
     "verdicts_unclear": (
-        "The judge gave no clear verdict on {unclear} of {n} sentence.",
-        "The judge gave no clear verdict on {unclear} of {n} sentences.",
+        "The check gave no clear result for {unclear} of {n} sentence. Compare it with its source.",
+        "The check gave no clear result for {unclear} of {n} sentences. Compare these with their sources.",
     ),
     "count_between": "The count lies between {low} and {high} with a probability of {confidence}%.",
     "classifier_labels": (
@@ -38,8 +38,8 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
         "labels differed from the model's."
     ),
     "rows_not_judged": (
-        'For "{column}", {n} row was not judged: {problem}.',
-        'For "{column}", {n} rows were not judged: {problem}.',
+        'For "{column}", {n} row has no result: {problem}.',
+        'For "{column}", {n} rows have no result: {problem}.',
     ),
     "records_cited": (
         "{n} of the {records} records behind this answer is cited.",
@@ -88,7 +88,7 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
         "No answer was submitted within {n} cells.",
     ),
     "run_time_over": "The run's time is over.",
-    "records_not_judged": ("{n} record was not judged: {problem}.", "{n} records were not judged: {problem}."),
+    "records_not_judged": ("{n} record has no result: {problem}.", "{n} records have no result: {problem}."),
     "calls_not_answered": ("{n} sub-call has no reply: {problem}.", "{n} sub-calls have no reply: {problem}."),
     "computed_by_code": (
         "Computed by code that searched {searched} of {n} document{how}.",
@@ -135,7 +135,7 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
     # Steps of a computation over tables.
     "plan_reads_rows": 'Read the rows of "{table}": {instruction}',
     "plan_runs_query": "Run the query over the tables.",
-    "judging_rows": "Judging the rows for {columns}",
+    "judging_rows": "Reading the rows for {columns}",
     "searching_documents": "Searching the documents for {columns}",
     # Estimates and limits of the cost of a question.
     "cost": "About {calls} of the language model over {records}{again}, {tokens}, {duration}{money}{price}.",

@@ -6,6 +6,7 @@ both.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,28 +28,20 @@ class Level(StrEnum):
 
     PROVEN = "proven"  # A judge found that the cited text supports the sentence, or code computed it.
     PARTLY_PROVEN = "partly proven"  # A judge found that the cited text supports a part of it.
-    FOUND = "found"  # The cited words exist, but it is not confirmed that they prove the sentence.
-    NOT_PROVEN = "not proven"  # A judge found no support, or there is no source.
-
-
-SIGNS = {Level.PROVEN: "✓", Level.PARTLY_PROVEN: "~", Level.FOUND: "?", Level.NOT_PROVEN: "!"}
-"""The sign of each level in plain text: in a terminal and in exported files."""
+    FOUND = "found"  # The cited words exist, but no judge said whether they prove the sentence.
+    LOST = "lost"  # The words that the model quoted for the sentence are not in the cited text.
+    UNSUPPORTED = "unsupported"  # A judge found that the cited text does not support it.
+    UNCITED = "uncited"  # There is no source.
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The number of statements of an answer, and the number of statements for each result.
+    """The number of statements of an answer at each level.
 
-    `unsupported` and `uncited` statements have the level `NOT_PROVEN`; `uncited` are those without a source. If
-    `is_checked` is false, no judge gave a verdict on any statement, so the counts tell users nothing.
+    If `is_checked` is false, no judge gave a verdict on any statement, so the counts tell users nothing.
     """
 
-    statements: int
-    proven: int
-    partly_proven: int
-    found: int
-    unsupported: int
-    uncited: int
+    counts: Counter[Level]
     is_checked: bool
 
 
@@ -83,8 +76,9 @@ def infer_support(sentence: Mapping[str, Any]) -> Support | None:
 def find_levels(answer: Mapping[str, Any]) -> list[Level | None]:
     """Return the level of each sentence of an answer, or None for a sentence that needs no mark.
 
-    Sentences without a statement need no mark, nor do the rows of a computed table. If no judge gave a verdict, only
-    sentences whose quotations were not found in their sources have a mark.
+    Sentences without a statement need no mark, nor do the rows of a computed table. If the answer was not found, only
+    sentences that a judge contradicts have a mark, because no passage proves what the documents do not say. If no judge
+    gave a verdict, only sentences whose quotations were not found in their sources have a mark.
     """
     is_checked = _is_checked(answer)
     return [
@@ -95,18 +89,8 @@ def find_levels(answer: Mapping[str, Any]) -> list[Level | None]:
 
 def build_verdict(answer: Mapping[str, Any]) -> Verdict:
     """Count the statements of an answer by the result of their checks."""
-    statements = [sentence for sentence, is_statement in _iter_sentences(answer) if is_statement]
-    levels = [_find_level(each) for each in statements]
-    unsupported = sum(each["check"] == Check.UNSUPPORTED for each in statements)
-    return Verdict(
-        statements=len(statements),
-        proven=levels.count(Level.PROVEN),
-        partly_proven=levels.count(Level.PARTLY_PROVEN),
-        found=levels.count(Level.FOUND),
-        unsupported=unsupported,
-        uncited=levels.count(Level.NOT_PROVEN) - unsupported,
-        is_checked=_is_checked(answer),
-    )
+    levels = (_find_level(sentence) for sentence, is_statement in _iter_sentences(answer) if is_statement)
+    return Verdict(Counter(levels), _is_checked(answer))
 
 
 def _iter_sentences(answer: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:
@@ -116,8 +100,10 @@ def _iter_sentences(answer: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, An
         text, is_cited = sentence["text"], bool(sentence["citations"])
         is_row = answer["table"] is not None and text.lstrip().startswith("|")
         # A judge reads headings and introductions that cite something, so its verdict on them is shown.
-        is_empty = not is_cited and (is_absence or states_nothing(text) or text.startswith(_WITHHELD))
-        yield sentence, not (is_row or is_empty)
+        is_empty = not is_cited and (states_nothing(text) or text.startswith(_WITHHELD))
+        # guard: absence-proves-nothing
+        is_unproven = is_absence and sentence["check"] != Check.UNSUPPORTED
+        yield sentence, not (is_row or is_empty or is_unproven)
 
 
 def _is_checked(answer: Mapping[str, Any]) -> bool:
@@ -129,13 +115,18 @@ def _is_checked(answer: Mapping[str, Any]) -> bool:
 
 
 def _has_lost_quotation(sentence: Mapping[str, Any]) -> bool:
-    return sentence["check"] == Check.UNCHECKED and bool(sentence["citations"]) and bool(sentence["reason"])
+    return _find_level(sentence) is Level.LOST
 
 
 def _find_level(sentence: Mapping[str, Any]) -> Level:
     match sentence["check"]:
         case Check.VERIFIED | Check.COMPUTED:
             return Level.PROVEN
-        case Check.QUOTED:
-            return Level.PARTLY_PROVEN if sentence.get("support") == Support.PARTIAL else Level.FOUND
-    return Level.NOT_PROVEN
+        case Check.UNSUPPORTED:
+            return Level.UNSUPPORTED
+        case Check.QUOTED if sentence.get("support") == Support.PARTIAL:
+            return Level.PARTLY_PROVEN
+    # The check itself gives a reason only for quotations that it did not find.
+    if sentence["citations"] and sentence["reason"]:
+        return Level.LOST
+    return Level.FOUND if sentence["check"] == Check.QUOTED else Level.UNCITED

@@ -27,14 +27,23 @@ export function answerOf(answer, again, { given = null, reads = false, actions =
 }
 
 function heading(answer) {
-  const notice = (kind, title, line) => [el('div', { class: `notice ${kind}` }, el('strong', { text: title }), line)]
-  if (answer.status === 'not_found') {
-    return notice('', t('Not in these documents'), `${tn(answer.searched.read, 'The language model read {n} passage and found no answer in it.', 'The language model read {n} passages and found no answer in them.')} ${t('Ask in other words, or add documents. “Details” shows what was searched.')}`)
-  }
-  if (!answer.finished) return notice('warn', t('Not complete'), t('The work reached a limit of time or cost before it was finished. This is what was found until then.'))
-  if (answer.status === 'partial') return notice('warn', t('Not complete'), t('These documents answer only a part of the question, or not all of them could be read.'))
-  if (answer.status === 'extractive') return notice('', t('Quotations'), t('No language model is set up. These passages fit your question best, word for word.'))
+  const notice = (kind, line) => [el('div', { class: `notice ${kind}` }, el('strong', { text: line[0] }), line.slice(1).join(' '))]
+  const gap = gapOf(answer)
+  if (answer.status === 'not_found') return notice('', [...gap, t('Ask in other words, or add documents. “Details” shows what was searched.')])
+  if (gap.length) return notice('warn', gap)
+  if (answer.status === 'extractive') return notice('', [t('Quotations'), t('No language model is set up. These passages fit your question best, word for word.')])
   return []
+}
+
+// What is missing in an answer, as a title and a sentence, as `api/answers/verdicts.py` says it.
+function gapOf(answer) {
+  if (answer.status === 'not_found') {
+    return [t('Not in these documents'), tn(answer.searched.read, 'The language model read {n} passage and found no answer in it.', 'The language model read {n} passages and found no answer in them.')]
+  }
+  if (!answer.finished) return [t('Not complete'), t('The work reached a limit of time or cost before it was finished. This is what was found until then.')]
+  if (answer.status !== 'partial') return []
+  // Only strategies that work through all of the documents or records count them.
+  return [t('Not complete'), answer.coverage ? t('Some documents or records could not be read, so the answer leaves them out.') : t('These documents answer only a part of the question.')]
 }
 
 // The sentences with the kind of their mark and their places in units of a string.
@@ -49,11 +58,13 @@ function text(answer, reads) {
   const cited = new Map(answer.citations.map((each) => [each.number, each]))
   const made = el('div', { class: 'answer' })
   const sentences = placed(answer).map(({ kind, sentence, start, end }) => ({
-    start, end, quotes: sentence.quotes, style: styleOf(kind), mark: () => kind && markOf(kind, sentence),
+    start, end, kind, sentence, quotes: sentence.quotes, style: styleOf(kind), mark: () => kind && markOf(kind, sentence),
   }))
   // A number opens the words for its own sentence.
-  const quotes = (of, at) => (sentences.find((each) => each.start <= at && at < each.end)?.quotes ?? []).filter((each) => each.number === of)
-  const cite = (of, at) => cited.has(of) && citeButton(cited.get(of), quotes(of, at), { sql: answer.table?.sql })
+  const cite = (of, at) => {
+    const own = sentences.find((each) => each.start <= at && at < each.end)
+    return cited.has(of) && citeButton(cited.get(of), (own?.quotes ?? []).filter((each) => each.number === of), { sql: answer.table?.sql, cited: own ? [own] : [] })
+  }
   // The rows of a computed table stand below the text, where each figure can be pressed.
   showInTurns(made, blocks(answer.text).filter((block) => !answer.table || block.kind !== 'table'), {
     sentences,
@@ -119,5 +130,6 @@ export function copied(answer) {
     said = `${said.slice(0, at).trimEnd()} (${words})${at < end ? ' ' : ''}${said.slice(at)}`
   }
   const sources = answer.citations.map((each) => `[${each.number}] ${each.deleted ? t('No longer shown') : [each.title, placeInWords(each.place ?? '')].filter(Boolean).join(', ')}`)
-  return [said, verdictOf(answer), sources.length ? [t('Sources'), ...sources].join('\n') : ''].filter(Boolean).join('\n\n') + '\n'
+  const [title, gap] = gapOf(answer)
+  return [title ? `${title}. ${gap}` : '', said, verdictOf(answer), sources.length ? [t('Sources'), ...sources].join('\n') : ''].filter(Boolean).join('\n\n') + '\n'
 }

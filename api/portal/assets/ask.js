@@ -90,7 +90,7 @@ async function open() {
     await loading
     waiting.remove()
     const last = byId('turns').lastElementChild
-    if (last) showAtTop(last)
+    if (last) showAtTop(last, { holds: true })
     await goOnInScope()
   } catch (error) {
     waiting.remove()

@@ -1,6 +1,7 @@
 // The sources of an answer: their numbers in the text, a preview of each, and a card for each below the text.
 import { el, foreign, readable } from './dom.js'
 import { icon } from './icons.js'
+import { kindsOf } from './marks.js'
 import { placeInWords } from './places.js'
 import { openSource } from './source.js'
 import { t, tn } from './text.js'
@@ -103,12 +104,17 @@ export function sourceCards(answer) {
   return el('div', {}, list, more)
 }
 
+function citing(answer, number) {
+  const kinds = kindsOf(answer)
+  return answer.sentences.map((sentence, at) => ({ sentence, kind: kinds[at] })).filter(({ sentence }) => sentence.citations.includes(number))
+}
+
 function cardOf(citation, answer) {
   const button = el('button', { type: 'button', class: 'cite', 'aria-pressed': 'false', 'aria-label': readable(t('Source {number}: {title}', { number: citation.number, title: titleOf(citation) })) },
     el('span', { class: 'number', text: citation.number }),
     el('span', { class: 'title' }, citation.deleted ? t('No longer shown') : foreign(citation.title || t('Untitled'))),
     placeOf(citation) && !citation.deleted ? foreign(placeOf(citation), 'span', { class: 'place soft' }) : null,
     citation.deleted || !citation.quote ? null : foreign(wordsOf(citation, citation.quotes.slice(0, 1)), 'span', { class: 'words soft' }))
-  button.addEventListener('click', () => open(button, citation, citation.quotes, { sql: answer.table?.sql }))
+  button.addEventListener('click', () => open(button, citation, citation.quotes, { sql: answer.table?.sql, cited: citing(answer, citation.number) }))
   return el('li', {}, button)
 }

@@ -2,6 +2,7 @@
 import { conversation } from './conversation.js'
 import { byId, el, foreign, number, readable, say, trouble } from './dom.js'
 import { icon } from './icons.js'
+import { legendOf } from './marks.js'
 import { closePicker, installPicker, openPicker } from './picker.js'
 import { remarkOf } from './remarks.js'
 import { get, may, post } from './rest.js'
@@ -288,6 +289,7 @@ function installFiles() {
 }
 
 function install() {
+  byId('marks').append(legendOf())
   byId('composer').addEventListener('submit', submit)
   byId('options').addEventListener('change', showOptions)
   byId('question').addEventListener('input', (event) => { grow(); if (event.data === '#') openByHash() })

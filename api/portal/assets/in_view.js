@@ -8,12 +8,15 @@ const SETTLED_FRAMES = 3
 const MOST_FRAMES = 40
 
 let isAtEnd = true
+// Somebody who returns reads from the question on: the page follows the end once they go there.
+let isHeld = false
 let placing = 0
 let size = 0
 let last = 0
 const newest = el('button', { type: 'button', class: 'to-newest', hidden: true, onclick: toNewest }, icon('arrow-down'), t('To the newest'))
 
 const scroller = () => document.scrollingElement
+const isNearEnd = () => !isHeld && left() <= NEAR_END_PX
 const left = () => scroller().scrollHeight - scroller().clientHeight - scroller().scrollTop
 
 function scrollTo(top) {
@@ -22,13 +25,16 @@ function scrollTo(top) {
 
 function toNewest() {
   scrollTo(scroller().scrollHeight)
+  isHeld = false
   isAtEnd = true
   newest.hidden = true
 }
 
-// Places a turn with its question at the top of the window, also while what is above it is still being laid out.
-export function showAtTop(place) {
+// Places a turn with its question at the top of the window, also while what is above it is still being laid out. With
+// `holds`, the question stays there while the answer grows.
+export function showAtTop(place, { holds = false } = {}) {
   placing += 1
+  isHeld = holds
   const mine = placing
   const question = place.querySelector('.asked') ?? place
   let settled = 0
@@ -39,7 +45,7 @@ export function showAtTop(place) {
     const before = scroller().scrollTop
     question.scrollIntoView({ block: 'start', behavior: 'instant' })
     settled = Math.abs(scroller().scrollTop - before) < 1 ? settled + 1 : 0
-    isAtEnd = left() <= NEAR_END_PX
+    isAtEnd = isNearEnd()
     if (settled < SETTLED_FRAMES) requestAnimationFrame(settle)
   }
   newest.hidden = true
@@ -58,11 +64,18 @@ export function replaceInPlace(place, parts, isDrawn) {
   const release = () => {
     if (!isDrawn()) { setTimeout(release, 50); return }
     place.style.minBlockSize = ''
-    isAtEnd = left() <= NEAR_END_PX
+    isAtEnd = isNearEnd()
     // Sources below an answer are not new to somebody who has read its end.
     newest.hidden = isAtEnd || wasAtEnd
   }
   setTimeout(release)
+}
+
+// Adds something below the turns for which nobody waits: what is being read does not move.
+export function addBelow(add) {
+  isAtEnd = false
+  add()
+  isAtEnd = isNearEnd()
 }
 
 function grown() {
@@ -95,7 +108,7 @@ export function keepInView() {
   addEventListener('scroll', () => {
     const top = scroller().scrollTop
     if (left() <= NEAR_END_PX) {
-      isAtEnd = true
+      isAtEnd = !isHeld
       newest.hidden = true
     } else if (top < last - 1) {
       isAtEnd = false
@@ -103,5 +116,5 @@ export function keepInView() {
     }
     last = top
   }, { passive: true })
-  for (const kind of ['wheel', 'touchmove', 'keydown']) addEventListener(kind, () => { placing += 1 }, { passive: true })
+  for (const kind of ['wheel', 'touchmove', 'keydown', 'pointerdown']) addEventListener(kind, () => { placing += 1; isHeld = false }, { passive: true })
 }

@@ -9,14 +9,16 @@ const TITLE = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[
 const PARTLY = /^Supported in part: /
 const JUDGED = new Set(['verified', 'computed', 'unsupported'])
 
-// The kinds of marks: the class of the mark, its sign, its level, and what it means.
+// The kinds of marks: the class of the mark, its level, its name, what it means, and what the panel of its source adds.
+// A mark is a sign, words, or both: a sign alone is only for what people read correctly without help.
 const KINDS = {
-  proven: { sign: '✓', level: 'proven', name: () => t('Proven'), means: () => t('A language model compared this sentence with its source, and the source says the same.') },
-  computed: { sign: 'ƒ', level: 'proven', name: () => t('Proven: computed'), means: () => t('Code counted or computed this from the records.') },
-  partly: { sign: '~', level: 'partly proven', name: () => t('Partly proven'), means: () => t('The source proves only part of this sentence.') },
-  found: { sign: '?', level: 'found', name: () => t('Found'), means: () => t('The words exist in the source. Nobody has checked that they prove this sentence.') },
-  contradicted: { sign: '!', level: 'not proven', name: () => t('Not proven: not supported'), means: () => t('The source does not support this sentence.') },
-  uncited: { sign: '○', level: 'not proven', name: () => t('Not proven: no source'), means: () => t('No source is given for this sentence.') },
+  proven: { sign: '✓', level: 'proven', name: () => t('Proven'), means: () => t('A language model compared this sentence with its source, and the source says the same.'), beside: () => t('The source supports the sentence.') },
+  computed: { sign: '✓', words: () => t('calculated'), level: 'proven', name: () => t('Proven: calculated'), means: () => t('Code counted or computed this from the records.') },
+  partly: { sign: '~', level: 'partly proven', name: () => t('Partly proven'), means: () => t('The source proves only part of this sentence.'), beside: () => t('The source supports only a part of the sentence.') },
+  found: { words: () => t('not checked'), level: 'found', name: () => t('Not checked'), means: () => t('The check gave no clear result. Compare the sentence with its source.'), beside: () => t('Nobody has checked whether the source supports the sentence.') },
+  lost: { words: () => t('quotation not found'), level: 'lost', name: () => t('Quotation not found'), means: () => t('The words that the model quoted for this sentence are not in the source.'), beside: () => t('The words that the model quoted for this sentence are not in the source.') },
+  contradicted: { sign: '!', level: 'unsupported', name: () => t('Not supported'), means: () => t('The source does not support this sentence.'), beside: () => t('The source does not support the sentence.') },
+  uncited: { words: () => t('no source'), level: 'uncited', name: () => t('No source'), means: () => t('No source is given for this sentence.') },
 }
 
 // Chips beside a sentence, which people press to see where it comes from.
@@ -35,7 +37,8 @@ const REASONS = new Map([
 ])
 
 // Returns the kind of each sentence's mark, or null for a sentence that needs none: headings, introductions of lists,
-// rows of a computed table, and all sentences of an answer that no language model judged.
+// rows of a computed table, and all sentences of an answer that no language model judged. No passage proves what the
+// documents do not say, so an answer that was not found has marks only where a language model contradicts it.
 export function kindsOf(answer) {
   const checked = isChecked(answer)
   return answer.sentences.map((each) => (states(answer, each) && (checked || isLost(each)) ? kindOf(each) : null))
@@ -54,9 +57,10 @@ export function isChecked(answer) {
   return statements.some((each) => JUDGED.has(each.check) || each.support) || !statements.some((each) => each.citations.length)
 }
 
-function states(answer, { text, citations }) {
+function states(answer, { text, citations, check }) {
   if (answer.table && text.trimStart().startsWith('|')) return false
-  return citations.length > 0 || !(answer.status === 'not_found' || statesNothing(text) || isWithheld(text))
+  if (answer.status === 'not_found' && check !== 'unsupported') return false
+  return citations.length > 0 || !(statesNothing(text) || isWithheld(text))
 }
 
 // A heading, the introduction of the next lines, or signs alone. A loop takes time in proportion to the text, and a
@@ -66,12 +70,14 @@ function statesNothing(text) {
   return sign === undefined || sign === ':' || sign === '：'
 }
 
-// The words that a model quoted for the sentence are not in the passage.
-const isLost = ({ check, citations, reason }) => check === 'unchecked' && citations.length > 0 && Boolean(reason)
+const isLost = (sentence) => kindOf(sentence) === 'lost'
 
-function kindOf({ check, support }) {
-  if (check === 'quoted') return support === 'partial' ? 'partly' : 'found'
-  return { verified: 'proven', computed: 'computed', unsupported: 'contradicted' }[check] ?? 'uncited'
+function kindOf({ check, support, citations, reason }) {
+  if (check === 'quoted' && support === 'partial') return 'partly'
+  const kind = { verified: 'proven', computed: 'computed', unsupported: 'contradicted' }[check]
+  // The check itself gives a reason only for quotations that it did not find.
+  if (!kind && citations.length && reason) return 'lost'
+  return kind ?? (check === 'quoted' ? 'found' : 'uncited')
 }
 
 export function reasonOf(kind, sentence) {
@@ -81,9 +87,19 @@ export function reasonOf(kind, sentence) {
   return kind === 'partly' ? t('The source proves only part of this: {reason}', { reason }) : reason
 }
 
+// Says beside a source how far it supports the sentences that cite it. It says nothing where they differ.
+export function supportOf(cited) {
+  const kinds = new Set(cited.map(({ kind }) => kind))
+  const [{ kind, sentence } = {}] = cited
+  const said = kinds.size === 1 && KINDS[kind]?.beside?.()
+  if (!said) return []
+  const reason = cited.length === 1 && kind !== 'lost' ? sentence.reason?.replace(PARTLY, '') : ''
+  return [' ', said, ...(reason ? [' ', REASONS.get(reason)?.() ?? foreign(reason)] : [])]
+}
+
 export function markOf(kind, sentence) {
   const name = nameOf(kind)
-  const button = el('button', { type: 'button', class: `check ${kind}`, 'aria-label': name, title: name, 'aria-expanded': 'false' }, signOf(kind))
+  const button = el('button', { type: 'button', class: classOf(kind), 'aria-label': name, title: name, 'aria-expanded': 'false' }, signOf(kind))
   button.addEventListener('click', () => {
     const open = button.nextElementSibling?.classList.contains('why') ? button.nextElementSibling : null
     button.setAttribute('aria-expanded', String(!open))
@@ -93,7 +109,9 @@ export function markOf(kind, sentence) {
   return button
 }
 
-const signOf = (kind) => KINDS[kind].sign
+const classOf = (kind) => `check ${kind}${KINDS[kind].sign ? '' : ' words'}`
+
+const signOf = (kind) => [KINDS[kind].sign, KINDS[kind].words && el('span', { class: 'word', text: KINDS[kind].words() })].filter(Boolean)
 
 // The parts of the verdict, each with the kinds of marks that it counts.
 function countsOf(answer) {
@@ -102,38 +120,41 @@ function countsOf(answer) {
   const parts = [
     [['proven', 'computed'], tn(kinds.length, '{proven} of {n} statement proven', '{proven} of {n} statements proven', { proven: number(count('proven', 'computed')) })],
     [['partly'], tn(count('partly'), '{n} partly proven', '{n} partly proven')],
-    [['found'], tn(count('found'), '{n} found, not checked', '{n} found, not checked')],
+    [['found'], tn(count('found'), '{n} not checked', '{n} not checked')],
+    [['lost'], tn(count('lost'), '{n} quotation not found', '{n} quotations not found')],
     [['contradicted'], tn(count('contradicted'), '{n} not supported', '{n} not supported')],
-    [['uncited'], tn(count('uncited'), '{n} without a source', '{n} without a source')],
+    [['uncited'], tn(count('uncited'), '{n} with no source', '{n} with no source')],
   ]
-  return kinds.length ? parts.filter(([wanted], at) => at === 0 || count(...wanted)).map(([wanted, text]) => ({ wanted, text, count: count(...wanted) })) : []
+  // Beside “Not in these documents”, a count of proven statements would say the opposite.
+  const begins = kinds.length && answer.status !== 'not_found'
+  return kinds.length ? parts.filter(([wanted], at) => (at === 0 ? begins : count(...wanted))).map(([wanted, text]) => ({ wanted, text, count: count(...wanted) })) : []
 }
 
 // The verdict in words, for the clipboard.
 export function verdictOf(answer) {
   if (!isChecked(answer)) return notChecked()
   const counts = countsOf(answer)
-  if (counts.length) return answer.status === 'not_found' ? '' : counts.map((each) => each.text).join(', ')
-  return answer.table ? t('Computed from the records') : ''
+  if (counts.length) return counts.map((each) => each.text).join(', ')
+  return answer.table && answer.status !== 'not_found' ? t('Computed from the records') : ''
 }
 
-const notChecked = () => t('This answer was not checked: no language model judged it. Open the sources to check.')
+const notChecked = () => t('This answer was not checked: no language model compared it with its sources. Open the sources to check.')
 
 // The line above an answer, whose counts lead to the first sentence of their kind in `place`.
 export function verdictLine(answer, place) {
   if (!isChecked(answer)) return answer.status === 'extractive' ? null : el('div', { class: 'notice unchecked' }, icon('info'), el('span', { text: notChecked() }))
-  // Beside “Not in these documents”, a count of proven statements would say the opposite.
-  const counts = answer.status === 'not_found' ? [] : countsOf(answer)
+  const counts = countsOf(answer)
   if (!counts.length) return null
   const legend = legendOf()
+  legend.hidden = true
   const help = el('button', { type: 'button', class: 'quiet help', 'aria-expanded': 'false', 'aria-label': t('What the marks mean'), title: t('What the marks mean') }, icon('circle-help'))
   help.addEventListener('click', () => {
     legend.hidden = !legend.hidden
     help.setAttribute('aria-expanded', String(!legend.hidden))
   })
-  const shown = counts.map(({ wanted, text, count }, at) => {
-    const kind = wanted.length > 1 && count === 0 ? '' : wanted[0]
-    const inner = [at || count ? el('span', { class: `check ${kind}`, 'aria-hidden': 'true' }, signOf(wanted[0])) : null, text]
+  const shown = counts.map(({ wanted, text, count }) => {
+    const { sign } = KINDS[wanted[0]]
+    const inner = [sign && count ? el('span', { class: `check ${wanted[0]}`, 'aria-hidden': 'true', text: sign }) : null, text]
     return count ? el('button', { type: 'button', class: 'quiet', onclick: () => goTo(place, wanted) }, inner) : el('span', { class: 'none' }, inner)
   })
   return el('div', { class: 'verdict-part' }, el('div', { class: 'verdict', role: 'group', 'aria-label': t('How this answer was checked') }, shown, help), legend)
@@ -145,8 +166,9 @@ function goTo(place, wanted) {
   mark?.focus({ preventScroll: true })
 }
 
-function legendOf() {
-  return el('dl', { class: 'legend', hidden: true }, Object.entries(KINDS).map(([kind, { means }]) => el('div', {},
-    el('dt', {}, el('span', { class: `check ${kind}`, 'aria-hidden': 'true' }, signOf(kind)), nameOf(kind)), el('dd', { text: means() }))),
+// What each mark means. A mark that has words says its name itself.
+export function legendOf() {
+  return el('dl', { class: 'legend' }, Object.entries(KINDS).map(([kind, { words, means }]) => el('div', {},
+    el('dt', {}, el('span', { class: classOf(kind), 'aria-hidden': words ? null : 'true' }, signOf(kind)), words ? null : nameOf(kind)), el('dd', { text: means() }))),
   ...CHIPS.map(({ sign, name, means }) => el('div', {}, el('dt', {}, el('span', { class: 'check', 'aria-hidden': 'true' }, sign()), name()), el('dd', { text: means() }))))
 }

@@ -3,6 +3,7 @@ import { focusBeside, isShown, showBeside } from './beside.js'
 import { isPlain, joined, partsOf, wholeBlocks } from './document_text.js'
 import { byId, el, foreign, trouble } from './dom.js'
 import { icon } from './icons.js'
+import { supportOf } from './marks.js'
 import { hasPageImages, pageViewer } from './page_viewer.js'
 import { placeInWords } from './places.js'
 import { orderByUse, rowNumber, tableOf } from './record_table.js'
@@ -19,7 +20,8 @@ const NEIGHBOURS = 2
 const MOST_ROWS = 50
 
 // Opens a citation at the spans of `quotes`. The columns that the query `sql` uses come first in a table of records.
-export async function openSource(citation, quotes, { name = t('Source'), hint, sql } = {}) {
+// `cited` has the sentences that cite it, each with the kind of its mark.
+export async function openSource(citation, quotes, { name = t('Source'), hint, sql, cited = [] } = {}) {
   const mine = showBeside(`${name} ${citation.number}`)
   const body = byId('beside-body')
   if (citation.deleted) {
@@ -29,7 +31,7 @@ export async function openSource(citation, quotes, { name = t('Source'), hint, s
   const spans = (quotes.length ? quotes : [citation]).map((each) => [each.start, each.end]).sort((a, b) => a[0] - b[0])
   const start = spans[0][0]
   const end = Math.max(...spans.map((each) => each[1]))
-  const says = el('p', { class: 'hint', text: hint ?? hintOf(citation) })
+  const says = el('p', { class: 'hint' }, hint ?? hintOf(citation, cited), hint ? null : supportOf(cited))
   const shown = el('div', {}, el('p', { class: 'soft', text: t('Loading…') }))
   body.replaceChildren(heading(citation, spans), says, shown)
   focusBeside()
@@ -38,7 +40,7 @@ export async function openSource(citation, quotes, { name = t('Source'), hint, s
     const [rows, text, place] = await Promise.all([records(citation, spans, start, end, sql), words(citation, spans, start, end, file), places(citation, spans, file)])
     if (!isShown(mine)) return
     // A row was computed with, not quoted.
-    if (rows.length && !hint && !citation.verified) says.textContent = t('The marked row is one of the records that the answer rests on.')
+    if (rows.length && !hint && !citation.verified) says.firstChild.replaceWith(t('The marked row is one of the records that the answer rests on.'))
     // The words of a row are those of its cells.
     const wording = rows.length ? [el('details', {}, el('summary', { text: t('The row as text') }), text)] : text
     shown.replaceChildren(...rows, ...wording, ...place)
@@ -64,9 +66,11 @@ function heading(citation, spans) {
     el('a', { class: 'button small', href: address }, icon('external-link'), t('Open document')))
 }
 
-function hintOf(citation) {
-  if (citation.verified) return t('The marked words were quoted and found here exactly.')
-  return citation.quote ? t('The marked words are the part of the source closest to the sentence. The model did not quote them.') : t('Nothing is marked, because the model quoted no words of this source.')
+// Words that were quoted for another sentence are not those of one whose own quotation is lost.
+function hintOf(citation, cited) {
+  const isLost = cited.length && cited.every(({ kind }) => kind === 'lost')
+  if (citation.verified && !isLost) return t('The model quoted the marked words, and they are in the document exactly so.')
+  return citation.quote ? t('The model did not quote the marked words: they are the part of the source closest to the sentence.') : t('Nothing is marked, because the model quoted no words of this source.')
 }
 
 async function words(citation, spans, start, end, file) {

@@ -2,6 +2,7 @@
 // suggests none, and then there is nothing to see. A question is asked with `ask` as soon as it is pressed.
 import { el, readable, say } from './dom.js'
 import { icon } from './icons.js'
+import { addBelow } from './in_view.js'
 import { LANGUAGE } from './locale.js'
 import { post } from './rest.js'
 import { t } from './text.js'
@@ -56,7 +57,7 @@ function suggestions(title, body, ask) {
     } catch { /* nobody asked for suggestions, so nobody misses them */ }
     if (!questions.length || aborting.signal.aborted) return
     place.append(el('h3', { text: title }), el('ul', {}, questions.map((each) => el('li', {}, button(each, ask)))))
-    place.hidden = false
+    addBelow(() => { place.hidden = false })
   }
   return { place, fill, stop: () => { aborting.abort(); place.remove() } }
 }

@@ -72,7 +72,7 @@ def test_the_form_takes_a_small_part_of_a_phone(
         wait_for_turns(page, 1)
         height = page.locator("#composer").evaluate("form => form.getBoundingClientRect().height")
         assert height <= 0.15 * PHONE_HEIGHT
-        page.get_by_role("button", name="Keys and marks").click()
+        page.get_by_role("button", name="Marks and keyboard").click()
         expect(page.locator("#info")).to_contain_text("Answers can be wrong.")
         assert serious(page) == []
         page.locator("#choose-scope").click()

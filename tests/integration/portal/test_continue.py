@@ -45,8 +45,9 @@ LAST_TURN = """() => {
 class LongAnswers:
     """Answers each question at length, and waits in the middle of an answer until `go_on` is set."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], words: int = 400) -> None:
         self._document = document
+        self._words = words
         self.requests: list[AnswerRequest] = []
         self.go_on = threading.Event()
         self.go_on.set()
@@ -55,7 +56,7 @@ class LongAnswers:
         return {"state": "ready", "model": "a model"}
 
     def build_answer(self, question: str) -> Answer:
-        made = long_answer(self._document, 400, 10)
+        made = long_answer(self._document, self._words, 10)
         return replace(made, question=question)
 
     def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool], **_: object) -> Iterator[Event]:
@@ -402,3 +403,36 @@ def test_thousands_of_pieces_are_joined_and_shown_whole_on_return(
     assert text == [f"word{number}" for number in range(5_000)]
     said.go_on.set()
     wait_for_answer(page)
+
+
+@pytest.mark.parametrize("words", [200, 300, 400, 800])
+def test_the_newest_question_is_in_view_after_a_reload_in_the_middle_of_its_answer(
+    service: tuple[Services, Client], browser: Browser, words: int
+) -> None:
+    services, client = service
+    model = LongAnswers(ready_document(client, TEXT), words)
+    services.asking = replace(services.asking, answering=model)
+    with portal(services, browser, viewport={"width": 1280, "height": 800}) as opened:
+        page = opened.signed_in("/ask")
+        ask(page, "What happened first?")
+        wait_for_end(page, 1)
+        model.go_on.clear()
+        ask(page, "What happened then?")
+        wait_until(lambda: is_half_drawn(page, model), what="the text so far is drawn")
+        for _ in range(2):
+            page.reload()
+            wait_until(lambda: is_half_drawn(page, model), what="the text so far is drawn")
+            page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+            assert page.evaluate(LAST_TURN)["isQuestionVisible"], page.evaluate(LAST_TURN)
+        # A reader who goes to the end sees the rest as it is written.
+        page.keyboard.press("Escape")
+        page.keyboard.press("End")
+        wait_until(lambda: page.evaluate(LAST_TURN)["isEndVisible"], what="the end is in view")
+        model.go_on.set()
+        wait_for_end(page, 2)
+
+
+def is_half_drawn(page: Page, model: LongAnswers) -> bool:
+    """Return whether the last turn shows the half of the answer that was written, without its signs of Markdown."""
+    written = len(model.build_answer("").text) // 2
+    return len(page.locator(".turn").last.locator(".answer").inner_text()) > 0.9 * written

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from api.admission.services import Services
 from api.answers.schemas import AnswerOut
 from api.client import Client
-from rlm.answers import Answer, AnswerStatus, Check, Support, build_answer_json
+from rlm.answers import Answer, AnswerStatus, Check, Coverage, Support, build_answer_json
 from rlm.events import Completed
 from tests.support.browser import Portal, portal
 from tests.support.marked_answers import build_marked_answer
@@ -69,6 +69,10 @@ def leave_unjudged(at: int, text: str, numbers: Sequence[int]) -> tuple[Check, S
     return (Check.QUOTED, None, "") if numbers else (Check.UNCHECKED, None, "This sentence cites nothing.")
 
 
+def refute(at: int, text: str, numbers: Sequence[int]) -> tuple[Check, Support | None, str]:
+    return Check.UNSUPPORTED, Support.NONE, "The source names a rate."
+
+
 def test_each_row_of_a_table_has_its_own_mark_and_words_stay_whole(
     service: tuple[Services, Client], said: WrittenAnswers, browser: Browser
 ) -> None:
@@ -78,7 +82,7 @@ def test_each_row_of_a_table_has_its_own_mark_and_words_stay_whole(
             page = opened.signed_in("/ask")
             show(page, said, build_marked_answer(documents, SOURCES[:1], TABLE))
             rows = page.locator(".answer tbody tr")
-            for at, name in enumerate(("Proven", "Partly proven", "Found")):
+            for at, name in enumerate(("Proven", "Partly proven", "Not checked")):
                 expect(rows.nth(at).locator(".check")).to_have_attribute("aria-label", name)
             assert [rows.nth(at).locator(".check").count() for at in range(3)] == [1, 1, 1]
             expect(page.locator(".answer :is(h1, h2, h3, h4, h5, h6) .check")).to_have_count(0)
@@ -98,9 +102,9 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
         [
             "✓1 of 5 statements proven",
             "~1 partly proven",
-            "?1 found, not checked",
+            "1 not checked",
             "!1 not supported",
-            "○1 without a source",
+            "1 with no source",
         ]
     )
     expect(page.locator(".answer .check")).to_have_count(5)
@@ -116,19 +120,22 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
     assert "dotted" in page.locator(".partly-text").first.evaluate("each => getComputedStyle(each).textDecoration")
     assert "wavy" in page.locator(".contradicted-text").first.evaluate("each => getComputedStyle(each).textDecoration")
     page.get_by_role("button", name="What the marks mean").click()
-    expect(page.locator(".legend dt")).to_have_text(
+    expect(page.locator(".verdict-part .legend dt")).to_have_text(
         [
             "✓Proven",
-            "ƒProven: computed",
+            "✓calculated",
             "~Partly proven",
-            "?Found",
-            "!Not proven: not supported",
-            "○Not proven: no source",
+            "not checked",
+            "quotation not found",
+            "!Not supported",
+            "no source",
             "1Source",
             "Records",
         ]
     )
-    expect(page.locator(".legend")).to_contain_text("Nobody has checked that they prove this sentence.")
+    expect(page.locator(".verdict-part .legend")).to_contain_text(
+        "The check gave no clear result. Compare the sentence with its source."
+    )
     assert serious(page) == []
 
 
@@ -177,7 +184,7 @@ def test_where_nothing_is_judged_a_banner_says_so_once_and_sentences_have_no_mar
     page = opened.signed_in("/ask")
     show(page, said, build_marked_answer(documents, SOURCES[:1], TABLE, leave_unjudged))
     expect(page.locator(".unchecked")).to_have_text(
-        "This answer was not checked: no language model judged it. Open the sources to check."
+        "This answer was not checked: no language model compared it with its sources. Open the sources to check."
     )
     expect(page.locator(".answer .check")).to_have_count(0)
     expect(page.locator(".verdict")).to_have_count(0)
@@ -218,10 +225,8 @@ def test_a_copied_answer_keeps_its_marks_in_words(
     copied = page.evaluate("navigator.clipboard.readText()")
     assert "| 1 full week | 0.5 % [1] | 5 % (Proven) |" in copied
     assert "5 % (Partly proven. The source proves only part of this: The source gives no date.) |" in copied
-    assert "The rate is 10 % [1]. (Not proven: not supported. The source names another party.) Nobody" in copied
-    assert (
-        "1 of 5 statements proven, 1 partly proven, 1 found, not checked, 1 not supported, 1 without a source" in copied
-    )
+    assert "The rate is 10 % [1]. (Not supported. The source names another party.) Nobody" in copied
+    assert "1 of 5 statements proven, 1 partly proven, 1 not checked, 1 not supported, 1 with no source" in copied
     assert "## Damages\n" in copied
     assert "Sources\n[1] " in copied
 
@@ -363,7 +368,7 @@ RENDER = """async answers => {
     const marks = [...made.querySelectorAll('.answer .check')]
     const blocks = marks.map(mark => mark.closest('tr, li, p, h3, h4, h5, h6'))
     found.push({
-      kinds: kindsOf(answer), marks: marks.map(each => each.className.replace('check ', '')),
+      kinds: kindsOf(answer), marks: marks.map(each => each.classList[1]),
       counted: [...made.querySelectorAll('.verdict > :not(.help)')].map(each => each.textContent),
       blocks: blocks.map(each => {
         const block = (each.classList.contains('marks') ? each.parentElement : each).cloneNode(true)
@@ -425,5 +430,130 @@ def test_nothing_is_counted_where_the_documents_do_not_say_it(
     near = build_marked_answer(documents[:1], SOURCES[:1], "The rate is 10 % [1].", status=AnswerStatus.NOT_FOUND)
     page.goto(f"{opened.url}/ask")
     show(page, said, near)
-    expect(page.locator(".answer .check.proven")).to_have_count(1)
-    expect(page.locator(".verdict")).to_have_count(0)
+    expect(page.locator(".answer .cite")).to_have_count(1)
+    expect(page.locator(".answer .check, .verdict, .unchecked")).to_have_count(0)
+    page.goto(f"{opened.url}/ask")
+    show(
+        page,
+        said,
+        build_marked_answer(
+            documents[:1], SOURCES[:1], "It names no rate [1]. So it is [1].", refute, status=AnswerStatus.NOT_FOUND
+        ),
+    )
+    expect(page.locator(".answer .check")).to_have_text(["!", "!"])
+    expect(page.locator(".verdict > *:not(.help)")).to_have_text(["!2 not supported"])
+
+
+def judge_by_letter(at: int, text: str, numbers: Sequence[int]) -> tuple[Check, Support | None, str]:
+    return {
+        "A": (Check.VERIFIED, Support.FULL, ""),
+        "B": (Check.QUOTED, Support.PARTIAL, "Supported in part: The source gives no date."),
+        "C": (Check.QUOTED, None, ""),
+        "D": (Check.UNSUPPORTED, Support.NONE, "The source names another party."),
+        "E": (Check.QUOTED, Support.FULL, "The words that the model quoted for this sentence are not in the passage."),
+        "F": (Check.COMPUTED, None, ""),
+    }[text.strip()[0]]
+
+
+def test_marks_that_are_no_plain_sign_say_in_words_what_they_mean(
+    service: tuple[Services, Client], said: WrittenAnswers, browser: Browser
+) -> None:
+    documents = make_documents(service[1])
+    text = "A rate is due [1]. C rate is due [1]. E rate is due [1]. F rate is due [1]."
+    for locale, words in (
+        ("en", ["✓", "not checked", "quotation not found", "✓calculated"]),
+        ("de", ["✓", "nicht geprüft", "Zitat nicht gefunden", "✓berechnet"]),
+    ):
+        for scheme in ("light", "dark"):
+            with portal(
+                service[0], browser, viewport={"width": 360, "height": 800}, locale=locale, color_scheme=scheme
+            ) as opened:
+                page = opened.signed_in("/ask")
+                said.events = [Completed(build_marked_answer(documents, SOURCES[:1], text, judge_by_letter))]
+                page.locator("#question").fill("Which damages are owed?")
+                page.locator("#send").click()
+                marks = page.locator(".answer .check")
+                expect(marks).to_have_text(words)
+                # The line above counts the marks that can be seen, in their words.
+                counts = page.locator(".verdict > :not(.help)")
+                expect(counts).to_have_count(3)
+                expect(counts.nth(0)).to_contain_text("✓2")
+                expect(counts.nth(1)).to_have_text(f"1 {words[1]}")
+                expect(counts.nth(2)).to_have_text(f"1 {words[2]}")
+                marks.nth(1).click()
+                note = page.get_by_role("note")
+                if locale == "en":
+                    expect(note).to_contain_text(
+                        "The check gave no clear result. Compare the sentence with its source."
+                    )
+                assert not re.search("judge|urteil", page.locator("body").inner_text(), re.IGNORECASE)
+                sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                assert page.evaluate(sideways) <= 0
+                assert serious(page) == []
+
+
+def test_the_panel_of_a_source_agrees_with_the_mark_of_the_sentence(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    documents = make_documents(service[1])
+    page = opened.signed_in("/ask")
+    text = "A rate is due [1]. B rate is due [1]. C rate is due [1]. D rate is due [1]. E rate is due [1]."
+    show(page, said, build_marked_answer(documents, SOURCES[:1], text, judge_by_letter))
+    hint = page.locator("#beside-body > .hint")
+    quoted = "The model quoted the marked words, and they are in the document exactly so."
+    for at, expected in enumerate(
+        (
+            f"{quoted} The source supports the sentence.",
+            f"{quoted} The source supports only a part of the sentence. The source gives no date.",
+            f"{quoted} Nobody has checked whether the source supports the sentence.",
+            f"{quoted} The source does not support the sentence. The source names another party.",
+            "The model did not quote the marked words: they are the part of the source closest to the sentence. "
+            "The words that the model quoted for this sentence are not in the source.",
+        )
+    ):
+        page.locator(".answer .cite").nth(at).click()
+        expect(hint).to_have_text(expected)
+    page.locator(".source-cards .cite").click()  # It belongs to all of these sentences.
+    expect(hint).to_have_text(quoted)
+    page.goto(f"{opened.url}/ask")
+    show(page, said, build_marked_answer(documents, SOURCES[:1], "D rate is due [1].", judge_by_letter))
+    page.locator(".source-cards .cite").click()
+    expect(hint).to_have_text(f"{quoted} The source does not support the sentence. The source names another party.")
+
+
+def test_an_answer_that_is_not_complete_says_why_and_so_does_its_copy(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    documents = make_documents(service[1])
+    opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = opened.signed_in("/ask")
+    missing, unread = (
+        "These documents answer only a part of the question.",
+        "Some documents or records could not be read, so the answer leaves them out.",
+    )
+    covered = Coverage(100, 50, 0, units=3, units_read=2, units_failed=1)
+    for coverage, sentence, other in ((None, missing, unread), (covered, unread, missing)):
+        made = build_marked_answer(
+            documents, SOURCES[:1], "The rate is due [1].", status=AnswerStatus.PARTIAL, coverage=coverage
+        )
+        show(page, said, made)
+        notice = page.locator(".answer-part > .notice")
+        expect(notice).to_have_text(f"Not complete{sentence}")
+        expect(notice).not_to_contain_text(other)
+        page.get_by_role("button", name="Copy with sources").click()
+        expect(page.locator("#said")).to_have_text("Copied")
+        assert page.evaluate("navigator.clipboard.readText()").startswith(f"Not complete. {sentence}\n\nThe rate")
+        page.goto(f"{opened.url}/ask")
+
+
+def test_the_button_beside_the_question_explains_the_marks_before_the_keyboard(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    make_documents(service[1])
+    page = opened.signed_in("/ask")
+    page.get_by_role("button", name="Marks and keyboard").click()
+    expect(page.locator("#info h3")).to_have_text(["Marks", "Keyboard"])
+    assert measure(page, "#info .legend")["bottom"] <= measure(page, "#info .facts")["top"]
+    expect(page.locator("#info .legend dt")).to_have_count(9)
+    expect(page.locator("#info").get_by_text("quotation not found")).to_be_in_viewport()
+    assert serious(page) == []

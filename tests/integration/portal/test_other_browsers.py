@@ -120,7 +120,7 @@ def test_an_uploaded_file_is_asked_about_and_a_mark_opens_its_source(
     site.answers.events = [Delta(MARKDOWN), Checking(4), Completed(written(document, content))]
     question.send_keys("Which colour had the whale?", Keys.ENTER)
     find(driver, ".verdict", "1 of 4 statements proven")
-    for level in ("Proven", "Found", "Not proven: not supported", "Not proven: no source"):
+    for level in ("Proven", "Not checked", "Not supported", "No source"):
         find(driver, ".answer .check", level)
     click(driver, ".answer .cite")
     find(driver, "#beside mark", "The whale was white.")

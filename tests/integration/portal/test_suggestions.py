@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from api.admission.services import Services
 from api.client import Client
@@ -16,11 +16,15 @@ from rlm.suggesting import ModelSuggester
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.support.browser import Portal, portal
+from tests.support.cluster import wait_until
 from tests.support.portal_pages import WrittenAnswers, ask, ready_document, serious, wait_for_answer, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 FIRST = ["Which colour had the whale?", "What is <b>Ahab</b>?"]
+# Where everything is that a reader can look at.
+PLACES = """() => [...document.querySelectorAll('.asked, .answer > *, .source-cards, .actions, #composer')]
+  .map((each) => Math.round(each.getBoundingClientRect().top))"""
 NEXT = ["What was the ship called?", "Who was the captain?"]
 
 
@@ -133,3 +137,29 @@ def test_suggestions_in_german_on_a_narrow_page_stay_within_it(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         heights = first.get_by_role("button").evaluate_all("all => all.map((each) => each.offsetHeight)")
         assert min(heights) >= 44
+
+
+def wait_for_held(page: Page, held: list[Route]) -> None:
+    wait_until(lambda: bool(page.evaluate("1") and held), what="suggestions are asked for")
+
+
+@pytest.mark.parametrize("height", [500, 800, 1400])
+def test_suggestions_that_come_late_move_nothing_that_is_being_read(
+    service: tuple[Services, Client], said: WrittenAnswers, prompts: list[str], browser: Browser, height: int
+) -> None:
+    answering(service[1], said)
+    with portal(service[0], browser, viewport={"width": 1280, "height": height}) as opened:
+        page = opened.signed_in("/ask")
+        held: list[Route] = []
+        page.route("**/v1/suggestions", lambda route: held.append(route))
+        for number in (1, 2):
+            ask(page)
+            expect(page.locator(".turn")).to_have_count(number)
+            wait_for_answer(page)
+            to_the_end(page)
+            wait_for_held(page, held)
+            before = page.evaluate(PLACES)
+            held.pop().continue_()
+            expect(page.locator(".suggested ul")).to_have_count(1)
+            page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+            assert page.evaluate(PLACES) == before, number

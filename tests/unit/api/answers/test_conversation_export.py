@@ -12,7 +12,7 @@ from api.answers.conversation_schemas import ConversationOut, ConversationWithTu
 from api.answers.forms import ExportForm
 from api.answers.schemas import AnswerOut
 from api.languages.catalogue import Texts
-from rlm.answers import Check, Citation, Sentence, Support, build_answer_json
+from rlm.answers import AnswerStatus, Check, Citation, Coverage, Sentence, Support, build_answer_json
 from tests.fakes.scripted_answers import answer
 
 AT = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
@@ -46,8 +46,8 @@ def lines() -> list[str]:
 
 def test_each_mark_stands_at_its_statement_and_in_its_row(lines: list[str]) -> None:
     assert lines[0] == r"# Which \*colour\*?"
-    assert "Marks after statements: ✓ Proven, ~ Partly proven, ? Found, ! Not proven" in lines
-    assert r"## Which \<colour\>?" in lines
+    assert "Marks after statements: ✓ Proven, ~ Partly proven, ! Not supported" in lines
+    assert r"## Which \<colour>?" in lines
     assert "> 1 of 3 statements proven, 1 partly proven, 1 not supported" in lines
     assert "The whale was white [1]. ✓ It was old. !" in lines
     assert "| Pequod | 1851 [1] ~ |" in lines
@@ -57,6 +57,41 @@ def test_each_mark_stands_at_its_statement_and_in_its_row(lines: list[str]) -> N
 def test_reasons_and_sources_are_listed_with_the_cited_words(lines: list[str]) -> None:
     assert r"* ! It was old. (The source gives no \*age\*.)" in lines
     assert lines[lines.index("* [1] The Whale, page 2") + 1] == "  > white"
+
+
+@pytest.mark.parametrize(
+    ("changes", "notice"),
+    [
+        (
+            {"status": AnswerStatus.PARTIAL},
+            "> **Not complete.** These documents answer only a part of the question.",
+        ),
+        (
+            {"status": AnswerStatus.PARTIAL, "coverage": Coverage(9, 9, 0, units=2, units_read=1, units_failed=1)},
+            "> **Not complete.** Some documents or records could not be read, so the answer leaves them out.",
+        ),
+        (
+            {"status": AnswerStatus.PARTIAL, "finished": False},
+            "> **Not complete.** The work reached a limit of time or cost before it was finished. "
+            "This is what was found until then.",
+        ),
+    ],
+)
+def test_an_export_says_what_is_missing_in_an_answer(changes: dict[str, Any], notice: str) -> None:
+    written = "".join(_iter_markdown(CONVERSATION, iter([make_turn(**changes)]), Texts("en"))).splitlines()
+    assert written.index(notice) < written.index("## Colour")
+
+
+def test_marks_that_are_no_sign_are_words_in_the_language_of_the_file() -> None:
+    sentence = Sentence("It sank [1].", 0, 12, (1,), Check.QUOTED)
+    judged = Sentence("It was old [1].", 13, 28, (1,), Check.VERIFIED, "", (), Support.FULL)
+    made = answer("d", text="It sank [1]. It was old [1].", sentences=(sentence, judged))
+    turn = make_turn().model_copy(
+        update={"answer": AnswerOut.from_body(build_answer_json(made), identifier="a", conversation="c")}
+    )
+    written = "".join(_iter_markdown(CONVERSATION, iter([turn]), Texts("de")))
+    assert "It sank [1]. (nicht geprüft) It was old [1]. ✓" in written
+    assert "> 1 von 2 Aussagen belegt, 1 nicht geprüft" in written
 
 
 def test_links_images_and_html_of_a_model_are_plain_text(lines: list[str]) -> None:

@@ -32,10 +32,10 @@ def test_a_file_says_what_was_asked_answered_checked_and_done() -> None:
         "* State: Complete",
         "* Cost: 1 call, 0 more from the cache; 12,000 tokens read, 0 written; 0 s",
         "## Answer (answered)",
-        "1. ✓ verified: ",
+        "1. Proven: ",
         "* [1] The Whale (document d, 4 to 19)",
         "### Code 1, 1.5 s, 2 sub-calls",
-        "### Sub-call: judge (12,000 tokens read)\n\nRead: d, 4 to 19\n\nPrompt:\n",
+        "### Sub-call: check of the sentences (12,000 tokens read)\n\nRead: d, 4 to 19\n\nPrompt:\n",
         "### Retrieved",
     ):
         assert line in written
@@ -47,11 +47,11 @@ def test_a_file_is_in_the_language_of_the_reader() -> None:
         "* Zustand: Vollständig",
         "* Kosten: 1 Aufruf, 0 weitere aus dem Zwischenspeicher; 12.000 Tokens gelesen, 0 geschrieben; 0 s",
         "## Antwort (beantwortet)",
-        "### Wie jeder Satz geprüft wurde\n\n1. ✓ geprüft: ",
+        "### Wie jeder Satz geprüft wurde\n\n1 von 1 Aussage belegt\n\n1. Belegt: ",
         "* [1] The Whale (Dokument d, 4 bis 19)",
         "## Was getan wurde",
         "### Code 1, 1,5 s, 2 Unteraufrufe",
-        "### Unteraufruf: judge (12.000 Tokens gelesen)\n\nGelesen: d, 4 bis 19\n\nPrompt:\n",
+        "### Unteraufruf: Prüfung der Sätze (12.000 Tokens gelesen)\n\nGelesen: d, 4 bis 19\n\nPrompt:\n",
     ):
         assert line in written
 

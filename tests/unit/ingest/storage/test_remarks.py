@@ -13,7 +13,7 @@ from ingest.storage.texts.layout import Omission, OmissionKind, build_omission, 
 
 def test_a_remark_is_its_english_sentence_with_its_numbers_formatted() -> None:
     remark = Remark("rows_not_judged", column="late", n=1_200, problem=name_problem("budget_exhausted"))
-    assert remark == 'For "late", 1,200 rows were not judged: budget exhausted.'
+    assert remark == 'For "late", 1,200 rows have no result: budget exhausted.'
     assert Remark("records_cited", n=1, records=2_000) == "1 of the 2,000 records behind this answer is cited."
     assert Remark("hours", hours=1.5) == "1.5 h"
 

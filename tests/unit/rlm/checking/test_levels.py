@@ -69,4 +69,11 @@ def test_headings_and_introductions_state_nothing(text: str, is_empty: bool) -> 
 
 
 def test_levels_have_names_for_users() -> None:
-    assert [describe_level(each, Texts("en")) for each in Level] == ["Proven", "Partly proven", "Found", "Not proven"]
+    assert [describe_level(each, Texts("en")) for each in Level] == [
+        "Proven",
+        "Partly proven",
+        "Not checked",
+        "Quotation not found",
+        "Not supported",
+        "No source",
+    ]

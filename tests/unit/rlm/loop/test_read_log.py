@@ -85,7 +85,7 @@ def test_records_that_were_judged_later_are_missed_no_more() -> None:
     log.record_judgements(
         "classify", [(records[0], JudgementSource.MODEL), (records[1], JudgementSource.NOBODY)], ["budget_exhausted"]
     )
-    assert log.failures == ("1 record was not judged: budget exhausted.",)
+    assert log.failures == ("1 record has no result: budget exhausted.",)
     assert log.compute_coverage().units_failed == 1
     log.record_judgements("filter", [(records[1], JudgementSource.MODEL)])
     assert log.failures

@@ -188,7 +188,7 @@ def test_a_count_over_records_of_which_half_were_judged_is_partial_and_says_so(
     assert whole.status is AnswerStatus.ANSWERED
     half = asked(3)
     assert half.status is AnswerStatus.PARTIAL
-    assert any("records were not judged: budget exhausted" in reason for reason in half.reasons)
+    assert any("records have no result: budget exhausted" in reason for reason in half.reasons)
     assert half.coverage is not None
     assert half.coverage.units_failed == 1
 

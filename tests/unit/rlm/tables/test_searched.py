@@ -375,7 +375,7 @@ def test_columns_of_documents_are_read_together_and_again_only_where_one_lacks_a
     assert draft.coverage is not None
     assert (draft.coverage.units_read, draft.coverage.units_not_found) == (2, 0)
     steps = {each.step for each in asked.events if isinstance(each, Working)}
-    assert steps == {'Searching the documents for "auditor", "chair"', 'Judging the rows for "auditor", "chair"'}
+    assert steps == {'Searching the documents for "auditor", "chair"', 'Reading the rows for "auditor", "chair"'}
 
 
 def test_each_column_says_in_which_documents_it_was_not_found() -> None:

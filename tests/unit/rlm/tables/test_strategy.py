@@ -429,7 +429,7 @@ def test_rows_without_a_judgement_make_a_partial_answer_that_says_so(asking: Ask
     assert (draft.status, draft.finished) == (AnswerStatus.PARTIAL, True)
     assert draft.coverage is not None
     assert (draft.coverage.units_read, draft.coverage.units_failed) == (3, 3)
-    assert any("3 rows were not judged" in note for note in draft.notes)
+    assert any("3 rows have no result" in note for note in draft.notes)
     assert draft.result is not None
     assert draft.result.interval is not None
     assert draft.result.interval.high >= 3

@@ -106,7 +106,7 @@ def test_a_long_text_is_cut_between_paragraphs_and_code_goes_on_as_code() -> Non
         ([Check.VERIFIED], "1 of 1 statement proven"),
         ([Check.VERIFIED] * 3, "3 of 3 statements proven"),
         ([Check.VERIFIED, Check.VERIFIED, Check.UNSUPPORTED], "2 of 3 statements proven, 1 not supported"),
-        ([Check.UNCHECKED, Check.COMPUTED], "1 of 2 statements proven, 1 without a source"),
+        ([Check.UNCHECKED, Check.COMPUTED], "1 of 2 statements proven, 1 with no source"),
     ],
 )
 def test_an_answer_says_how_its_sentences_were_checked(checks: list[Check], said: str) -> None:
