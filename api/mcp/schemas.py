@@ -47,7 +47,7 @@ Cursor = Annotated[str | None, Field(None, description="`next_cursor` of the pre
 
 
 class Arguments(NullableModel, Wire):
-    """The base class of arguments. Adapters that build a class from a tool's schema send null for each unset argument."""
+    """The base class of arguments. Null means unset: adapters that build a class from a tool's schema send it."""
 
 
 class SearchArguments(Arguments):

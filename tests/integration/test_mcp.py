@@ -249,7 +249,8 @@ def test_null_means_that_an_argument_is_not_set(service: Harbour, date: str) -> 
     unset = dict.fromkeys(("collections", "documents", "filters"))
     found = given(service, date, "search", query="Who kept the lighthouse?", limit=None, **unset)
     assert found == given(service, date, "search", query="Who kept the lighthouse?")
-    assert given(service, date, "ask", question=KEEPER, strategy=None, confirm=None, **unset)["answer"]["text"] == ANSWER
+    asked = given(service, date, "ask", question=KEEPER, strategy=None, confirm=None, **unset)
+    assert asked["answer"]["text"] == ANSWER
 
 
 def test_an_unknown_tool_is_an_error_of_the_protocol(service: Harbour, date: str) -> None:

@@ -47,7 +47,8 @@ def list_models() -> list[type[BaseModel]]:
             yield each
             yield from iter_subclasses(each)
 
-    return [each for each in dict.fromkeys(iter_subclasses(NullableModel)) if each.__module__.startswith(("api.mcp", "api.openai"))]
+    found = dict.fromkeys(iter_subclasses(NullableModel))
+    return [each for each in found if each.__module__.startswith(("api.mcp", "api.openai"))]
 
 
 @pytest.mark.parametrize("model", list_models(), ids=lambda each: each.__name__)
