@@ -65,7 +65,7 @@ def build_reply_schema(form: OutputForm, *, can_refuse: bool) -> Mapping[str, An
         members["call"] = {"anyOf": [*calls, _NULL]}
     if form.schema is not None:
         members["value"] = {"anyOf": [_nest_schema(form.schema, "#/properties/value/anyOf/0"), _NULL]}
-    elif form.results:
+    elif form.results and not form.must_call:
         members["addition"] = {"type": "string"}
     return build_closed_object({**members, "reason": {"type": "string"}})
 

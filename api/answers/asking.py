@@ -177,6 +177,10 @@ class CallerQuestion:
             owner=self._caller.visible_owner,
             readers=self._caller.readers,
         )
+        if body.output is not None and body.output.results:
+            # The results belong to this question, so its earlier calls are no history that could change its meaning.
+            while found and found[-1].question == self._question:
+                found.pop()
         said = {
             each.turn: [EarlierMessage("user", each.question), EarlierMessage("assistant", each.answer)]
             for each in found

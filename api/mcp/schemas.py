@@ -11,6 +11,7 @@ from api.documents.content_schemas import OutlineEntryOut
 from api.documents.schemas import DocumentOut, Reason
 from api.http.wire import Wire
 from api.openai.annotations import build_safe_text
+from api.openai.asked import NullableModel
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.records import Document, VersionState
 from ingest.storage.texts.normalize import remove_invisible_characters
@@ -45,7 +46,11 @@ Visible = Annotated[str, AfterValidator(remove_invisible_characters)]
 Cursor = Annotated[str | None, Field(None, description="`next_cursor` of the previous page.")]
 
 
-class SearchArguments(Wire):
+class Arguments(NullableModel, Wire):
+    """The base class of arguments. Null means unset: adapters that build a class from a tool's schema send it."""
+
+
+class SearchArguments(Arguments):
     """Arguments of `search`."""
 
     query: str = Field(
@@ -98,7 +103,7 @@ class PassagesOut(Wire):
     )
 
 
-class ReadArguments(Wire):
+class ReadArguments(Arguments):
     """Arguments of `read`."""
 
     document: DocumentId
@@ -136,7 +141,7 @@ class TextOut(Wire):
     characters: int
 
 
-class OutlineArguments(Wire):
+class OutlineArguments(Arguments):
     """Arguments of `outline`."""
 
     document: DocumentId
@@ -152,7 +157,7 @@ class OutlineOut(Wire):
     next_cursor: str | None
 
 
-class ListArguments(Wire):
+class ListArguments(Arguments):
     """Arguments of `list`."""
 
     collection: str | None = Field(None, max_length=128, description="List only this collection.")
@@ -203,7 +208,7 @@ class DocumentsOut(Wire):
     next_cursor: str | None
 
 
-class UploadArguments(Wire):
+class UploadArguments(Arguments):
     """Arguments of `upload`."""
 
     name: str = Field(min_length=1, max_length=1_024, description="A file name, such as `notes.md`, for display.")
@@ -230,7 +235,7 @@ class UploadedFileOut(ListedDocumentOut):
     hint: str | None
 
 
-class AskArguments(Wire):
+class AskArguments(Arguments):
     """Arguments of `ask`."""
 
     question: str = Field(
@@ -260,7 +265,7 @@ class AskArguments(Wire):
     confirm: bool = Field(False, description="Start even if the estimate is large. Set this only if the user agreed.")
 
 
-class RunArguments(Wire):
+class RunArguments(Arguments):
     """Arguments of `run`."""
 
     run: str = Field(max_length=64, description="The run's id, as returned by `ask`.")
@@ -269,7 +274,7 @@ class RunArguments(Wire):
     )
 
 
-class CancelArguments(Wire):
+class CancelArguments(Arguments):
     """Arguments of `cancel`."""
 
     run: str = Field(max_length=64, description="The run's id, as returned by `ask`.")

@@ -138,9 +138,12 @@ def _iter_instructions(turns: Sequence[TurnIn]) -> Iterator[str]:
 
 
 def _find_schema(instructions: str) -> Mapping[str, Any] | None:
-    """Return the JSON schema of an object that the instructions contain, or None unless they contain exactly one."""
-    found = [value for value in iter_json_objects(instructions) if _is_object_schema(value)]
-    return found[0] if len(found) == 1 else None
+    """Return the JSON schema of an object if it is the only JSON object in the instructions, or else None.
+
+    Instructions of agents have the schemas of tools, too, but with an example of a call.
+    """
+    found = list(iter_json_objects(instructions))
+    return found[0] if len(found) == 1 and _is_object_schema(found[0]) else None
 
 
 def _is_object_schema(value: Mapping[str, Any]) -> bool:

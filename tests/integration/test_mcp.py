@@ -245,6 +245,14 @@ def test_wrong_arguments_are_told_by_name(service: Harbour, date: str) -> None:
     assert "colour: " in refusal(called(service, date, "search", query="x", colour="red"))
 
 
+def test_null_means_that_an_argument_is_not_set(service: Harbour, date: str) -> None:
+    unset = dict.fromkeys(("collections", "documents", "filters"))
+    found = given(service, date, "search", query="Who kept the lighthouse?", limit=None, **unset)
+    assert found == given(service, date, "search", query="Who kept the lighthouse?")
+    asked = given(service, date, "ask", question=KEEPER, strategy=None, confirm=None, **unset)
+    assert asked["answer"]["text"] == ANSWER
+
+
 def test_an_unknown_tool_is_an_error_of_the_protocol(service: Harbour, date: str) -> None:
     async def call() -> MCPError:
         async with connected(service, date) as client:

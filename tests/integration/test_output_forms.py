@@ -122,6 +122,13 @@ def test_a_schema_that_only_the_instructions_contain_is_followed(openai: OpenAI)
     assert made.choices[0].message.content == FILLED
 
 
+def test_the_schema_of_a_tool_in_instructions_is_no_form(openai: OpenAI) -> None:
+    described = f'You have a tool.\nName: weather\nArguments: {json.dumps(CITY)}\nCall it so: {{"city": "Oban"}}'
+    instructed: Any = [{"role": "system", "content": described}, *MESSAGES]
+    made = openai.chat.completions.create(model="leadline", messages=instructed)
+    assert made.choices[0].message.content == ANSWER
+
+
 def test_a_required_function_is_called(openai: OpenAI) -> None:
     named: Any = {"type": "function", "function": {"name": "weather"}}
     for choice in ("required", named):
@@ -139,6 +146,22 @@ def test_a_required_function_is_called(openai: OpenAI) -> None:
     (streamed,) = calls
     assert streamed.type == "function"
     assert streamed.function.arguments == '{"city": "Ada Brandt"}'
+
+
+def test_a_required_call_follows_the_result_of_another(openai: OpenAI, service: Harbour) -> None:
+    save: Any = {"type": "function", "function": {"name": "save", "parameters": Light.model_json_schema()}}
+    asked: Any = {"model": "leadline", "tools": [WEATHER, save], "tool_choice": "required"}
+    first = openai.chat.completions.create(messages=MESSAGES, **asked)
+    message = first.choices[0].message
+    assert message.tool_calls
+    result: Any = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "sunny"}
+    said: Any = [*MESSAGES, message.model_dump(exclude_none=True), result]
+    made = openai.chat.completions.create(messages=said, **asked)
+    assert made.choices[0].message.tool_calls is not None
+    (call,) = made.choices[0].message.tool_calls
+    assert call.type == "function"
+    assert (call.function.name, call.function.arguments) == ("save", FILLED)
+    assert "result of weather" in service.model.requests[-1]["messages"][-1]["content"]
 
 
 def test_a_response_calls_a_function_and_continues_with_its_result(openai: OpenAI) -> None:
@@ -331,7 +354,8 @@ def test_results_are_sent_without_their_question_through_several_calls(
     third: Any = openai.responses.create(
         model="leadline", input=_results(second, "windy"), **_continue(continues, second, openai)
     )
-    assert third.output_text.endswith(" [1].\n\nThe tool says so.")
+    # The calls are not history of their own question, which would be changed by it.
+    assert third.output_text == f"{ANSWER}\n\nThe tool says so."
     prompt = service.model.requests[-1]["messages"][-1]["content"]
     assert prompt.count("BEGIN result of weather") == 2
     assert prompt.index('{"city": "Oban"}\nsunny') < prompt.index('{"city": "Oban"}\nwindy')

@@ -64,7 +64,7 @@ def _resolve(root: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
 def fill_form(request: Mapping[str, Any]) -> str:
     """The reply to a request that puts an answer into a form: a value, or a call if the form has tools.
 
-    Once a tool has given a result, no other is called unless one has to be.
+    Once a tool has given a result, no other is called unless one has to be, which is then one without a result.
     """
     schema = request["response_format"]["json_schema"]["schema"]
     members = schema["properties"]
@@ -73,5 +73,14 @@ def fill_form(request: Mapping[str, Any]) -> str:
         return json.dumps({**reply, "addition": "The tool says so."})
     is_done = "value" in members and "BEGIN result of" in request["messages"][-1]["content"]
     name = "call" if "call" in members and not is_done else "value"
-    reply[name] = fill_schema(members[name]["anyOf"][0], schema)
+    reply[name] = fill_schema(_choose_form(members[name]["anyOf"], request["messages"][-1]["content"]), schema)
     return json.dumps(reply)
+
+
+def _choose_form(forms: list[Any], prompt: str) -> Any:  # noqa: ANN401 - JSON
+    """The first form, or for calls the first whose tool has no result yet."""
+    for form in forms[:-1]:
+        (name,) = form.get("properties", {}).get("name", {}).get("enum", ("",)) if len(forms) > 2 else ("",)
+        if f"BEGIN result of {name} " not in prompt:
+            return form
+    return forms[0]

@@ -1,4 +1,4 @@
-"""Requests of OpenAI's clients: null for an optional member means the same as omitting it."""
+"""Requests of OpenAI's and MCP's clients: null for an optional member means the same as omitting it."""
 
 import importlib
 import pkgutil
@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+import api.mcp
 import api.openai
 from api.openai.asked import NullableModel
 
@@ -16,6 +17,7 @@ REQUIRED: dict[str, Any] = {
     "anchor": "last_active_at",
     "attributes": {},
     "days": 1,
+    "document": "d",
     "embedding_weight": 1,
     "file_id": "file-1",
     "function": {"name": "weather"},
@@ -27,22 +29,26 @@ REQUIRED: dict[str, Any] = {
     "model": "leadline",
     "name": "weather",
     "query": "Who?",
+    "question": "Who?",
+    "run": "r",
     "text_weight": 1,
     "type": "file_search",
 }
 
 
 def list_models() -> list[type[BaseModel]]:
-    """Every model of a request in the package."""
-    for module in pkgutil.walk_packages(api.openai.__path__, "api.openai."):
-        importlib.import_module(module.name)
+    """Every model of a request in the packages."""
+    for package in (api.mcp, api.openai):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
 
     def iter_subclasses(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
         for each in kind.__subclasses__():
             yield each
             yield from iter_subclasses(each)
 
-    return [each for each in dict.fromkeys(iter_subclasses(NullableModel)) if each.__module__.startswith("api.openai")]
+    found = dict.fromkeys(iter_subclasses(NullableModel))
+    return [each for each in found if each.__module__.startswith(("api.mcp", "api.openai"))]
 
 
 @pytest.mark.parametrize("model", list_models(), ids=lambda each: each.__name__)
