@@ -151,11 +151,7 @@ def get_page_image(
     headers = {"ETag": f'"{active}.{page}.{width}"', "Cache-Control": "private, no-cache"}
     if has_current_content(if_none_match or "", headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    found = services.documents.catalog.load_version(active)
-    with services.contents.blobs.provide_local_file(found.blob_key) as path:
-        # guard: changed-original-not-drawn
-        require_unchanged_original(path, found)
-        picture = services.work.page_images.render_page(path, found.media_type, page, width, name=found.name)
+    picture = render_page_image(services, active, page, width)
     return Response(picture, media_type="image/png", headers=headers)
 
 
@@ -218,6 +214,15 @@ def list_table_rows(
         total=found.rows,
         next_cursor=_build_next_cursor(begin + limit, found.rows),
     )
+
+
+def render_page_image(services: Services, version_id: str, page: int, width: int) -> bytes:
+    """Render a page of a version's original file as PNG. The caller has checked who may read the version."""
+    found = services.documents.catalog.load_version(version_id)
+    with services.contents.blobs.provide_local_file(found.blob_key) as path:
+        # guard: changed-original-not-drawn
+        require_unchanged_original(path, found)
+        return services.work.page_images.render_page(path, found.media_type, page, width, name=found.name)
 
 
 def _build_original(version: StoredVersion) -> OriginalFile:

@@ -66,10 +66,12 @@ def read_text(services: Services, caller: Principal, arguments: ReadArguments) -
     document = services.documents.catalog.load_document(caller.tenant_id, arguments.document, readers=caller.readers)
     version = require_active_version_id(services, caller, arguments.document, arguments.version)
     text = services.contents.texts.load_map(version)
+    if arguments.last_page is not None and arguments.page is None:
+        raise BadRequestError("`last_page` is sent without `page`.", hint="Send `page`, the first page to read, too.")
     if arguments.page is not None or arguments.section is not None:
-        part = _require_outline_entry(build_outline(text.layout, text.characters, ()), arguments)
+        first, end = _require_part(build_outline(text.layout, text.characters, ()), arguments)
         # Callers pass `start` to continue reading within a long page or section.
-        begin, end = max(part.start, arguments.start or 0), part.end
+        begin = max(first, arguments.start or 0)
     else:
         begin, end = arguments.start or 0, text.characters
     end = min(end, text.characters if arguments.end is None else arguments.end)
@@ -88,14 +90,28 @@ def read_text(services: Services, caller: Principal, arguments: ReadArguments) -
     )
 
 
-def _require_outline_entry(entries: list[OutlineEntryOut], arguments: ReadArguments) -> OutlineEntryOut:
+def _require_part(entries: list[OutlineEntryOut], arguments: ReadArguments) -> tuple[int, int]:
+    """Return the span of the section, the page or the pages that the arguments name."""
     if arguments.section is not None:
         wanted = " ".join(arguments.section.split()).casefold()
         found = [each for each in entries if each.kind == "heading" and each.title.casefold() == wanted]
-        what = f"section {arguments.section[:100]!r}"
-    else:
-        found = [each for each in entries if each.kind not in ("heading", "table") and each.page == arguments.page]
-        what = f"page {arguments.page}"
+        section = _require_single_entry(found, f"section {arguments.section[:100]!r}")
+        return section.start, section.end
+    last = arguments.page if arguments.last_page is None else arguments.last_page
+    first_page, last_page = (_require_page(entries, number) for number in (arguments.page, last))
+    if last_page.start < first_page.start:
+        raise BadRequestError(
+            f"Page {last} comes before page {arguments.page}.", hint="Exchange the first and the last page."
+        )
+    return first_page.start, last_page.end
+
+
+def _require_page(entries: list[OutlineEntryOut], number: int | None) -> OutlineEntryOut:
+    found = [each for each in entries if each.kind not in ("heading", "table") and each.page == number]
+    return _require_single_entry(found, f"page {number}")
+
+
+def _require_single_entry(found: list[OutlineEntryOut], what: str) -> OutlineEntryOut:
     if len(found) == 1:
         return found[0]
     if not found:

@@ -112,6 +112,7 @@ class ReadArguments(Arguments):
     )
     end: int | None = Field(None, ge=0, description="Read up to, but not including, this code point.")
     page: int | None = Field(None, ge=1, description="The number of a page, slide or sheet to read completely.")
+    last_page: int | None = Field(None, ge=1, description="With `page`, read from that page up to and including this.")
     section: str | None = Field(
         None, max_length=1_000, description="The title of a heading whose section to read completely."
     )

@@ -1,16 +1,17 @@
-"""Lists and calls tools for the caller of a request, using the MCP SDK's server.
+"""Answers the MCP SDK's server for the caller of a request: tools, resources, prompts and completions.
 
-Results are structured according to the tool's output schema, and the same JSON is also included as text. Errors are
-returned as results, too, with a hint that tells the model what to do next, so that it can correct itself.
+Results of tools are structured according to the tool's output schema, and the same JSON is also included as text.
+Errors of tools are returned as results, too, with a hint that tells the model what to do next, so that it can correct
+itself. Errors of everything else are errors of the protocol, because a program receives them.
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from typing import TypeVar
 
 import structlog
-from mcp.server.caching import CacheHint
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel.server import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
@@ -18,41 +19,53 @@ from mcp_types import (
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
+    CompleteRequestParams,
+    CompleteResult,
+    GetPromptRequestParams,
+    GetPromptResult,
     InputRequiredResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
     TextContent,
 )
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from api.admission.access import build_missing_scope_error
 from api.admission.services import Services
 from api.http.middleware import CALLER
-from api.http.problems import build_problem, format_invalid_fields, list_invalid_fields
 from api.mcp.asking import Context
+from api.mcp.completion import complete_argument
+from api.mcp.failures import format_failure, format_invalid_arguments, raise_protocol_errors
 from api.mcp.places import Capacity
+from api.mcp.prompts import PROMPTS, Prompt
+from api.mcp.resources import list_resources, list_templates, read_resource
 from api.mcp.tools import INSTRUCTIONS, TOOLS, Tool
-from ingest.storage.accounts.records import Principal
-from ingest.storage.errors import (
-    CollectionNotFoundError,
-    ConversationNotFoundError,
-    DocumentNotFoundError,
-    LeadlineError,
-    RunNotFoundError,
-)
+from api.mcp.uris import MAX_URI_CHARS
+from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.errors import LeadlineError
 
 log = structlog.get_logger(__name__)
 
 _NAME = "leadline"
 _TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
-_HINTS: Mapping[type, str] = {
-    DocumentNotFoundError: "Call `list` to list the documents.",
-    CollectionNotFoundError: "Call `list` to list the collections.",
-    RunNotFoundError: "Call `run` with an id returned by `ask`.",
-    ConversationNotFoundError: "Call `ask` with `conversation` set to `new` to start one; the answer has its id.",
+_PROMPTS: Mapping[str, Prompt] = {prompt.name: prompt for prompt in PROMPTS}
+# Lists that depend on the key's scopes must not be shared between clients. Documents change, and so do the rights to
+# them, so a client asks for them each time.
+_CACHE_HINTS: Mapping[CacheableMethod, CacheHint] = {
+    "tools/list": CacheHint(ttl_ms=60_000, scope="private"),
+    "prompts/list": CacheHint(ttl_ms=60_000, scope="private"),
+    "resources/templates/list": CacheHint(ttl_ms=60_000, scope="private"),
+    "resources/list": CacheHint(ttl_ms=0, scope="private"),
+    "resources/read": CacheHint(ttl_ms=0, scope="private"),
 }
-_SENTENCE = re.compile(r"(?<=[.;])\s+")
-_ROUTE = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/v1/|…)")
+
+_Result = TypeVar("_Result")
 
 
 class Tools:
@@ -80,13 +93,9 @@ class Tools:
             arguments = tool.takes.model_validate(params.arguments or {})
             result = await tool.work(self._services, caller, arguments, context, self._capacity)
         except ValidationError as error:
-            return _build_error_result(
-                f"{format_invalid_fields(list_invalid_fields(error.errors()))} Correct the named arguments."
-            )
+            return _build_error_result(format_invalid_arguments(error))
         except LeadlineError as error:
-            body = build_problem(error)
-            parts = body["detail"] or body["title"], _select_hint(error, body["hint"]), f"({body['code']})"
-            return _build_error_result(" ".join(part for part in parts if part))
+            return _build_error_result(format_failure(error))
         # This is the outermost handler of a tool call. An unexpected error is logged in full, and the model gets a
         # result.
         except Exception:
@@ -97,19 +106,79 @@ class Tools:
         return CallToolResult(content=[TextContent(type="text", text=written)], structured_content=content)
 
 
+class Offers:
+    """The resources, prompts and completions, which all use the same services."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def list_resources(self, context: Context, params: PaginatedRequestParams | None) -> ListResourcesResult:
+        cursor = None if params is None else params.cursor
+        return await self._answer(context, Scope.READ, lambda caller: list_resources(self._services, caller, cursor))
+
+    async def list_templates(self, context: Context, _: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
+        return list_templates()
+
+    async def read_resource(self, context: Context, params: ReadResourceRequestParams) -> ReadResourceResult:
+        """Read a resource. An unknown URI and a document that the caller may not see get the same error."""
+        uri = params.uri
+        contents = await self._answer(
+            context, Scope.READ, lambda caller: read_resource(self._services, caller, uri), uri=uri[:MAX_URI_CHARS]
+        )
+        return ReadResourceResult(contents=contents)
+
+    async def list_prompts(self, context: Context, _: PaginatedRequestParams | None) -> ListPromptsResult:
+        """List the prompts that the caller's scopes allow."""
+        caller = _require_caller(context)
+        return ListPromptsResult(prompts=[each.definition for each in PROMPTS if each.scope in caller.scopes])
+
+    async def get_prompt(self, context: Context, params: GetPromptRequestParams) -> GetPromptResult:
+        prompt = _PROMPTS.get(params.name)
+        if prompt is None:
+            raise MCPError(INVALID_PARAMS, f"Prompt {params.name[:100]!r} not found. `prompts/list` lists the prompts.")
+        return await self._answer(
+            context,
+            prompt.scope,
+            lambda caller: prompt.fill_in(self._services, caller, params.arguments or {}),
+            prompt=prompt.name,
+        )
+
+    async def complete(self, context: Context, params: CompleteRequestParams) -> CompleteResult:
+        return await self._answer(context, Scope.READ, lambda caller: complete_argument(self._services, caller, params))
+
+    async def _answer(
+        self, context: Context, scope: Scope, work: Callable[[Principal], _Result], **about: str
+    ) -> _Result:
+        """Do the work in a thread, with the caller's rights. `about` is added to the data of an error."""
+        caller = _require_caller(context)
+
+        async def answer() -> _Result:
+            # guard: mcp-resource-scopes
+            if scope not in caller.scopes:
+                raise build_missing_scope_error(scope)
+            return await run_in_threadpool(work, caller)
+
+        return await raise_protocol_errors(answer, **about)
+
+
 def build_server(services: Services, capacity: Capacity) -> Server[dict[str, object]]:
     """Build the MCP server. With `LEADLINE_MCP_STATE_KEYS`, replicas can continue exchanges begun by others."""
-    tools, keys = Tools(services, capacity), services.settings.mcp_state_keys
+    tools, offers, keys = Tools(services, capacity), Offers(services), services.settings.mcp_state_keys
     server: Server[dict[str, object]] = Server(
         _NAME,
         title="Leadline",
         version=version(_NAME),
         instructions=" ".join(INSTRUCTIONS.split()),
-        # The cached list must not be shared between clients, because it depends on the key's scopes.
-        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
+        cache_hints=_CACHE_HINTS,
         get_tool_input_schema=lambda name: _TOOLS[name].definition.input_schema if name in _TOOLS else None,
         on_list_tools=tools.list_tools,
         on_call_tool=tools.call_tool,
+        on_list_resources=offers.list_resources,
+        on_list_resource_templates=offers.list_templates,
+        on_read_resource=offers.read_resource,
+        on_list_prompts=offers.list_prompts,
+        on_get_prompt=offers.get_prompt,
+        on_completion=offers.complete,
     )
     security = (
         RequestStateSecurity.ephemeral()
@@ -125,12 +194,6 @@ def _require_caller(context: Context) -> Principal:
         raise RuntimeError("a tool was called without an authenticated caller")
     caller: Principal = context.request.scope[CALLER]
     return caller
-
-
-def _select_hint(error: LeadlineError, hint: str) -> str:
-    """Return a hint for the model. Sentences with REST routes are dropped, because the model can only call tools."""
-    known = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
-    return known or " ".join(each for each in _SENTENCE.split(hint) if not _ROUTE.search(each))
 
 
 def _build_error_result(message: str) -> CallToolResult:

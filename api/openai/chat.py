@@ -13,7 +13,7 @@ from api.http.sse import DONE
 from api.openai.annotations import build_call_id, build_safe_text, build_url_citations
 from api.openai.asked import LenientModel, OptionsIn, TurnIn
 from api.openai.inert import MarkdownNeutralizer, escape_markdown_in_json, neutralize_markdown
-from api.openai.limits import find_text_limit, limit_text
+from api.openai.limits import ChatLimit, find_text_limit, limit_text
 from ingest.storage.documents.records import generate_work_id
 from rlm.answers import Answer, OutputKind
 from rlm.events import Completed, Delta, Event
@@ -35,8 +35,8 @@ class ChatIn(LenientModel):
     messages: list[TurnIn] = Field(max_length=2_000)
     stream: bool = False
     stream_options: StreamOptionsIn | None = None
-    max_completion_tokens: int | None = Field(None, ge=1)
-    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: ChatLimit | None = None
+    max_tokens: ChatLimit | None = None
     n: int = Field(1, ge=1, le=1, description="Only one answer per question is supported.")
     tools: list[dict[str, Any]] = Field(default_factory=list, max_length=200)
     tool_choice: str | dict[str, Any] | None = None

@@ -1,9 +1,27 @@
 """Limits the text of an answer to the number of tokens that a client of OpenAI's protocols accepts."""
 
 from bisect import bisect_right
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from api.answers.schemas import AnswerOut
 from rlm.llm.profiles import estimate_tokens
+
+
+def _require_at_least(minimum: int) -> AfterValidator:
+    """Return a validator for limits. Some programs send -1 for no limit, which OpenAI and vLLM reject, too."""
+
+    def require(limit: int) -> int:
+        if limit < minimum:
+            raise ValueError(f"The limit is {limit}. Send at least {minimum}, or leave it out for no limit.")
+        return limit
+
+    return AfterValidator(require)
+
+
+ChatLimit = Annotated[int, Field(json_schema_extra={"minimum": 1}), _require_at_least(1)]
+ResponseLimit = Annotated[int, Field(json_schema_extra={"minimum": 16}), _require_at_least(16)]
 
 
 def limit_text(answer: AnswerOut, max_tokens: int | None) -> AnswerOut:

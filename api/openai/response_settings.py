@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from api.openai.asked import LenientModel
+from api.openai.limits import ResponseLimit
 
 MetadataIn = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
@@ -42,7 +43,7 @@ class SettingsIn(LenientModel):
     """
 
     instructions: str | list[dict[str, Any]] | None = None
-    max_output_tokens: int | None = Field(None, ge=16)
+    max_output_tokens: ResponseLimit | None = None
     max_tool_calls: int | None = Field(None, ge=1)
     metadata: MetadataIn | None = None
     parallel_tool_calls: bool = True

@@ -4,18 +4,14 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 
@@ -25,10 +21,10 @@ from ingest.storage.accounts.records import Scope
 from ingest.storage.queue.records import JobKind
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, Harbour, Model, harbour
+from tests.support.mcp_clients import DATES, connected
 from tests.support.service import listening, running
 
 ANSWER, QUOTE = "Ada Brandt kept it [1].", "keeper of the lighthouse was Ada Brandt"
-DATES = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +41,6 @@ def service(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[
 @pytest.fixture(params=list(DATES))
 def date(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@asynccontextmanager
-async def connected(service: Harbour, date: str, key: str | None = None) -> AsyncIterator[Client]:
-    headers = {"Authorization": f"Bearer {key or service.key}"}
-    async with (
-        httpx2.AsyncClient(headers=headers, timeout=60) as http,
-        Client(streamable_http_client(f"{service.url}/mcp", http_client=http), mode=DATES[date]) as client,
-    ):
-        assert client.protocol_version == date
-        yield client
 
 
 def called(service: Harbour, date: str, tool: str, /, *, key: str | None = None, **arguments: object) -> CallToolResult:

@@ -115,9 +115,19 @@ def test_a_limit_of_tokens_ends_a_chat_completion_with_length(openai: OpenAI, se
         assert (whole.finish_reason, whole.message.content[-1:]) == ("stop", ".")
     finally:
         service.model.reply = reply
+
+
+@pytest.mark.parametrize("limit", [-1, 0])
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
+def test_a_limit_that_means_none_elsewhere_is_refused_with_the_next_step(openai: OpenAI, name: str, limit: int) -> None:
+    """Programs for llama.cpp and LM Studio send -1 for no limit; OpenAI and vLLM reject it."""
+    asked: dict[str, Any] = {"messages": [{"role": "user", "content": KEEPER}]}
+    path, asked = ("/responses", {"input": KEEPER}) if name == "max_output_tokens" else ("/chat/completions", asked)
     with pytest.raises(APIStatusError) as error:
-        openai.chat.completions.create(**sent, max_tokens=0)
-    assert error.value.param == "max_tokens"
+        openai.post(path, body={"model": "leadline", **asked, name: limit}, cast_to=object)
+    assert (error.value.status_code, error.value.param) == (422, name)
+    assert f"The limit is {limit}. Send at least " in error.value.message
+    assert "or leave it out for no limit." in error.value.message
 
 
 def test_the_search_is_shown_with_its_queries_scores_and_passages(openai: OpenAI) -> None:

@@ -1,4 +1,4 @@
-"""Describes what has a name on the wire: events, errors, jobs, fingerprints, MCP's tools and the portal's assets."""
+"""Describes what has a name on the wire: events, errors, jobs, fingerprints, MCP's offers and the portal's assets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -91,6 +91,18 @@ def describe_tools(tools: Iterable[Any], instructions: str) -> list[str]:
         lines.append(f"    hints {told.annotations.model_dump_json(exclude_none=True)}")
         for title, schema in (("takes", told.input_schema), ("gives", told.output_schema)):
             lines += [f"    {line}" for line in describe_schema(f"{title} {schema['title']}", schema)]
+    return lines
+
+
+def describe_offers(templates: Iterable[Any], prompts: Iterable[Any]) -> list[str]:
+    """Describe MCP's resources and prompts: URIs and their types, blanks, the scope of each, digests of texts."""
+    lines = []
+    for kind in sorted(templates, key=lambda kind: str(kind.name)):
+        told = digest([kind.title, kind.definition.description])
+        lines.append(f"resource {kind.name} {kind.template} gives {kind.media_type}  # {told}")
+    for prompt in sorted(prompts, key=lambda prompt: str(prompt.name)):
+        lines.append(f"prompt {prompt.name} needs {prompt.scope.value}  # {digest([prompt.title, prompt.description])}")
+        lines += [f"    {line}" for line in describe_schema("takes", prompt.takes.model_json_schema())]
     return lines
 
 

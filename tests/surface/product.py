@@ -32,7 +32,9 @@ from api.cli.main import COMMANDS
 from api.cli.main import app as typer_app
 from api.http.problems import build_internal_problem, get_status
 from api.main import create_app
+from api.mcp.prompts import PROMPTS
 from api.mcp.tools import INSTRUCTIONS, TOOLS
+from api.mcp.uris import KINDS
 from api.settings.settings import Settings
 from ingest.chunking import get_chunker_fingerprint
 from ingest.parsing.registry import FORMATS
@@ -53,6 +55,8 @@ __all__ = [
     "COMMANDS",
     "FORMATS",
     "INSTRUCTIONS",
+    "KINDS",
+    "PROMPTS",
     "QUEUES",
     "TEST_EVENT",
     "TOOLS",

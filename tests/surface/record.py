@@ -12,6 +12,7 @@ from tests.surface.names import (
     describe_events,
     describe_fingerprints,
     describe_jobs,
+    describe_offers,
     describe_tools,
 )
 from tests.surface.openapi import describe_routes, describe_schemas
@@ -44,7 +45,10 @@ def derive() -> dict[str, list[str]]:
                 product.sparse_encoder(),
             ),
             **describe_database(product.metadata, product.get_latest_revision()),
-            "mcp": describe_tools(product.TOOLS, product.INSTRUCTIONS),
+            "mcp": [
+                *describe_tools(product.TOOLS, product.INSTRUCTIONS),
+                *describe_offers(product.KINDS, product.PROMPTS),
+            ],
             "assets": sorted(product.assets()),
         }
 

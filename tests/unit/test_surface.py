@@ -3,6 +3,7 @@
 import copy
 import http.client
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 from typer.main import get_command
 
+from api.mcp.prompts import PROMPTS
+from api.mcp.uris import KINDS
 from tests.surface.commands import describe_commands
 from tests.surface.database import describe_database
 from tests.surface.names import (
@@ -25,6 +28,7 @@ from tests.surface.names import (
     describe_events,
     describe_fingerprints,
     describe_jobs,
+    describe_offers,
     describe_tools,
 )
 from tests.surface.openapi import describe_routes, describe_schemas
@@ -321,6 +325,14 @@ def test_a_tool_whose_text_or_argument_changes_is_noticed() -> None:
     assert describe_tools([tool("Read one text.", "page")], "Use them.") != known
     assert describe_tools([tool("Read a text.", "section")], "Use them.") != known
     assert describe_tools([tool("Read a text.", "page")], "Do use them.") != known
+
+
+def test_a_resource_or_prompt_that_changes_is_noticed() -> None:
+    known = describe_offers(KINDS, PROMPTS)
+    moved = replace(KINDS[0], template="leadline://files/{document}")
+    assert describe_offers([moved, *KINDS[1:]], PROMPTS) != known
+    assert describe_offers(KINDS, [replace(PROMPTS[0], description="Ask."), *PROMPTS[1:]]) != known
+    assert describe_offers(KINDS, [replace(PROMPTS[0], takes=PROMPTS[1].takes), *PROMPTS[1:]]) != known
 
 
 def test_parts_that_are_new_or_gone_are_shown_and_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
