@@ -243,7 +243,8 @@ def test_the_reasons_of_refused_and_failed_files_and_what_they_lack_are_german(
     assert failure["detail"] == failure["coded_detail"]["text"] == "The PDF is cut off: its end is missing."
     page = german.signed_in(f"/library/{cut}")
     expect(page.locator("div.notice.bad")).to_have_text(
-        "Die PDF-Datei ist abgeschnitten: Ihr Ende fehlt.Laden Sie die vollständige Datei hoch."
+        "Die PDF-Datei ist abgeschnitten: Ihr Ende fehlt.Laden Sie die vollständige Datei hoch. "
+        "Dieselbe Datei würde wieder fehlschlagen."
     )
     hidden = "<html><body><p>The lease ends in 2031.</p><p hidden>Secret.</p></body></html>"
     document = ready_document(client, hidden, "lease.html")
