@@ -16,7 +16,10 @@ PROGRAMS = {
     "llama_index": ("llama-index-llms-openai-like==0.8.1",),
     "pydantic_ai": ("pydantic-ai-slim[openai]==2.68.0",),
     "llm": ("llm==0.36",),
-    "langchain": ("langchain-openai==1.7.4",),
+    "langchain": ("langchain-openai==1.7.4", "langchain==1.5.2"),
+    "instructor": ("instructor==1.17.0",),
+    "openai_agents": ("openai-agents==0.24.0",),
+    "semantic_kernel": ("semantic-kernel==1.45.0",),
 }
 _FOLDER = Path(__file__).parent
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 KEEPER, FOLLOW_UP = "Who kept the lighthouse?", "And when did she first light the lamp?"
 ANSWER, SECOND = "Ada Brandt kept it [1].", "She lit it in 1871 [1]."
+FORMED, AFTER_TOOL = "name='Ada Brandt'", f"{ANSWER}\n\nThe tool says so."
 
 
 def tried(case: str, expected: str, do: Callable[[], object]) -> None:

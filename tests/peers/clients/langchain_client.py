@@ -1,16 +1,39 @@
 """LangChain's ChatOpenAI, with OpenAI's file search as its tool."""
 
 import io
+import json
 import os
 from typing import Any
 
-from cases import ANSWER, KEEPER, tried
+from cases import AFTER_TOOL, ANSWER, FORMED, KEEPER, tried
+from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 from openai import OpenAI
+from pydantic import BaseModel
+
+METHODS = ("json_schema", "function_calling", "json_mode")
 
 chat = ChatOpenAI(model="leadline")  # address and key are in the environment
 responses = ChatOpenAI(model="leadline", use_responses_api=True, include=["file_search_call.results"])
 openai = OpenAI(base_url=os.environ["OPENAI_BASE_URL"])
+
+
+class Keeper(BaseModel):
+    name: str
+
+
+def weather(city: str) -> str:
+    """Return the weather in a city."""
+    return f"sunny in {city}"
+
+
+def formed(model: ChatOpenAI, method: Any) -> object:  # noqa: ANN401 - of the program
+    schema = f"Reply in JSON by this schema: {json.dumps(Keeper.model_json_schema())}"
+    return model.with_structured_output(Keeper, method=method).invoke([("system", schema), ("user", KEEPER)])
+
+
+def run_agent(model: ChatOpenAI, **options: Any) -> Any:  # noqa: ANN401 - of the program
+    return create_agent(model, [weather], **options).invoke({"messages": [("user", KEEPER)]})
 
 
 def store() -> str:
@@ -36,10 +59,16 @@ tried("stream", ANSWER, lambda: "".join(each.text for each in chat.stream(KEEPER
 tried("responses", ANSWER, lambda: responses.invoke(KEEPER).text)
 tried("responses, streamed", ANSWER, lambda: "".join(each.text for each in responses.stream(KEEPER)))
 tried("file_search as a bound tool", f"{ANSWER} log.md", lambda: cited(searched()))
-tried(
-    "with_structured_output",
-    "refused: structured output is not supported",
-    lambda: chat.with_structured_output(
-        {"title": "keeper", "type": "object", "properties": {"name": {"type": "string"}}}
-    ).invoke(KEEPER),
-)
+for name, model in (("chat", chat), ("responses", responses)):
+    for method in METHODS:
+        tried(
+            f"{name}: with_structured_output, {method}",
+            FORMED,
+            lambda model=model, method=method: formed(model, method),
+        )
+    tried(f"{name}: create_agent", AFTER_TOOL, lambda model=model: run_agent(model)["messages"][-1].text)
+    tried(
+        f"{name}: create_agent with tools and response_format",
+        FORMED,
+        lambda model=model: run_agent(model, response_format=Keeper)["structured_response"],
+    )

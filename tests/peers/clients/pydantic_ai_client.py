@@ -3,9 +3,9 @@
 import asyncio
 import os
 
-from cases import ANSWER, FOLLOW_UP, KEEPER, SECOND, tried
+from cases import AFTER_TOOL, ANSWER, FOLLOW_UP, FORMED, KEEPER, SECOND, tried
 from pydantic import BaseModel
-from pydantic_ai import Agent
+from pydantic_ai import Agent, NativeOutput, PromptedOutput, ToolOutput
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -28,12 +28,25 @@ def follow_up(agent: Agent) -> object:
     return agent.run_sync(FOLLOW_UP, message_history=first.all_messages()).output
 
 
-def structured(agent: Agent) -> object:
-    return agent.run_sync(KEEPER, output_type=Keeper).output
+def weather(city: str) -> str:
+    """Return the weather in a city."""
+    return f"sunny in {city}"
 
 
 for name, agent in (("chat", chat), ("responses", responses)):
     tried(f"{name}: run_sync", ANSWER, lambda agent=agent: agent.run_sync(KEEPER).output)
     tried(f"{name}: run_stream", ANSWER, lambda agent=agent: asyncio.run(streamed(agent)))
     tried(f"{name}: message_history", SECOND, lambda agent=agent: follow_up(agent))
-    tried(f"{name}: a structured output", "refused: does not call client tools", lambda agent=agent: structured(agent))
+    for kind in (ToolOutput, NativeOutput, PromptedOutput):
+        tried(
+            f"{name}: {kind.__name__}",
+            FORMED,
+            lambda agent=agent, kind=kind: agent.run_sync(KEEPER, output_type=kind(Keeper)).output,
+        )
+    with_tool = Agent(agent.model, tools=[weather])
+    tried(f"{name}: a tool", AFTER_TOOL, lambda agent=with_tool: agent.run_sync(KEEPER).output)
+    tried(
+        f"{name}: a tool and an output",
+        FORMED,
+        lambda agent=with_tool: agent.run_sync(KEEPER, output_type=Keeper).output,
+    )
