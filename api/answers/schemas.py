@@ -92,7 +92,10 @@ class QuestionIn(Wire):
     @model_validator(mode="after")
     def _require_one_question(self) -> Self:
         if self.output is not None and (self.background or self.detach):
-            raise ValueError("`output` cannot be combined with `background` or `detach`, which produce text only")
+            raise ValueError(
+                "`output` cannot be combined with `background` or `detach`, which produce text only: omit them and "
+                "wait for the answer, or omit `output`"
+            )
         if (self.question is None) == (not self.messages):
             raise ValueError("send either `question` or `messages`, not both")
         if self.messages and self.conversation is not None:

@@ -251,7 +251,10 @@ class BodyTooLargeError(ApiError):
 
     code = "body_too_large"
     status = 413
-    default_hint = "Send less data per request. Upload long text as a document with POST /v1/documents."
+    default_hint = (
+        "Send less data per request, or raise LEADLINE_MAX_BODY_BYTES. Upload long text as a document with POST "
+        "/v1/documents."
+    )
 
 
 class HeadTooLargeError(ApiError):

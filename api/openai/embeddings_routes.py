@@ -15,18 +15,20 @@ from api.openai.asked import LenientModel
 from api.openai.described import Described, describe_reply
 from api.openai.models import BASE, ModelNotFoundError
 from retrieval.encoders.port import DenseVector, EmbeddedTexts, Embedder
+from rlm.llm.profiles import estimate_tokens
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-# OpenAI's own limit on the texts of a request.
+# OpenAI's own limits on the texts and tokens of a request, at which its clients cut their batches. A request holds its
+# slot until its texts are encoded: at most 30 seconds on two cores, where the built-in encoder reads 10,000 tokens per
+# second (docs/measuring.md). `LEADLINE_MAX_BODY_BYTES` limits the request as well.
 _MAX_TEXTS = 2_048
-# A request holds its slot until its texts are encoded, which the built-in encoder does on the CPU.
-_MAX_CHARS = 200_000
+_MAX_TOKENS = 300_000
 _FLOAT = np.dtype("<f4")  # The protocol's base64 has little-endian floats.
 
 
 class EmbeddingsIn(LenientModel):
-    """Texts to encode: one, or up to 2,048, with at most 200,000 characters in all.
+    """Texts to encode: one, or up to 2,048, with at most about 300,000 tokens in all.
 
     `input_type` is `query` for what somebody looks for, because many encoders encode queries in another way than the
     texts to find.
@@ -101,10 +103,12 @@ def _read_texts(given: str | list[str] | list[int] | list[list[int]]) -> list[st
         raise BadRequestError(
             "`input` has no text, or an empty text.", hint="Leave empty texts out.", field_path="input"
         )
-    if len(texts) > _MAX_TEXTS or sum(map(len, texts)) > _MAX_CHARS:
+    # The estimate errs on the high side, and needs no encoder.
+    tokens = sum(map(estimate_tokens, texts))
+    if len(texts) > _MAX_TEXTS or tokens > _MAX_TOKENS:
         raise BadRequestError(
-            f"`input` has {len(texts):,} texts with {sum(map(len, texts)):,} characters. The limits are {_MAX_TEXTS:,} "
-            f"texts and {_MAX_CHARS:,} characters.",
+            f"`input` has {len(texts):,} texts with about {tokens:,} tokens. The limits are {_MAX_TEXTS:,} texts and "
+            f"{_MAX_TOKENS:,} tokens, as in OpenAI's API.",
             hint="Send the texts in several requests. In LangChain, set `chunk_size`.",
             field_path="input",
         )

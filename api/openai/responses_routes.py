@@ -265,8 +265,8 @@ def _build_output(body: ResponseIn, turns: list[TurnIn]) -> OutputIn | None:
     output = build_output(turns, tools, body.tool_choice, body.text.format if body.text else None, instructions)
     if output is not None and body.background:
         raise BadRequestError(
-            "Background responses are text: they support neither a schema nor functions.",
-            hint="Omit `background`, or omit the format and the functions.",
+            "Background responses are text: they support neither functions nor a schema, also not in the instructions.",
+            hint="Omit `background` and wait for the response, or omit the schema and the functions.",
             field_path="background",
         )
     return output

@@ -54,7 +54,11 @@ def test_vectors_are_those_of_the_encoder_in_numbers_and_in_base64(openai: OpenA
         ({"input": [[1, 2], [3]]}, "bad_request", "check_embedding_ctx_length=False"),
         ({"input": [1, 2]}, "bad_request", "check_embedding_ctx_length=False"),
         ({"input": ["a"] * 2_049}, "bad_request", "several requests"),
-        ({"input": ["a" * 200_001]}, "bad_request", "several requests"),
+        (
+            {"input": ["灯" * 300_001]},
+            "bad_request",
+            "about 300,001 tokens. The limits are 2,048 texts and 300,000 tokens",
+        ),
     ],
 )
 def test_requests_that_cannot_be_answered_are_refused_with_the_reason(
@@ -66,6 +70,19 @@ def test_requests_that_cannot_be_answered_are_refused_with_the_reason(
     assert refused.value.status_code == (404 if code == "model_not_found" else 400)
     assert hint in refused.value.response.text
     assert refused.value.param in fields
+
+
+def test_as_many_texts_as_openai_allows_are_encoded_at_once(openai: OpenAI, service: Harbour) -> None:
+    texts = [f"{number} {'lamp ' * 80}" for number in range(2_048)]  # 840,000 characters, about 242,000 tokens
+    made = openai.embeddings.create(model="leadline", input=texts)
+    assert [each.index for each in made.data] == list(range(2_048))
+
+
+def test_a_body_beyond_the_setting_is_refused_with_the_next_step(openai: OpenAI) -> None:
+    with pytest.raises(APIStatusError) as refused:
+        openai.embeddings.create(model="leadline", input=["lamp " * 300_000])
+    assert refused.value.status_code == 413
+    assert "LEADLINE_MAX_BODY_BYTES" in refused.value.response.text
 
 
 def test_langchain_works_with_text(service: Harbour) -> None:

@@ -406,9 +406,37 @@ def test_a_repeated_request_gets_the_form_again(openai: OpenAI, service: Harbour
         assert len(service.model.requests) == before
 
 
-def test_a_background_response_has_no_form(openai: OpenAI) -> None:
-    with pytest.raises(BadRequestError, match="Background responses are text"):
-        openai.responses.create(model="leadline", input=KEEPER, text=RESPONSES_LIGHT, background=True)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"text": RESPONSES_LIGHT},
+        {"text": {"format": {"type": "json_object"}}},
+        {"tools": [RESPONSES_WEATHER]},
+        {"instructions": f"Use {json.dumps(Light.model_json_schema())}"},
+    ],
+    ids=str,
+)
+def test_a_background_response_in_a_form_is_refused_with_the_next_step(
+    openai: OpenAI, service: Harbour, form: dict[str, Any], stream: bool
+) -> None:
+    before = len(service.model.requests)
+    asked: Any = {"model": "leadline", "input": KEEPER, "background": True, "stream": stream, **form}
+    with pytest.raises(BadRequestError, match=r"Background responses are text.*Omit `background` and wait") as refused:
+        openai.responses.create(**asked)
+    assert refused.value.param == "background"
+    assert len(service.model.requests) == before
+
+
+@pytest.mark.parametrize("apart", [{"background": True}, {"detach": True, "conversation": "new"}], ids=str)
+def test_an_answer_in_the_background_in_a_form_is_refused_with_the_next_step(
+    service: Harbour, apart: dict[str, Any]
+) -> None:
+    asked = {"question": KEEPER, "output": {"json_schema": Light.model_json_schema()}, **apart}
+    refused = service.client.http.post("/v1/answers", json=asked)
+    assert refused.status_code == 422
+    assert "omit them and wait for the answer, or omit `output`" in refused.json()["detail"]
+    assert service.client.get("/v1/runs")["runs"] == []
 
 
 def test_a_computed_answer_is_put_into_the_form_too(openai: OpenAI) -> None:
