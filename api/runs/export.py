@@ -12,6 +12,7 @@ from api.answers.markdown_files import escape_line, format_code_block
 from api.answers.remarks import translate_notes
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut, CitationOut
+from api.answers.steps import describe_step, name_cell, name_purpose, name_strategy
 from api.languages.catalogue import Texts
 from ingest.storage.answers.run_records import Run, RunState
 from rlm.answers import AnswerStatus, Check
@@ -76,7 +77,7 @@ def _list_summary_lines(run: RunWithAnswerOut, texts: Texts) -> list[str]:
     ]
     if answer is not None:
         model = escape_line(answer.model or t("no model"))
-        lines.append(t("Answered by: {model}, strategy {strategy}", model=model, strategy=answer.strategy))
+        lines.append(t("Answered by: {model}; {strategy}", model=model, strategy=name_strategy(answer.strategy, texts)))
     lines.append(
         t(
             "Cost: {calls}, {cached} more from the cache; {read} tokens read, {written} written; {seconds} s",
@@ -136,27 +137,26 @@ def _iter_citation(cited: CitationOut, texts: Texts) -> Iterator[str]:
 def _iter_event_blocks(kind: str, body: dict[str, Any], texts: Texts) -> Iterator[str]:
     if body.get("withheld"):
         withheld = texts.translate("Withheld: you cannot read a document of the run, or it was deleted.")
-        yield f"\n### {kind}\n\n{withheld}\n"
+        yield f"\n### {withheld}\n"
     elif kind == "cell":
         yield from _iter_cell_blocks(body, texts)
     elif kind in ("call", "lost"):
         yield from _iter_call_blocks(body, texts)
-    elif kind not in ("start", "working"):
-        # Write other members as the API sends them, for readers who know the API.
-        written = json.dumps(body, ensure_ascii=False, indent=1)
-        yield f"\n### {kind.capitalize()}\n\n{format_code_block(written, 'json')}"
+    elif kind not in ("start", "working") and (title := describe_step(kind, body, texts)):
+        yield f"\n### {escape_line(title)}\n"
+        if body.get("sql"):
+            yield f"\n{format_code_block(body['sql'], 'sql')}"
 
 
 def _iter_cell_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
-    t = texts.translate
-    title = t("Code {number}", number=body["number"])
-    part = t("part {part}", part=escape_line(body["part"])) if body.get("part") else ""
-    where = f" ({part})" if part else ""
-    calls = texts.translate_count(body["sub_calls"], "{n} sub-call", "{n} sub-calls")
-    yield f"\n### {title}{where}, {texts.format_number(body['seconds'])} s, {calls}\n"
+    t, count = texts.translate, body["sub_calls"]
+    calls = texts.translate_count(count, "{n} model call", "{n} model calls", n=texts.format_number(count))
+    duration = t("{seconds} s", seconds=texts.format_number(round(body["seconds"], 1)))
+    measures = f"{calls}, {duration}" if count else duration
+    yield f"\n### {escape_line(name_cell(body, texts))} ({measures})\n"
     headings = (
-        ("code", "", "python"),
-        ("note", t("Note:"), ""),
+        ("code", t("Code:"), "python"),
+        ("note", t("Message to the model:"), ""),
         ("output", t("Output:"), ""),
         ("error", t("Error:"), ""),
     )
@@ -167,10 +167,9 @@ def _iter_cell_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
 
 def _iter_call_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
     t, tokens = texts.translate, body["usage"]["prompt_tokens"]
-    title = t("Sub-call: {purpose}", purpose=escape_line(body["purpose"]))
     read = texts.translate_count(tokens, "{n} token read", "{n} tokens read", n=texts.format_number(tokens))
     cost = t("from the cache, no cost") if body.get("cached") else read
-    yield f"\n### {title} ({cost})\n"
+    yield f"\n### {name_purpose(body['purpose'], texts)} ({cost})\n"
     if body.get("spans"):
         places = "; ".join(
             t("{id}, {start} to {end}", id=each["document_id"], start=each["start"], end=each["end"])
