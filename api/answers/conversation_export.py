@@ -15,8 +15,9 @@ from api.answers.markdown_files import escape_line, escape_links
 from api.answers.remarks import translate_notes
 from api.answers.schemas import AnswerOut, CitationOut
 from api.answers.verdicts import describe_level, describe_verdict
+from api.answers.wording import translate_place, translate_reason
 from api.languages.catalogue import Texts
-from rlm.checking.levels import SIGNS, Level, find_levels
+from rlm.checking.levels import SIGNS, Level, find_levels, insert_after_sentences
 
 _NAME_CHARS = 80
 
@@ -69,7 +70,7 @@ def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     for note in translate_notes(answer, texts):
         yield f"\n{escape_line(note)}\n"
     remarks = [
-        f"* {SIGNS[level]} {escape_line(sentence.text)} ({escape_line(sentence.reason)})\n"
+        f"* {SIGNS[level]} {escape_line(sentence.text)} ({escape_line(translate_reason(sentence.reason, texts))})\n"
         for sentence, level in zip(answer.sentences, levels, strict=True)
         if level in (Level.PARTLY_PROVEN, Level.NOT_PROVEN) and sentence.reason
     ]
@@ -84,13 +85,8 @@ def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
 
 def _add_signs(answer: AnswerOut, levels: Sequence[Level | None]) -> str:
     """Return the text of an answer with a sign after each statement; in a table, in the statement's own row."""
-    text, pieces, last = answer.text, [], 0
-    marked = sorted((each.end, level) for each, level in zip(answer.sentences, levels, strict=True) if level)
-    for end, level in marked:
-        at = last + len(text[last:end].rstrip().removesuffix("|").rstrip())
-        pieces += [text[last:at], f" {SIGNS[level]}"]
-        last = at
-    return "".join([*pieces, text[last:]])
+    marked = ((each.end, SIGNS[level]) for each, level in zip(answer.sentences, levels, strict=True) if level)
+    return insert_after_sentences(answer.text, marked)
 
 
 def _iter_citation(citation: CitationOut, texts: Texts) -> Iterator[str]:
@@ -98,7 +94,7 @@ def _iter_citation(citation: CitationOut, texts: Texts) -> Iterator[str]:
         gone = texts.translate("Not available: the document was deleted, or you cannot read it.")
         yield f"* [{citation.number}] {gone}\n"
         return
-    place = f", {escape_line(citation.place)}" if citation.place else ""
+    place = f", {escape_line(translate_place(citation.place, texts))}" if citation.place else ""
     yield f"* [{citation.number}] {escape_line(citation.title or texts.translate('Untitled'))}{place}\n"
     for quoted in citation.quoted_texts:
         yield f"  > {escape_line(quoted)}\n"

@@ -79,16 +79,16 @@ class Texts:
     def build_script(self) -> str:
         """Return a script that gives the texts of the language to the modules of the portal.
 
-        It sets `leadlineTexts`: the translation of each English text; for a text about a number, the list of its
-        forms, by the English text about one thing. `leadlineRemarks` has the texts of remarks by their codes. It is
-        left out in English, because the API's own texts are English.
+        It sets `leadlineTexts`: the translation of each English text in a module; for a text about a number, the list
+        of its forms, by the English text about one thing. `leadlineRemarks` has the texts of remarks by their codes. It
+        is left out in English, because the API's own texts are English.
         """
         texts: dict[str, str | list[str]] = {}
         of_remarks: dict[str, str | list[str]] = {}
         for key, forms, files_of_text in self._iter_translations():
             if _REMARKS_FILE in files_of_text:
                 of_remarks[key] = forms
-            if not files_of_text <= {_REMARKS_FILE, _SETTINGS_FILE}:
+            if any(each.endswith(".js") for each in files_of_text):
                 texts[key] = forms
         script = f"globalThis.leadlineTexts = {json.dumps(texts, ensure_ascii=False)}\n"
         if self.language == DEFAULT:

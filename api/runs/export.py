@@ -13,6 +13,7 @@ from api.answers.remarks import translate_notes
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut, CitationOut
 from api.answers.steps import describe_step, name_cell, name_purpose, name_strategy
+from api.answers.wording import describe_failure, translate_place, translate_reason
 from api.languages.catalogue import Texts
 from ingest.storage.answers.run_records import Run, RunState
 from rlm.answers import AnswerStatus, Check
@@ -60,7 +61,8 @@ def _iter_markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut], texts: 
     yield f"# {escape_line(run.question)}\n\n"
     yield from (f"* {line}\n" for line in _list_summary_lines(run, texts))
     if run.failure is not None:
-        yield f"\n**{escape_line(run.failure.detail)}** {escape_line(run.failure.hint)}\n"
+        detail, hint = describe_failure(run.failure.code, run.failure.detail, run.failure.hint, texts)
+        yield f"\n**{escape_line(detail)}** {escape_line(hint)}\n"
     if run.answer is not None:
         yield from _iter_answer_blocks(run.answer, texts)
     yield f"\n## {done}\n"
@@ -116,7 +118,7 @@ def _iter_answer_blocks(answer: AnswerOut, texts: Texts) -> Iterator[str]:
         yield f"\n### {computed}\n\n{format_code_block(answer.table.sql, 'sql')}"
     yield f"\n### {checked}\n\n"
     for number, each in enumerate(answer.sentences, start=1):
-        reason = f" ({escape_line(each.reason)})" if each.reason else ""
+        reason = f" ({escape_line(translate_reason(each.reason, texts))})" if each.reason else ""
         yield f"{number}. {_MARKS[each.check]} {_name_check(each.check, texts)}{reason}: {escape_line(each.text)}\n"
     if answer.citations:
         yield f"\n### {sources}\n\n"
@@ -126,7 +128,7 @@ def _iter_answer_blocks(answer: AnswerOut, texts: Texts) -> Iterator[str]:
 
 def _iter_citation(cited: CitationOut, texts: Texts) -> Iterator[str]:
     t = texts.translate
-    place = f", {escape_line(cited.place)}" if cited.place else ""
+    place = f", {escape_line(translate_place(cited.place, texts))}" if cited.place else ""
     title = t("not available") if cited.deleted else escape_line(cited.title or t("Untitled"))
     where = t("document {id}, {start} to {end}", id=cited.document_id, start=cited.start, end=cited.end)
     yield f"* [{cited.number}] {title}{place} ({where})\n"

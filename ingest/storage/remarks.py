@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from ingest.storage.document_remarks import DOCUMENT_REMARKS
+from ingest.storage.slack_remarks import SLACK_REMARKS
 
 REMARKS: Mapping[str, str | tuple[str, str]] = {
     # Notes of an answer.
@@ -177,6 +178,7 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
     # An error with its own code, whose texts for people are elsewhere: `api/portal/assets/problem_texts.js`.
     "problem": "{detail}",
     **DOCUMENT_REMARKS,
+    **SLACK_REMARKS,
     # Faults in the audit log.
     "audit_anchor_unknown": "the anchor's entry was changed, is missing, or was removed because of its age",
     "audit_entries_missing": "entries {first} to {last} are missing",

@@ -59,6 +59,7 @@ API = {
     "The words that the model quoted for this sentence are not in the passage.",
     "Code computed this from values that the model read in the records.",
     "The cited passage does not say this.",
+    "This is about all of the documents",
     *(
         "read ask",
         "read ask write",

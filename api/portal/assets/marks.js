@@ -7,6 +7,7 @@ import { t, tn } from './text.js'
 const TITLE = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|\$\$[^$]*\$\$[.,\s]*$)/
 const WITHHELD = '[withheld: '
 const PARTLY = /^Supported in part: /
+const ABOUT_ALL = 'This is about all of the documents'
 const JUDGED = new Set(['verified', 'computed', 'unsupported'])
 
 // The kinds of marks: the class of the mark, its sign, its level, and what it means.
@@ -77,6 +78,7 @@ function kindOf({ check, support }) {
 export function reasonOf(kind, sentence) {
   const reason = sentence.reason?.replace(PARTLY, '')
   if (!reason) return KINDS[kind].means()
+  if (reason.startsWith(ABOUT_ALL)) return t('This is about all of the documents, and not all of them were read.')
   if (REASONS.has(reason)) return REASONS.get(reason)()
   return kind === 'partly' ? t('The source proves only part of this: {reason}', { reason }) : reason
 }

@@ -34,7 +34,7 @@ def test_a_text_without_a_translation_stays_as_it_is_written() -> None:
 def test_a_text_is_translated_in_pages_and_in_scripts() -> None:
     german = Texts("de")
     assert german.translate("Skip to content") == "Zum Inhalt springen"
-    assert '"Skip to content": "Zum Inhalt springen"' in german.build_script()
+    assert '"Dismiss": "Ausblenden"' in german.build_script()
     assert Texts("en").build_script() == "globalThis.leadlineTexts = {}\n"
 
 
