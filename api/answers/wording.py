@@ -7,7 +7,7 @@ import re
 
 from api.languages.catalogue import Texts
 from ingest.storage.remarks import convert_remark_to_json
-from rlm.checking.checker import ABSENT, COMPUTED_FROM_VALUES, NOT_SAID, QUOTE_NOT_FOUND, UNCITED
+from rlm.checking.checker import ABSENT, COMPUTED_FROM_VALUES, NOT_SAID, QUOTE_NOT_FOUND, SAID_AFTER_ALL, UNCITED
 from rlm.checking.levels import ABOUT_ALL, PARTLY_PREFIX
 
 _ROWS = re.compile(r"(.+), (rows? \d.*)", re.DOTALL)
@@ -25,6 +25,7 @@ def translate_reason(reason: str, texts: Texts) -> str:
         ABSENT: t("No source can show what the documents do not say."),
         QUOTE_NOT_FOUND: t("The words that the model quoted for this sentence are not in the source."),
         COMPUTED_FROM_VALUES: t("Code computed this from values that the language model read in the records."),
+        SAID_AFTER_ALL: t("A passage that was read says it after all."),
         NOT_SAID: t("The source does not say this."),
     }
     return known.get(reason) or reason.removeprefix(PARTLY_PREFIX)

@@ -17,6 +17,7 @@ from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quot
 from rlm.checking.judging import (
     ASSESSMENT,
     COLLECTION,
+    NOT_SUPPORTED,
     PARTLY,
     SUPPORTED,
     Judgement,
@@ -34,6 +35,7 @@ COMPUTED_FROM_VALUES = "Code computed this from values that the model read in th
 UNCITED = "This sentence cites nothing, so it could not be checked."
 ABSENT = "This sentence cites nothing, because no passage can show what the documents do not say."
 NOT_SAID = "The cited passage does not say this."
+SAID_AFTER_ALL = "A passage that was read says it after all."
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # Matches a string literal in an SQL query.
 # Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
@@ -147,6 +149,10 @@ def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None, read: ReadS
     """
     if verdict is None:
         return sentence
+    if not sentence.citations:
+        # Nothing shows what documents lack except that all of them were read.
+        support = COLLECTION if verdict.support != NOT_SUPPORTED else verdict.support
+        sentence, verdict = replace(sentence, reason=""), replace(verdict, support=support)
     # guard: collection-read-whole
     if verdict.support == COLLECTION and not read.is_whole:
         reason = f"{ABOUT_ALL} {read.sentence}." if read.sentence else ABOUT_ALL
@@ -158,7 +164,7 @@ def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None, read: ReadS
     if verdict.support == PARTLY:
         reason = f"{PARTLY_PREFIX}{verdict.reason}" if verdict.reason else sentence.reason
         return replace(sentence, check=Check.QUOTED, reason=reason, support=Support.PARTIAL)
-    reason = verdict.reason or NOT_SAID
+    reason = verdict.reason or (NOT_SAID if sentence.citations else SAID_AFTER_ALL)
     return replace(sentence, check=Check.UNSUPPORTED, reason=reason, support=Support.NONE)
 
 

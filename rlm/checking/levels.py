@@ -121,11 +121,11 @@ def build_verdict(answer: Mapping[str, Any]) -> Verdict:
 
 def _iter_sentences(answer: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:
     """Yield each sentence, and whether it makes a statement that users expect to be checked."""
-    is_absence = answer["status"] == AnswerStatus.NOT_FOUND
     for sentence in answer["sentences"]:
         text, is_cited = sentence["text"], bool(sentence["citations"])
         is_row = answer["table"] is not None and text.lstrip().startswith("|")
         # A judge reads headings and introductions that cite something, so its verdict on them is shown.
+        is_absence = answer["status"] == AnswerStatus.NOT_FOUND and sentence.get("support") is None
         is_empty = not is_cited and (is_absence or states_nothing(text) or text.startswith(_WITHHELD))
         yield sentence, not (is_row or is_empty)
 

@@ -60,6 +60,7 @@ API = {
     "Code computed this from values that the model read in the records.",
     "The cited passage does not say this.",
     "This is about all of the documents",
+    "A passage that was read says it after all.",
     *(
         "read ask",
         "read ask write",

@@ -32,6 +32,7 @@ const REASONS = new Map([
   ['This sentence cites nothing, because no passage can show what the documents do not say.', () => t('No source can show what the documents do not say.')],
   ['The words that the model quoted for this sentence are not in the passage.', () => t('The words that the model quoted for this sentence are not in the source.')],
   ['Code computed this from values that the model read in the records.', () => t('Code computed this from values that the language model read in the records.')],
+  ['A passage that was read says it after all.', () => t('A passage that was read says it after all.')],
   ['The cited passage does not say this.', () => t('The source does not say this.')],
 ])
 
@@ -55,9 +56,9 @@ export function isChecked(answer) {
   return statements.some((each) => JUDGED.has(each.check) || each.support) || !statements.some((each) => each.citations.length)
 }
 
-function states(answer, { text, citations }) {
+function states(answer, { text, citations, support }) {
   if (answer.table && text.trimStart().startsWith('|')) return false
-  return citations.length > 0 || !(answer.status === 'not_found' || statesNothing(text) || text.startsWith(WITHHELD))
+  return citations.length > 0 || !((answer.status === 'not_found' && !support) || statesNothing(text) || text.startsWith(WITHHELD))
 }
 
 // A heading, the introduction of the next lines, or signs alone. A loop takes time in proportion to the text, and a

@@ -29,7 +29,7 @@ ADMINISTRATION = ("/usage", "/keys", "/people", "/audit", "/feedback", "/setting
 PAGES = ("/ask", "/library", "/runs", *ADMINISTRATION, "/nonsense", "/runs/unknown", "/library/unknown", "/ask?x=1")
 # Shown as they are: data of the test, names, and codes that administrators look up.
 _SAME = {*NAMES, *COMMANDS, "default", "Leadline"}
-TITLE = "The Whale"
+TITLE, QUESTION = "The Whale", "What colour was the whale?"
 CODE = convert_remark_to_json(Remark("step_code"))
 _CODES = re.compile(r"[\w./:@{}<>+*%-]+|LEADLINE_\w+.*|[\d\s.,:/·–-]+(AM|PM)?")
 
@@ -54,7 +54,7 @@ def find_untranslated(english: set[str], german: set[str]) -> list[str]:
     _, translated = compile_patterns()
     return sorted(
         each
-        for each in english & german - _SAME
+        for each in {text.removesuffix(" · Leadline") for text in english & german} - _SAME
         if re.search(r"[^\W\d_]{2}", each) and not translated.fullmatch(each) and not _CODES.fullmatch(each)
     )
 
@@ -113,7 +113,7 @@ def test_no_page_has_a_text_of_the_code_that_is_the_same_in_english_and_german(
         if same := find_untranslated(*texts):
             found[path] = same
     # The values of settings, and the document's own title.
-    values = {str(each["value"]) for each in client.get("/v1/settings")["settings"]}
+    values = {str(each["value"]) for each in client.get("/v1/settings")["settings"]} | {"~/.local/share/leadline"}
     found = {path: [each for each in same if each not in values and TITLE not in each] for path, same in found.items()}
     assert {path: same for path, same in found.items() if same} == {}
 
@@ -151,7 +151,7 @@ def test_no_state_of_answers_runs_and_slack_has_an_english_text_of_the_code_in_g
         page.goto(f"{opened.url}/runs/{run}")
         page.locator("#steps-details > summary").click()
         expect(page.locator("#steps > li")).to_have_count(STEPS_SHOWN)
-        found |= set(page.locator("#steps .title").all_inner_texts()) | read_texts(page)
+        found |= set(page.locator("#steps .title:not(:has(.foreign))").all_inner_texts()) | read_texts(page)
         opened.context.route("**/v1/slack", lambda route: route.fulfill(json=SLACK_STATE))
         opened.context.route("**/v1/slack/check", lambda route: route.fulfill(json={"findings": FINDINGS}))
         page.goto(f"{opened.url}/slack")
@@ -159,4 +159,4 @@ def test_no_state_of_answers_runs_and_slack_has_an_english_text_of_the_code_in_g
         expect(page.locator("#findings tr")).to_have_count(len(FINDINGS))
         found |= set(page.locator("#findings th, #findings td div, #findings td").all_inner_texts())
         texts.append(found)
-    assert find_untranslated(*texts) == []
+    assert find_untranslated(*({each for each in found if QUESTION not in each} for found in texts)) == []
