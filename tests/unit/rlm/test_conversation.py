@@ -59,7 +59,7 @@ def test_of_two_hundred_turns_the_last_ones_reach_the_model_within_its_window() 
 
 
 def test_statements_that_are_not_proven_say_so_to_the_model_that_reads_them_later() -> None:
-    rows = (
+    rows: tuple[tuple[str, str, list[int], str | None], ...] = (
         ("Ada Brandt kept it [1].", "verified", [1], "full"),
         ("She came in 1902 [1].", "unsupported", [1], "none"),
         ("| Ada | 1902 [1] |", "quoted", [1], "partial"),

@@ -53,7 +53,7 @@ def test_a_file_says_what_was_asked_answered_checked_and_done() -> None:
         "### Found 3 passages in The Whale",
         "### Searches the documents (2 s)",
         "### Run the query over the tables.\n\n",
-        PLAN["sql"],
+        str(PLAN["sql"]),
     ):
         assert line in written
     for jargon in ("cells", "Sub-call", "sub_calls", "judge"):
