@@ -129,6 +129,7 @@ class AnswerPipeline:
                 offered=draft.quotes,
                 read=read.sentence,
                 shows_whole=draft.status is AnswerStatus.NOT_FOUND,
+                all_read=draft.read,
             )
             marked = apply_judgement(sentences, judgement, read)
             notes = notes if judgement.note is None else (*notes, judgement.note)

@@ -333,7 +333,8 @@ class Draft:
     """A strategy's answer before checking. `text` is the concatenation of the streamed pieces.
 
     `evidence` maps the number of each marker in the text to its passage. If `computed` is true, code computed the
-    statements and no judge is needed, except for the sentences in `stated`.
+    statements and no judge is needed, except for the sentences in `stated`. If the answer is that the documents do not
+    say it, `read` has all passages that the model read.
     """
 
     status: AnswerStatus
@@ -351,6 +352,7 @@ class Draft:
     table: ResultTable | None = None
     rows_behind: tuple[SourceRows, ...] = ()
     cells_behind: tuple[CellRecords, ...] = ()
+    read: tuple[Passage, ...] = ()
 
 
 def summarize_search(

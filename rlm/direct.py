@@ -450,6 +450,7 @@ class _Reply:
             quotes=quotes,
             finished=not self.cut_off,
             notes=tuple(notes),
+            read=tuple(self._shown.values()) if status is AnswerStatus.NOT_FOUND else (),
         )
 
     def _append_answer_text(self, text: str) -> str:

@@ -61,7 +61,7 @@ class Turn:
     """A reply from the root model and its result. `depth` is zero-based; `note` is the host's comment on the reply.
 
     `part` is empty for the top-level run, and "1.2" for the second sub-run of its first sub-run. `output` and `error`
-    are the text that the model saw. `title` says for people what the code is for, in the model's words.
+    are the text that the model saw. `title` says for people what the code is for: in the model's words, or as a remark.
     """
 
     number: int

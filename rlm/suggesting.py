@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ingest.storage.documents.cards.records import CardFields
 from ingest.storage.documents.records import UsedVersions, generate_work_id
+from rlm.conversation import UNPROVEN_MARKS
 from rlm.errors import LanguageModelUnavailableError, not_cancelled
 from rlm.llm.budgets import Limits
 from rlm.llm.completion import estimate_prompt_tokens
@@ -52,7 +53,8 @@ documents that the answer cites.
 Write up to {MAX_NEXT_QUESTIONS} questions that lead on from the answer, in the language of the question: to a detail, \
 a reason, a condition, a consequence or a comparison. Ask only what the same documents are likely to answer, and \
 nothing that the answer already says. Each question can be understood alone, without "it" or "this". Use at most 15 \
-words for each. If nothing is worth asking, write fewer questions, or none.
+words for each. A statement of the answer with {UNPROVEN_MARKS} after \
+it may be wrong: take none of it for a fact. If nothing is worth asking, write fewer questions, or none.
 
 {DATA_ONLY}
 

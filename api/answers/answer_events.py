@@ -190,14 +190,19 @@ class AnswerEventFormatter:
 
 
 def convert_event(event: Event, save_answer: Keep) -> tuple[str, dict[str, Any]]:
-    """Return an event's name and body. If the event completes the answer, store the answer.
+    """Return an event's name and body. If the event completes the answer, store the answer."""
+    if isinstance(event, Completed):
+        return "completed", save_answer(event.answer).model_dump(mode="json")
+    return build_event_body(event)
+
+
+def build_event_body(event: Event) -> tuple[str, dict[str, Any]]:
+    """Return the name and body of an event that does not complete the answer.
 
     Events that have no special case are sent with all of their fields.
     """
     name = type(event).__name__.lower()
     match event:
-        case Completed(answer):
-            return name, save_answer(answer).model_dump(mode="json")
         case Retrieved(passages, query):
             titles = list(dict.fromkeys(passage.title for passage in passages))
             found = [{name: getattr(each, name) for name in FoundPassageOut.model_fields} for each in passages]

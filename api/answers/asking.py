@@ -18,6 +18,7 @@ from ingest.storage.documents.records import UsedVersions, Work, generate_work_i
 from ingest.storage.errors import AnswerNotFoundError, IngestError
 from ingest.storage.remarks import Remark
 from rlm.answers import Answer, build_stored_answer
+from rlm.conversation import mark_unproven_statements
 from rlm.requests import AnswerOptions, AnswerRequest, EarlierMessage, StrategyName, normalize_question
 
 log = structlog.get_logger(__name__)
@@ -176,6 +177,7 @@ class CallerQuestion:
             max_characters=HISTORY_CHARS,
             owner=self._caller.visible_owner,
             readers=self._caller.readers,
+            render_answer=mark_unproven_statements,
         )
         if body.output is not None and body.output.results:
             # The results belong to this question, so its earlier calls are no history that could change its meaning.

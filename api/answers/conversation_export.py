@@ -16,8 +16,9 @@ from api.answers.markdown_files import escape_line, escape_links
 from api.answers.remarks import translate_notes
 from api.answers.schemas import AnswerOut, CitationOut
 from api.answers.verdicts import describe_gap, describe_level, describe_verdict, format_sign
+from api.answers.wording import translate_place, translate_reason
 from api.languages.catalogue import Texts
-from rlm.checking.levels import Level, find_levels
+from rlm.checking.levels import Level, find_levels, insert_after_sentences
 
 _NAME_CHARS = 80
 
@@ -76,9 +77,9 @@ def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     for note in translate_notes(answer, texts):
         yield f"\n{escape_line(note)}\n"
     remarks = [
-        f"* {sign} {escape_line(render_plain_text(sentence.text))} ({escape_line(sentence.reason)})\n"
-        for sentence, sign, level in zip(answer.sentences, signs, levels, strict=True)
-        if sign and level is not Level.PROVEN and sentence.reason
+        f"* {sign} {escape_line(render_plain_text(each.text))} ({escape_line(translate_reason(each.reason, texts))})\n"
+        for each, sign, level in zip(answer.sentences, signs, levels, strict=True)
+        if sign and level is not Level.PROVEN and each.reason
     ]
     if remarks:
         yield f"\n### {texts.translate('What is not proven')}\n\n"
@@ -91,13 +92,8 @@ def _iter_answer(answer: AnswerOut, texts: Texts) -> Iterator[str]:
 
 def _add_signs(answer: AnswerOut, signs: Sequence[str | None]) -> str:
     """Return the text of an answer with a sign after each statement; in a table, in the statement's own row."""
-    text, pieces, last = answer.text, [], 0
-    marked = sorted((each.end, sign) for each, sign in zip(answer.sentences, signs, strict=True) if sign)
-    for end, sign in marked:
-        at = last + len(text[last:end].rstrip().removesuffix("|").rstrip())
-        pieces += [text[last:at], f" {sign}"]
-        last = at
-    return "".join([*pieces, text[last:]])
+    marked = ((each.end, sign) for each, sign in zip(answer.sentences, signs, strict=True) if sign)
+    return insert_after_sentences(answer.text, marked)
 
 
 def _iter_citation(citation: CitationOut, texts: Texts) -> Iterator[str]:
@@ -105,7 +101,7 @@ def _iter_citation(citation: CitationOut, texts: Texts) -> Iterator[str]:
         gone = texts.translate("Not available: the document was deleted, or you cannot read it.")
         yield f"* [{citation.number}] {gone}\n"
         return
-    place = f", {escape_line(citation.place)}" if citation.place else ""
+    place = f", {escape_line(translate_place(citation.place, texts))}" if citation.place else ""
     yield f"* [{citation.number}] {escape_line(citation.title or texts.translate('Untitled'))}{place}\n"
     for quoted in citation.quoted_texts:
         yield f"  > {escape_line(quoted)}\n"

@@ -67,13 +67,15 @@ class WorkingOut(Wire):
 class CellOut(Wire):
     """Code that the model wrote, and its result. `part` and `depth` identify the sub-run that ran the code.
 
-    `title` says what the code is for, in the model's words; it is empty if the model did not say it.
+    `title` says what the code is for, in the model's words. If the model did not say it, `coded_title` is the same
+    text with its code; otherwise it is null.
     """
 
     number: int
     depth: int
     part: str
     title: str = ""
+    coded_title: RemarkOut | None = None
     code: str | None
     note: str
     output: str

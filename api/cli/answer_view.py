@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from api.answers.steps import describe_step
 from api.answers.verdicts import describe_verdict, format_sign
 from api.cli.console import remove_control_chars
 from api.languages.catalogue import Texts
@@ -26,23 +27,6 @@ def shorten_text(text: str, max_chars: int = _LINE_CHARS) -> str:
     """Collapse whitespace to single spaces, then truncate the text to `max_chars` characters."""
     line = " ".join(text.split())
     return line[:max_chars] + ("…" if len(line) > max_chars else "")
-
-
-def format_cell(body: dict[str, Any]) -> str:
-    """Format a code cell as one line with its number, code and result."""
-    return f"{_format_cell_name(body)}: {shorten_text(body['code'] or body['note'])} → {_format_cell_result(body)}"
-
-
-def _format_cell_name(body: dict[str, Any]) -> str:
-    """Return the cell's number, preceded by its sub-run if the event names one.
-
-    Events from earlier releases do not name sub-runs.
-    """
-    return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
-
-
-def _format_cell_result(body: dict[str, Any]) -> str:
-    return shorten_text((body["error"] or "").strip().rpartition("\n")[2] or body["output"] or "nothing printed")
 
 
 _MAX_SOURCES = 10
@@ -113,26 +97,7 @@ class _MarkdownTail:
 
 def describe_event(name: str, body: Mapping[str, Any]) -> str:
     """Describe the step that an event announces, or return an empty string if it announces none."""
-    match name:
-        case "condensed":
-            text = f"Interpreted as: {body['question']}"
-        case "routed":
-            text = " ".join(filter(None, (body["reason"], body["estimate"])))
-        case "retrieved":
-            text = f"Found {body['passages']:,} passages …"
-        case "reading":
-            text = f"Reading {', '.join(dict.fromkeys(body['titles']))} …" if body["titles"] else ""
-        case "planned":
-            text = " ".join(body["steps"])
-        case "working":
-            text = f"{body['step']}: {body['done']:,} of {body['total']:,} …"
-        case "cell":
-            text = format_cell(dict(body))
-        case "checking":
-            text = "Checking …"
-        case _:
-            text = ""
-    return remove_control_chars(text)
+    return remove_control_chars(describe_step(name, body, Texts("en")))
 
 
 def print_answer(

@@ -1,21 +1,24 @@
 """`leadline runs`: list, follow and control background runs."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
-from api.cli.answer_view import format_cell, print_answer, shorten_text
+from api.answers.steps import describe_step, name_cell, name_purpose
+from api.cli.answer_view import print_answer, shorten_text
 from api.cli.client import open_client
-from api.cli.console import Console
+from api.cli.console import Console, remove_control_chars
 from api.cli.environment import read_settings
 from api.cli.identifiers import resolve_id
 from api.cli.listing import Listing
 from api.client import Client
+from api.languages.catalogue import Texts
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.counts import format_count
 
@@ -28,6 +31,7 @@ Identifier = Annotated[str, typer.Argument(help="The run's id, or its beginning,
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _QUESTION_CHARS = 60
+_TEXTS = Texts("en")
 
 
 @app.command("list")
@@ -57,7 +61,11 @@ def list_runs(
 
 
 @app.command()
-def show(run: Identifier, as_json: AsJson = False) -> None:
+def show(
+    run: Identifier,
+    code: Annotated[bool, typer.Option("--code", help="Print the code of each step in full, and its result.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a run's steps, one per line, and its answer if it has one.
 
     `--json` prints every event.
@@ -70,7 +78,7 @@ def show(run: Identifier, as_json: AsJson = False) -> None:
         print(json.dumps({**found, "log": events}, ensure_ascii=False))
         return
     console = Console()
-    console.print(build_step_tree(found, events))
+    console.print(build_step_tree(found, events, with_code=code))
     _print_run_outcome(console, found)
 
 
@@ -87,7 +95,8 @@ def watch(run: Identifier) -> None:
             if event["kind"] == "end":
                 _print_run_outcome(console, event["run"])
                 continue
-            console.print(f"[dim]{event['at'][11:19]}[/dim]  {_format_step_line([event])}", highlight=False)
+            if line := _format_step_line([event]):
+                console.print(f"[dim]{event['at'][11:19]}[/dim]  {line}", highlight=False)
             if event["kind"] == "paused":
                 _print_run_outcome(console, client.get(f"/v1/runs/{run}"))
 
@@ -162,11 +171,19 @@ def _resolve_run(client: Client, prefix: str) -> str:
     return resolve_id(client, prefix, path="/v1/runs", member="runs", noun="run")
 
 
-def build_step_tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
-    """Build a tree of a run's steps, in order. Consecutive sub-calls with the same purpose share a line."""
+def build_step_tree(run: dict[str, Any], events: Iterable[dict[str, Any]], *, with_code: bool = False) -> Tree:
+    """Build a tree of a run's steps, in order. Consecutive sub-calls with the same purpose share a line.
+
+    With `with_code`, the whole code of each step and its result are below its line.
+    """
     root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
     for _, group in groupby(events, key=_get_group_key):
-        root.add(_format_step_line(list(group)))
+        steps = list(group)
+        if line := _format_step_line(steps):
+            step, body = root.add(line), steps[-1]["body"]
+            for name in ("code", "sql", "output", "error") if with_code and steps[-1]["kind"] != "call" else ():
+                if body.get(name):
+                    step.add(Text(remove_control_chars(body[name].rstrip()), style="" if name != "output" else "dim"))
     return root
 
 
@@ -179,41 +196,29 @@ def _get_group_key(event: dict[str, Any]) -> object:
 
 
 def _format_step_line(events: list[dict[str, Any]]) -> str:
+    """Return the line of these events, or an empty string if they say nothing that other steps do not."""
     kind, body = events[-1]["kind"], events[-1]["body"]
     if body.get("withheld"):
         return f"{kind}: hidden because it may use a document that you cannot access"
-    if kind == "call":
-        return _format_sub_calls(events)
-    if kind in _EVENT_FORMATS:
-        return escape(_EVENT_FORMATS[kind](body))
-    return escape(f"{kind} {shorten_text(json.dumps(body, ensure_ascii=False))}")
+    match kind:
+        case "call":
+            return _format_sub_calls(events)
+        case "cell":
+            return _format_program_step(body)
+        case "lost":
+            return escape(f"{name_purpose(body['purpose'], _TEXTS)}: a model call failed ({body['code']})")
+        case "end":
+            return escape(": ".join(filter(None, (body["state"], body.get("detail")))))
+    return escape(describe_step(kind, body, _TEXTS))
 
 
-_EVENT_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "start": lambda _: "started",
-    "resume": lambda body: f"resumed, attempt {body['attempt']}",
-    "routed": lambda body: " ".join(filter(None, (body["reason"], body["estimate"]))),
-    "condensed": lambda body: f"interpreted as: {body['question']}",
-    "planned": lambda body: f"planned: {' '.join(body['steps'])}",
-    "checking": lambda body: f"checking {body['sentences']:,} sentences",
-    "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
-    "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no documents'}",
-    "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
-    "cell": format_cell,
-    "paused": lambda body: f"paused: {body['paused']}",
-    "budget": lambda body: (
-        f"added: {_format_added_limits(body['added'])}"
-        if body["pauses"]
-        else "asked to finish with its findings so far"
-    ),
-    "raised": lambda _: "continued with a larger budget",
-    "lost": lambda body: f"{body['purpose']}: a sub-call failed ({body['code']})",
-    "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
-}
-
-
-def _format_added_limits(amounts: dict[str, Any]) -> str:
-    return ", ".join(f"{float(amount):,.6g} {name}" for name, amount in amounts.items())
+def _format_program_step(body: dict[str, Any]) -> str:
+    """Return the title of a step, its number of model calls, its duration, and the last line of its error, if any."""
+    calls = format_count(body["sub_calls"], "model call") if body.get("sub_calls") else ""
+    measures = ", ".join(filter(None, (calls, f"{body.get('seconds', 0.0):.1f} s")))
+    line = f"{escape(name_cell(body, _TEXTS))} [dim]({measures})[/dim]"
+    error = shorten_text((body["error"] or "").strip().rpartition("\n")[2])
+    return f"{line} [red]{escape(error)}[/red]" if error else line
 
 
 def _format_sub_calls(events: list[dict[str, Any]]) -> str:
@@ -221,7 +226,8 @@ def _format_sub_calls(events: list[dict[str, Any]]) -> str:
     read = sum(body["usage"]["prompt_tokens"] for body in bodies if not body.get("cached"))
     cached = sum(bool(body.get("cached")) for body in bodies)
     failed = sum("code" in body for body in bodies)
-    text = f"{bodies[0]['purpose']}: {format_count(len(bodies), 'sub-call')}, {format_count(read, 'token')} read"
+    purpose, calls = name_purpose(bodies[0]["purpose"], _TEXTS), format_count(len(bodies), "model call")
+    text = f"{purpose}: {calls}, {format_count(read, 'token')} read"
     text += f", {cached:,} from the cache" if cached else ""
     return escape(text) + (f", [red]{failed:,} failed[/red]" if failed else "")
 

@@ -7,7 +7,7 @@ gives them to the only page that shows them.
 
 import gettext
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -76,19 +76,19 @@ class Texts:
                 return self.format_number(value)
         return str(value)
 
-    def build_script(self) -> str:
-        """Return a script that gives the texts of the language to the modules of the portal.
+    def build_script(self, modules: Collection[str]) -> str:
+        """Return a script that gives the texts of the language to these modules of the portal.
 
-        It sets `leadlineTexts`: the translation of each English text; for a text about a number, the list of its
-        forms, by the English text about one thing. `leadlineRemarks` has the texts of remarks by their codes. It is
-        left out in English, because the API's own texts are English.
+        It sets `leadlineTexts`: the translation of each English text in a module; for a text about a number, the list
+        of its forms, by the English text about one thing. `leadlineRemarks` has the texts of remarks by their codes. It
+        is left out in English, because the API's own texts are English.
         """
         texts: dict[str, str | list[str]] = {}
         of_remarks: dict[str, str | list[str]] = {}
         for key, forms, files_of_text in self._iter_translations():
             if _REMARKS_FILE in files_of_text:
                 of_remarks[key] = forms
-            if not files_of_text <= {_REMARKS_FILE, _SETTINGS_FILE}:
+            if any(each.rpartition("/")[2] in modules for each in files_of_text):
                 texts[key] = forms
         script = f"globalThis.leadlineTexts = {json.dumps(texts, ensure_ascii=False)}\n"
         if self.language == DEFAULT:

@@ -14,17 +14,19 @@ from starlette.requests import Request
 from api.admission.admission import SLOT
 from api.admission.current_caller import CurrentCaller
 from api.admission.services import Services
+from api.answers.answer_events import build_event_body
 from api.answers.answer_work import AnswerWork, start_run
 from api.answers.asking import CallerQuestion, require_collections
 from api.answers.schemas import QuestionIn
+from api.answers.steps import describe_step
 from api.http import sse
+from api.languages.catalogue import Texts
 from api.mcp.places import Capacity
 from api.mcp.schemas import AskArguments, AskedOut, CancelArguments, RunArguments
 from api.runs.routes import build_run_out
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.answers.run_records import Run
-from ingest.storage.counts import format_count
-from rlm.events import Checking, Condensed, Delta, Event, Planned, Reading, Retrieved, Routed, Working
+from rlm.events import Completed, Delta, Drafted, Event, Routed
 from rlm.requests import StrategyName
 
 Context = ServerRequestContext[Any, Request]
@@ -126,22 +128,9 @@ def _report_event(report: Callable[[str], None], event: Event, *, may_wait: bool
 
 
 def _describe_event(event: Event) -> str:
-    match event:
-        case Condensed(question):
-            return f"Asking: {question}"
-        case Routed(strategy, _, estimate):
-            return f"Answering with strategy {strategy}. {estimate}".strip()
-        case Retrieved(passages, query):
-            return f"Found {format_count(len(passages), 'passage')} for: {query}"
-        case Reading(_, passages):
-            return f"Reading {format_count(len(passages), 'passage')}"
-        case Planned(steps, _):
-            return " ".join(steps)
-        case Working(step, done, total):
-            return f"{step}: {done} of {total}"
-        case Checking(sentences):
-            return f"Checking {format_count(sentences, 'sentence')}"
-    return "" if isinstance(event, Delta) else type(event).__name__
+    if isinstance(event, Completed | Delta | Drafted):
+        return ""
+    return describe_step(*build_event_body(event), Texts("en"))
 
 
 class _ProgressReporter:

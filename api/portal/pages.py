@@ -26,6 +26,7 @@ from api.http.problems import UnauthorizedError, get_status
 from api.languages import catalogue
 from api.portal import provider
 from api.portal.links import get_own_url
+from api.portal.modules import is_module, list_page_modules
 from api.portal.problem_texts import describe_sign_in_error
 from api.portal.rendering import ASSETS, HEADERS, get_texts, render_page
 from api.portal.sessions import start_session
@@ -76,22 +77,24 @@ async def home(request: Request, served: ServicesDep) -> Response:
     return _redirect_to("/ask" if found else "/library")
 
 
-@router.get("/portal/texts/settings.{language}.js")
+@router.get("/portal/texts/{language}/of/settings.js")
 async def texts_of_settings(request: Request, language: str) -> Response:
     """Return a script with the descriptions of settings in a language, which only the settings page uses."""
-    return _respond_with_script(request, language, catalogue.Texts.build_settings_script)
+    return _respond_with_script(request, language, "")
 
 
-@router.get("/portal/texts/{language}.js")
-async def texts(request: Request, language: str) -> Response:
-    """Return a script with the texts in a language, which the modules of the portal use."""
-    return _respond_with_script(request, language, catalogue.Texts.build_script)
+@router.get("/portal/texts/{language}/{entry}.js")
+async def texts(request: Request, language: str, entry: str) -> Response:
+    """Return a script with the texts in a language that a page needs, given the name of the page's module."""
+    if not is_module(entry):
+        return Response(status_code=404)
+    return _respond_with_script(request, language, entry)
 
 
-def _respond_with_script(request: Request, language: str, build: Callable[[catalogue.Texts], str]) -> Response:
+def _respond_with_script(request: Request, language: str, entry: str) -> Response:
     if language not in catalogue.LANGUAGES:
         return Response(status_code=404)
-    script, compressed, tag = _compress_script(language, build)
+    script, compressed, tag = _compress_script(language, entry)
     headers = {
         "ETag": tag,
         "Cache-Control": "no-cache",
@@ -104,9 +107,13 @@ def _respond_with_script(request: Request, language: str, build: Callable[[catal
 
 
 @cache
-def _compress_script(language: str, build: Callable[[catalogue.Texts], str]) -> tuple[bytes, bytes, str]:
-    """Return a script with texts in a language, the compressed script, and its entity tag."""
-    script = build(catalogue.Texts(language)).encode()
+def _compress_script(language: str, entry: str) -> tuple[bytes, bytes, str]:
+    """Return a script with texts in a language, the compressed script, and its entity tag.
+
+    `entry` is the name of the page's module, or empty for the descriptions of settings.
+    """
+    found = catalogue.Texts(language)
+    script = (found.build_script(list_page_modules(entry)) if entry else found.build_settings_script()).encode()
     # A weak tag, because both forms of the script have it (RFC 9110, section 8.8.3).
     return script, gzip.compress(script, mtime=0), f'W/"{hashlib.sha256(script).hexdigest()[:32]}"'
 

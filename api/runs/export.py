@@ -12,7 +12,9 @@ from api.answers.markdown_files import escape_line, format_code_block
 from api.answers.remarks import translate_notes
 from api.answers.run_schemas import RunEventOut, RunWithAnswerOut
 from api.answers.schemas import AnswerOut, CitationOut
+from api.answers.steps import describe_step, name_cell, name_purpose, name_strategy
 from api.answers.verdicts import describe_gap, describe_level, describe_verdict
+from api.answers.wording import describe_failure, translate_place, translate_reason
 from api.languages.catalogue import Texts
 from ingest.storage.answers.run_records import Run, RunState
 from rlm.answers import AnswerStatus
@@ -60,7 +62,8 @@ def _iter_markdown(run: RunWithAnswerOut, events: Iterator[RunEventOut], texts: 
     yield f"# {escape_line(run.question)}\n\n"
     yield from (f"* {line}\n" for line in _list_summary_lines(run, texts))
     if run.failure is not None:
-        yield f"\n**{escape_line(run.failure.detail)}** {escape_line(run.failure.hint)}\n"
+        detail, hint = describe_failure(run.failure.code, run.failure.detail, run.failure.hint, texts)
+        yield f"\n**{escape_line(detail)}** {escape_line(hint)}\n"
     if run.answer is not None:
         yield from _iter_answer_blocks(run.answer, texts)
     yield f"\n## {done}\n"
@@ -77,7 +80,7 @@ def _list_summary_lines(run: RunWithAnswerOut, texts: Texts) -> list[str]:
     ]
     if answer is not None:
         model = escape_line(answer.model or t("no model"))
-        lines.append(t("Answered by: {model}, strategy {strategy}", model=model, strategy=answer.strategy))
+        lines.append(t("Answered by: {model}; {strategy}", model=model, strategy=name_strategy(answer.strategy, texts)))
     lines.append(
         t(
             "Cost: {calls}, {cached} more from the cache; {read} tokens read, {written} written; {seconds} s",
@@ -121,7 +124,7 @@ def _iter_answer_blocks(answer: AnswerOut, texts: Texts) -> Iterator[str]:
     if verdict := describe_verdict(body, texts):
         yield f"{verdict}\n\n"
     for number, (each, level) in enumerate(zip(answer.sentences, find_levels(body), strict=True), start=1):
-        reason = f" ({escape_line(each.reason)})" if level and each.reason else ""
+        reason = f" ({escape_line(translate_reason(each.reason, texts))})" if level and each.reason else ""
         name = f"{describe_level(level, texts)}{reason}: " if level else ""
         yield f"{number}. {name}{escape_line(each.text)}\n"
     if answer.citations:
@@ -132,7 +135,7 @@ def _iter_answer_blocks(answer: AnswerOut, texts: Texts) -> Iterator[str]:
 
 def _iter_citation(cited: CitationOut, texts: Texts) -> Iterator[str]:
     t = texts.translate
-    place = f", {escape_line(cited.place)}" if cited.place else ""
+    place = f", {escape_line(translate_place(cited.place, texts))}" if cited.place else ""
     title = t("not available") if cited.deleted else escape_line(cited.title or t("Untitled"))
     where = t("document {id}, {start} to {end}", id=cited.document_id, start=cited.start, end=cited.end)
     yield f"* [{cited.number}] {title}{place} ({where})\n"
@@ -143,27 +146,26 @@ def _iter_citation(cited: CitationOut, texts: Texts) -> Iterator[str]:
 def _iter_event_blocks(kind: str, body: dict[str, Any], texts: Texts) -> Iterator[str]:
     if body.get("withheld"):
         withheld = texts.translate("Withheld: you cannot read a document of the run, or it was deleted.")
-        yield f"\n### {kind}\n\n{withheld}\n"
+        yield f"\n### {withheld}\n"
     elif kind == "cell":
         yield from _iter_cell_blocks(body, texts)
     elif kind in ("call", "lost"):
         yield from _iter_call_blocks(body, texts)
-    elif kind not in ("start", "working"):
-        # Write other members as the API sends them, for readers who know the API.
-        written = json.dumps(body, ensure_ascii=False, indent=1)
-        yield f"\n### {kind.capitalize()}\n\n{format_code_block(written, 'json')}"
+    elif kind not in ("start", "working") and (title := describe_step(kind, body, texts)):
+        yield f"\n### {escape_line(title)}\n"
+        if body.get("sql"):
+            yield f"\n{format_code_block(body['sql'], 'sql')}"
 
 
 def _iter_cell_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
-    t = texts.translate
-    title = t("Code {number}", number=body["number"])
-    part = t("part {part}", part=escape_line(body["part"])) if body.get("part") else ""
-    where = f" ({part})" if part else ""
-    calls = texts.translate_count(body["sub_calls"], "{n} sub-call", "{n} sub-calls")
-    yield f"\n### {title}{where}, {texts.format_number(body['seconds'])} s, {calls}\n"
+    t, count = texts.translate, body["sub_calls"]
+    calls = texts.translate_count(count, "{n} model call", "{n} model calls", n=texts.format_number(count))
+    duration = t("{seconds} s", seconds=texts.format_number(round(body["seconds"], 1)))
+    measures = f"{calls}, {duration}" if count else duration
+    yield f"\n### {escape_line(name_cell(body, texts))} ({measures})\n"
     headings = (
-        ("code", "", "python"),
-        ("note", t("Note:"), ""),
+        ("code", t("Code:"), "python"),
+        ("note", t("Message to the model:"), ""),
         ("output", t("Output:"), ""),
         ("error", t("Error:"), ""),
     )
@@ -174,12 +176,9 @@ def _iter_cell_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
 
 def _iter_call_blocks(body: dict[str, Any], texts: Texts) -> Iterator[str]:
     t, tokens = texts.translate, body["usage"]["prompt_tokens"]
-    # Readers know no judge.
-    purpose = t("check of the sentences") if body["purpose"] == "judge" else escape_line(body["purpose"])
-    title = t("Sub-call: {purpose}", purpose=purpose)
     read = texts.translate_count(tokens, "{n} token read", "{n} tokens read", n=texts.format_number(tokens))
     cost = t("from the cache, no cost") if body.get("cached") else read
-    yield f"\n### {title} ({cost})\n"
+    yield f"\n### {name_purpose(body['purpose'], texts)} ({cost})\n"
     if body.get("spans"):
         places = "; ".join(
             t("{id}, {start} to {end}", id=each["document_id"], start=each["start"], end=each["end"])

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.settings.settings import Settings
-from api.slack.errors import SlackError, SlackUnavailableError
+from api.slack.errors import SlackError, SlackRefusedError, SlackUnavailableError
 from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
 from api.slack.web import SlackWeb
+from ingest.storage.remarks import Remark
 
 _PAGE = "https://api.slack.com/apps"
 
 
 @dataclass(frozen=True)
 class SlackFinding:
-    """The result of a check. `next_step` is empty if there is no problem.
+    """The result of a check, in remarks where the words are Leadline's. `next_step` is empty if there is no problem.
 
     If `needed` is false, the bot works even if the check fails.
     """
@@ -34,51 +35,57 @@ async def check_setup(settings: Settings, tokens: Mapping[str, str]) -> list[Sla
     for name, token in tokens.items():
         found += await _check_token(name, SlackWeb(token, settings.slack_api_url))
     if not tokens:
-        found.append(
-            SlackFinding("bot token", "none", "Install the app in a workspace, and set LEADLINE_SLACK_BOT_TOKEN.")
-        )
+        found.append(SlackFinding(Remark("slack_bot_token"), Remark("slack_none"), Remark("slack_step_install")))
     if settings.slack_app_token is not None:
         web = SlackWeb(settings.slack_app_token.get_secret_value(), settings.slack_api_url)
         try:
             await web.call("apps.connections.open")
-            found.append(SlackFinding("app-level token", "works"))
+            found.append(SlackFinding(Remark("slack_app_token"), Remark("slack_works")))
         except SlackError as error:
-            step = f"Generate an app-level token with the scope connections:write at {_PAGE}, under Basic Information."
-            found.append(SlackFinding("app-level token", error.detail, step))
+            step = Remark("slack_step_app_token", page=_PAGE)
+            found.append(SlackFinding(Remark("slack_app_token"), _describe_error(error), step))
     return found
 
 
 def _check_address(settings: Settings) -> SlackFinding:
     if settings.public_url is None:
-        step = "Set LEADLINE_PUBLIC_URL to the portal's address. Without it, sources are not links."
-        return SlackFinding("address", "not set", step, needed=settings.slack_app_token is None)
-    return SlackFinding("address", settings.public_url)
+        step = Remark("slack_step_address")
+        return SlackFinding(
+            Remark("slack_address"), Remark("slack_not_set"), step, needed=settings.slack_app_token is None
+        )
+    return SlackFinding(Remark("slack_address"), settings.public_url)
 
 
 def _check_transport(settings: Settings) -> SlackFinding:
     if settings.slack_app_token is not None:
-        return SlackFinding("events", "over Socket Mode")
+        return SlackFinding(Remark("slack_events"), Remark("slack_over_socket"))
     if settings.slack_signing_secret is None:
-        step = "Set LEADLINE_SLACK_SIGNING_SECRET, or LEADLINE_SLACK_APP_TOKEN for Socket Mode."
-        return SlackFinding("events", "not configured", step)
-    return SlackFinding("events", "over HTTP, at /slack/events")
+        step = Remark("slack_step_transport")
+        return SlackFinding(Remark("slack_events"), Remark("slack_not_configured"), step)
+    return SlackFinding(Remark("slack_events"), Remark("slack_over_http"))
 
 
 async def _check_token(name: str, web: SlackWeb) -> list[SlackFinding]:
+    checked = Remark("slack_token_of", workspace=name)
     try:
         who, scopes = await web.fetch_identity()
     except SlackUnavailableError as error:
-        return [
-            SlackFinding(
-                f"token of {name}", error.detail, f"Check that this machine can reach {web.url}, and try again."
-            )
-        ]
+        return [SlackFinding(checked, error.detail, Remark("slack_step_reach", address=web.url))]
     except SlackError as error:
-        step = f"Copy the bot token again from {_PAGE}, under OAuth & Permissions."
-        return [SlackFinding(f"token of {name}", error.detail, step)]
-    found = [SlackFinding(f"token of {name}", f"bot {who.get('user', who.get('user_id'))} in {who.get('team')}")]
+        step = Remark("slack_step_token", page=_PAGE)
+        return [SlackFinding(checked, _describe_error(error), step)]
+    bot, workspace = str(who.get("user", who.get("user_id"))), str(who.get("team"))
+    found = [SlackFinding(checked, Remark("slack_bot_in", bot=bot, workspace=workspace))]
     for scope, reason in {**SCOPES, **OPTIONAL_SCOPES}.items():
         if scope not in scopes:
-            step = f"Add {scope} ({reason}) under OAuth & Permissions, and reinstall the app."
-            found.append(SlackFinding(f"scope {scope}", "missing", step, needed=scope in SCOPES))
+            step = Remark("slack_step_scope", scope=scope, reason=reason)
+            found.append(
+                SlackFinding(Remark("slack_scope", scope=scope), Remark("slack_missing"), step, needed=scope in SCOPES)
+            )
     return found
+
+
+def _describe_error(error: SlackError) -> str:
+    if isinstance(error, SlackRefusedError):
+        return Remark("slack_refused", method=error.method, reason=error.reason)
+    return error.detail

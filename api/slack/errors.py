@@ -61,4 +61,4 @@ class SlackRefusedError(SlackError):
 
     def __init__(self, method: str, reason: str) -> None:
         super().__init__(f"Slack refused {method}: {reason}.")
-        self.reason = reason
+        self.method, self.reason = method, reason

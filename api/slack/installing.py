@@ -13,13 +13,14 @@ from typing import Annotated, Any
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from fastapi import APIRouter, Cookie, Header, Query
+from fastapi import APIRouter, Cookie, Query
 from slack_sdk.oauth import AuthorizeUrlGenerator
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from api.http.problems import BadRequestError
 from api.http.threads import Threads
-from api.languages.catalogue import Texts, choose_language
+from api.languages.catalogue import COOKIE, Texts, choose_language
 from api.settings.settings import Settings
 from api.slack.errors import SealError
 from api.slack.manifest import OPTIONAL_SCOPES, SCOPES
@@ -64,7 +65,6 @@ log = structlog.get_logger(__name__)
 LINK_SECONDS, _STATE_SECONDS = 3_600.0, 600.0
 _COOKIE = "__Host-leadline-slack"
 _TICKET, _STATE = "ticket", "state"
-_NO_LINK = "Ask your administrator for a new link. `leadline slack link` prints one."
 
 
 def build_install_link(settings: Settings, cipher: TokenCipher, tenant_id: str) -> str:
@@ -87,8 +87,8 @@ class OAuthRoutes:
         router.get("/slack/install")(self._start_install)
         router.get("/slack/oauth_redirect")(self._finish_install)
 
-    async def _start_install(self, ticket: Annotated[str, Query(max_length=2_000)] = "") -> Response:
-        opened = _decrypt_fields(self._seal, _TICKET, ticket)
+    async def _start_install(self, request: Request, ticket: Annotated[str, Query(max_length=2_000)] = "") -> Response:
+        opened = _decrypt_fields(self._seal, _TICKET, ticket, _choose_texts(request))
         nonce = secrets.token_urlsafe(24)
         state = _encrypt_fields(self._seal, _STATE, _STATE_SECONDS, tenant=opened["tenant"], nonce=nonce)
         address = AuthorizeUrlGenerator(
@@ -104,21 +104,22 @@ class OAuthRoutes:
 
     async def _finish_install(
         self,
+        request: Request,
         state: Annotated[str, Query(max_length=2_000)] = "",
         code: Annotated[str, Query(max_length=1_000)] = "",
         error: Annotated[str, Query(max_length=200)] = "",
         nonce: Annotated[str, Cookie(alias=_COOKIE)] = "",
-        language: Annotated[str, Header(alias="Accept-Language")] = "",
     ) -> Response:
-        opened = _decrypt_fields(self._seal, _STATE, state)
+        texts = _choose_texts(request)
+        opened = _decrypt_fields(self._seal, _STATE, state, texts)
         if not hmac.compare_digest(str(opened["nonce"]).encode(), nonce.encode()):
             raise BadRequestError(
-                "This installation was started in a different browser.", hint="Open the link again in this browser."
+                texts.translate("This installation was started in a different browser."),
+                hint=texts.translate("Open the link again in this browser."),
             )
-        texts = Texts(choose_language(None, language))
         if error or not code:
             return _build_text_response(texts.translate("The app was not installed."))
-        workspace = await self._exchange_code(code, str(opened["tenant"]))
+        workspace = await self._exchange_code(code, str(opened["tenant"]), texts)
         await self._threads.run(self._store.install_workspace, workspace)
         log.info("app installed in workspace", team=workspace.team_id, tenant=workspace.tenant_id)
         response = _build_text_response(
@@ -130,7 +131,7 @@ class OAuthRoutes:
         response.delete_cookie(_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
         return response
 
-    async def _exchange_code(self, code: str, tenant_id: str) -> Workspace:
+    async def _exchange_code(self, code: str, tenant_id: str, texts: Texts) -> Workspace:
         """Exchange an OAuth code for the workspace and its bot token.
 
         Raises `SlackError` if the exchange fails, and `BadRequestError` if the app was installed for an organization.
@@ -142,7 +143,8 @@ class OAuthRoutes:
         )
         if found.get("is_enterprise_install") or not found.get("team"):
             raise BadRequestError(
-                "The app cannot be installed for an entire organization.", hint="Install it in one of its workspaces."
+                texts.translate("The app cannot be installed for an entire organization."),
+                hint=texts.translate("Install it in one of its workspaces."),
             )
         return Workspace(
             str(found["team"]["id"]),
@@ -159,15 +161,23 @@ def _encrypt_fields(cipher: TokenCipher, kind: str, lifetime_seconds: float, **f
     return cipher.encrypt_text(json.dumps({"kind": kind, "until": time.time() + lifetime_seconds, **fields}))
 
 
-def _decrypt_fields(cipher: TokenCipher, kind: str, encrypted_text: str) -> dict[str, Any]:
-    """Decrypt the fields of a ticket or OAuth state. Raises `BadRequestError` if it is invalid or expired."""
+def _decrypt_fields(cipher: TokenCipher, kind: str, encrypted_text: str, texts: Texts) -> dict[str, Any]:
+    """Decrypt the fields of a ticket or OAuth state.
+
+    Raises `BadRequestError`, in the language of the person who follows the link, if it is invalid or expired.
+    """
+    hint = texts.translate("Ask your administrator for a new link. `leadline slack link` prints one.")
     try:
         found: dict[str, Any] = json.loads(cipher.decrypt_text(encrypted_text))
     except SealError as error:
-        raise BadRequestError("This link is invalid.", hint=_NO_LINK) from error
+        raise BadRequestError(texts.translate("This link is invalid."), hint=hint) from error
     if found.get("kind") != kind or float(found.get("until", 0)) < time.time():
-        raise BadRequestError("This link has expired.", hint=_NO_LINK)
+        raise BadRequestError(texts.translate("This link has expired."), hint=hint)
     return found
+
+
+def _choose_texts(request: Request) -> Texts:
+    return Texts(choose_language(request.cookies.get(COOKIE), request.headers.get("Accept-Language")))
 
 
 def _build_text_response(text: str) -> PlainTextResponse:

@@ -5,25 +5,27 @@ Source: https://docs.slack.dev/reference/app-manifest, schema version 2.
 
 from typing import Any
 
+from ingest.storage.remarks import Remark
+
 NAME = "Leadline"
 SHORTCUT = "leadline_answer"
 # Purpose of each scope. If an optional scope is missing, the bot skips its feature and logs the missing scope.
 SCOPES = {
-    "assistant:write": "to show its progress and the stop button",
-    "chat:write": "to answer",
-    "app_mentions:read": "to receive messages that mention it",
-    "channels:history": "to receive follow-up questions in threads of channels",
-    "groups:history": "to receive follow-up questions in threads of private channels",
-    "im:history": "to receive direct messages",
-    "files:read": "to read files that are shared with it",
-    "im:write": "to answer /ask in direct messages",
-    "channels:read": "to list the members of a channel",
-    "groups:read": "to list the members of a private channel",
-    "commands": "for /ask and the shortcut",
-    "users:read": "to look up who asks, and their language",
-    "users:read.email": "to find the Leadline user with the same email address",
+    "assistant:write": Remark("slack_scope_assistant_write"),
+    "chat:write": Remark("slack_scope_chat_write"),
+    "app_mentions:read": Remark("slack_scope_app_mentions_read"),
+    "channels:history": Remark("slack_scope_channels_history"),
+    "groups:history": Remark("slack_scope_groups_history"),
+    "im:history": Remark("slack_scope_im_history"),
+    "files:read": Remark("slack_scope_files_read"),
+    "im:write": Remark("slack_scope_im_write"),
+    "channels:read": Remark("slack_scope_channels_read"),
+    "groups:read": Remark("slack_scope_groups_read"),
+    "commands": Remark("slack_scope_commands"),
+    "users:read": Remark("slack_scope_users_read"),
+    "users:read.email": Remark("slack_scope_users_read_email"),
 }
-OPTIONAL_SCOPES = {"usergroups:read": "to share documents with user groups of Slack"}
+OPTIONAL_SCOPES = {"usergroups:read": Remark("slack_scope_usergroups_read")}
 _EVENTS = [
     "agent_session_stopped",
     "app_home_opened",

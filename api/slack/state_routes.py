@@ -18,6 +18,7 @@ from api.slack.state_schemas import (
     SlackStateOut,
     SlackWorkspaceOut,
 )
+from ingest.storage.remarks import convert_remark_to_json
 from ingest.storage.slack.activity import ChannelActivity, InstalledWorkspace
 
 router = APIRouter(prefix="/v1", tags=["slack"])
@@ -52,8 +53,17 @@ async def check_slack(caller: Admin, services: ServicesDep) -> SlackFindingList:
     from api.slack.checking import check_setup
 
     tokens = await run_in_threadpool(_load_tokens, services, caller.tenant_id)
+    findings = await check_setup(services.settings, tokens)
     return SlackFindingList(
-        findings=[SlackFindingOut.from_records(each) for each in await check_setup(services.settings, tokens)]
+        findings=[
+            SlackFindingOut.from_records(
+                each,
+                coded_what=convert_remark_to_json(each.what),
+                coded_found=convert_remark_to_json(each.found),
+                coded_next_step=convert_remark_to_json(each.next_step),
+            )
+            for each in findings
+        ]
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from api.http.remark_schemas import RemarkOut
 from api.http.wire import InOrder, Instant, Wire
 from ingest.storage.slack.records import SharedFileState
 
@@ -72,12 +73,18 @@ class SlackStateOut(Wire):
 
 
 class SlackFindingOut(Wire):
-    """The result of a check. `next_step` is empty if nothing is wrong; the bot works without what is not `needed`."""
+    """The result of a check. `next_step` is empty if nothing is wrong; the bot works without what is not `needed`.
+
+    `coded_what`, `coded_found` and `coded_next_step` say the same with a code, or are null.
+    """
 
     what: str
     found: str
     next_step: str
     needed: bool
+    coded_what: RemarkOut | None
+    coded_found: RemarkOut | None
+    coded_next_step: RemarkOut | None
 
 
 class SlackFindingList(Wire):

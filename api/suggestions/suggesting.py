@@ -15,6 +15,7 @@ from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.filters import parse_conditions
 from ingest.storage.errors import ContentChangedError
 from rlm.answers import AnswerStatus
+from rlm.conversation import mark_unproven_statements
 from rlm.errors import AnswerError
 from rlm.labelling import Label, request_label
 from rlm.requests import AnswerScope
@@ -100,7 +101,8 @@ def _build_next_request(services: Services, caller: Principal, answer: AnswerOut
     cited = tuple(dict.fromkeys(each.document_id for each in answer.citations))[:MAX_CITED_DOCUMENTS]
     scope = AnswerScope(caller.tenant_id, documents=cited, readers=caller.readers)
     documents = list(_iter_offered_documents(services, scope))
-    exchange = Exchange(answer.question, answer.text, passages, versions, documents)
+    text = mark_unproven_statements(answer.model_dump(mode="json"))
+    exchange = Exchange(answer.question, text, passages, versions, documents)
     return request_next_questions(scope.tenant_id, scope.audience, exchange)
 
 

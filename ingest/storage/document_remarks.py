@@ -130,6 +130,10 @@ DOCUMENT_REMARKS: Mapping[str, str | tuple[str, str]] = {
     "hint_picture_text": (
         "The document contains pictures. Save it as PDF and upload the PDF, so that text in its pictures is recognized."
     ),
+    "hint_install_ocr": (
+        "Run text recognition (OCR) on the file first and upload the result. Administrators can install text "
+        "recognition with `pip install './leadline[ocr]'`."
+    ),
     "hint_slides_as_pdf": (
         "Save the file as PDF and upload the PDF, so that text in pictures is recognized, or show hidden slides."
     ),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from ingest.storage.document_remarks import DOCUMENT_REMARKS
+from ingest.storage.slack_remarks import SLACK_REMARKS
 
 REMARKS: Mapping[str, str | tuple[str, str]] = {
     # Notes of an answer.
@@ -84,19 +85,19 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
     "run_no_code": "The model wrote no code that could be run.",
     "run_code_lost": "The model's code repeatedly ran out of time or memory.",
     "run_cells_over": (
-        "No answer was submitted within {n} cell.",
-        "No answer was submitted within {n} cells.",
+        "The model gave no answer within {n} step.",
+        "The model gave no answer within {n} steps.",
     ),
     "run_time_over": "The run's time is over.",
     "records_not_judged": ("{n} record has no result: {problem}.", "{n} records have no result: {problem}."),
-    "calls_not_answered": ("{n} sub-call has no reply: {problem}.", "{n} sub-calls have no reply: {problem}."),
+    "calls_not_answered": ("{n} model call has no reply: {problem}.", "{n} model calls have no reply: {problem}."),
     "computed_by_code": (
         "Computed by code that searched {searched} of {n} document{how}.",
         "Computed by code that searched {searched} of {n} documents{how}.",
     ),
     "computed_how": ": {how}",
     "not_computed_unread": "The answer claims to be computed, but its code read no document.",
-    "not_computed": "The answer claims to be computed, but this could not be confirmed: {why}. Its code: {cell}",
+    "not_computed": "The answer claims to be computed, but this could not be confirmed: {why}.",
     "sentence_not_computed": 'The sentence "{sentence}" is not marked as computed: {why}.',
     # Answers that code writes, in the language of the question.
     "answer_no_passages": "No passages were found: no document is searchable yet, or none is related to the question.",
@@ -105,6 +106,7 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
         "No single row that was read answers this question: it needs all {rows} rows of “{table}” to be counted, "
         "compared or searched, which the built-in model cannot do. This is one of the rows [1]."
     ),
+    "answer_documents_silent": "The documents do not say.",
     "answer_quotes": "No language model was used. These sentences from the documents are the closest to the question:",
     "answer_no_quotes": "No language model was used, and the search found nothing in these documents.",
     "answer_not_found": "No answer was found before the run ended. {why}",
@@ -137,6 +139,26 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
     "plan_runs_query": "Run the query over the tables.",
     "judging_rows": "Reading the rows for {columns}",
     "searching_documents": "Searching the documents for {columns}",
+    # Steps of a run whose model does not say what its code is for.
+    "step_submit": "Writes the answer",
+    "step_draft": "Keeps a draft of the answer",
+    "step_rlm_query": "Researches a part on its own",
+    "step_classify": "Sorts records by label",
+    "step_filter_records": "Selects the records that match",
+    "step_extract": "Extracts values from records",
+    "step_map_records": "Has a model read records",
+    "step_pairs": "Compares pairs of records",
+    "step_llm_query_batched": "Has a model read parts of the text",
+    "step_llm_query": "Has a model read a part of the text",
+    "step_search": "Searches the documents",
+    "step_grep": "Looks for words in the text",
+    "step_count": "Counts matches in the text",
+    "step_read": "Reads passages",
+    "step_records": "Cuts the text into records",
+    "step_outline": "Looks at the outline",
+    "step_and_step": "{first} · {next}",
+    "step_code": "Runs code",
+    "step_no_code": "Replies without code",
     # Estimates and limits of the cost of a question.
     "cost": "About {calls} of the language model over {records}{again}, {tokens}, {duration}{money}{price}.",
     "cost_again": " ({reread} of them read twice)",
@@ -156,6 +178,7 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
     # An error with its own code, whose texts for people are elsewhere: `api/portal/assets/problem_texts.js`.
     "problem": "{detail}",
     **DOCUMENT_REMARKS,
+    **SLACK_REMARKS,
     # Faults in the audit log.
     "audit_anchor_unknown": "the anchor's entry was changed, is missing, or was removed because of its age",
     "audit_entries_missing": "entries {first} to {last} are missing",

@@ -17,6 +17,7 @@ from rlm.answers import AnswerStatus, Check, Citation, Draft, OfferedQuote, Quot
 from rlm.checking.judging import (
     ASSESSMENT,
     COLLECTION,
+    NOT_SUPPORTED,
     PARTLY,
     SUPPORTED,
     Judgement,
@@ -29,10 +30,12 @@ from rlm.checking.quotes import QuotedText, Span
 from rlm.checking.reading import NOTHING_KNOWN, ReadShare
 
 Locate = Callable[[str, int, int], Location]
-_QUOTE_NOT_FOUND = "The words that the model quoted for this sentence are not in the passage."
-_COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
-_UNCITED = "This sentence cites nothing, so it could not be checked."
-_ABSENT = "This sentence cites nothing, because no passage can show what the documents do not say."
+QUOTE_NOT_FOUND = "The words that the model quoted for this sentence are not in the passage."
+COMPUTED_FROM_VALUES = "Code computed this from values that the model read in the records."
+UNCITED = "This sentence cites nothing, so it could not be checked."
+ABSENT = "This sentence cites nothing, because no passage can show what the documents do not say."
+NOT_SAID = "The cited passage does not say this."
+SAID_AFTER_ALL = "A passage that was read says it after all."
 _CONSTANT = re.compile(r"'((?:[^']|'')+)'")  # Matches a string literal in an SQL query.
 # Maximum number of quotations shown for one sentence from one passage.
 _MAX_QUOTES = 5
@@ -86,7 +89,7 @@ def locate_citations(
         sentence = Sentence(draft.text[start:end], start, end, tuple(cited), quotes=quotes)
         sentences.append(_check_sentence(sentence, draft, mode, parts))
     if citations and mode is not CheckMode.OFF:
-        reason = _ABSENT if draft.status is AnswerStatus.NOT_FOUND else _UNCITED
+        reason = ABSENT if draft.status is AnswerStatus.NOT_FOUND else UNCITED
         sentences = [_set_uncited_reason(each, reason) for each in sentences]
     return sentences, [citations[number] for number in sorted(citations)]
 
@@ -128,14 +131,14 @@ def _check_sentence(
         has_read = draft.table is not None and draft.table.semantic_columns and not sentence.text.startswith("|")
         # The remaining text of an answer that a program wrote consists of quotations from documents, so a judge checks
         # it.
-        return replace(sentence, check=Check.COMPUTED, reason=_COMPUTED_FROM_VALUES if has_read else "")
+        return replace(sentence, check=Check.COMPUTED, reason=COMPUTED_FROM_VALUES if has_read else "")
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
     is_lost = any(part.is_lost for part in shown_quotes)
     is_quoted = not is_lost or any(part.is_own for part in shown_quotes)
     check = Check.QUOTED if is_quoted else Check.UNCHECKED
     # guard: invented-quotation-noticed
-    return replace(sentence, check=check, reason=_QUOTE_NOT_FOUND if is_lost else "")
+    return replace(sentence, check=check, reason=QUOTE_NOT_FOUND if is_lost else "")
 
 
 def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None, read: ReadShare) -> Sentence:
@@ -146,18 +149,22 @@ def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None, read: ReadS
     """
     if verdict is None:
         return sentence
+    if not sentence.citations:
+        # Nothing shows what documents lack except that all of them were read.
+        support = COLLECTION if verdict.support != NOT_SUPPORTED else verdict.support
+        sentence, verdict = replace(sentence, reason=""), replace(verdict, support=support)
     # guard: collection-read-whole
     if verdict.support == COLLECTION and not read.is_whole:
         reason = f"{ABOUT_ALL} {read.sentence}." if read.sentence else ABOUT_ALL
         return replace(sentence, check=Check.QUOTED, reason=sentence.reason or reason, support=Support.PARTIAL)
     if verdict.support in (SUPPORTED, ASSESSMENT, COLLECTION):
         # guard: invented-quotation-unverified
-        check = Check.QUOTED if sentence.reason == _QUOTE_NOT_FOUND else Check.VERIFIED
+        check = Check.QUOTED if sentence.reason == QUOTE_NOT_FOUND else Check.VERIFIED
         return replace(sentence, check=check, support=Support.FULL)
     if verdict.support == PARTLY:
         reason = f"{PARTLY_PREFIX}{verdict.reason}" if verdict.reason else sentence.reason
         return replace(sentence, check=Check.QUOTED, reason=reason, support=Support.PARTIAL)
-    reason = verdict.reason or "The cited passage does not say this."
+    reason = verdict.reason or (NOT_SAID if sentence.citations else SAID_AFTER_ALL)
     return replace(sentence, check=Check.UNSUPPORTED, reason=reason, support=Support.NONE)
 
 

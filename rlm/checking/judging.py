@@ -11,6 +11,7 @@ from ingest.storage.remarks import Remark, name_problem
 from retrieval.search.requests import Passage
 from rlm.answers import Check, OfferedQuote, Sentence
 from rlm.checking.excerpts import LEFT_OUT, cut_to_quotes, group_rows
+from rlm.checking.levels import states_nothing
 from rlm.checking.markers import remove_markers
 from rlm.checking.quotes import trim_to_words
 from rlm.errors import RunCancelledError, not_cancelled
@@ -43,6 +44,8 @@ and figures on which it rests are in the cited passages. If one of these is wron
 none does, and nothing that you read contradicts it. What was read for the answer is stated below; code checks the rest.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
+A sentence marked (about all passages) cites nothing, because it says what the documents lack. It is "collection" if \
+no passage shows the opposite, and otherwise "not_supported".
 A passage may be cut to the words on which the sentences rest; {LEFT_OUT} then stands for text that is left out. A \
 sentence that says what the passages do not mention is supported if they indeed do not mention it, and a figure that \
 follows from the passages by plain arithmetic is supported. Judge only what a sentence states about the documents, not \
@@ -74,6 +77,11 @@ class Judgement:
 def needs_judging(sentence: Sentence) -> bool:
     """Return whether a sentence needs to be judged: it has a citation and was not computed by code."""
     return bool(sentence.citations) and sentence.check is not Check.COMPUTED
+
+
+def is_denial(sentence: Sentence) -> bool:
+    """Return whether a sentence of an answer that nothing was found states something without citing anything."""
+    return not sentence.citations and sentence.check is Check.UNCHECKED and not states_nothing(sentence.text)
 
 
 def _find_no_name(document_id: str) -> str:
@@ -112,15 +120,24 @@ class Judge:
         offered: Sequence[OfferedQuote] = (),
         read: str = "",
         shows_whole: bool = False,
+        all_read: Sequence[Passage] = (),
     ) -> Judgement:
         """Judge the sentences of `text` that have citations.
+
+        `all_read` are the passages that were read for an answer that says what the documents do not mention. If they
+        fit in the prompt, its sentences without citations are judged by all of them.
 
         `read` says how much of the documents was read for the answer. Passages are cut to the quotations that the model
         `offered`, with their sentences, unless `shows_whole`, for answers that say what the documents do not mention.
         If the judge fails, no error is raised and the result contains a note. Raises `RunCancelledError` if the run was
         cancelled.
         """
-        cited = [place for place, each in enumerate(sentences) if needs_judging(each)]
+        denials = [place for place, each in enumerate(sentences) if all_read and is_denial(each)]
+        others = self._select_other_passages(evidence, all_read) if denials else {}
+        if others is None:
+            denials, others = [], {}
+        cited = sorted([*denials, *(place for place, each in enumerate(sentences) if needs_judging(each))])
+        evidence = {**evidence, **others}
         verdicts: dict[int, JudgeVerdict] = {}
         note: Remark | None = None
         for at in range(0, len(cited), _MAX_SENTENCES):
@@ -130,7 +147,7 @@ class Judge:
                 shown = {
                     number: passage if shows_whole else cut_to_quotes(passage, number, sentences, places, offered)
                     for number, passage in evidence.items()
-                    if any(number in sentences[place].citations for place in places)
+                    if number in others or any(number in sentences[place].citations for place in places)
                 }
                 call = self._build_call(question, text, sentences, blocks, shown, read)
                 reply = request_reply(self._calls, call, cancelled=self._cancelled)
@@ -143,6 +160,18 @@ class Judge:
             note = Remark("verdicts_unclear", unclear=len(cited) - len(verdicts), n=len(cited))
         return Judgement(verdicts, note)
 
+    def _select_other_passages(
+        self, evidence: Mapping[int, Passage], all_read: Sequence[Passage]
+    ) -> dict[int, Passage] | None:
+        """Return the passages that were read and are not cited, keyed by number, or None if they do not all fit."""
+        cited = {(each.version_id, each.start, each.end) for each in evidence.values()}
+        others = [each for each in all_read if (each.version_id, each.start, each.end) not in cited]
+        is_fitting = sum(estimate_tokens(each.text) for each in (*evidence.values(), *others)) <= self._get_room()
+        return dict(enumerate(others, start=max(evidence, default=0) + 1)) if is_fitting else None
+
+    def _get_room(self) -> int:
+        return self._profile.max_prompt_tokens // 2
+
     def _build_call(
         self,
         question: str,
@@ -153,8 +182,8 @@ class Judge:
         read: str,
     ) -> SubCall:
         places = [place for block in blocks for place in block]
-        numbers = sorted({number for place in places for number in sentences[place].citations})
-        room = self._profile.max_prompt_tokens // 2
+        numbers = sorted(evidence)
+        room = self._get_room()
         whole = sum(estimate_tokens(evidence[number].text) for number in numbers)
         most = None if whole <= room else max(400, 4 * room // max(1, len(numbers)))
         passages = [
@@ -245,6 +274,8 @@ def _render_sentence(sentence: Sentence, number: int | None) -> str:
     said = _ITEM.sub("", to_one_line(remove_markers(sentence.text)))
     if number is None:
         return f"{_CONTEXT}{said}"
+    if not sentence.citations:
+        return f"{number}. {said} (about all passages)"
     cited = ", ".join(map(str, sentence.citations))
     return f"{number}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
 

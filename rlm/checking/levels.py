@@ -7,7 +7,7 @@ both.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -57,6 +57,16 @@ def _ends_with_colon_or_signs(text: str) -> bool:
         if char in ":：" or char.isalnum() or char == "_":
             return char in ":："
     return True
+
+
+def insert_after_sentences(text: str, marked: Iterable[tuple[int, str]]) -> str:
+    """Insert words after the sentences that end at these positions; in a table, into the row's last cell."""
+    pieces, last = list[str](), 0
+    for end, words in sorted(marked):
+        at = last + len(text[last:end].rstrip().removesuffix("|").rstrip())
+        pieces += [text[last:at], f" {words}"]
+        last = at
+    return "".join([*pieces, text[last:]])
 
 
 def infer_support(sentence: Mapping[str, Any]) -> Support | None:

@@ -22,7 +22,7 @@ class CellLiterals:
 
     A number flows like any value: through arithmetic, as an element, and as an argument of a function. It does not flow
     through a comparison, through an index, or as an argument of a tool. Numbers with fewer than three digits and powers
-    of ten are ignored, because they occur in percentages and units. `last` is the last cell.
+    of ten are ignored, because they occur in percentages and units.
     """
 
     def __init__(self) -> None:
@@ -30,11 +30,10 @@ class CellLiterals:
         self._literals: dict[str, set[str]] = {}
         self._defined: set[str] = set()
         self._answers: list[tuple[str, ast.expr]] = []
-        self.last = ""
 
     def add_cell(self, code: str) -> None:
         """Add the next cell. Code that cannot be parsed is ignored, because it does not run."""
-        self._answers, self.last = [], code
+        self._answers = []
         try:
             tree = ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -13,11 +13,13 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
+from ingest.storage.remarks import Remark
 from rlm.corpus.handles import Handle
 from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
 from rlm.loop.evidence import MAX_EVIDENCE, MAX_PASSAGE_CHARS, MAX_QUOTE_CHARS
+from rlm.loop.titles import find_title
 from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import format_question, sanitize_text
 
@@ -161,17 +163,12 @@ def _compute_boundary_mark(environment: Environment) -> str:
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-_FIRST_SENTENCE = re.compile(r".+?[.!?:…](?=\s|$)|.+")
-_TOP_COMMENT = re.compile(r"\s*#+[ \t]*([^\n]+)")
-_MAX_TITLE_CHARS = 200
-
-
 @dataclass(frozen=True)
 class RootReply:
     """A root model's reply.
 
     `code` is None if there is nothing to run; `note` tells the model about problems with the reply. `title` says for
-    people what the code is for: the first sentence before the code, or the comment at the top of the code.
+    people what the code is for.
     """
 
     code: str | None
@@ -187,23 +184,14 @@ def parse_root_reply(text: str) -> RootReply:
     text = _THOUGHT.sub("", text[:_MAX_REPLY_CHARS])
     blocks = [match for match in _FENCE.finditer(text) if match[1].lower() in _PYTHON and match[2].strip()]
     if not blocks:
-        return RootReply(text.strip(), "", find_title("", text)) if _is_code(text) else RootReply(None, NO_CODE)
+        if _is_code(text):
+            return RootReply(text.strip(), "", find_title("", text))
+        return RootReply(None, NO_CODE, Remark("step_no_code"))
     code, title = blocks[0][2], find_title(text[: blocks[0].start()], blocks[0][2])
     if len(blocks) > 1:
         return RootReply(code, FIRST_OF_SEVERAL.format(count=len(blocks)), title)
     closed = blocks[0][0].rstrip().endswith(("```", "~~~"))
     return RootReply(code, "" if closed else UNCLOSED, title)
-
-
-def find_title(prose: str, code: str) -> str:
-    """Return the first sentence of the prose before a cell's code, or the comment at the top of the code.
-
-    The title is empty if there is neither, and has at most 200 characters.
-    """
-    sentence = _FIRST_SENTENCE.match(" ".join(prose.replace("*", "").replace("`", "").split()).lstrip("# "))
-    comment = _TOP_COMMENT.match(code)
-    found = sentence[0] if sentence else comment[1] if comment else ""
-    return found.strip()[:_MAX_TITLE_CHARS]
 
 
 def _is_code(text: str) -> bool:

@@ -11,7 +11,7 @@ from rlm.answers import AnswerStatus, Draft, OfferedQuote
 from rlm.checking.markers import list_sentence_spans
 from rlm.corpus.corpus import Corpus
 from rlm.events import Cell, Delta, Drafted, Event, Working
-from rlm.loop.environment import Environment
+from rlm.loop.environment import PROGRAM_STEPS, Environment
 from rlm.loop.evidence import EvidenceEntry
 from rlm.loop.loop import RecursiveRun
 from rlm.loop.submit import Submission
@@ -33,7 +33,7 @@ class RecursiveStrategy:
         run = RecursiveRun(self._environment, context.question)
         for turn in run.iter_turns():
             yield Cell(turn)
-            yield Working("cells", turn.number, self._environment.max_cells)
+            yield Working(PROGRAM_STEPS, turn.number, self._environment.max_cells)
         run.confirm_computation()
         draft = _build_draft(run, self._environment.corpus, partial(context.phrase, context.question))
         yield Delta(draft.text)
@@ -46,11 +46,13 @@ def _build_draft(run: RecursiveRun, corpus: Corpus, phrase: Callable[[Remark], s
     coverage, notes = log.compute_coverage(), list[Remark]()
     reasons = [run.reason] if run.reason and not finished else []
     if found is None:
-        found = Submission(phrase(Remark("answer_not_found", why=run.reason)).strip())
+        found = Submission(Remark("answer_not_found", why=run.reason), found=False)
     elif not finished and found.part:
         notes.append(Remark("run_partly_answered", part=found.part.strip()))
     elif not finished:
         notes.append(Remark("run_draft"))
+    if isinstance(found.text, Remark):
+        found = replace(found, text=phrase(found.text).strip())
     reasons += [*log.failures, *log.remarks, *found.remarks]
     if found.computed:
         how = Remark("computed_how", how=found.how.rstrip(".")) if found.how else ""

@@ -25,10 +25,10 @@ from rlm.sandbox.port import ToolError
 # Maximum number of times that an answer is sent back for the same kind of formatting error. After that, the answer is
 # accepted unchanged.
 _MAX_SENT_BACK = 2
-_NOT_FOUND_ANSWER = "The documents do not say."
+_NOT_FOUND_ANSWER = Remark("answer_documents_silent")
 MAX_ANSWER_CHARS = 60_000
 _MAX_DEPTH = 20
-_MOST_CODE_CHARS, _MOST_SHOWN, _MOST_PARTS = 500, 120, 3
+_MOST_SHOWN, _MOST_PARTS = 120, 3
 _UNCHANGED_REASON = Remark("doubt_unchanged")
 _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
 
@@ -37,10 +37,12 @@ _KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float
 class Submission:
     """A submitted answer: Markdown in which the marker `[1]` refers to the first entry of `cited`, and so on.
 
+    If the code gave no text, `text` is a remark.
+
     `result` is the value of a structured answer. If code `computed` the answer, `how` describes the computation, and
     `stated` contains the sentences that were not computed. `found` is false if the documents do not contain the answer.
     `remarks` are shown to users. `part` is the question of the sub-run that gave the answer, or empty for the top-level
-    run. `handed_in` is the answer as passed by the code. `code` is the cell that passed it, truncated if long.
+    run. `handed_in` is the answer as passed by the code.
     """
 
     text: str
@@ -53,7 +55,6 @@ class Submission:
     part: str = ""
     stated: frozenset[str] = frozenset()
     handed_in: object = None
-    code: str = ""
 
     @property
     def rank(self) -> tuple[bool, bool]:
@@ -120,7 +121,7 @@ class Submissions:
         )
         # guard: computed-only-if-it-moves
         if not replay_result.moving:
-            doubt = Remark("not_computed", why=replay_result.reason or _UNCHANGED_REASON, cell=found.code)
+            doubt = Remark("not_computed", why=replay_result.reason or _UNCHANGED_REASON)
             settled = replace(found, computed=False, how="", remarks=(*found.remarks, doubt))
         if self.final is not None:
             self.final = settled
@@ -138,8 +139,10 @@ class Submissions:
             raise ToolError("found must be True or False")
         if not (computed is None or isinstance(computed, bool | str)):
             raise ToolError("computed must be True or a string that describes how the value was computed")
-        if answer is None or not found:
-            text = _check_answer_text(_NOT_FOUND_ANSWER if answer is None else answer)
+        if answer is None:
+            return Submission(_NOT_FOUND_ANSWER, found=False)
+        if not found:
+            text = _check_answer_text(answer)
             return Submission(*self._attach_evidence(text, evidence), found=False)
         result = None if isinstance(answer, str) else build_result(answer)
         text = _check_answer_text(answer if result is None else render_markdown(result.value))
@@ -156,12 +159,7 @@ class Submissions:
             how=how,
             remarks=remarks,
             handed_in=answer,
-            code=self._format_last_cell(),
         )
-
-    def _format_last_cell(self) -> str:
-        code = self._literals.last.strip()
-        return code if len(code) <= _MOST_CODE_CHARS else f"{code[:_MOST_CODE_CHARS]} …"
 
     def _describe_doubt(self, tool_name: str) -> str:
         """Return why the answer may not have been computed, or an empty string if there is no doubt."""
@@ -171,7 +169,7 @@ class Submissions:
         # guard: no-typed-number-in-sums
         if typed := sorted(each for each in numbers if not has_number(self._question, each)):
             why = Remark("doubt_typed", numbers=typed)
-            return Remark("not_computed", why=why, cell=self._format_last_cell())
+            return Remark("not_computed", why=why)
         return ""
 
     def _attach_evidence(

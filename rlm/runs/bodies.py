@@ -86,14 +86,15 @@ def _build_spending(usage: Usage, price: Price | None, *, cached_count: int = 0)
 def build_cell_body(turn: Turn) -> dict[str, Any]:
     """Return a cell as JSON for display and for programs.
 
-    Long texts are shortened to their beginning and end.
+    The code is whole. Other long texts are shortened to their beginning and end.
     """
     return {
         "number": turn.number,
         "depth": turn.depth,
         "part": turn.part,
-        "title": turn.title,
-        "code": turn.code and _shorten_text(turn.code),
+        "title": str(turn.title),
+        "coded_title": convert_remark_to_json(turn.title),
+        "code": turn.code,
         "note": _shorten_text(turn.note),
         "output": _shorten_text(turn.output),
         "error": turn.error and _shorten_text(turn.error),

@@ -9,7 +9,6 @@ import pytest
 
 from api.build.language_model import RemoteLanguageModel
 from api.cli import doctor
-from api.cli.answer_view import format_cell
 from api.client import Client
 from api.settings.settings import ServedModel
 from rlm.errors import LanguageModelTimeoutError
@@ -117,7 +116,8 @@ def test_what_a_model_writes_and_what_comes_of_it_is_streamed(client: Client, se
     counted = cell["output"].split()[0]
     assert counted.isdecimal()
     assert [data["estimate"] for name, data in events if name == "routed"] != [""]
-    assert format_cell(cell).startswith("cell 1: n = len(records()) print(n)")
+    assert cell["title"] == "Writes the answer · Cuts the text into records"
+    assert cell["coded_title"]["code"] == "step_and_step"
     assert events[-1][0] == "completed"
     assert events[-1][1]["text"].startswith(counted)
 

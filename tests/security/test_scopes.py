@@ -36,8 +36,8 @@ PUBLIC = {
         "/feedback",
         "/settings",
         "/slack",
-        "/portal/texts/settings.{language}.js",
-        "/portal/texts/{language}.js",
+        "/portal/texts/{language}/of/settings.js",
+        "/portal/texts/{language}/{entry}.js",
     ),
 }
 

@@ -59,6 +59,8 @@ API = {
     "The words that the model quoted for this sentence are not in the passage.",
     "Code computed this from values that the model read in the records.",
     "The cited passage does not say this.",
+    "This is about all of the documents",
+    "A passage that was read says it after all.",
     *(
         "read ask",
         "read ask write",

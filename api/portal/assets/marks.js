@@ -7,6 +7,7 @@ import { isWithheld } from './withheld.js'
 
 const TITLE = /^[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|\$\$[^$]*\$\$[.,\s]*$)/
 const PARTLY = /^Supported in part: /
+const ABOUT_ALL = 'This is about all of the documents'
 const JUDGED = new Set(['verified', 'computed', 'unsupported'])
 
 // The kinds of marks: the class of the mark, its level, its name, what it means, and what the panel of its source adds.
@@ -33,6 +34,7 @@ const REASONS = new Map([
   ['This sentence cites nothing, because no passage can show what the documents do not say.', () => t('No source can show what the documents do not say.')],
   ['The words that the model quoted for this sentence are not in the passage.', () => t('The words that the model quoted for this sentence are not in the source.')],
   ['Code computed this from values that the model read in the records.', () => t('Code computed this from values that the language model read in the records.')],
+  ['A passage that was read says it after all.', () => t('A passage that was read says it after all.')],
   ['The cited passage does not say this.', () => t('The source does not say this.')],
 ])
 
@@ -83,6 +85,7 @@ function kindOf({ check, support, citations, reason }) {
 export function reasonOf(kind, sentence) {
   const reason = sentence.reason?.replace(PARTLY, '')
   if (!reason) return KINDS[kind].means()
+  if (reason.startsWith(ABOUT_ALL)) return t('This is about all of the documents, and not all of them were read.')
   if (REASONS.has(reason)) return REASONS.get(reason)()
   return kind === 'partly' ? t('The source proves only part of this: {reason}', { reason }) : reason
 }

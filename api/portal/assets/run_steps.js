@@ -68,7 +68,8 @@ export class Steps {
       case 'retrieved': return this.note(found(body))
       case 'reading': return this.note(tn((body.titles ?? []).length, 'Reads {n} passage', 'Reads {n} passages'))
       case 'planned': return this.named(t('Planned a computation'), el('li', {}, onDemand(el('summary', { text: t('Planned a computation') }), () => [...remarksOf(body.coded_steps, body.steps ?? []).map((each) => el('p', {}, foreign(each))), code(body.sql)])))
-      case 'working': return this.note(t('{step}: {done} of {total}', { step: readable(remarkOf(body.coded_step, body.step)), done: number(body.done), total: number(body.total) }))
+      // A step of the program says what it does itself; its number would say nothing.
+      case 'working': return body.step === 'cells' ? null : this.note(t('{step}: {done} of {total}', { step: readable(remarkOf(body.coded_step, body.step)), done: number(body.done), total: number(body.total) }))
       case 'checking': return this.note(tn(body.sentences, 'Checks {n} sentence', 'Checks {n} sentences'))
       case 'resume': return this.note(t('Continued after an interruption'))
       case 'paused': return this.note(BUDGETS[body.resource] ? t('Paused, because its budget was used up ({resource})', { resource: BUDGETS[body.resource] }) : t('Paused, because its budget was used up'))
@@ -113,11 +114,11 @@ export class Steps {
     const mine = this.claimed()
     const root = rootOf(mine, body)
     const others = mine.filter((each) => each !== root)
-    const title = titleOf(root?.[1].text, body)
+    const title = titleOf(body)
     const part = body.depth ? el('span', { class: 'badge', text: body.part ? t('part {part}', { part: readable(body.part) }) : t('a part') }) : null
-    const summary = el('summary', {}, el('span', { class: 'title' }, foreign(title), part, body.error ? el('span', { class: 'bad-ink small' }, icon('triangle-alert'), t('the code failed; the model sees the error and tries again')) : null), el('span', { class: 'small soft whole', text: measures(body, others.length) }))
-    return this.named(title, el('li', { class: `level-${Math.min(3, body.depth ?? 0)}` }, onDemand(summary, () => [
-      body.note ? el('p', {}, foreign(body.note)) : null,
+    const summary = el('summary', {}, el('span', { class: 'title' }, title, part, body.error ? el('span', { class: 'bad-ink small' }, icon('triangle-alert'), t('the code failed; the model sees the error and tries again')) : null), el('span', { class: 'small soft whole', text: measures(body, others.length) }))
+    return this.named(title.textContent ?? title, el('li', { class: `level-${Math.min(3, body.depth ?? 0)}` }, onDemand(summary, () => [
+      body.note ? [el('p', { class: 'small soft label', text: t('Message to the model') }), code(body.note)] : null,
       others.length ? callsOf(others) : null,
       body.output ? [el('p', { class: 'small soft label', text: t('Result') }), code(body.output)] : null,
       body.error ? [el('p', { class: 'small soft label', text: t('Error') }), code(body.error)] : null,

@@ -1,9 +1,10 @@
-// Runs in plain words: states, budgets, the title of a step, and what a call of the model does.
-import { el, money, number, readable } from './dom.js'
+// Runs in plain words: states, budgets, the title of a step, and what a call of the model does. `api/answers/steps.py`
+// says the same where there is no page.
+import { el, foreign, money, number } from './dom.js'
 import { duration } from './durations.js'
+import { remarkOf } from './remarks.js'
 import { t, tn } from './text.js'
 
-const TITLE_CHARS = 140
 export const STATES = {
   queued: ['soft waiting', t('Waiting')], running: ['soft waiting', t('Working')], paused: ['warn-ink', t('Waiting for you')],
   completed: ['good', t('Complete')], partial: ['warn-ink', t('Not complete')], failed: ['bad bad-ink', t('Failed')], cancelled: ['soft', t('Cancelled')],
@@ -15,19 +16,11 @@ export const STRATEGIES = { direct: t('Answers from the best passages'), table: 
 const PURPOSES = {
   root: t('Decides on the next step'), llm_query: t('Reads a part of the text'), judge: t('Checks sentences against their sources'), route: t('Decides how to answer'),
   condense: t('Understands the follow-up question'), rewrite: t('Thinks of other words to search for'), plan: t('Plans the computation'), answer: t('Writes the answer'),
-  classify: t('Sorts records by label'), filter: t('Selects the records that match'), extract: t('Extracts values from records'), probe: t('Checks that the model can be reached'), 'given up': t('Was interrupted'),
+  classify: t('Sorts records by label'), filter: t('Selects the records that match'), extract: t('Extracts values from records'), format: t('Puts the answer into the requested form'), probe: t('Checks that the model can be reached'), 'given up': t('Was interrupted'),
 }
-// The tools in a cell of code, in the order in which a title names them.
-const TOOLS = [
-  ['submit', t('Writes the answer')], ['draft', t('Keeps a draft of the answer')], ['rlm_query', t('Researches a part on its own')], ['classify', t('Sorts records by label')],
-  ['filter_records', t('Selects the records that match')], ['extract', t('Extracts values from records')], ['map_records', t('Has a model read records')], ['pairs', t('Compares pairs of records')],
-  ['llm_query_batched', t('Has a model read parts of the text')], ['llm_query', t('Has a model read a part of the text')], ['search', t('Searches the documents')], ['grep', t('Looks for words in the text')],
-  ['count', t('Counts matches in the text')], ['read', t('Reads passages')], ['records', t('Cuts the text into records')], ['outline', t('Looks at the outline')],
-]
-
 export const stateOf = (run) => el('span', { class: `status ${STATES[run.state]?.[0] ?? 'soft'}`, text: STATES[run.state]?.[1] ?? run.state })
 export const goesOn = (run) => run.state === 'queued' || run.state === 'running' || run.state === 'paused'
-export const purposeOf = (body) => PURPOSES[body.purpose] ?? readable(body.purpose || t('Calls the model'))
+export const purposeOf = (body) => PURPOSES[body.purpose] ?? t('Calls the model')
 
 const usedOf = (run) => ({ ...run.usage, tokens: run.usage.prompt_tokens + run.usage.completion_tokens, seconds: run.seconds })
 const amountOf = (name, value) => (name === 'dollars' ? money(Number(value)) : name === 'seconds' ? duration(value) : number(Math.round(value)))
@@ -59,25 +52,5 @@ function coverage(found) {
     .map(([name, count]) => bar(name, tn(count, '{n} token', '{n} tokens'), count / whole))
 }
 
-// The title of a step: the model's own first sentence, the comment at the top of its code, or what its tools do.
-export function titleOf(reply, cell) {
-  const prose = sentenceOf((reply ?? '').replace(/<think>[^]*?<\/think>/gi, '').split(/```|~~~/)[0])
-  if (prose && prose !== sentenceOf(cell.code ?? '')) return prose
-  const comment = []
-  for (const line of (cell.code ?? '').split('\n')) {
-    if (!line.trim() && !comment.length) continue
-    const [, words] = /^\s*#+\s?(.*)$/.exec(line) ?? []
-    if (words === undefined) break
-    comment.push(words)
-  }
-  return sentenceOf(comment.join(' ')) || toolsOf(cell.code ?? '') || (cell.code ? t('Runs code') : t('Replies without code'))
-}
-
-function sentenceOf(text) {
-  const plain = readable(text).replace(/\*\*|__|`|^#+\s/gm, '').replace(/\s+/g, ' ').trim()
-  const [first] = /^.+?[.!?:。！？](?=\s|$)/u.exec(plain) ?? [plain]
-  const sentence = first.replace(/:$/, '')
-  return sentence.length > TITLE_CHARS ? `${sentence.slice(0, TITLE_CHARS).replace(/\s+\S*$/, '')}…` : sentence
-}
-
-const toolsOf = (code) => TOOLS.filter(([name]) => new RegExp(`(?<![\\w.])${name}\\(`).test(code)).slice(0, 2).map(([, words]) => words).join(' · ')
+// What a step of the program is for, in the model's own words or, without any, in what its tools do.
+export const titleOf = (body) => (body.coded_title ? remarkOf(body.coded_title) : foreign(body.title || t('Runs code')))

@@ -1,6 +1,7 @@
 // The state of the Slack bot: what is stored about it, a check that asks Slack, and the steps of the setup.
 import { byId, day, el, foreign, number, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
+import { remarkOf } from './remarks.js'
 import { get, post } from './rest.js'
 import { t, tn, tp } from './text.js'
 
@@ -86,8 +87,8 @@ function setupOf(state) {
 
 function findingRow(each) {
   const kind = !each.next_step ? ['good', t('OK')] : each.needed ? ['bad bad-ink', t('Missing')] : ['warn-ink', t('Optional')]
-  return el('tr', {}, el('th', { scope: 'row', lang: 'en', text: each.what }), el('td', {}, el('span', { class: `status ${kind[0]}`, text: kind[1] })),
-    el('td', { lang: 'en' }, foreign(each.found), each.next_step ? el('div', { class: 'small' }, foreign(each.next_step)) : null))
+  return el('tr', {}, el('th', { scope: 'row', text: remarkOf(each.coded_what, each.what) }), el('td', {}, el('span', { class: `status ${kind[0]}`, text: kind[1] })),
+    el('td', {}, each.coded_found ? remarkOf(each.coded_found) : foreign(each.found), each.next_step ? el('div', { class: 'small', text: remarkOf(each.coded_next_step, each.next_step) }) : null))
 }
 
 async function check(button) {

@@ -7,7 +7,6 @@ import { t, tn } from './text.js'
 
 const SHOWN = 6
 const TICK_MS = 500
-const LONG_CHARS = 160
 
 export class Waiting {
   // `usual` has the usual seconds by strategy; `seconds` is how long the answer has been made for already.
@@ -96,7 +95,7 @@ export function describe(name, body) {
     case 'reading': return body.titles.length ? tn(body.titles.length, 'Reading {n} passage', 'Reading {n} passages') : '' // deleted meanwhile
     case 'planned': return t('Computing the answer')
     case 'working': return working(body)
-    case 'cell': return stepOf(body)
+    case 'cell': return readable(remarkOf(body.coded_title, body.title) || t('Running a program over the documents'))
     case 'checking': return tn(body.sentences, 'Checking {n} sentence against its sources', 'Checking {n} sentences against their sources')
     default: return ''
   }
@@ -108,16 +107,8 @@ function routed({ strategy, ...body }) {
   return estimate ? `${words}. ${readable(estimate)}` : words
 }
 
-// Cells of code say what they do themselves; their number would say nothing.
-function working({ step, coded_step: coded, done, total }) {
-  if (step === 'cells') return ''
-  return t('{step}: {done} of {total}', { step: readable(remarkOf(coded, step)), done: number(done), total: number(total) })
-}
-
-// The model's own sentence for a step, or the comment at the top of its code.
-export function stepOf({ title, code }) {
-  const comment = /^\s*#+\s*(.+)/.exec(code ?? '')?.[1] ?? ''
-  const words = readable((title || comment).trim())
-  if (!words) return t('Running a program over the documents')
-  return words.length > LONG_CHARS ? `${words.slice(0, LONG_CHARS)}…` : words
+// A step of the program says what it does itself; its number would say nothing.
+function working(body) {
+  if (body.step === 'cells') return ''
+  return t('{step}: {done} of {total}', { step: readable(remarkOf(body.coded_step, body.step)), done: number(body.done), total: number(body.total) })
 }

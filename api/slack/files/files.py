@@ -14,6 +14,7 @@ from functools import partial
 import structlog
 
 from api.admission.services import Services
+from api.answers.wording import describe_failure
 from api.http.threads import Threads
 from api.languages.catalogue import DEFAULT, Texts
 from api.slack.errors import (
@@ -35,7 +36,7 @@ from api.slack.files.file_messages import FileStatus, build_files_message
 from api.slack.files.notice import FilesNotice
 from api.slack.leases import LeasedWorker
 from api.slack.people import People, build_channel_group
-from api.slack.replies.failures import describe_error, describe_failure
+from api.slack.replies.failures import describe_error
 from api.slack.web import OpenWeb, SlackWeb
 from ingest.intake import TEMPORARY_ERRORS, UploadRequest
 from ingest.storage.accounts.records import SLACK_KEY_PREFIX, Principal

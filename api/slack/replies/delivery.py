@@ -17,6 +17,7 @@ from api.admission.services import Services
 from api.answers.answer_work import start_run
 from api.answers.asking import CallerQuestion
 from api.answers.schemas import AnswerOut, QuestionIn, extract_cited_document_ids
+from api.answers.wording import describe_failure
 from api.http import sse
 from api.http.threads import Threads
 from api.languages.catalogue import DEFAULT, Texts
@@ -25,7 +26,7 @@ from api.slack.intake import cancel_question_run
 from api.slack.leases import LeasedWorker
 from api.slack.people import People
 from api.slack.replies.blocks import SlackMessage
-from api.slack.replies.failures import describe_error, describe_failure
+from api.slack.replies.failures import describe_error
 from api.slack.replies.live import LiveProgress
 from api.slack.replies.messages import build_answer_messages, build_failure_message, build_stopped_message
 from api.slack.replies.reply import Reply

@@ -13,6 +13,7 @@ from api.answers.mrkdwn import escape_mrkdwn, render_mrkdwn_parts, render_table_
 from api.answers.remarks import translate_notes
 from api.answers.schemas import AnswerOut, CitationOut, SentenceOut
 from api.answers.verdicts import describe_verdict
+from api.answers.wording import translate_place, translate_reason
 from api.languages.catalogue import Texts
 from api.slack.numbers import format_number
 from api.slack.replies.blocks import (
@@ -32,7 +33,7 @@ from api.slack.replies.blocks import (
 )
 from api.slack.replies.tables import build_table_block, format_simple_table
 from rlm.answers import AnswerStatus, Check
-from rlm.checking.levels import PARTLY_PREFIX, Level, find_levels
+from rlm.checking.levels import Level, find_levels
 
 MAX_BLOCKS = 50
 # Maximum sizes of a message and of its cards. Slack rejects messages whose blocks exceed about 13,200 characters of
@@ -170,22 +171,22 @@ def _build_alert_blocks(answer: AnswerOut, texts: Texts) -> Blocks:
             "{n} sentence is not supported by its sources:",
             "{n} sentences are not supported by their sources:",
         )
-        blocks.append(_build_alert("warning", title, unsupported))
+        blocks.append(_build_alert("warning", title, unsupported, texts))
     if partly:
         title = texts.translate_count(
             len(partly),
             "{n} sentence is only partly proven:",
             "{n} sentences are only partly proven:",
         )
-        blocks.append(_build_alert("info", title, partly))
+        blocks.append(_build_alert("info", title, partly, texts))
     return blocks
 
 
-def _build_alert(level: str, title: str, sentences: Sequence[SentenceOut]) -> dict[str, Any]:
+def _build_alert(level: str, title: str, sentences: Sequence[SentenceOut], texts: Texts) -> dict[str, Any]:
     lines = [f"*{title}*"]
     for each in sentences:
         quote = f"“{shorten_text(render_plain_text(each.text), 200)}”"
-        reason = shorten_text(render_plain_text(each.reason.removeprefix(PARTLY_PREFIX)), 200)
+        reason = shorten_text(render_plain_text(translate_reason(each.reason, texts)), 200)
         lines.append("• " + escape_mrkdwn(f"{quote}: {reason}" if reason else quote))
     return {"type": "alert", "level": level, "text": build_mrkdwn(join_lines(lines))}
 
@@ -254,7 +255,7 @@ def _build_source_blocks(citations: Sequence[CitationOut], base_url: str | None,
 
 def _build_source_card(citation: CitationOut, base_url: str | None, texts: Texts) -> dict[str, Any]:
     number, title = f"[{citation.number}] ", neutralize_text(citation.title or texts.translate("Untitled"))
-    where = neutralize_text(citation.place or " › ".join(citation.heading_path))
+    where = neutralize_text(translate_place(citation.place, texts) or " › ".join(citation.heading_path))
     quotes = citation.quoted_texts[:_CARD_QUOTES]
     body = " ".join(shorten_text(neutralize_text(f"“{quote}”"), _BODY_CHARS // len(quotes) - 1) for quote in quotes)
     card: dict[str, Any] = {
@@ -281,7 +282,7 @@ def _build_source_card(citation: CitationOut, base_url: str | None, texts: Texts
 
 def _format_source_line(citation: CitationOut, base_url: str | None, texts: Texts) -> str:
     title = neutralize_text(shorten_text(citation.title or texts.translate("Untitled"), 100))
-    where = f", {neutralize_text(shorten_text(citation.place, 60))}" if citation.place else ""
+    where = f", {neutralize_text(shorten_text(translate_place(citation.place, texts), 60))}" if citation.place else ""
     if base_url is None:
         return f"[{citation.number}] {title}{where}"
     address = base_url.rstrip("/") + CitedSpan(citation.document_id, citation.start, citation.end).page_path

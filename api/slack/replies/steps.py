@@ -10,7 +10,7 @@ from typing import Any
 from api.answers.mrkdwn import escape_markdown
 from api.languages.catalogue import Texts
 from api.slack.numbers import format_number
-from rlm.loop.environment import ROOT_PURPOSE
+from rlm.loop.environment import PROGRAM_STEPS, ROOT_PURPOSE
 
 # Maximum number of cards. If there are more steps, they share the last card.
 MAX_STEPS = 10
@@ -133,7 +133,7 @@ class RunSteps:
             step = self._texts.translate_remark(body.get("coded_step"), str(body["step"]))
             self._add_progress(step, int(body["done"]), int(body["total"]))
         elif kind == "cell":
-            self._add_program_step(str(body.get("title") or ""))
+            self._add_program_step(self._texts.translate_remark(body.get("coded_title"), str(body.get("title") or "")))
         elif self._is_recursive and self._current != "check" and body.get("purpose") != ROOT_PURPOSE:
             self._calls += 1
             self._documents |= {each["document_id"] for each in body.get("spans", ())}
@@ -145,7 +145,7 @@ class RunSteps:
         return [self._texts.translate_remark(each, step) for each, step in zip(coded, steps, strict=False)]
 
     def _add_progress(self, step: str, done_count: int, total: int) -> None:
-        if step == "cells":
+        if step == PROGRAM_STEPS:
             self._cell = done_count
             self._update_work_card()
         else:
@@ -217,7 +217,7 @@ class RunSteps:
                 return texts.translate_count(
                     count, "is reading {n} passage…", "is reading {n} passages…", n=self._format(count)
                 )
-            case "working", _ if body.get("step") != "cells":
+            case "working", _ if body.get("step") != PROGRAM_STEPS:
                 done, total = self._format(int(body["done"])), self._format(int(body["total"]))
                 return texts.translate("is at {done} of {total}…", done=done, total=total)
             case "routed", "direct":

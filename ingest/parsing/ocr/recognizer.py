@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.storage.remarks import Remark
+
 OCR_PARSER = "pp-ocrv6-small-1"
-INSTALL_HINT = (
-    "Install Leadline's `ocr` extra (`pip install './leadline[ocr]'`), which reads text in pictures, or run text "
-    "recognition on the file first and upload the result."
-)
+INSTALL_HINT = Remark("hint_install_ocr")
 Picture = NDArray[np.uint8]  # An array of rows, columns, and red, green and blue values.
 _DETECTOR, _READER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 # Maximum side length of a picture, about that of A4 at 200 dots per inch. Larger pictures are scaled down, because

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
@@ -35,6 +36,7 @@ _TITLE_CHARS = 200
 # Maximum number of items that programs may add to a conversation, which are stored together.
 MAX_ITEMS = 1_000
 _EXCHANGES_AT_ONCE = 20
+_RENDERED_MEMBERS = ("text", "sentences", "status", "table")
 
 
 class Conversations:
@@ -255,15 +257,22 @@ class Conversations:
         max_characters: int,
         owner: str | None = None,
         readers: Readers = None,
+        render_answer: Callable[[Mapping[str, Any]], str] = itemgetter("text"),
     ) -> list[Exchange]:
         """List the most recent exchanges of a conversation, oldest first.
 
+        `render_answer` returns the text of an answer, given its members `text`, `sentences`, `status` and `table`.
         Returns as many exchanges as fit in `max_characters` characters, plus one more. Names of documents that the
         answers have only seen and that these readers may not see are masked. Raises `ConversationNotFoundError` if the
         conversation does not exist.
         """
         query = (
-            select(answers.c.id, answers.c.turn, answers.c.question, answers.c.answer["text"].as_string().label("text"))
+            select(
+                answers.c.id,
+                answers.c.turn,
+                answers.c.question,
+                *(answers.c.answer[name].as_json().label(name) for name in _RENDERED_MEMBERS),
+            )
             .where(answers.c.tenant_id == tenant_id, answers.c.conversation_id == identifier)
             .order_by(answers.c.turn.desc())
             .limit(_EXCHANGES_AT_ONCE)
@@ -276,8 +285,9 @@ class Conversations:
                 masks = load_masks(connection, readers, [row.id for row in rows])
                 for row in rows:
                     if max_characters > 0:
+                        text = render_answer({name: getattr(row, name) for name in _RENDERED_MEMBERS})
                         # guard: history-names-masked
-                        said = masks[row.id].mask_text(row.text)
+                        said = masks[row.id].mask_text(text)
                         found.append(Exchange(row.question, said, row.turn))
                         max_characters -= len(row.question) + len(said)
         return found[::-1]

@@ -353,10 +353,13 @@ def test_waiting_shows_what_was_found_how_long_it_takes_and_the_steps_in_plain_w
     assert serious(page) == []
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("You stopped this answer.")).to_have_count(2)
-    code = "# Look for the headings of journals.\nprint(1)"
+    title = "Look for the headings of journals."
     said.events = [
-        Routed("recursive", ""), Cell(Turn(1, 0, code, "", "1", None, 0.1, 0)), Working("cells", 1, 30), None
-    ]  # fmt: skip
+        Routed("recursive", ""),
+        Cell(Turn(1, 0, "print(1)", "", "1", None, 0.1, 0, title=title)),
+        Working("cells", 1, 30),
+        None,
+    ]
     ask(page, "Which journals are there?")
     expect(page.locator(".waiting .said")).to_have_text("Look for the headings of journals.")
     expect(page.locator(".waiting")).not_to_contain_text("cells")

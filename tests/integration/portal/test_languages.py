@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 WIDTHS = (1440, 360)
 # Every text that is shown or read aloud, without what people and models wrote.
-_TEXTS = """() => {
+SHOWN_TEXTS = """() => {
   const own = '.foreign, .answer > *, pre, code, textarea'
   const found = []
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
@@ -53,8 +53,8 @@ def german(service: tuple[Services, Client], browser: Browser, request: pytest.F
 
 def find_english(page: Page) -> list[str]:
     """Return the texts of a page that are English texts of the catalogue and not their translations."""
-    english, german = _compile_patterns()
-    texts = [each for each in page.evaluate(_TEXTS) if each != "default"]  # the name of the organisation
+    english, german = compile_patterns()
+    texts = [each for each in page.evaluate(SHOWN_TEXTS) if each != "default"]  # the name of the organisation
     return [each for each in texts if english.fullmatch(each) and not german.fullmatch(each)]
 
 
@@ -222,7 +222,7 @@ def test_the_language_that_was_chosen_comes_before_that_of_the_browser(
 
 
 @cache
-def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+def compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     english: list[str] = []
     german: list[str] = []
     for message in list_messages(read_catalogue("de")):

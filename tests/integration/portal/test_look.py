@@ -136,6 +136,17 @@ def test_a_first_page_loads_less_than_160_kb(service: tuple[Services, Client], b
     assert 20_000 < loaded < 160_000
 
 
+@pytest.mark.parametrize("path", ["/ask", "/library", "/runs", "/usage", "/settings"])
+def test_a_first_page_in_german_loads_less_than_160_kb(
+    service: tuple[Services, Client], browser: Browser, path: str
+) -> None:
+    with portal(service[0], browser, locale="de-DE") as opened:
+        page = opened.signed_in(path)
+        loaded = page.evaluate(LOADED)
+        assert page.evaluate("document.documentElement.lang") == "de"
+    assert 20_000 < loaded < 160_000, loaded
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pages_of_the_shell_have_no_serious_violations_in_either_theme(opened: Portal, theme: str) -> None:
     page = opened.signed_in("/library")

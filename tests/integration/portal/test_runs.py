@@ -14,8 +14,13 @@ from tests.support.portal_pages import ready_document, serious
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
 LOOK = "# a note that nobody reads\nhits = grep('journal')\nprint(len(hits))"
-EXTRACT = "# Ask who writes each journal.\nwriters = extract(hits, 'who writes', {})"
+EXTRACT = (
+    "# Ask who writes each journal.\nwriters = extract(hits, 'who writes', {})\n"
+    + "print(writers)  # looked at\n" * 600
+    + "last = writers[-1]"
+)
 SUBMIT = "submit(writers)"
+WRITES = {"code": "step_submit", "values": {}, "text": "Writes the answer"}
 
 
 def call(purpose: str, text: str, **body: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401 - JSON
@@ -36,12 +41,13 @@ def cell(number: int, code: str, **body: Any) -> tuple[str, dict[str, Any]]:  # 
 
 STEPS = (
     call("root", f"<think>What now?</think>Look for headings of journals. Then read each.\n```python\n{LOOK}\n```"),
-    cell(1, LOOK, output="27"),
+    cell(1, LOOK, output="27", title="Look for headings of journals."),
+    ("working", {"step": "cells", "done": 1, "total": 30, "coded_step": None}),
     *(call("extract", '{"writer": "Mina Murray"}') for _ in range(3)),
     call("root", f"```python\n{EXTRACT}\n```"),
-    cell(2, EXTRACT, sub_calls=3),
+    cell(2, EXTRACT, sub_calls=3, title="Ask who writes each journal."),
     call("root", f"```python\n{SUBMIT}\n```"),
-    cell(3, SUBMIT),
+    cell(3, SUBMIT, title=WRITES["text"], coded_title=WRITES),
 )
 
 
@@ -88,14 +94,20 @@ def test_each_step_has_the_models_own_sentence_as_its_title_and_its_code_one_cli
     expect(titles).to_have_text(["Look for headings of journals.", "Ask who writes each journal.", "Writes the answer"])
     steps = page.locator("#steps")
     expect(steps.locator("> li").first).to_contain_text("1 min 25 s")
-    for term in ("root", "extract ·", "2,478 tokens", "sub-call"):
+    expect(steps.locator("> li")).to_have_count(3)
+    for term in ("root", "extract ·", "2,478 tokens", "sub-call", "cells", "of 30"):
         expect(steps).not_to_contain_text(term)
     titles.nth(1).click()
     second = steps.locator("> li").nth(1)
     expect(second).to_contain_text("Extracts values from records")
     expect(second).to_contain_text("3 times")
     second.get_by_text("Code", exact=True).click()
-    expect(second.locator("pre").last).to_contain_text("writers = extract(hits")
+    code = second.locator("pre").last
+    expect(code).to_contain_text("writers = extract(hits")
+    expect(code).to_contain_text("last = writers[-1]")  # All of it is there, and it can be scrolled.
+    assert (
+        code.evaluate("(each) => each.scrollHeight > each.clientHeight && getComputedStyle(each).overflowY") == "auto"
+    )
     assert serious(page) == []
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlm.conversation import condense_question
+from rlm.conversation import SYSTEM, condense_question, mark_unproven_statements
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
 from rlm.llm.port import SubFailure
 from rlm.requests import EarlierMessage
@@ -56,3 +56,29 @@ def test_of_two_hundred_turns_the_last_ones_reach_the_model_within_its_window() 
     assert "Turn 1." not in prompt
     assert len(prompt) < 4 * 8_000
     assert prompt.index("Turn 398.") < prompt.index("Turn 399."), "in the order in which it was said"
+
+
+def test_statements_that_are_not_proven_say_so_to_the_model_that_reads_them_later() -> None:
+    rows: tuple[tuple[str, str, list[int], str | None], ...] = (
+        ("Ada Brandt kept it [1].", "verified", [1], "full"),
+        ("She came in 1902 [1].", "unsupported", [1], "none"),
+        ("| Ada | 1902 [1] |", "quoted", [1], "partial"),
+        ("The lamp was green [1].", "quoted", [1], None),
+        ("Nobody helped her.", "unchecked", [], None),
+    )
+    sentences, text = [], ""
+    for said, check, cited, support in rows:
+        start = len(text) + bool(text)
+        text = f"{text} {said}".strip()
+        sentences.append(
+            {"text": said, "start": start, "end": start + len(said), "citations": cited, "check": check,
+             "support": support, "reason": ""}
+        )  # fmt: skip
+    answer = {"text": text, "status": "answered", "table": None, "sentences": sentences}
+    assert mark_unproven_statements(answer) == (
+        "Ada Brandt kept it [1]. She came in 1902 [1]. (not proven) | Ada | 1902 [1] (only partly proven) | "
+        "The lamp was green [1]. (not checked) Nobody helped her. (not proven)"
+    )
+    unjudged = [{**each, "check": "quoted", "support": None, "citations": [1]} for each in sentences]
+    assert mark_unproven_statements({**answer, "sentences": unjudged}) == text, "where nothing is judged"
+    assert all(mark in SYSTEM for mark in ("(not proven)", "(only partly proven)", "(not checked)"))

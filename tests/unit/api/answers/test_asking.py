@@ -1,6 +1,7 @@
 """Questions over HTTP, alone and in conversations: what reaches the core, what is sent, and what is kept."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ingest.storage.errors import CatalogUnavailableError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.remarks import Remark
 from retrieval.search.requests import Passage
-from rlm.answers import AnswerStatus, Coverage, Result, ResultTable
+from rlm.answers import AnswerStatus, Check, Coverage, Result, ResultTable, Support
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import (
     Checking,
@@ -131,6 +132,15 @@ def test_a_follow_up_reaches_the_core_with_the_turns_before_it(api: AskedApi) ->
     assert (before.history, before.wanted.strategy) == ((), StrategyName.DIRECT)
     assert (after.question, after.wanted.strategy) == ("And its size?", StrategyName.AUTO)
     assert after.history == (EarlierMessage("user", "Which colour?"), EarlierMessage("assistant", SENTENCE))
+
+
+def test_a_follow_up_does_not_get_a_rejected_statement_as_a_fact(api: AskedApi) -> None:
+    (sentence,) = answer().sentences
+    rejected = replace(sentence, check=Check.UNSUPPORTED, support=Support.NONE)
+    api.answers.scripts = [[Completed(answer(sentences=(rejected,)))]]
+    first = api.ask("Which colour?", conversation="new")
+    api.ask("And its size?", conversation=first["conversation"])
+    assert api.answers.requests[-1].history[-1] == EarlierMessage("assistant", f"{SENTENCE} (not proven)")
 
 
 def test_messages_are_a_conversation_that_the_caller_keeps(api: AskedApi) -> None:

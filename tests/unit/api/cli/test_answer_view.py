@@ -231,4 +231,5 @@ def test_into_a_file_goes_nothing_but_the_answer() -> None:
 def test_an_event_that_nobody_knows_says_nothing() -> None:
     assert describe_event("new", {}) == ""
     assert describe_event("reading", {"titles": []}) == ""
-    assert describe_event("retrieved", {"passages": 1200, "titles": [], "query": ""}) == "Found 1,200 passages …"
+    assert describe_event("retrieved", {"passages": 1200, "titles": [], "query": ""}) == "Found 1,200 passages"
+    assert describe_event("working", {"step": "cells", "done": 1, "total": 30}) == ""

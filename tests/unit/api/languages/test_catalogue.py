@@ -7,7 +7,7 @@ from api.settings.describe import describe_settings
 from api.settings.settings import Settings
 from ingest.storage.remarks import REMARKS, Remark, convert_remark_to_json, name_problem
 from rlm.answers import Coverage
-from tests.texts.extraction import list_descriptions_of_settings
+from tests.texts.extraction import list_descriptions_of_settings, list_modules
 
 
 def test_a_language_that_was_chosen_comes_before_those_of_the_browser() -> None:
@@ -34,8 +34,8 @@ def test_a_text_without_a_translation_stays_as_it_is_written() -> None:
 def test_a_text_is_translated_in_pages_and_in_scripts() -> None:
     german = Texts("de")
     assert german.translate("Skip to content") == "Zum Inhalt springen"
-    assert '"Skip to content": "Zum Inhalt springen"' in german.build_script()
-    assert Texts("en").build_script() == "globalThis.leadlineTexts = {}\n"
+    assert '"Dismiss": "Ausblenden"' in german.build_script(["admin_banner.js"])
+    assert Texts("en").build_script(["admin_banner.js"]) == "globalThis.leadlineTexts = {}\n"
 
 
 def test_a_remark_of_the_service_is_said_in_the_language_with_its_values() -> None:
@@ -54,7 +54,7 @@ def test_a_remark_of_the_service_is_said_in_the_language_with_its_values() -> No
 
 
 def test_the_portal_gets_a_text_for_each_code_of_a_remark() -> None:
-    script = Texts("de").build_script().splitlines()[1]
+    script = Texts("de").build_script(["admin_banner.js"]).splitlines()[1]
     remarks = json.loads(script.removeprefix("globalThis.leadlineRemarks = "))
     assert list(remarks) == list(REMARKS)
     assert all(remarks.values())
@@ -67,7 +67,9 @@ def test_each_setting_is_described_in_the_language_by_a_script_of_its_own(langua
     english = list_descriptions_of_settings()
     assert {each.description for each in describe_settings((Settings(),), {})} <= set(english)
     assert [each for each in english if not described.get(each)] == []
-    assert json.dumps(max(english, key=len), ensure_ascii=False) not in Texts(language).build_script()
+    assert json.dumps(max(english, key=len), ensure_ascii=False) not in Texts(language).build_script(
+        [each.name for each in list_modules()]
+    )
 
 
 def test_how_much_was_read_is_said_in_the_language() -> None:

@@ -12,10 +12,24 @@ from rlm.answers import AnswerStatus, Check, build_answer_json
 from tests.fakes.runs import RUN
 from tests.fakes.scripted_answers import answer
 
-CELL = {"number": 1, "part": "", "seconds": 1.5, "sub_calls": 2, "code": "x = 1", "output": "1"}
+CELL = {"title": "I count.", "part": "1.2", "seconds": 1.5, "sub_calls": 2, "code": "x = 1", "output": "1"}
+CODED = {"code": "step_search", "values": {}, "text": "Searches the documents"}
+SEARCH = {
+    "title": "Searches the documents",
+    "coded_title": CODED,
+    "seconds": 2.0,
+    "sub_calls": 0,
+    "code": "search('x')",
+}
+PLAN = {"steps": ["Run the query over the tables."], "sql": "SELECT " + ", ".join(f"column_{n}" for n in range(900))}
 SPAN = {"document_id": "d", "start": 4, "end": 19}
 CALL = {"purpose": "judge", "usage": {"prompt_tokens": 12_000}, "spans": [SPAN], "prompt": "Is it so?", "text": "Yes"}
-EVENTS = (RunEvent(1, "cell", CELL, 0.0), RunEvent(2, "call", CALL, 0.0), RunEvent(3, "retrieved", {"hits": 3}, 0.0))
+FOUND = {"passages": 3, "titles": ["The Whale"]}
+EVENTS = (
+    RunEvent(1, "cell", CELL, 0.0), RunEvent(2, "call", CALL, 0.0), RunEvent(3, "retrieved", FOUND, 0.0),
+    RunEvent(4, "cell", SEARCH, 0.0), RunEvent(5, "working", {"step": "cells", "done": 1, "total": 30}, 0.0),
+    RunEvent(6, "planned", PLAN, 0.0),
+)  # fmt: skip
 
 
 def write(language: str, state: RunState = RunState.COMPLETED) -> str:
@@ -34,11 +48,16 @@ def test_a_file_says_what_was_asked_answered_checked_and_done() -> None:
         "## Answer (answered)",
         "1. Proven: ",
         "* [1] The Whale (document d, 4 to 19)",
-        "### Code 1, 1.5 s, 2 sub-calls",
-        "### Sub-call: check of the sentences (12,000 tokens read)\n\nRead: d, 4 to 19\n\nPrompt:\n",
-        "### Retrieved",
+        "### I count. (part 1.2) (2 model calls, 1.5 s)\n\nCode:\n",
+        "### Checks sentences against their sources (12,000 tokens read)\n\nRead: d, 4 to 19\n\nPrompt:\n",
+        "### Found 3 passages in The Whale",
+        "### Searches the documents (2 s)",
+        "### Run the query over the tables.\n\n",
+        str(PLAN["sql"]),
     ):
         assert line in written
+    for jargon in ("cells", "Sub-call", "sub_calls", "judge"):
+        assert jargon not in written
 
 
 def test_a_file_is_in_the_language_of_the_reader() -> None:
@@ -50,8 +69,9 @@ def test_a_file_is_in_the_language_of_the_reader() -> None:
         "### Wie jeder Satz geprüft wurde\n\n1 von 1 Aussage belegt\n\n1. Belegt: ",
         "* [1] The Whale (Dokument d, 4 bis 19)",
         "## Was getan wurde",
-        "### Code 1, 1,5 s, 2 Unteraufrufe",
-        "### Unteraufruf: Prüfung der Sätze (12.000 Tokens gelesen)\n\nGelesen: d, 4 bis 19\n\nPrompt:\n",
+        "### I count. (Teil 1.2) (2 Modellaufrufe, 1,5 s)\n\nCode:\n",
+        "### Prüft Sätze anhand ihrer Quellen (12.000 Tokens gelesen)\n\nGelesen: d, 4 bis 19\n\nPrompt:\n",
+        "### Durchsucht die Dokumente (2 s)",
     ):
         assert line in written
 

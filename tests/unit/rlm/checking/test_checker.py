@@ -19,7 +19,9 @@ from rlm.checking.checker import (
     pair_sentences_with_quotations,
     parse_offered_quotes,
 )
-from rlm.checking.judging import Judge, Judgement
+from rlm.checking.judging import Judge, Judgement, JudgeVerdict
+from rlm.checking.levels import ABOUT_ALL
+from rlm.checking.reading import ReadShare
 from rlm.errors import LanguageModelOutputError
 from rlm.llm.port import SubFailure
 from tests.fakes.passages import passage
@@ -474,3 +476,34 @@ def test_rows_that_were_quoted_together_are_shown_together() -> None:
     (sentence,) = sentences_of(draft)
     assert sentence.check is Check.QUOTED
     assert [each.text for each in sentence.quotes] == ["| 2022 | 170 |\n| 2023 | 160 |"]
+
+
+def test_what_documents_do_not_say_is_judged_by_all_passages_that_were_read() -> None:
+    text = "They do not say who built it. Nearest comes that Ada Brandt kept it [1]."
+    draft = replace(draft_of(text), status=AnswerStatus.NOT_FOUND)
+    calls = ScriptedCalls({"judge": verdicts((1, "not_supported", "Nils built it."), (2, "supported", ""))})
+    sentences, kept = sentences_of(draft), draft.evidence[1]
+
+    def judge(*read: Passage, calls: ScriptedCalls = calls) -> Judgement:
+        made = Judge(calls, CAPABLE, "nonce", TODAY)
+        return made.judge_sentences("Who?", text, sentences, draft.evidence, shows_whole=True, all_read=read)
+
+    judgement = judge(kept, LAMP)
+    (call,) = calls.calls
+    assert "1. They do not say who built it. (about all passages)" in call.prompt
+    assert LIT in call.prompt, "not only what is cited"
+    assert call.prompt.count(kept.text) == 1
+    denied, _ = apply_judgement(sentences, judgement)
+    assert (denied.check, denied.support, denied.reason) == (Check.UNSUPPORTED, Support.NONE, "Nils built it.")
+    # What is not in the passages may be in others: it is proven only if all were read.
+    agreed = Judgement({0: JudgeVerdict("supported", "")})
+    whole, part = ReadShare(is_whole=True, sentence="all"), ReadShare(is_whole=False, sentence="Of 9, 2 were read")
+    proven, partly = (apply_judgement(sentences, agreed, each)[0] for each in (whole, part))
+    assert (proven.check, proven.support, proven.reason) == (Check.VERIFIED, Support.FULL, "")
+    assert (partly.check, partly.support) == (Check.QUOTED, Support.PARTIAL)
+    assert partly.reason.startswith(ABOUT_ALL)
+    # Without the passages, or if they do not all fit, nobody can tell.
+    for read in ((), (kept, passage("word " * 200_000, document="doc-9"))):
+        few = ScriptedCalls({"judge": verdicts((1, "supported", ""))})
+        judge(*read, calls=few)
+        assert "(context) They do not say who built it." in few.calls[0].prompt

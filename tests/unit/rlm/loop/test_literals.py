@@ -61,7 +61,6 @@ def test_only_the_last_cell_hands_in() -> None:
     code.add_cell("submit(424242)")
     code.add_cell("draft(7)")
     assert code.get_answer_numbers("submit") == frozenset()
-    assert code.last == "draft(7)"
 
 
 def test_a_factor_is_named_as_the_code_writes_it() -> None:

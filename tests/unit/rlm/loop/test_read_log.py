@@ -72,7 +72,7 @@ def test_prompts_of_sub_models_are_read_once_they_are_answered() -> None:
     log.record_returned_text(whole, PROSE)
     log.record_prompt(f"Sum up:\n{PROSE}", log.list_returned_spans_in(PROSE), "language model timeout")
     assert log.compute_coverage().tokens_read == 0
-    assert log.failures == ("1 sub-call has no reply: language model timeout.",)
+    assert log.failures == ("1 model call has no reply: language model timeout.",)
     log.record_prompt(f"Sum up:\n{PROSE}", log.list_returned_spans_in(f"Sum up:\n{PROSE}"))
     assert log.compute_coverage().tokens_read == corpus.size.tokens
     assert not [*log.failures]

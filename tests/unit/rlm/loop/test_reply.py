@@ -1,5 +1,6 @@
 import pytest
 
+from ingest.storage.remarks import Remark
 from rlm.loop.prompts import NO_CODE, UNCLOSED, parse_root_reply
 
 
@@ -55,9 +56,29 @@ def test_a_fence_inside_a_string_does_not_end_the_block() -> None:
         ),
         ("```python\n# Count the journals\nx = 1\n```", "Count the journals"),
         ("# Count the journals\nprint(len(corpus))", "Count the journals"),
-        ("```python\nx = 1\n```", ""),
-        ("## Step 1: read `corpus`\n```python\nx = 1\n```", "Step 1:"),
+        ("## Step 1: read `corpus`\n```python\nx = 1\n```", "Step 1: read corpus"),
+        ("I look at these:\n- journals\n```python\nx = 1\n```", "I look at these"),
+        ("```python\n\n# Ask who writes\n# each journal. Then count.\nx = 1\n```", "Ask who writes each journal."),
+        (f"{'word ' * 60}.\n```python\nx = 1\n```", f"{'word ' * 40}".strip() + "…"),
     ],
 )
 def test_a_step_has_the_models_first_sentence_or_its_first_comment_as_title(reply: str, title: str) -> None:
     assert parse_root_reply(reply).title == title
+
+
+@pytest.mark.parametrize(
+    ("reply", "title"),
+    [
+        (
+            "```python\nhits = grep('journal')\nsubmit(len(hits))\n```",
+            "Writes the answer · Looks for words in the text",
+        ),
+        ("```python\nfound = search('whale')\n```", "Searches the documents"),
+        ("```python\nx.read()\n```", "Runs code"),
+        ("I would need to think.", "Replies without code"),
+    ],
+)
+def test_a_step_without_words_of_the_model_says_in_a_coded_text_what_its_tools_do(reply: str, title: str) -> None:
+    found = parse_root_reply(reply).title
+    assert found == title
+    assert isinstance(found, Remark)

@@ -83,7 +83,7 @@ def test_sub_calls_of_which_some_failed_are_told_and_remembered() -> None:
     kit = Toolkit(sub=some)
     assert kit.tools["llm_query_batched"]([f"Count {n}" for n in range(20)]).count(None) == 2
     assert kit.toolbox.pop_notes() == ["llm_query_batched: 2 of 20 have no reply: budget exhausted."]
-    assert kit.log.failures == ("2 sub-calls have no reply: budget exhausted.",)
+    assert kit.log.failures == ("2 model calls have no reply: budget exhausted.",)
 
 
 def test_a_sub_call_that_is_answered_later_is_missed_no_more() -> None:
@@ -91,7 +91,7 @@ def test_a_sub_call_that_is_answered_later_is_missed_no_more() -> None:
     kit = Toolkit(sub=lambda _: next(failing, "1"))
     with pytest.raises(ToolError, match="none of the 1 sub-calls"):
         kit.tools["llm_query_batched"](["Count"])
-    assert kit.log.failures == ("1 sub-call has no reply: language model timeout.",)
+    assert kit.log.failures == ("1 model call has no reply: language model timeout.",)
     assert kit.tools["llm_query_batched"](["Count"]) == ["1"]
     assert not [*kit.log.failures]
 

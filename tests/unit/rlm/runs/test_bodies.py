@@ -22,7 +22,8 @@ def test_a_run_ends_as_partial_when_a_limit_ended_its_work(
 def test_a_long_cell_is_logged_by_its_head_and_tail_with_a_mark_of_what_was_left_out() -> None:
     long = "begin " + "x" * 20_000 + " end"
     body = build_cell_body(Turn(1, 0, long, long, long, long, 1.0, 0))
-    for name in ("code", "note", "output", "error"):
+    assert body["code"] == long  # Readers see the whole code.
+    for name in ("note", "output", "error"):
         assert body[name].startswith("begin xxx")
         assert body[name].endswith("xxx end")
         assert "12,010 of 20,010 characters left out" in body[name]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from api.answers.wording import describe_failure
 from api.languages.catalogue import Texts
-from api.slack.replies.failures import describe_error, describe_failure
+from api.slack.replies.failures import describe_error
 from ingest.storage.quotas.records import Quota, QuotaExceededError, QuotaStatus
 
 
