@@ -7,7 +7,7 @@ import pytest
 from api.portal.modules import is_module, list_page_modules
 from tests.texts.extraction import ASSETS, TEMPLATES
 
-_ENTRY = re.compile(r"set entry = (.+?) %}")
+_ENTRY = re.compile(r"set page_module = (.+?) %}")
 _MODULE = re.compile(r"assets }}/(?:{{ )?(.+?)(?: }})?\.js")
 
 
