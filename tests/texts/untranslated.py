@@ -56,6 +56,8 @@ API = {
     "headers and footers",
     "This sentence cites nothing, so it could not be checked.",
     "This sentence cites nothing, because no passage can show what the documents do not say.",
+    "[withheld: based on a document that was deleted or replaced]",
+    "[withheld: based on a document that you cannot access]",
     "The words that the model quoted for this sentence are not in the passage.",
     "Code computed this from values that the model read in the records.",
     "The cited passage does not say this.",
