@@ -24,13 +24,15 @@ def describe_verdict(answer: Mapping[str, Any], texts: Texts) -> str:
             "This answer was not checked: no language model compared it with its sources. Open the sources to check."
         )
     parts = {
-        Level.PARTLY_PROVEN: ("{n} partly proven", "{n} partly proven"),
-        Level.FOUND: ("{n} not checked", "{n} not checked"),
-        Level.LOST: ("{n} quotation not found", "{n} quotations not found"),
-        Level.UNSUPPORTED: ("{n} not supported", "{n} not supported"),
-        Level.UNCITED: ("{n} with no source", "{n} with no source"),
+        Level.PARTLY_PROVEN: texts.translate_count(
+            counts[Level.PARTLY_PROVEN], "{n} partly proven", "{n} partly proven"
+        ),
+        Level.FOUND: texts.translate_count(counts[Level.FOUND], "{n} not checked", "{n} not checked"),
+        Level.LOST: texts.translate_count(counts[Level.LOST], "{n} quotation not found", "{n} quotations not found"),
+        Level.UNSUPPORTED: texts.translate_count(counts[Level.UNSUPPORTED], "{n} not supported", "{n} not supported"),
+        Level.UNCITED: texts.translate_count(counts[Level.UNCITED], "{n} with no source", "{n} with no source"),
     }
-    said = [texts.translate_count(counts[level], *forms) for level, forms in parts.items() if counts[level]]
+    said = [text for level, text in parts.items() if counts[level]]
     if answer["status"] == AnswerStatus.NOT_FOUND:
         return ", ".join(said)
     proven = texts.translate_count(

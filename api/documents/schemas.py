@@ -126,7 +126,7 @@ class DocumentOut(Wire):
 
 
 class DocumentAccessOut(Wire):
-    """Whether a `user` can read a document, and why.
+    """The answer to whether a `user` can read a document, with the reason.
 
     `through` lists the document's readers that are the user or one of the user's groups; it is null if the document has
     no list of readers. `denied_by` says what hides the document: its `readers`, or the roles of its `collection`.

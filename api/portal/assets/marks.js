@@ -112,7 +112,7 @@ export function markOf(kind, sentence) {
   return button
 }
 
-const classOf = (kind) => `check ${kind}${KINDS[kind].sign ? '' : ' words'}`
+const classOf = (kind) => ['check', kind, KINDS[kind].sign ? '' : 'words'].join(' ').trim()
 
 const signOf = (kind) => [KINDS[kind].sign, KINDS[kind].words && el('span', { class: 'word', text: KINDS[kind].words() })].filter(Boolean)
 

@@ -276,8 +276,7 @@ def test_notes_and_reasons_of_the_service_are_german(
     page.locator("#question").fill("Which colour had the whale?")
     page.keyboard.press("Enter")
     expect(page.locator(".notes p").first).to_have_text(
-        "Für „late“ wurden 1.200 Zeilen nicht ausgewertet: "
-        "Das Budget ist aufgebraucht, bevor die Antwort vollständig ist."
+        "Für „late“ haben 1.200 Zeilen kein Ergebnis: Das Budget ist aufgebraucht, bevor die Antwort vollständig ist."
     )
     expect(page.locator(".notes p").last).to_have_text(
         "Die Antwort wurde abgeschnitten: Das Modell hat seine Ausgabelänge erreicht."

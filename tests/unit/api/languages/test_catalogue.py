@@ -43,7 +43,7 @@ def test_a_remark_of_the_service_is_said_in_the_language_with_its_values() -> No
     remark = Remark("rows_not_judged", column="late", n=1_200, problem=why)
     coded = convert_remark_to_json(remark)
     assert Texts("de").translate_remark(coded, remark) == (
-        "Für „late“ wurden 1.200 Zeilen nicht ausgewertet: The budget is spent."
+        "Für „late“ haben 1.200 Zeilen kein Ergebnis: The budget is spent."
     )
     assert Texts("en").translate_remark(coded, remark) == remark
     assert Texts("de").translate_remark(None, "The model's own words.") == "The model's own words."
