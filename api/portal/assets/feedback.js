@@ -6,7 +6,7 @@ import { t } from './text.js'
 
 const SHOWN = 160
 // A sentence without the signs of Markdown and the numbers of its sources; the cells of a row stand between dots.
-const bare = (text) => text.replace(/\*\*|__|`|\$|\s*\[\d{1,4}\]/g, '').replace(/^\s*(?:(?:#+|[-*+>]|\d+[.)])\s+|\|)+|\s*\|\s*$/g, '').replace(/\s*\|\s*/g, ' · ').trim()
+export const bare = (text) => text.replace(/\*\*|__|`|\$|\s*\[\d{1,4}\]/g, '').replace(/^\s*(?:(?:#+|[-*+>]|\d+[.)])\s+|\|)+|\s*\|\s*$/g, '').replace(/\s*\|\s*/g, ' · ').trim()
 
 export function feedbackOf(answer, given) {
   if (!answer.id || !may('ask')) return null

@@ -1,8 +1,10 @@
 // Feedback on answers, for administrators: filtered, a page at a time, with the answers, and as CSV.
 import { byId, el, foreign, inTurns, say, time, trouble } from './dom.js'
+import { bare } from './feedback.js'
 import { icon } from './icons.js'
 import { loadKeyNames, ownerName } from './owners.js'
 import { Pager } from './pager.js'
+import { placeInWords } from './places.js'
 import { csv, download } from './record_table.js'
 import { get } from './rest.js'
 import { closable } from './source.js'
@@ -12,8 +14,6 @@ const PAGE = 20
 const MOST_ROWS = 20_000
 const EXCERPT_CHARS = 280
 const MOST_AUTHORS = 500
-// A sentence without the signs of Markdown and the numbers of its sources.
-const bare = (text) => text.replace(/\*\*|__|`|^#+ |^\s*(?:[-*+]|\d{1,3}[.)])\s+|\s*\[\d{1,4}\]/gm, '').replace(/\s+/g, ' ').trim()
 const authors = new Map()  // authors as the service writes them, by what the list of people calls them
 
 const day = (value, more) => {
@@ -71,12 +71,12 @@ function marked(entry, answer) {
   const sources = entry.citations.map((number) => answer.citations.find((each) => each.number === number)).filter(Boolean)
   return [
     sentences.length ? el('div', {}, el('p', { class: 'small soft label', text: tn(sentences.length, 'Marked as wrong: {n} sentence', 'Marked as wrong: {n} sentences') }), el('ul', { class: 'wrong' }, sentences.map((each) => el('li', {}, foreign(bare(each.text)))))) : null,
-    sources.length ? el('div', {}, el('p', { class: 'small soft label', text: tn(sources.length, 'Does not support the text: {n} source', 'Do not support the text: {n} sources') }), el('ul', { class: 'wrong' }, sources.map((each) => el('li', {}, each.deleted ? t('A document that is no longer shown') : foreign([`[${each.number}]`, each.title || t('Untitled'), each.place].filter(Boolean).join(' ')))))) : null,
+    sources.length ? el('div', {}, el('p', { class: 'small soft label', text: tn(sources.length, 'Does not support the text: {n} source', 'Do not support the text: {n} sources') }), el('ul', { class: 'wrong' }, sources.map((each) => el('li', {}, each.deleted ? t('A document that is no longer shown') : foreign([`[${each.number}]`, each.title || t('Untitled'), placeInWords(each.place ?? '')].filter(Boolean).join(' ')))))) : null,
   ].filter(Boolean)
 }
 
 async function excerpt(answer) {
-  const words = bare(answer.text)
+  const words = answer.sentences.map((each) => bare(each.text)).join(' ') || answer.text.split('\n').map(bare).filter(Boolean).join(' ')
   const cut = words.length > EXCERPT_CHARS ? `${words.slice(0, EXCERPT_CHARS)}…` : words
   const made = el('details', { class: 'whole-answer' }, el('summary', {}, el('span', { class: 'soft small', text: `${t('Answer')}: ` }), foreign(cut)))
   made.addEventListener('toggle', async () => {

@@ -15,6 +15,8 @@ const DEEPEST = 8
 const TURN_MS = 20
 const STOPS = /^[.,;:!?\u2026\u3002\uff01\uff1f]+(?=$|[\s|)\]*_"'\u201d\u2019])/
 const JOINED = '\u2060'
+// A number stays on the line of its sign, as in “5 %”.
+const joinSigns = (text) => text.replace(/(\d) (?=[%‰°\p{Sc}])/gu, '$1\u00a0')
 
 // Shows blocks; `context` has `cite(number, at)`, which makes the element of a marker or nothing, and `sentences`.
 // A sentence has its `start` and `end`, a function `mark` that makes what stands behind it, and a `style` or `tag` for its text.
@@ -203,7 +205,8 @@ class Shown {
         while (end < to && sourceAt(run, end) < edge) end += 1
       }
       const inside = sentence && source >= sentence.start
-      const shown = readable(sayWithheld(run.text.slice(at, end)))
+      const said = readable(sayWithheld(run.text.slice(at, end)))
+      const shown = marks ? joinSigns(said) : said  // code stays as it is written
       place.append(inside && (sentence.style || sentence.tag) ? el(sentence.tag ?? 'span', { class: sentence.style || null, text: shown }) : shown)
       at = end
       if (marks) this.flush(place, sourceAt(run, at))

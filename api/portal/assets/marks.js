@@ -160,7 +160,7 @@ export function verdictLine(answer, place) {
     const inner = [sign && count ? el('span', { class: `check ${wanted[0]}`, 'aria-hidden': 'true', text: sign }) : null, text]
     return count ? el('button', { type: 'button', class: 'quiet', onclick: () => goTo(place, wanted) }, inner) : el('span', { class: 'none' }, inner)
   })
-  return el('div', { class: 'verdict-part' }, el('div', { class: 'verdict', role: 'group', 'aria-label': t('How this answer was checked') }, shown, help), legend)
+  return el('div', { class: 'verdict-part' }, el('div', { class: 'verdict', role: 'group', 'aria-label': t('How this answer was checked') }, shown.slice(0, -1), el('span', { class: 'last' }, shown.at(-1), help)), legend)
 }
 
 function goTo(place, wanted) {

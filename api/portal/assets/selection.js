@@ -4,7 +4,10 @@ import { may } from './rest.js'
 import { t, tn } from './text.js'
 
 // A longer address would be refused by some servers on the way.
-const MOST_ASKED = 100
+export const MOST_ASKED = 100
+
+// The address at which people ask about these documents.
+export const askingAbout = (ids) => `/ask?${new URLSearchParams(ids.map((id) => ['document', id]))}`
 
 export class Selection {
   // `changed()` is called when rows have to be drawn anew.
@@ -63,6 +66,9 @@ export class Selection {
     byId('chosen-count').textContent = this.#count(total ?? 0, filtered)
     byId('choose-matching').hidden = this.all || !total || total <= this.ids.size || here !== shown.length
     byId('choose-matching').textContent = filtered ? tn(total, 'Select the document that matches', 'Select all {n} that match') : tn(total, 'Select the document', 'Select all {n}')
+    // Documents of other pages may have failed.
+    const known = !this.all && here === this.ids.size
+    if (byId('retry-chosen')) byId('retry-chosen').hidden = known && !shown.some((each) => this.ids.has(each.id) && each.state === 'failed')
     if (may('ask')) this.#offerToAsk(filtered, listing)
   }
 
@@ -83,7 +89,7 @@ export class Selection {
     byId('ask-limit').textContent = tn(MOST_ASKED, 'You can ask about {n} selected document, or about a whole collection.', 'You can ask about up to {n} selected documents, or about a whole collection.')
     if (whole) link.href = `/ask?${new URLSearchParams({ collection })}`
     else if (everything) link.href = '/ask'
-    else link.href = `/ask?${new URLSearchParams([...this.ids].map((id) => ['document', id]))}`
+    else link.href = askingAbout([...this.ids])
     byId('ask-chosen-text').textContent = whole ? t('Ask about this collection') : this.ids.size === 1 ? t('Ask about it') : t('Ask about these')
   }
 

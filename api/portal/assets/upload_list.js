@@ -3,6 +3,7 @@ import { collectionLabel } from './collections.js'
 import { byId, bytes, el, foreign, number, percent, readable, span } from './dom.js'
 import { whenReleased } from './drawing.js'
 import { icon } from './icons.js'
+import { askingAbout, MOST_ASKED } from './selection.js'
 import { t, tn } from './text.js'
 import { canRetry, ENDED } from './uploads.js'
 
@@ -69,20 +70,22 @@ export class UploadList {
     return going.length && longest !== null ? t('{time} left', { time: span(longest) }) : ''
   }
 
-  // Leads to a question about the document that can be asked about, or about all documents.
+  // Leads to a question about the uploaded documents, or about all documents where they are too many for an address.
   #offer(found) {
     const link = byId('ask-uploaded')
     if (!link) return
-    link.hidden = !found.length
-    link.replaceChildren(icon('message-square'), found.length === 1 ? t('Ask about it') : t('Ask about them'))
-    link.href = found.length === 1 ? `/ask?document=${found[0].document.id}` : '/ask'
+    const ids = [...new Set(found.map((each) => each.document.id))]
+    const few = ids.length <= MOST_ASKED
+    link.hidden = !ids.length
+    link.replaceChildren(icon('message-square'), ids.length === 1 ? t('Ask about it') : few ? t('Ask about them') : t('Ask a question'))
+    link.href = few ? askingAbout(ids) : '/ask'
   }
 
   #line(upload, at) {
     const { state, name } = upload
     const ended = ENDED.has(state)
     const refused = state === 'refused'
-    return el('li', { data: { at } },
+    return el('li', { class: ended ? 'ended' : null, data: { at } },
       upload.document ? el('a', { class: 'name', href: `/library/${upload.document.id}`, title: name }, foreign(name))
         : el('span', { class: 'name', title: name }, foreign(name)),
       el('div', { class: 'bar' },

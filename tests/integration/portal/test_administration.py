@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from api.client import Client
 from ingest.storage.accounts.records import Scope
 from ingest.storage.quotas.records import Account, Quota
 from ingest.storage.slack.records import ChannelSettings, IncomingQuestion, QuestionState, Surface, Workspace
+from rlm.events import Completed
 from tests.support.browser import Portal, portal
-from tests.support.portal_pages import ready_document, serious
+from tests.support.marked_answers import build_marked_answer
+from tests.support.portal_pages import WrittenAnswers, ready_document, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -73,6 +76,22 @@ def test_feedback_is_listed_with_the_answer_and_what_was_marked_filtered_and_exp
         page.get_by_role("button", name="Export (CSV)").click()
     (row,) = csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text()))
     assert (row["rating"], row["comment"], row["wrong_sentences"]) == ("down", "'=The captain was another.", "2")
+
+
+def test_the_feedback_shows_answers_without_the_signs_of_markdown_and_places_in_the_language_of_the_page(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    document = ready_document(service[1], "The rate is 5 %.")
+    text = "The rates are:\n\n| Delay | Rate |\n|---|---|\n| 1 week | **5 %** [1] |\n"
+    made = build_marked_answer([document], ["The rate is 5 %."], text)
+    said.events = [Completed(replace(made, citations=tuple(replace(each, place="page 1") for each in made.citations)))]
+    answer = service[1].post("/v1/answers", {"question": "Which rates?"})
+    service[1].post(f"/v1/answers/{answer['id']}/feedback", {"rating": "down", "citations": [1]})
+    opened.context.add_cookies([{"name": "leadline-language", "value": "de", "url": opened.url}])
+    entry = opened.signed_in("/feedback").locator("#rows > li")
+    expect(entry.locator("summary").first).to_contain_text("1 week · 5 %")
+    expect(entry.locator("summary").first).not_to_contain_text("|")
+    expect(entry.locator(".wrong")).to_contain_text("Seite 1")
 
 
 def test_the_settings_in_force_are_shown_with_their_source_and_found_by_words(opened: Portal) -> None:

@@ -138,6 +138,24 @@ def test_the_collection_for_uploads_is_remembered(service: tuple[Services, Clien
     expect(page.locator("#into")).to_have_value("default")
 
 
+def test_uploaded_documents_are_asked_about_and_only_failed_ones_are_offered_a_retry(
+    opened: Portal, tmp_path: Path
+) -> None:
+    page = opened.signed_in("/library")
+    page.locator("#files").set_input_files(files(tmp_path, ("ahab.md", "# Ahab"), ("pip.md", "# Pip")))
+    expect(page.locator("#uploads-sum")).to_contain_text("2 of 2 files can be asked about")
+    page.get_by_label("Select all on this page").check()
+    retry = page.get_by_role("button", name="Retry failed", exact=True)
+    expect(page.locator("#delete-chosen")).to_be_visible()
+    expect(retry).to_be_hidden()
+    page.locator("#files").set_input_files(files(tmp_path, ("broken.pdf", b"%PDF-1.7 nothing")))
+    expect(page.locator("#uploads-sum")).to_contain_text("1 failed")
+    page.get_by_label("Select all on this page").check()
+    expect(retry).to_be_visible()
+    page.get_by_role("link", name="Ask about them").click()
+    expect(page.locator("#chips li")).to_have_count(2)
+
+
 def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     service: tuple[Services, Client], opened: Portal
 ) -> None:

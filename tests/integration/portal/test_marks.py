@@ -158,6 +158,23 @@ def test_sentences_are_listed_in_the_feedback_without_the_signs_of_markdown(
     assert len(set(left)) == 1  # each on a line of its own
 
 
+def test_on_a_phone_numbers_stay_beside_their_signs_and_the_help_beside_a_count(
+    service: tuple[Services, Client], said: WrittenAnswers, browser: Browser
+) -> None:
+    documents = make_documents(service[1])
+    with portal(service[0], browser, viewport={"width": 360, "height": 740}) as opened:
+        page = opened.signed_in("/ask")
+        show(page, said, build_marked_answer(documents, SOURCES[:1], f"{TABLE}\n```\nrate = 5 %\n```\n"))
+        for cell in page.locator(".answer td", has_text="%").all():
+            assert "\u00a0%" in cell.inner_text()
+        assert "5 %" in page.locator(".answer code").inner_text()  # code stays as it is written
+        count, help_ = page.locator(".verdict .last > *").all()
+        boxes = count.bounding_box(), help_.bounding_box()
+        assert boxes[0]
+        assert boxes[1]
+        assert abs(boxes[0]["y"] + boxes[0]["height"] / 2 - boxes[1]["y"] - boxes[1]["height"] / 2) < 2
+
+
 def test_the_full_stop_stands_beside_its_word_and_marks_are_wide_enough_for_a_thumb(
     service: tuple[Services, Client], said: WrittenAnswers, browser: Browser
 ) -> None:
@@ -167,7 +184,7 @@ def test_the_full_stop_stands_beside_its_word_and_marks_are_wide_enough_for_a_th
         show(page, said, build_marked_answer(documents, SOURCES[:1], "The rate is 10 % [1]. It is due [1]."))
         assert (
             page.locator(".answer p").inner_text().replace("\u2060", "").replace("\n", "")
-            == "The rate is 10 %.1✓ It is due.1~"
+            == "The rate is 10\u00a0%.1✓ It is due.1~"
         )
         reach = """each => { const box = each.getBoundingClientRect(), after = getComputedStyle(each, '::after')
             return [box.width - 2 * parseFloat(after.left), box.height - 2 * parseFloat(after.top)] }"""
