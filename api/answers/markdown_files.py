@@ -3,7 +3,8 @@
 import re
 
 # An opening bracket, unless it begins a citation marker such as `[1]` that is neither a link nor a link's definition.
-_BRACKET = re.compile(r"\[(?!\d{1,4}\](?![(\[:]))")
+# Without definitions, `[1][2]` is no link.
+_BRACKET = re.compile(r"\[(?!\d{1,4}\](?![(:]))")
 # The beginning of a tag or an autolink. Any other `<` is text.
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 # Signs that are syntax anywhere in a line: emphasis (an underscore within a word and an asterisk between spaces are

@@ -71,11 +71,12 @@ export function replaceInPlace(place, parts, isDrawn) {
   setTimeout(release)
 }
 
-// Adds something below the turns for which nobody waits: what is being read does not move.
+// Adds something below the turns for which nobody waits: what is being read does not move. The page does not follow an
+// end that is near but out of view either: it would move the answer while its reader presses something in it.
 export function addBelow(add) {
   isAtEnd = false
   add()
-  isAtEnd = isNearEnd()
+  isAtEnd = !isHeld && left() < 1
 }
 
 function grown() {

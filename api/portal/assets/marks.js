@@ -16,7 +16,7 @@ const KINDS = {
   proven: { sign: '✓', level: 'proven', name: () => t('Proven'), means: () => t('A language model compared this sentence with its source, and the source says the same.'), beside: () => t('The source supports the sentence.') },
   computed: { sign: '✓', words: () => t('calculated'), level: 'proven', name: () => t('Proven: calculated'), means: () => t('Code counted or computed this from the records.') },
   partly: { sign: '~', level: 'partly proven', name: () => t('Partly proven'), means: () => t('The source proves only part of this sentence.'), beside: () => t('The source supports only a part of the sentence.') },
-  found: { words: () => t('not checked'), level: 'found', name: () => t('Not checked'), means: () => t('The check gave no clear result. Compare the sentence with its source.'), beside: () => t('Nobody has checked whether the source supports the sentence.') },
+  found: { words: () => t('not checked'), level: 'found', name: () => t('Not checked'), means: () => t('The check did not decide whether the source supports this sentence. Compare the two.'), beside: () => t('Nobody has checked whether the source supports the sentence.') },
   lost: { words: () => t('quotation not found'), level: 'lost', name: () => t('Quotation not found'), means: () => t('The words that the model quoted for this sentence are not in the source.'), beside: () => t('The words that the model quoted for this sentence are not in the source.') },
   contradicted: { sign: '!', level: 'unsupported', name: () => t('Not supported'), means: () => t('The source does not support this sentence.'), beside: () => t('The source does not support the sentence.') },
   uncited: { words: () => t('no source'), level: 'uncited', name: () => t('No source'), means: () => t('No source is given for this sentence.') },
@@ -65,11 +65,11 @@ function states(answer, { text, citations, check }) {
   return citations.length > 0 || !(statesNothing(text) || isWithheld(text))
 }
 
-// A heading, the introduction of the next lines, or signs alone. A loop takes time in proportion to the text, and a
+// A heading, the introduction of the next lines, a salutation, or signs alone. A loop takes time in proportion to the text, and a
 // regular expression would not: a model can write many colons.
 function statesNothing(text) {
-  const sign = TITLE.test(text) ? ':' : [...text].findLast((each) => /[:：\p{L}\p{N}_]/u.test(each))
-  return sign === undefined || sign === ':' || sign === '：'
+  const sign = TITLE.test(text) ? ':' : [...text].findLast((each) => /[:：,，\p{L}\p{N}_]/u.test(each))
+  return sign === undefined || ':：,，'.includes(sign)
 }
 
 const isLost = (sentence) => kindOf(sentence) === 'lost'

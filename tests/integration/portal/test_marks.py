@@ -134,7 +134,7 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
         ]
     )
     expect(page.locator(".verdict-part .legend")).to_contain_text(
-        "The check gave no clear result. Compare the sentence with its source."
+        "The check did not decide whether the source supports this sentence. Compare the two."
     )
     assert serious(page) == []
 
@@ -501,7 +501,7 @@ def test_marks_that_are_no_plain_sign_say_in_words_what_they_mean(
                 note = page.get_by_role("note")
                 if locale == "en":
                     expect(note).to_contain_text(
-                        "The check gave no clear result. Compare the sentence with its source."
+                        "The check did not decide whether the source supports this sentence. Compare the two."
                     )
                 assert not re.search("judge|urteil", page.locator("body").inner_text(), re.IGNORECASE)
                 sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -163,3 +163,29 @@ def test_suggestions_that_come_late_move_nothing_that_is_being_read(
             expect(page.locator(".suggested ul")).to_have_count(1)
             page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
             assert page.evaluate(PLACES) == before, number
+
+
+def test_suggestions_that_end_a_little_below_the_window_do_not_move_the_answer(
+    service: tuple[Services, Client], said: WrittenAnswers, prompts: list[str], browser: Browser
+) -> None:
+    answering(service[1], said)
+    with portal(service[0], browser, viewport={"width": 1280, "height": 300}) as opened:
+        page = opened.signed_in("/ask")
+        ask(page)
+        wait_for_answer(page)
+        to_the_end(page)
+        expect(page.locator(".suggested ul")).to_have_count(1)
+        whole = page.evaluate("document.scrollingElement.scrollHeight")
+    with portal(service[0], browser, viewport={"width": 1280, "height": whole - 30}) as opened:
+        page = opened.signed_in("/ask")
+        held: list[Route] = []
+        page.route("**/v1/suggestions", lambda route: held.append(route))
+        ask(page)
+        wait_for_answer(page)
+        wait_for_held(page, held)
+        before = page.evaluate(PLACES)
+        held.pop().continue_()
+        expect(page.locator(".suggested ul")).to_have_count(1)
+        page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        assert page.evaluate("document.scrollingElement.scrollHeight - innerHeight") > 0
+        assert page.evaluate(PLACES) == before
