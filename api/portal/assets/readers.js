@@ -73,7 +73,8 @@ class ReaderPicker {
     if (SUBJECT.test(typed)) this.options = [{ subject: typed }]
     else {
       const named = this.suggestions.filter(({ subject }) => !this.chosen.has(subject) && partsOf(subject).name.toLocaleLowerCase().includes(folded))
-      const missing = (kind) => typed && !typed.includes(':') && !named.some(({ subject }) => subject === `${kind}:${typed}`) && !this.chosen.has(`${kind}:${typed}`)
+      const isKnown = this.suggestions.some(({ subject }) => partsOf(subject).name === typed)
+      const missing = (kind) => typed && !typed.includes(':') && !isKnown && !this.chosen.has(`${kind}:${typed}`)
       this.options = [...named.slice(0, SHOWN), ...['user', 'group'].filter(missing).map((kind) => ({ subject: `${kind}:${typed}`, isNew: true }))]
     }
     this.active = 0

@@ -180,6 +180,8 @@ def test_what_failed_is_tried_again_and_who_may_see_the_chosen_is_changed(
     page.get_by_label("Select note.txt").check()
     page.get_by_role("button", name="Permissions…", exact=True).click()
     page.get_by_label("Only these people and groups").check()
+    page.get_by_label("Add a person or group").fill("hr")
+    expect(dialog.get_by_role("option")).to_have_count(1)  # A new person of the same name is not offered.
     page.get_by_label("Add a person or group").fill("h")
     dialog.get_by_role("option", name="hr group, 1 member").click()
     dialog.get_by_role("button", name="Continue").click()
