@@ -40,7 +40,7 @@ export async function openTo(choice) {
   let readers
   const current = await findReaders(choice)
   const form = await readersForm(current)
-  const chosen = await asked(tn(plan.documents, 'Who can see {n} document', 'Who can see {n} documents'), [
+  const chosen = await asked(tn(plan.documents, 'Who can read {n} document', 'Who can read {n} documents'), [
     el('p', { text: t('This replaces their earlier permissions everywhere.') }),
     current === undefined ? el('p', { text: t('The documents have different permissions now, or too many are selected to compare them.') }) : null, ...form.fields,
   ], t('Continue'), async () => { readers = form.read(); return true })

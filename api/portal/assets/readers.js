@@ -14,12 +14,12 @@ const ICONS = { user: 'user', group: 'users' }
 // several documents differ: then nothing is preselected. `read` throws `FieldError` and says in the form what is wrong.
 export async function readersForm(readers) {
   const picker = new ReaderPicker(readers ?? [], await known())
-  const who = choices(t('Who can see it'), 'who', [
+  const who = choices(t('Who can read it'), 'who', [
     ['everybody', t('Everyone who can see the collection')],
     ['listed', t('Only these people and groups'), t('Administrators see it only if they are on the list, or with a key that belongs to no person.')],
   ], readers === undefined ? null : readers === null ? 'everybody' : 'listed')
   who.querySelector('legend').className = 'unseen' // the title of the dialog asks the same
-  const wrong = el('p', { class: 'bad-ink', role: 'alert', hidden: true, text: t('Choose who can see them.') })
+  const wrong = el('p', { class: 'bad-ink', role: 'alert', hidden: true, text: t('Choose who can read them.') })
   const chosen = () => who.querySelector(':checked')?.value
   const show = () => { picker.place.hidden = chosen() !== 'listed'; wrong.hidden = true }
   who.addEventListener('change', show)

@@ -224,7 +224,7 @@ def test_permissions_show_the_present_readers_and_take_each_entry_that_was_typed
     expect(dialog).to_contain_text("The documents have different permissions now")
     expect(dialog.get_by_role("radio", checked=True)).to_have_count(0)
     dialog.get_by_role("button", name="Continue").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("Choose who can see them.")
+    expect(dialog.get_by_role("alert")).to_contain_text("Choose who can read them.")
     dialog.get_by_role("button", name="Cancel").click()
 
     page.goto(f"{opened.url}/library/{note}")
