@@ -137,14 +137,15 @@ def test_a_first_page_loads_less_than_160_kb(service: tuple[Services, Client], b
 
 
 @pytest.mark.parametrize("path", ["/ask", "/library", "/runs", "/usage", "/settings"])
-def test_a_first_page_in_german_loads_less_than_160_kb(
+def test_a_first_page_in_german_loads_less_than_164_kb(
     service: tuple[Services, Client], browser: Browser, path: str
 ) -> None:
+    # 4 kB more than in English, because the texts of remarks come with each page.
     with portal(service[0], browser, locale="de-DE") as opened:
         page = opened.signed_in(path)
         loaded = page.evaluate(LOADED)
         assert page.evaluate("document.documentElement.lang") == "de"
-    assert 20_000 < loaded < 160_000, loaded
+    assert 20_000 < loaded < 164_000, loaded
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
