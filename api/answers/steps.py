@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.languages.catalogue import Texts
-from rlm.loop.environment import PROGRAM_STEPS
+from rlm.loop.titles import PROGRAM_STEPS
 
 
 def describe_step(kind: str, body: Mapping[str, Any], texts: Texts) -> str:

@@ -27,8 +27,6 @@ TIME_RESOURCE = "seconds"
 TIME_IS_OVER = Remark("run_time_over")
 # Purpose of calls by the root model itself. Sub-calls by the code of a cell have other purposes.
 ROOT_PURPOSE = "root"
-# The step that `Working` events of a run count. Users see the titles of these steps instead of their numbers.
-PROGRAM_STEPS = "cells"
 
 Told = Callable[[Turn], None]
 

@@ -11,10 +11,11 @@ from rlm.answers import AnswerStatus, Draft, OfferedQuote
 from rlm.checking.markers import list_sentence_spans
 from rlm.corpus.corpus import Corpus
 from rlm.events import Cell, Delta, Drafted, Event, Working
-from rlm.loop.environment import PROGRAM_STEPS, Environment
+from rlm.loop.environment import Environment
 from rlm.loop.evidence import EvidenceEntry
 from rlm.loop.loop import RecursiveRun
 from rlm.loop.submit import Submission
+from rlm.loop.titles import PROGRAM_STEPS
 from rlm.strategy import Context
 
 

@@ -4,6 +4,8 @@ import re
 
 from ingest.storage.remarks import Remark
 
+# The step that `Working` events of a run count. Users see the titles of these steps instead of their numbers.
+PROGRAM_STEPS = "cells"
 _MAX_TITLE_CHARS = 200
 _FIRST_SENTENCE = re.compile(r"(.+?)(?:(?<=[.!?…。！？])(?=\s|$)|:[ \t]*(?:\n|$)|\Z)", re.DOTALL)
 _TOP_COMMENT = re.compile(r"\s*#+[ \t]*([^\n]*)\n?")

@@ -10,7 +10,8 @@ from typing import Any
 from api.answers.mrkdwn import escape_markdown
 from api.languages.catalogue import Texts
 from api.slack.numbers import format_number
-from rlm.loop.environment import PROGRAM_STEPS, ROOT_PURPOSE
+from rlm.loop.environment import ROOT_PURPOSE
+from rlm.loop.titles import PROGRAM_STEPS
 
 # Maximum number of cards. If there are more steps, they share the last card.
 MAX_STEPS = 10
