@@ -7,7 +7,6 @@ from pydantic import Field
 from api.documents.card_schemas import CardOut
 from api.http.remark_schemas import RemarkOut
 from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
-from ingest.parsing.errors import is_retryable
 from ingest.storage.documents.cards.records import DocumentCard
 from ingest.storage.documents.metadata import MAX_READERS, validate_readers
 from ingest.storage.documents.progress import DocumentProgress, compute_progress
@@ -28,13 +27,19 @@ class Reason(Wire):
     coded_hint: RemarkOut | None = None
 
 
+def _is_retryable(code: str) -> bool:
+    from ingest.parsing.errors import is_retryable  # The Python client imports the schemas, and no parsers.
+
+    return is_retryable(code)
+
+
 class DocumentFailureOut(Reason):
     """The reason why a document failed.
 
     `retryable` means that processing the same file again may succeed. Otherwise only another file helps.
     """
 
-    retryable: bool = Field(default_factory=lambda fields: is_retryable(fields["code"]))
+    retryable: bool = Field(default_factory=lambda fields: _is_retryable(fields["code"]))
 
 
 class ProgressOut(Wire):

@@ -195,8 +195,8 @@ def test_a_person_asks_adds_and_ends_from_the_command_line(tmp_path: Path, model
         leadline("runs", "finish", run)
         assert in_state(client, run, "failed", "completed", "partial")["state"] != "failed"
         lines = leadline("runs", "show", run)
-        assert "added: 10 calls" in lines
-        assert "asked to finish with its findings so far" in lines
+        assert "Somebody added to its budget (Model calls: 10)" in lines
+        assert "Somebody asked it to answer with what it has" in lines
         leadline("runs", "finish", run, fails=True)
 
 

@@ -244,10 +244,10 @@ def test_the_command_line_shows_a_run_as_a_tree_with_its_answer(
     monkeypatch.setattr(runs, "open_client", lambda _: nullcontext(client))
     run = ask(client).json()["id"]
     runs.watch(run)
-    assert "reading The Whale" in capsys.readouterr().out
+    assert "Reads 1 passage: The Whale" in capsys.readouterr().out
     runs.show(run)
     out = capsys.readouterr().out
-    assert "answer: 1 sub-call" in out
+    assert "Writes the answer: 1 model call" in out
     assert "1819" in out
     runs.list_runs(state=[RunState.COMPLETED], as_json=True, limit=1)
     assert run in capsys.readouterr().out
