@@ -139,7 +139,7 @@ def test_an_operator_changes_the_limits_of_the_organisation_and_it_is_logged(ope
     assert Quota.TOKENS_PER_DAY not in quotas.load_limits(Account(DEFAULT_TENANT))["tenant"]
     page.goto(f"{opened.url}/audit")
     page.get_by_label("Action").select_option("quota.changed")
-    expect(page.locator("#rows tr").nth(1)).to_contain_text("tokens per day 2,500,000")
+    expect(page.locator("#rows tr").nth(1)).to_contain_text("Tokens per day 2,500,000")
     expect(page.locator("#rows tr").nth(1)).to_contain_text("$12.50")
 
 

@@ -238,6 +238,8 @@ def test_a_run_goes_on_in_the_background_and_shows_its_steps_as_a_tree(
     assert serious(page) == []
     call = {"purpose": "read a part", "prompt": "Is it white?", "text": "yes", "usage": {"prompt_tokens": 7}}
     cell = {"number": 1, "depth": 0, "code": "llm_query('<b>x</b>')", "output": "yes", "seconds": 2, "sub_calls": 1}
+    title = "Has a model read a part of the text"
+    cell |= {"title": title, "coded_title": {"code": "step_llm_query", "values": {}, "text": title}}
     going_on = "retry: 600000\n\n" + logged(*(("call", {**call, "purpose": "root"}) for _ in range(7)))
     opened.context.route("**/events", lambda route: route.fulfill(body=going_on, content_type="text/event-stream"))
     page.reload()
@@ -248,10 +250,10 @@ def test_a_run_goes_on_in_the_background_and_shows_its_steps_as_a_tree(
     opened.context.route("**/events", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
     page.reload()
     page.locator("#steps-details > summary").click()
-    page.get_by_text("Has a model read a part of the text").click()
+    page.get_by_text(title).click()
     page.locator("#steps summary", has_text="Code").click()
     expect(page.locator("#steps pre").last).to_have_text("llm_query('<b>x</b>')")
-    page.locator("#steps .calls").get_by_text("read a part").click()
+    page.locator("#steps .calls").get_by_text("Calls the model").click()
     expect(page.locator("#steps .calls")).to_contain_text("Is it white?")
     page.goto(f"{opened.url}/runs")
     expect(page.locator("#rows tr")).to_contain_text("Complete")
