@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 
 SLACK_REMARKS: Mapping[str, str | tuple[str, str]] = {
-    # What was checked.
+    # Names of the parts that are checked.
     "slack_address": "address",
     "slack_events": "events",
     "slack_bot_token": "bot token",
     "slack_app_token": "app-level token",
     "slack_token_of": "token of {workspace}",
     "slack_scope": "scope {scope}",
-    # What was found.
+    # Results of the checks.
     "slack_not_set": "not set",
     "slack_none": "none",
     "slack_works": "works",
@@ -30,7 +30,7 @@ SLACK_REMARKS: Mapping[str, str | tuple[str, str]] = {
     "slack_step_reach": "Check that this machine can reach {address}, and try again.",
     "slack_step_token": "Copy the bot token again from {page}, under OAuth & Permissions.",
     "slack_step_scope": "Add {scope} ({reason}) under OAuth & Permissions, and reinstall the app.",
-    # What a scope is for.
+    # Purposes of the scopes.
     "slack_scope_assistant_write": "to show its progress and the stop button",
     "slack_scope_chat_write": "to answer",
     "slack_scope_app_mentions_read": "to receive messages that mention it",

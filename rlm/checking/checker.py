@@ -156,7 +156,8 @@ def _apply_verdict(sentence: Sentence, verdict: JudgeVerdict | None, read: ReadS
     # guard: collection-read-whole
     if verdict.support == COLLECTION and not read.is_whole:
         reason = f"{ABOUT_ALL} {read.sentence}." if read.sentence else ABOUT_ALL
-        return replace(sentence, check=Check.QUOTED, reason=sentence.reason or reason, support=Support.PARTIAL)
+        check = Check.QUOTED if sentence.citations else sentence.check  # Without a citation, no text was found.
+        return replace(sentence, check=check, reason=sentence.reason or reason, support=Support.PARTIAL)
     if verdict.support in (SUPPORTED, ASSESSMENT, COLLECTION):
         # guard: invented-quotation-unverified
         check = Check.QUOTED if sentence.reason == QUOTE_NOT_FOUND else Check.VERIFIED

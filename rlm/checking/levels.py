@@ -18,8 +18,6 @@ PARTLY_PREFIX = "Supported in part: "
 ABOUT_ALL = "This is about all of the documents, and not all of them were read."
 # Matches headings, bold words at the start of a paragraph or item, and a formula alone.
 _TITLE = re.compile(r"[>\s]*(?:#{1,6}\s|(?:[-*+]\s+|\d{1,9}[.)]\s+)?(\*\*|__)[^*_]+\1[.:]?\s*$|\$\$[^$]*\$\$[.,\s]*$)")
-# Signs after which a text goes on in the next line.
-_OPEN = ":：,，"
 # The beginning of `WITHHELD_TEXT` and `CLOSED_TEXT` in `ingest.storage.answers.redaction`. The Python client imports
 # this module, and cannot import that one because of its database.
 _WITHHELD = "[withheld: "
@@ -48,19 +46,16 @@ class Verdict:
 
 
 def states_nothing(text: str) -> bool:
-    """Return whether a sentence makes no statement.
-
-    Such a sentence is a heading, the introduction of the next lines, a salutation, or signs alone.
-    """
-    return _TITLE.match(text) is not None or _is_open_or_signs(text)
+    """Return whether a sentence makes no statement: a heading, the introduction of the next lines, or signs alone."""
+    return _TITLE.match(text) is not None or _ends_with_colon_or_signs(text)
 
 
-def _is_open_or_signs(text: str) -> bool:
-    """Return whether a colon, a comma, or no letter or digit at all precedes the signs at the end of a text."""
+def _ends_with_colon_or_signs(text: str) -> bool:
+    """Return whether a colon, or no letter or digit at all, precedes the signs at the end of a text."""
     # A loop takes time in proportion to the text. A regular expression would not: a model can write many colons.
     for char in reversed(text):
-        if char in _OPEN or char.isalnum() or char == "_":
-            return char in _OPEN
+        if char in ":：" or char.isalnum() or char == "_":
+            return char in ":："
     return True
 
 

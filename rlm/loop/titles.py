@@ -9,7 +9,7 @@ PROGRAM_STEPS = "cells"
 _MAX_TITLE_CHARS = 200
 _FIRST_SENTENCE = re.compile(r"(.+?)(?:(?<=[.!?…。！？])(?=\s|$)|:[ \t]*(?:\n|$)|\Z)", re.DOTALL)
 _TOP_COMMENT = re.compile(r"\s*#+[ \t]*([^\n]*)\n?")
-# What the tools do, in the order in which a title names them.
+# The purpose of each tool, in the order in which a title names them.
 _TOOLS = (
     ("submit", Remark("step_submit")),
     ("draft", Remark("step_draft")),

@@ -33,7 +33,6 @@ from retrieval.search.requests import SearchRequest
 from tests.benchmark.figures import AsJson, print_figures, print_rows, query_texts
 from tests.support.facades import (
     FACADES,
-    Facade,
     asks,
     build_chat_facade,
     build_responses_facade,
@@ -45,12 +44,12 @@ from tests.support.proxies import caddy, nginx
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-_STREAMS: Mapping[str, tuple[Facade, str]] = {
-    "REST": (build_rest_facade(stream=True, strategy="direct"), "event: delta"),
-    "chat": (build_chat_facade(stream=True, model="leadline:direct"), '"content": "'),
-    "responses": (build_responses_facade(stream=True, model="leadline:direct"), "event: response.output_text.delta"),
+_SIGNS: Mapping[str, str] = {
+    "REST": "event: delta",
+    "chat": '"content": "',
+    "responses": "event: response.output_text.delta",
 }
-"""The protocols that stream, each with the beginning of the first line that has text of the answer."""
+"""The beginning of the first line that has text of the answer, for each protocol that streams."""
 _WARM_UP = 16
 _TURN = 10
 _LIMIT_SECONDS = 2.0
@@ -103,12 +102,16 @@ def overhead(
 def first_token(
     model_ms: Annotated[int, typer.Option(help="How long the model takes to its first token.", min=1)] = 500,
     count: Annotated[int, typer.Option(help="How many answers for each row.", min=4)] = 20,
+    is_direct: Annotated[
+        bool, typer.Option("--direct", help="Ask for the strategy `direct`. By default, the service chooses.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The first piece of a direct answer's text by every protocol that streams, without a proxy and through each proxy.
+    """The first piece of an answer's text by every protocol that streams, without a proxy and through each proxy.
 
-    Each is measured in turns with the first piece that the model sends for the same prompt. nginx and Caddy must be
-    installed. They run as their packages are set up, and with their files of `deploy/proxies/`.
+    To choose a strategy, the service may first ask the model. Each is measured in turns with the first piece that the
+    model sends for the same prompt. nginx and Caddy must be installed. They run as their packages are set up, and with
+    their files of `deploy/proxies/`.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
@@ -122,10 +125,10 @@ def first_token(
                 proxy = stack.enter_context(run(folder, service.url, is_ours=is_ours))
                 clients[f"{name}, {'our file' if is_ours else 'its defaults'}"] = stack.enter_context(proxy.connect())
         rows: dict[tuple[str, str], tuple[list[float], list[float]]] = {
-            (protocol, route): ([], []) for protocol in _STREAMS for route in clients
+            (protocol, route): ([], []) for protocol in _SIGNS for route in clients
         }
-        _measure_first_tokens(service, clients, rows, count)
-    print_rows([_describe_first_tokens(protocol, rows) for protocol in _STREAMS], as_json)
+        _measure_first_tokens(service, clients, rows, count, is_direct=is_direct)
+    print_rows([_describe_first_tokens(protocol, rows) for protocol in _SIGNS], as_json)
 
 
 def _describe_first_tokens(
@@ -143,13 +146,21 @@ def _measure_first_tokens(
     clients: Mapping[str, httpx.Client],
     rows: Mapping[tuple[str, str], tuple[list[float], list[float]]],
     count: int,
+    *,
+    is_direct: bool,
 ) -> None:
     """Add the milliseconds of the service and of its model to each row, one answer of every row after the other."""
     headers = {"Authorization": f"Bearer {service.key}"}
+    model = {"model": "leadline:direct"} if is_direct else {}
+    facades = {
+        "REST": build_rest_facade(stream=True, **({"strategy": "direct"} if is_direct else {})),
+        "chat": build_chat_facade(stream=True, **model),
+        "responses": build_responses_facade(stream=True, **model),
+    }
     with httpx.Client(timeout=60) as http:
         for number in range(-1, count):
             for row, ((protocol, route), (api, own)) in enumerate(rows.items()):
-                facade, sign = _STREAMS[protocol]
+                facade, sign = facades[protocol], _SIGNS[protocol]
                 body = facade.body(f"Who kept lighthouse {row} in {1800 + number}?")
                 took = _first(clients[route], facade.path, body, sign, headers)
                 asked = next(each for each in reversed(service.model.requests) if each.get("stream"))

@@ -65,11 +65,11 @@ function states(answer, { text, citations, check }) {
   return citations.length > 0 || !(statesNothing(text) || isWithheld(text))
 }
 
-// A heading, the introduction of the next lines, a salutation, or signs alone. A loop takes time in proportion to the text, and a
+// A heading, the introduction of the next lines, or signs alone. A loop takes time in proportion to the text, and a
 // regular expression would not: a model can write many colons.
 function statesNothing(text) {
-  const sign = TITLE.test(text) ? ':' : [...text].findLast((each) => /[:：,，\p{L}\p{N}_]/u.test(each))
-  return sign === undefined || ':：,，'.includes(sign)
+  const sign = TITLE.test(text) ? ':' : [...text].findLast((each) => /[:：\p{L}\p{N}_]/u.test(each))
+  return sign === undefined || sign === ':' || sign === '：'
 }
 
 const isLost = (sentence) => kindOf(sentence) === 'lost'

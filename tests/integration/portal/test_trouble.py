@@ -182,7 +182,7 @@ def test_a_session_that_ends_in_the_middle_is_begun_again_without_losing_what_wa
     page.get_by_label("API key").fill(secret)
     page.keyboard.press("Enter")
     page.wait_for_selector("#account")
-    # What the page asks for by itself must not be refused, or it asks to sign in before the question is asked.
+    # If a request of the page itself is refused, the page asks the user to sign in before the question is sent.
     page.route("**/v1/suggestions", lambda route: route.fulfill(json={"questions": []}))
     page.goto(f"{opened.url}/ask")
     page.wait_for_load_state("networkidle")

@@ -1,4 +1,4 @@
-"""Whether a document that failed can be retried, from the code of its failure."""
+"""Tests that the code of a failure decides whether the document can be retried."""
 
 import pytest
 

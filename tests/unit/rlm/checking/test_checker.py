@@ -495,12 +495,12 @@ def test_what_documents_do_not_say_is_judged_by_all_passages_that_were_read() ->
     assert call.prompt.count(kept.text) == 1
     denied, _ = apply_judgement(sentences, judgement)
     assert (denied.check, denied.support, denied.reason) == (Check.UNSUPPORTED, Support.NONE, "Nils built it.")
-    # What is not in the passages may be in others: it is proven only if all were read.
+    # Passages that were not read may say it, so the sentence is proven only if all passages were read.
     agreed = Judgement({0: JudgeVerdict("supported", "")})
     whole, part = ReadShare(is_whole=True, sentence="all"), ReadShare(is_whole=False, sentence="Of 9, 2 were read")
     proven, partly = (apply_judgement(sentences, agreed, each)[0] for each in (whole, part))
     assert (proven.check, proven.support, proven.reason) == (Check.VERIFIED, Support.FULL, "")
-    assert (partly.check, partly.support) == (Check.QUOTED, Support.PARTIAL)
+    assert (partly.check, partly.support) == (Check.UNCHECKED, Support.PARTIAL)
     assert partly.reason.startswith(ABOUT_ALL)
     # Without the passages, or if they do not all fit, nobody can tell.
     for read in ((), (kept, passage("word " * 200_000, document="doc-9"))):
