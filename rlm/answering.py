@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ingest.storage.remarks import Remark
+from ingest.storage.remarks import Remark, name_problem
 from retrieval.search.search import SearchPort
 from rlm.answers import Answer, AnswerStatus, Draft, Output, Sentence
 from rlm.build import HelperModels, OpenRequest, PipelineComponents
@@ -133,7 +133,7 @@ class AnswerPipeline:
             )
             marked = apply_judgement(sentences, judgement, read)
             notes = notes if judgement.note is None else (*notes, judgement.note)
-        notes = (*notes, *_iter_unreadable_document_notes(open_request.request))
+        notes = (*notes, *_iter_search_notes(open_request.request))
         clock.record_lap("check")
         output = _format_draft(open_request, draft, question, marked)
         if output is not None:
@@ -185,7 +185,7 @@ class AnswerPipeline:
                 _build_answer(event.draft, request.question, "extractive", None),
                 sentences=tuple(sentences),
                 citations=tuple(citations),
-                notes=(*event.draft.notes, *_iter_unreadable_document_notes(request)),
+                notes=(*event.draft.notes, *_iter_search_notes(request)),
                 timings_ms=clock.get_stage_times(),
             )
             record_answer(answer)
@@ -227,10 +227,12 @@ def _format_draft(
     )
 
 
-def _iter_unreadable_document_notes(request: AnswerRequest) -> Iterator[Remark]:
-    """Yield a note for each document whose stored text could not be read."""
+def _iter_search_notes(request: AnswerRequest) -> Iterator[Remark]:
+    """Yield a note for each document whose stored text could not be read, and for each failure of the reranker."""
     for identifier, title in request.used.unreadable_titles.items():
         yield Remark("document_unreadable", title=title, document=identifier)
+    for code, detail in request.used.rerank_failures.items():
+        yield Remark("rerank_failed", problem=name_problem(code, detail))
 
 
 def _build_answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:

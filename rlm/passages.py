@@ -52,6 +52,8 @@ def build_search(
         result = searcher.search(request)
         for each in result.unreadable:
             used_versions.record_unreadable(each.document_id, each.title)
+        if result.reranked is not None and result.reranked.failure:
+            used_versions.record_rerank_failure(result.reranked.failure, result.reranked.detail)
         found = [hit.passage for hit in result.hits]
         used_versions.add_versions(passage.version_id for passage in found)
         return found

@@ -352,6 +352,7 @@ def open_configured_reranker(settings: Settings, models: ModelStore) -> Rerankin
         weight=settings.rerank_weight or choice.weight,
         max_parallel=choice.max_parallel,
         answers_only=settings.reranker.strip() == AUTO_CHOICE,
+        is_required=settings.rerank_required,
     )
 
 

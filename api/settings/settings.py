@@ -153,6 +153,10 @@ class Settings(
         description="The weight of the reranker's score; the search's score has the remaining weight. By default 1, "
         "or 0.6 with late interaction.",
     )
+    rerank_required: bool = Field(
+        False,
+        description="Whether a search fails if the reranker fails or is too slow for `LEADLINE_RERANK_DEADLINE_MS`.",
+    )
     describe: DescribeMode = Field(
         DescribeMode.OFF,
         description="The documents that the answering model may describe for their cards, in collections that ask "

@@ -24,14 +24,15 @@ REMARKS: Mapping[str, str | tuple[str, str]] = {
         "The stored text of “{title}” (document {document}) was changed or is missing, so this answer does not use "
         "it. The operator of the service can run `leadline verify` for details."
     ),
+    "rerank_failed": "Passages were chosen by the search alone, because they could not be reranked: {problem}",
     "withheld_deleted": (
         "Parts of this answer are withheld: they were based on a document that has since been deleted or replaced."
     ),
     "withheld_closed": "Parts of this answer are withheld: they are based on documents that you cannot access.",
     "judge_failed": "Some sentences could not be checked: {problem}",
     "verdicts_unclear": (
-        "The check gave no clear result for {unclear} of {n} sentence. Compare it with its source.",
-        "The check gave no clear result for {unclear} of {n} sentences. Compare these with their sources.",
+        "{unclear} of {n} sentence with a source could not be checked. Compare it with its source.",
+        "{unclear} of {n} sentences with sources could not be checked. Compare these with their sources.",
     ),
     "count_between": "The count lies between {low} and {high} with a probability of {confidence}%.",
     "classifier_labels": (

@@ -10,6 +10,9 @@ SEARCHES = Counter(
 STAGE_SECONDS = Histogram(
     "leadline_search_stage_seconds", "Duration in seconds of each stage of a search, and of the `total`.", ["stage"]
 )
+RERANKS = Counter(
+    "leadline_reranks", "Number of searches with reranking, by outcome: `done`, or the code of the error.", ["outcome"]
+)
 
 
 def record_search(timings_ms: Mapping[str, float], *, cached: bool) -> None:
@@ -17,3 +20,8 @@ def record_search(timings_ms: Mapping[str, float], *, cached: bool) -> None:
     SEARCHES.labels("yes" if cached else "no").inc()
     for stage, milliseconds in timings_ms.items():
         STAGE_SECONDS.labels(stage).observe(milliseconds / 1000)
+
+
+def record_rerank(error_code: str = "") -> None:
+    """Record that the candidates of a search were reranked, or, with an error's code, that they were not."""
+    RERANKS.labels(error_code or "done").inc()

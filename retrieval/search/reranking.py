@@ -1,7 +1,7 @@
 """Reranking as a search stage: a reranker scores the first candidates, within a deadline.
 
-Reranking never makes a search fail or wait past the deadline. Candidates that are not reranked in time keep their
-order, which the result reports.
+Reranking never makes a search wait past the deadline. Candidates that are not reranked in time keep their order, which
+the result reports. If reranking is required, the search fails instead.
 """
 
 import math
@@ -17,6 +17,7 @@ import structlog
 from retrieval.errors import RerankerError, RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
 from retrieval.index.port import ScoredChunk
 from retrieval.rerank.port import CorpusSnapshot, Reranker
+from retrieval.search.metrics import record_rerank
 from retrieval.search.ranking import Ranking
 from retrieval.search.requests import SearchRequest
 from retrieval.search.tenant_threads import TenantThreadPool
@@ -62,16 +63,19 @@ class Reranking:
         weight: float = 1.0,
         max_parallel: int = _MAX_PARALLEL,
         answers_only: bool = False,
+        is_required: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Set up the stage.
 
         `weight`, from 0 to 1, is the weight of the reranker's score; the search's score has the weight `1 - weight`.
         With `answers_only`, reranking runs only for answers, where a language model takes longer anyway, and for
-        searches that request it. Otherwise, it runs for every search that does not turn it off.
+        searches that request it. Otherwise, it runs for every search that does not turn it off. If it `is_required`, a
+        search whose candidates cannot be reranked fails.
         """
         self.depth = depth
         self._answers_only = answers_only
+        self._is_required = is_required
         self._reranker = reranker
         self._weight = weight
         self._deadline_seconds = deadline_seconds
@@ -91,7 +95,8 @@ class Reranking:
     ) -> tuple[Ranking, RerankOutcome]:
         """Rerank the candidates in `passages`, which maps ids to texts.
 
-        Returns the ranking with the reranked candidates first, and the outcome.
+        Returns the ranking with the reranked candidates first, and the outcome. Raises `RerankerError` only if
+        reranking is required.
         """
         model = self._reranker.fingerprint
         try:
@@ -99,7 +104,11 @@ class Reranking:
             scores = self.score_passages(query, list(passages.values()), corpus)
         except RerankerError as error:
             log.warning("candidates not reranked", model=model, code=error.code, error=error.detail)
+            record_rerank(error.code)
+            if self._is_required:
+                raise
             return ranking, RerankOutcome(model, 0, error.code, error.public_message[0])
+        record_rerank()
         read = dict(zip(passages, scores, strict=True))
         return reorder_candidates(ranking, read, weight=self._weight), RerankOutcome(model, len(scores))
 

@@ -28,11 +28,12 @@ def server() -> Iterator[MisbehavingOpenAI]:
 
 
 @contextmanager
-def service(home: Path, server: MisbehavingOpenAI, deadline_ms: int) -> Iterator[Client]:
+def service(home: Path, server: MisbehavingOpenAI, deadline_ms: int, **settings: bool) -> Iterator[Client]:
     reranker: dict[str, Any] = {
         "reranker": f"{server.url} words",
         "reranker_api_key": "secret",
         "rerank_deadline_ms": deadline_ms,
+        **settings,
     }
     with running(home, query_cache_bytes=0, **reranker) as (_, found):  # the same search, under other behaviours
         for name, text in TEXTS.items():
@@ -135,3 +136,22 @@ def test_the_command_line_reranks_by_late_interaction_and_says_when_it_could_not
     assert "Not reranked" in late
     assert "whales.txt" in late
     assert "Not reranked" not in run.invoke(app, ["search", "how whales swim", "--no-rerank"]).output
+
+
+def test_an_answer_says_why_its_passages_were_not_reranked(client: Client, server: MisbehavingOpenAI) -> None:
+    server.behaviours = [refuses(500)]
+    answer = client.post("/v1/answers", {"question": "How does the white whale swim?"})
+    assert answer["citations"]
+    assert answer["notes"] == [
+        "Passages were chosen by the search alone, because they could not be reranked: The reranker is not available."
+    ]
+
+
+def test_a_search_fails_if_reranking_is_required(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    with service(tmp_path, server, 60_000, rerank_required=True) as client:
+        server.behaviours = [reranks]
+        assert search(client)["reranked"]["state"] == "done"
+        server.behaviours = [refuses(500)]
+        reply = client.http.post("/v1/search", json={"query": "how the white whale swims"})
+        assert (reply.status_code, reply.json()["code"]) == (503, "reranker_unavailable")
+        assert search(client, rerank=False)["hits"]

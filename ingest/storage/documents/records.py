@@ -298,8 +298,8 @@ class UsedVersions:
     """Collects the versions that are used for an answer. Record the versions before storing anything derived from them.
 
     Versions of which only names were shown are collected separately, unless their content is used too. Also collects
-    documents that could not be read. Thread-safe. `earlier` contains the versions that were used or seen for the
-    earlier answers of the conversation.
+    documents that could not be read, and failures of the reranker. Thread-safe. `earlier` contains the versions that
+    were used or seen for the earlier answers of the conversation.
     """
 
     def __init__(self, work_id: str, earlier: Work | None = None) -> None:
@@ -312,6 +312,7 @@ class UsedVersions:
         # The names that were shown for choosing a strategy. The answer may have them from the choice's searches.
         self._named: dict[str, frozenset[str]] = {}
         self._unreadable: dict[str, str] = {}
+        self._rerank_failures: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def add_versions(self, version_ids: Iterable[str]) -> None:
@@ -339,6 +340,17 @@ class UsedVersions:
         """The titles of the documents that could not be read, keyed by document id."""
         with self._lock:
             return dict(self._unreadable)
+
+    def record_rerank_failure(self, code: str, detail: str) -> None:
+        """Record the error because of which a search was not reranked, so that the answer can mention it."""
+        with self._lock:
+            self._rerank_failures[code] = detail
+
+    @property
+    def rerank_failures(self) -> Mapping[str, str]:
+        """The errors because of which searches were not reranked: their texts, keyed by code."""
+        with self._lock:
+            return dict(self._rerank_failures)
 
     @contextmanager
     def record_routing(self) -> Iterator[None]:

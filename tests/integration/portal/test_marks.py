@@ -134,7 +134,7 @@ def test_the_verdict_counts_the_marks_leads_to_them_and_has_a_legend(
         ]
     )
     expect(page.locator(".verdict-part .legend")).to_contain_text(
-        "The check did not decide whether the source supports this sentence. Compare the two."
+        "This sentence was not checked against its source. Compare the two."
     )
     assert serious(page) == []
 
@@ -500,9 +500,7 @@ def test_marks_that_are_no_plain_sign_say_in_words_what_they_mean(
                 marks.nth(1).click()
                 note = page.get_by_role("note")
                 if locale == "en":
-                    expect(note).to_contain_text(
-                        "The check did not decide whether the source supports this sentence. Compare the two."
-                    )
+                    expect(note).to_contain_text("This sentence was not checked against its source. Compare the two.")
                 assert not re.search("judge|urteil", page.locator("body").inner_text(), re.IGNORECASE)
                 sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
                 assert page.evaluate(sideways) <= 0

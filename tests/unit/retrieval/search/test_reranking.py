@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from retrieval.errors import RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
 from retrieval.rerank.port import CorpusSnapshot, RerankerChoice, RerankerKind, parse_reranker
@@ -125,6 +126,27 @@ def test_a_reranker_that_fails_again_and_again_is_left_alone_for_a_while() -> No
     assert told().failure == ""
     well = False
     assert [told().detail for _ in range(2)] == [away] * 2
+    made.close()
+
+
+def test_a_search_fails_if_reranking_is_required_and_impossible() -> None:
+    def count(outcome: str) -> float:
+        return REGISTRY.get_sample_value("leadline_reranks_total", {"outcome": outcome}) or 0.0
+
+    failed, done = count("reranker_unavailable"), count("done")
+    answers: list[Sequence[float] | Exception] = [RerankerUnavailableError("away"), [2.0, 1.0]]
+
+    def act(passages: Sequence[str]) -> Sequence[float]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    made = Reranking(Scripted(act), is_required=True)
+    with pytest.raises(RerankerUnavailableError):
+        made.rerank_candidates("x", RANKING, TEXTS)
+    assert made.rerank_candidates("x", RANKING, TEXTS)[1].passages == len(TEXTS)
+    assert (count("reranker_unavailable"), count("done")) == (failed + 1, done + 1)
     made.close()
 
 
