@@ -7,8 +7,6 @@ algorithms nor `none`, so a public key can never be used as a shared secret.
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +16,7 @@ import jwt
 import structlog
 from jwt import PyJWKClient
 
+from api.admission.discovery import DiscoveryError, fetch_description
 from api.http.problems import IdentityProviderUnavailableError
 from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
@@ -207,18 +206,10 @@ class _BoundedJWKClient(PyJWKClient):
 
 def _fetch_jwks_url(issuer: str) -> str:
     """Fetch the URL of an issuer's keys from its discovery document. Raises `OSError` if the document is invalid."""
-    place = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
-        with urllib.request.urlopen(place, timeout=_TIMEOUT_SECONDS) as answer:
-            found = json.loads(answer.read(1 << 20))
-    except (urllib.error.URLError, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-        raise OSError(f"{place} did not return a discovery document") from error
-    address = found.get("jwks_uri") if isinstance(found, dict) else None
-    if not isinstance(address, str) or not address.startswith(("https://", "http://")) or found.get("issuer") != issuer:
-        raise OSError(f"{place} belongs to another issuer or has no `jwks_uri`")
-    return address
+        return fetch_description(issuer).get_url("jwks_uri")
+    except DiscoveryError as error:
+        raise OSError(str(error)) from error
 
 
 def _build_unavailable_error() -> LeadlineError:
