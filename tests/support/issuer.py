@@ -53,15 +53,16 @@ class Issuer:
         kid: str = "rsa-1",
         key: PrivateKey | str | None = None,
         algorithm: str = "",
+        header_typ: str | None = "JWT",
         **claims: object,
     ) -> str:
-        """Sign a good token, or one with other claims; a claim of None is left out."""
+        """Sign a good token with `header_typ` in its header, or with other claims; a claim of None is left out."""
         now = time.time()
         usual = {"iss": self.url, "aud": AUDIENCE, "sub": "anna", "iat": now, "exp": now + 600, "groups": ["hr"]}
         body = {name: value for name, value in {**usual, **claims}.items() if value is not None}
         signing = self.keys[kid] if key is None else key
         algorithm = algorithm or ("RS256" if isinstance(signing, rsa.RSAPrivateKey) else "ES256")
-        return jwt.encode(body, signing, algorithm=algorithm, headers={"kid": kid})
+        return jwt.encode(body, signing, algorithm=algorithm, headers={"kid": kid, "typ": header_typ})
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         if self.is_away:
