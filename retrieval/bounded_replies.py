@@ -53,10 +53,15 @@ def fetch_short_document(url: str, *, timeout: float, headers: dict[str, str] | 
         return client.get(url, headers=headers)
 
 
-def post_form(url: str, form: dict[str, str], *, timeout: float) -> httpx.Response:
-    """Post a form, and return the response of at most 1 MiB. Raises httpx's errors and `ResponseTooLargeError`."""
+def post_form(
+    url: str, form: dict[str, str], *, timeout: float, basic: tuple[str, str] | None = None
+) -> httpx.Response:
+    """Post a form, and return the response of at most 1 MiB. Raises httpx's errors and `ResponseTooLargeError`.
+
+    `basic` is a user name and a password.
+    """
     with httpx.Client(timeout=timeout, event_hooks=build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)) as client:
-        return client.post(url, data=form)
+        return client.post(url, data=form, auth=basic)
 
 
 def find_response_too_large_error(error: BaseException | None) -> ResponseTooLargeError | None:

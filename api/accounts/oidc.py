@@ -1,4 +1,4 @@
-"""Verifies bearer tokens from an OpenID Connect provider: issuer, audience, lifetime and signature.
+"""Verifies tokens from an OpenID Connect provider: kind, issuer, audience, lifetime and signature.
 
 This is the only module that imports PyJWT, which the `oidc` extra installs. The settings accept neither symmetric
 algorithms nor `none`, so a public key can never be used as a shared secret.
@@ -7,10 +7,8 @@ algorithms nor `none`, so a public key can never be used as a shared secret.
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -18,6 +16,8 @@ import jwt
 import structlog
 from jwt import PyJWKClient
 
+from api.accounts.token_kinds import find_wrong_kind
+from api.admission.discovery import DiscoveryError, cut_to_line, fetch_description
 from api.http.problems import IdentityProviderUnavailableError
 from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
@@ -34,10 +34,42 @@ _RETRY_AFTER_SECONDS = 5.0
 # pool, so if they waited longer, one slow provider would also block API keys.
 _LOCK_TIMEOUT_SECONDS = 1.0
 _MAX_GROUPS = 1_000
+_SIGNATURE_ONLY: Any = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
+
+
+# The reason in the log of each error of PyJWT. The first class that matches applies.
+_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+    (jwt.ExpiredSignatureError, "expired"),
+    (jwt.ImmatureSignatureError, "not_yet_valid"),
+    (jwt.InvalidIssuerError, "issuer"),
+    (jwt.InvalidAudienceError, "audience"),
+    (jwt.MissingRequiredClaimError, "claim_missing"),
+    (jwt.InvalidSignatureError, "signature"),
+    (jwt.InvalidAlgorithmError, "algorithm"),
+    (jwt.PyJWKClientError, "unknown_key"),
+    (jwt.PyJWTError, "malformed"),
+)
+
+
+class TokenRefusedError(Exception):
+    """A token is not valid here. `reason` is a short code. `detail` contains no part of an unverified token."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = cut_to_line(detail)
+
+
+@dataclass(frozen=True)
+class VerifiedToken:
+    """The caller whom a token identifies, and the token's claims."""
+
+    principal: Principal
+    claims: Mapping[str, Any]
 
 
 class OidcTokenChecker:
-    """Converts bearer tokens to principals. Thread-safe."""
+    """Converts tokens to principals. Thread-safe."""
 
     def __init__(
         self, settings: OidcSettings, identities: AccountStores, *, clock: Callable[[], float] = time.monotonic
@@ -47,53 +79,84 @@ class OidcTokenChecker:
         self._keys = _ProviderKeys(settings, clock)
 
     def check_access_token(self, token: str) -> Principal | None:
-        """Return the principal that a token identifies, or None if the token is not valid.
+        """Return the principal that an access token identifies, or None if the token is not valid.
 
         Raises `IdentityProviderUnavailableError` if the provider's keys are needed and cannot be fetched.
         """
-        return self._check_token(token, self._settings.oidc_audience, None)
+        try:
+            return self.verify_access_token(token).principal
+        except TokenRefusedError as error:
+            log.info("token refused", kind="access", reason=error.reason, detail=error.detail)
+            return None
 
     def check_identity_token(self, token: str, nonce: str) -> Principal | None:
         """Return the principal of an identity token from a portal sign-in. The token must contain `nonce`."""
-        return self._check_token(token, self._settings.oidc_client_id, nonce)
-
-    def _check_token(self, token: str, audience: str | None, nonce: str | None) -> Principal | None:
-        settings = self._settings
         try:
-            claims = jwt.decode(
+            claims = self._decode(token, self._settings.oidc_client_id, is_access=False)
+            # guard: oidc-nonce
+            if claims.get("nonce") != nonce:
+                raise TokenRefusedError("nonce", "the nonce belongs to another sign-in")
+            return self._build_token(claims).principal
+        except TokenRefusedError as error:
+            log.info("token refused", kind="identity", reason=error.reason, detail=error.detail)
+            return None
+
+    def verify_access_token(self, token: str) -> VerifiedToken:
+        """Verify an access token. Raises `TokenRefusedError`, and `IdentityProviderUnavailableError` as above."""
+        return self._build_token(self._decode(token, self._settings.oidc_audience, is_access=True))
+
+    def _decode(self, token: str, audience: str | None, *, is_access: bool) -> Mapping[str, Any]:
+        """Return the claims of a valid token."""
+        settings = self._settings
+        options: Any = {"require": ["exp", "iss", "aud", settings.oidc_user_claim]}
+        try:
+            key = self._keys.get_signing_key(token)
+            # The kind comes first: "an identity token" says more than "another audience".
+            signed = jwt.decode_complete(token, key, algorithms=list(settings.algorithms), options=_SIGNATURE_ONLY)
+            claims: Mapping[str, Any] = signed["payload"]
+            wrong = find_wrong_kind(signed["header"], claims, settings.oidc_client_id) if is_access else None
+            # guard: access-tokens-only
+            if wrong is not None:
+                raise TokenRefusedError("not_an_access_token", wrong)
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise TokenRefusedError(_find_reason(error), "the token was not signed by this issuer") from error
+        try:
+            jwt.decode(
                 token,
-                self._keys.get_signing_key(token),
+                key,
                 algorithms=list(settings.algorithms),
                 # guard: token-issuer
                 issuer=settings.oidc_issuer,
                 # guard: token-audience
                 audience=audience,
                 leeway=settings.oidc_leeway_seconds,
-                options={"require": ["exp", "iss", "aud", settings.oidc_user_claim]},
+                options=options,
             )
-            # guard: oidc-nonce
-            if nonce is not None and claims.get("nonce") != nonce:
-                raise ValueError("the nonce belongs to another sign-in")
-            principal = self._build_principal(claims)
-        except (jwt.PyJWTError, ValueError, TypeError, TenantNotFoundError) as error:
-            log.info("token refused", reason=type(error).__name__)
-            return None
-        return self._identities.grants.resolve_access(principal)
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            expected = "LEADLINE_OIDC_AUDIENCE" if is_access else "LEADLINE_OIDC_CLIENT_ID"
+            detail = _describe_claim(error, claims, f"{expected} is {audience}", settings.oidc_issuer)
+            raise TokenRefusedError(_find_reason(error), detail) from error
+        return claims
+
+    def _build_token(self, claims: Mapping[str, Any]) -> VerifiedToken:
+        return VerifiedToken(self._identities.grants.resolve_access(self._build_principal(claims)), claims)
 
     def _build_principal(self, claims: Mapping[str, Any]) -> Principal:
         """Build a principal from a token's claims.
 
-        Raises `ValueError` if the claims have no valid user or scope, and `TenantNotFoundError` if the tenant does not
-        exist or is suspended.
+        Raises `TokenRefusedError` if the claims have no valid user, or if the tenant does not exist or is suspended.
         """
         settings = self._settings
         user = claims[settings.oidc_user_claim]
         if not isinstance(user, str) or not _is_valid_name(user):
-            raise ValueError("the user claim is not a valid name")
+            raise TokenRefusedError("user", f"the claim `{settings.oidc_user_claim}` is not a valid name")
         wanted = settings.oidc_tenant if settings.oidc_tenant_claim is None else claims.get(settings.oidc_tenant_claim)
-        tenant = self._identities.tenants.load_tenant(wanted if isinstance(wanted, str) else "")
+        try:
+            tenant = self._identities.tenants.load_tenant(wanted if isinstance(wanted, str) else "")
+        except TenantNotFoundError as error:
+            raise TokenRefusedError("tenant", f"there is no tenant {wanted!r}") from error
         if tenant.suspended_at is not None:
-            raise TenantNotFoundError("The tenant is suspended.")
+            raise TokenRefusedError("tenant", f"the tenant {tenant.id} is suspended")
         principal = Principal(
             tenant.id,
             None,
@@ -105,6 +168,26 @@ class OidcTokenChecker:
         return replace(
             principal, scopes=map_scopes(settings.oidc_scopes, parse_names(claims.get(settings.oidc_scopes_claim)))
         )
+
+
+def _find_reason(error: Exception) -> str:
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "malformed")
+
+
+def _describe_claim(error: Exception, claims: Mapping[str, Any], audience: str, issuer: str | None) -> str:
+    """Describe the claim of a signed token that caused an error, and the setting that it differs from."""
+    match error:
+        case jwt.MissingRequiredClaimError():
+            return f"the token has no claim `{error.claim}`"
+        case jwt.InvalidAudienceError():
+            return f"`aud` is {claims.get('aud')}; {audience}"
+        case jwt.InvalidIssuerError():
+            return f"`iss` is {claims.get('iss')}; LEADLINE_OIDC_ISSUER is {issuer}"
+        case jwt.ExpiredSignatureError():
+            return f"`exp` was {time.time() - float(claims['exp']):.0f} seconds ago"
+        case jwt.ImmatureSignatureError():
+            return "`nbf` or `iat` is in the future: compare the clocks"
+    return "a claim has the wrong type"
 
 
 def parse_names(claim: object) -> list[str]:
@@ -207,18 +290,10 @@ class _BoundedJWKClient(PyJWKClient):
 
 def _fetch_jwks_url(issuer: str) -> str:
     """Fetch the URL of an issuer's keys from its discovery document. Raises `OSError` if the document is invalid."""
-    place = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
-        with urllib.request.urlopen(place, timeout=_TIMEOUT_SECONDS) as answer:
-            found = json.loads(answer.read(1 << 20))
-    except (urllib.error.URLError, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-        raise OSError(f"{place} did not return a discovery document") from error
-    address = found.get("jwks_uri") if isinstance(found, dict) else None
-    if not isinstance(address, str) or not address.startswith(("https://", "http://")) or found.get("issuer") != issuer:
-        raise OSError(f"{place} belongs to another issuer or has no `jwks_uri`")
-    return address
+        return fetch_description(issuer).get_url("jwks_uri")
+    except DiscoveryError as error:
+        raise OSError(str(error)) from error
 
 
 def _build_unavailable_error() -> LeadlineError:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from api.admission.meter import Meter
 from api.admission.request_rates import RequestRateLimiter
-from api.admission.services import Admission, DocumentServices, Health, QueryServices, Services, TokenChecker
+from api.admission.services import Admission, DocumentServices, Health, QueryServices, Services
 from api.build.language_model import has_priced_model, is_model_free, open_configured_reranker, open_helper_models
 from api.documents.page_images import PageImageRenderer
 from api.languages.phrasing import phrase_for_question
@@ -45,6 +45,9 @@ from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import Deleter
 from workers.upkeep.describing import DescriptionFiller
 
+if TYPE_CHECKING:
+    from api.accounts.oidc import OidcTokenChecker
+
 
 class IdentityProviderSettingsError(LeadlineError):
     """An identity provider is configured but its tokens cannot be checked, so the service does not start."""
@@ -53,7 +56,7 @@ class IdentityProviderSettingsError(LeadlineError):
     default_hint = "Install the extra with `pip install './leadline[oidc]'`, or unset LEADLINE_OIDC_ISSUER."
 
 
-def open_token_checker(settings: OidcSettings, identities: AccountStores) -> TokenChecker | None:
+def open_token_checker(settings: OidcSettings, identities: AccountStores) -> "OidcTokenChecker | None":
     """Return the checker of tokens, or None if no identity provider is configured.
 
     Raises `IdentityProviderSettingsError` if tokens cannot be checked.

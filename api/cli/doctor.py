@@ -397,6 +397,22 @@ def describe_index_state(state: IndexState) -> str:
     return f"generation {state.generation}: {found} {state.versions:,} documents{when}{again}"
 
 
+def _check_identity_provider(settings: Settings) -> Iterator[Finding]:
+    """Check the identity provider, and report only its problems: `leadline identity check` lists everything."""
+    if settings.oidc_issuer is None:
+        return
+    try:
+        from api.accounts.identity_check import check_provider
+    except ImportError:
+        yield Finding("identity provider", "PyJWT is not installed", "Run `pip install './leadline[oidc]'`.")
+        return
+    wrong = [each for each in check_provider(settings) if each.is_wrong]
+    for each in wrong:
+        yield Finding(f"identity provider: {each.what}", each.found, each.next_step or "Run `leadline identity check`.")
+    if not wrong:
+        yield Finding("identity provider", settings.oidc_issuer)
+
+
 def _check_language_model(settings: Settings) -> Iterator[Finding]:
     """Check each server's model list, release, context window, and response to a request with a JSON schema."""
     if settings.llm == "none":
@@ -586,6 +602,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _check_vector_server,
     _check_index,
     _check_replicas,
+    _check_identity_provider,
     _check_language_model,
     _check_helpers,
     _check_reranker,

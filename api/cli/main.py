@@ -72,6 +72,9 @@ COMMANDS = {
     "users": CommandTarget(
         "api.cli.users:app", "Create, list and delete users, and assign them to groups.", _ADMINISTRATION
     ),
+    "identity": CommandTarget(
+        "api.cli.identity:app", "Compare the identity provider with the settings, and explain a token.", _ADMINISTRATION
+    ),
     "keys": CommandTarget("api.cli.keys:app", "Create, list, rotate and revoke API keys.", _ADMINISTRATION),
     "collections": CommandTarget(
         "api.cli.collections:app", "List and rename collections, and manage who can use them.", _ADMINISTRATION

@@ -178,6 +178,19 @@ class IdentityProviderUnavailableError(ApiError):
     default_hint = "Retry after the number of seconds in Retry-After. API keys still work."
 
 
+class ProviderRefusedError(ApiError):
+    """The identity provider refused a sign-in. `refusal_code` and `description` are its own, on one line each."""
+
+    code = "identity_provider_refused"
+    status = 401
+    default_hint = "`leadline identity check` names settings that differ from those of the provider."
+
+    def __init__(self, refusal_code: str, description: str) -> None:
+        super().__init__(f"The identity provider refused the sign-in with {refusal_code}. {description}".strip())
+        self.refusal_code = refusal_code
+        self.description = description
+
+
 class ScopeMissingError(ApiError):
     """The key or token is valid but lacks the scope that the request needs."""
 

@@ -22,7 +22,7 @@ from api.admission.access import KeyThreads, ServicesDep
 from api.admission.cookies import SessionCookie
 from api.admission.services import Services
 from api.http.middleware import CALLER
-from api.http.problems import UnauthorizedError, get_status
+from api.http.problems import get_status
 from api.languages import catalogue
 from api.portal import provider
 from api.portal.links import get_own_url
@@ -34,8 +34,6 @@ from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.errors import LeadlineError
 
 router = APIRouter(include_in_schema=False)
-
-_MAX_RETURN_CHARS = 1_000
 
 Id = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
@@ -121,7 +119,7 @@ def _compress_script(language: str, entry: str) -> tuple[bytes, bytes, str]:
 @router.get("/sign-in")
 async def sign_in(request: Request, served: ServicesDep) -> Response:
     """Show the sign-in page. A link that contains a ticket signs in without asking for a key."""
-    return _render_sign_in(request, served)
+    return _render_sign_in(request, served, return_path=request.query_params.get("to", provider.HOME))
 
 
 @router.get("/sign-in/provider")
@@ -131,7 +129,9 @@ async def provider_sign_in(
     threads: KeyThreads,
     code: Annotated[str, Query(max_length=4_096)] = "",
     state: Annotated[str, Query(max_length=200)] = "",
-    error: Annotated[str, Query(max_length=200)] = "",
+    error: str = "",
+    error_description: str = "",
+    to: str = provider.HOME,
 ) -> Response:
     """Redirect to the identity provider, or sign in a person whom the provider has sent back.
 
@@ -140,17 +140,17 @@ async def provider_sign_in(
     if not provider.is_sign_in_configured(served.settings, served.admission.tokens):
         return _redirect_to("/sign-in")
     cookie, callback_url = SessionCookie.from_settings(served.settings), _build_callback_url(request, served)
+    flow = provider.SignInFlow.parse(request.cookies.get(cookie.flow_cookie_name)) if code or error else None
     try:
         cookie.require_secure_host(request.scope)
         if error:
-            raise UnauthorizedError("The identity provider did not sign you in.", hint="Try again, or ask its admin.")
+            provider.refuse_sign_in(flow, state, error, error_description)
         if code:
-            flow = provider.SignInFlow.parse(request.cookies.get(cookie.flow_cookie_name))
             secret = await threads.run(_start_session, served, flow, state, code, callback_url)
-            response = _redirect_to("/")
+            response = _redirect_to(flow.return_path if flow else provider.HOME)
             cookie.write_secret(response, secret)
         else:
-            flow = provider.SignInFlow.start()
+            flow = provider.SignInFlow.start(to)
             response = RedirectResponse(
                 await threads.run(provider.build_authorization_url, served.settings, flow, callback_url),
                 303,
@@ -158,7 +158,7 @@ async def provider_sign_in(
             )
             cookie.write_sign_in_flow(response, str(flow), provider.FLOW_SECONDS)
     except LeadlineError as refused:
-        response = _render_sign_in(request, served, refused)
+        response = _render_sign_in(request, served, refused, flow.return_path if flow else to)
         response.status_code = get_status(refused)
     if code or error:
         cookie.clear_sign_in_flow(response)
@@ -175,17 +175,18 @@ def _start_session(
     return start_session(services, provider.authenticate_caller(services, flow, state, code, callback_url))
 
 
-def _render_sign_in(request: Request, services: Services, error: LeadlineError | None = None) -> Response:
-    shown = describe_sign_in_error(get_texts(request), error.code) if error else None
+def _render_sign_in(
+    request: Request, services: Services, error: LeadlineError | None = None, return_path: str = provider.HOME
+) -> Response:
     return render_page(
         request,
         "sign_in.html",
         get_texts(request).translate("Sign in"),
         has_provider=services.admission.tokens is not None,
-        provider_link=provider.CALLBACK
+        provider_link=f"{provider.CALLBACK}?{urlencode({'to': provider.to_own_path(return_path)})}"
         if provider.is_sign_in_configured(services.settings, services.admission.tokens)
         else "",
-        shown=shown,
+        shown=describe_sign_in_error(get_texts(request), error) if error else None,
         details=" ".join(error.public_message) if error else "",
     )
 
@@ -300,7 +301,7 @@ def _render_private_page(request: Request, template: str, title: str, **variable
     if request.scope.get(CALLER):
         return render_page(request, template, get_texts(request).translate(title), **variables)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return _redirect_to(f"/sign-in?{urlencode({'to': here[:_MAX_RETURN_CHARS]})}")
+    return _redirect_to(f"{provider.SIGN_IN}?{urlencode({'to': here[: provider.MAX_RETURN_CHARS]})}")
 
 
 def _redirect_to(path: str) -> Response:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from api.http.problems import ProviderRefusedError
 from api.languages.catalogue import Texts
+from ingest.storage.errors import LeadlineError
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,63 @@ def describe_problem(texts: Texts, code: str, status: int) -> PageProblem:
     return replace(found, links=found.links or (ask, library))
 
 
-def describe_sign_in_error(texts: Texts, code: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class SignInProblem:
+    """The texts about a sign-in with the identity provider that failed.
+
+    Attributes:
+        reason: the provider's own words, which are not translated; empty if it gave none.
+        admin_advice: what an administrator can do.
+    """
+
+    message: str
+    advice: str
+    reason: str = ""
+    admin_advice: str = ""
+
+
+def describe_sign_in_error(texts: Texts, error: LeadlineError) -> SignInProblem:
     """Describe why signing in with the identity provider failed: what happened, and what to do now."""
     t = texts.translate
-    match code:
+    match error.code:
         case "identity_provider_unavailable":
             message = t("Your organisation’s sign-in does not respond.")
-            return message, t("Try again in a moment, or sign in with an API key.")
+            return SignInProblem(message, t("Try again in a moment, or sign in with an API key."))
         case "https_required":
             message = t("Signing in is only possible over an encrypted connection.")
-            return message, t("Ask your administrator for the address that begins with https.")
+            return SignInProblem(message, t("Ask your administrator for the address that begins with https."))
     message = t("Your organisation’s sign-in did not succeed.")
-    return message, t("Try again. If it fails again, tell your administrator.")
+    advice = t("Try again. If it fails again, tell your administrator.")
+    if isinstance(error, ProviderRefusedError):
+        reason = f"{error.refusal_code}: {error.description}" if error.description else error.refusal_code
+        return SignInProblem(message, advice, reason, _advise_on_refusal(texts, error.refusal_code))
+    return SignInProblem(message, advice)
+
+
+def _advise_on_refusal(texts: Texts, code: str) -> str:
+    """Tell an administrator what to do about an error code of RFC 6749 or OpenID Connect Core, section 3.1.2.6."""
+    t = texts.translate
+    match code:
+        case "invalid_scope":
+            return t(
+                "Set LEADLINE_OIDC_REQUEST_SCOPE to scopes that the client may request, or add the scopes to the "
+                "client at the provider."
+            )
+        case "access_denied" | "consent_required" | "interaction_required":
+            return t("Assign this person, or one of their groups, to the application at the provider.")
+        case "invalid_client" | "unauthorized_client":
+            return t(
+                "Compare LEADLINE_OIDC_CLIENT_ID and LEADLINE_OIDC_CLIENT_SECRET with the client at the provider. The "
+                "client must allow the authorization code flow."
+            )
+        case "invalid_grant" | "invalid_request":
+            return t(
+                "Compare the redirect URI of the client at the provider with the address of this page, and "
+                "LEADLINE_PUBLIC_URL with the address in the browser."
+            )
+        case "server_error" | "temporarily_unavailable":
+            return t("The log of the identity provider names the cause.")
+    return t("Run “leadline identity check”. The log of the identity provider has more details.")
 
 
 def _describe_status(texts: Texts, status: int) -> PageProblem:

@@ -1,7 +1,8 @@
 """Sign-in to the portal with an OpenID Connect provider: the authorization code flow with PKCE, state and nonce.
 
 The state of the flow is stored in a browser cookie that expires after ten minutes. The provider redirects back with a
-code. The service exchanges this code, together with the verifier from the browser's cookie, for an identity token.
+code or an error. The service exchanges the code, together with the verifier from the browser's cookie, for an identity
+token.
 """
 
 import base64
@@ -9,21 +10,31 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, NoReturn
+from urllib.parse import quote_plus, urlencode
 
 import httpx
 import structlog
 
+from api.admission.discovery import DiscoveryError, ProviderDescription, ProviderRefusal, fetch_description
 from api.admission.services import Services, TokenChecker
-from api.http.problems import IdentityProviderUnavailableError, UnauthorizedError
+from api.http.problems import IdentityProviderUnavailableError, ProviderRefusedError, UnauthorizedError
+from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
 from ingest.storage.accounts.records import Principal
-from retrieval.bounded_replies import ResponseTooLargeError, fetch_short_document, post_form
+from retrieval.bounded_replies import ResponseTooLargeError, post_form
 
 log = structlog.get_logger(__name__)
 
+HOME = "/"
+SIGN_IN = "/sign-in"
 CALLBACK = "/sign-in/provider"
+# Maximum length of the path to which a person returns after sign-in. A cookie has about 4,000 bytes.
+MAX_RETURN_CHARS = 1_000
+# Scopes that the portal requests by default. `groups` is not a standard scope: some providers refuse it.
+_DEFAULT_SCOPE = "openid profile email"
+_GROUPS_SCOPE = "groups"
+_POST, _BASIC, _PUBLIC = "client_secret_post", "client_secret_basic", "none"
 FLOW_SECONDS = 600
 _TIMEOUT_SECONDS = 10.0
 
@@ -33,23 +44,53 @@ class SignInFlow:
     """A sign-in in progress in one browser.
 
     The provider returns `state` with the code and puts `nonce` into the token. `verifier` is the PKCE code verifier.
+    `return_path` leads to the page that the person asked for.
     """
 
     state: str
     nonce: str
     verifier: str
+    return_path: str = HOME
 
     @classmethod
-    def start(cls) -> "SignInFlow":
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48))
+    def start(cls, return_path: str = HOME) -> "SignInFlow":
+        """Start a flow. A path that does not lead to a page of this site is replaced by the home page."""
+        return cls(
+            secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48), to_own_path(return_path)
+        )
 
     @classmethod
     def parse(cls, cookie: str | None) -> "SignInFlow | None":
+        """Parse the value of the browser's cookie. Returns None if it is not a flow."""
         parts = (cookie or "").split(".")
-        return cls(*parts) if len(parts) == 3 and all(parts) else None
+        if len(parts) != 4 or not all(parts):
+            return None
+        try:
+            path = base64.urlsafe_b64decode(parts[3]).decode()
+        except ValueError:
+            return None
+        state, nonce, verifier = parts[:3]
+        return cls(state, nonce, verifier, to_own_path(path))
 
     def __str__(self) -> str:
-        return f"{self.state}.{self.nonce}.{self.verifier}"
+        path = base64.urlsafe_b64encode(self.return_path.encode()).decode()
+        return f"{self.state}.{self.nonce}.{self.verifier}.{path}"
+
+    def is_answered_by(self, state: str) -> bool:
+        """Return whether a response of the provider with this state belongs to this flow."""
+        # guard: oidc-state
+        return hmac.compare_digest(self.state.encode(), state.encode())
+
+
+def to_own_path(path: str) -> str:
+    """Return `path` if it leads to a page of this site, otherwise the path of the home page.
+
+    Browsers read `//host`, and a backslash or a control character before `host`, as an address of another site.
+    """
+    # guard: sign-in-own-path
+    is_own = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
+    is_short = len(path) <= MAX_RETURN_CHARS
+    return path if is_own and is_short and not path.startswith(SIGN_IN) else HOME
 
 
 def is_sign_in_configured(settings: Settings, token_checker: TokenChecker | None) -> bool:
@@ -65,19 +106,28 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
 
     Raises `IdentityProviderUnavailableError` if the provider cannot be reached.
     """
+    description = _fetch_description(settings)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     params = {
         "response_type": "code",
         "client_id": settings.oidc_client_id or "",
         "redirect_uri": redirect_uri,
-        "scope": settings.oidc_request_scope,
+        "scope": choose_request_scope(settings, description),
         "state": flow.state,
         "nonce": flow.nonce,
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    address = _fetch_endpoint_url(settings, "authorization_endpoint")
+    address = _get_endpoint_url(description, "authorization_endpoint")
     return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
+
+
+def choose_request_scope(settings: OidcSettings, description: ProviderDescription) -> str:
+    """Return the scopes to request: those of the settings, or the usual ones, and `groups` where it is offered."""
+    if settings.oidc_request_scope is not None:
+        return settings.oidc_request_scope
+    is_offered = _GROUPS_SCOPE in (description.list_values("scopes_supported") or ())
+    return f"{_DEFAULT_SCOPE} {_GROUPS_SCOPE}" if is_offered else _DEFAULT_SCOPE
 
 
 def authenticate_caller(
@@ -85,12 +135,11 @@ def authenticate_caller(
 ) -> Principal:
     """Exchange the code for a token, and return the person who has signed in at the provider.
 
-    Raises `UnauthorizedError` if this browser did not start the flow or the provider's token is invalid, and
-    `IdentityProviderUnavailableError` if the provider cannot be reached.
+    Raises `UnauthorizedError` if this browser did not start the flow or the provider's token is invalid,
+    `ProviderRefusedError` if the provider rejects the code, and `IdentityProviderUnavailableError` if the provider
+    cannot be reached.
     """
-    # guard: oidc-state
-    if flow is None or not hmac.compare_digest(flow.state.encode(), state.encode()):
-        raise _build_sign_in_error("This sign-in was begun in another browser, or too long ago.")
+    flow = _require_own_flow(flow, state)
     token = _exchange_code(services.settings, flow, code, redirect_uri)
     found = (
         None if services.admission.tokens is None else services.admission.tokens.check_identity_token(token, flow.nonce)
@@ -101,41 +150,115 @@ def authenticate_caller(
     return replace(found, expires_at=None)
 
 
+def refuse_sign_in(flow: SignInFlow | None, state: str, code: str, description: str) -> NoReturn:
+    """Log the error with which the provider sent a person back, and raise `ProviderRefusedError` with it.
+
+    Raises `UnauthorizedError` without the error's text if this browser did not start the flow: otherwise, a link could
+    show any text on our page.
+    """
+    secrets_of_flow = () if flow is None else (flow.state, flow.nonce, flow.verifier)
+    refusal = ProviderRefusal.parse(code, description, secrets_of_flow)
+    is_own = flow is not None and flow.is_answered_by(state)
+    write = log.warning if is_own else log.info  # Everybody can open an address that says anything.
+    write(
+        "identity provider refused a sign-in",
+        stage="authorization",
+        error=refusal.code,
+        error_description=refusal.description,
+        own_flow=is_own,
+    )
+    # guard: oidc-error-state
+    _require_own_flow(flow, state)
+    raise ProviderRefusedError(refusal.code, refusal.description)
+
+
+def _require_own_flow(flow: SignInFlow | None, state: str) -> SignInFlow:
+    if flow is None or not flow.is_answered_by(state):
+        raise _build_sign_in_error("This sign-in was begun in another browser, or too long ago.")
+    return flow
+
+
 def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri: str) -> str:
+    """Return the identity token for a code. Raises as `authenticate_caller` does."""
+    description = _fetch_description(settings)
+    address = _get_endpoint_url(description, "token_endpoint")
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": redirect_uri,
-        "client_id": settings.oidc_client_id or "",
         "code_verifier": flow.verifier,
     }
-    if settings.oidc_client_secret is not None:
-        form["client_secret"] = settings.oidc_client_secret.get_secret_value()
-    try:
-        answer = post_form(_fetch_endpoint_url(settings, "token_endpoint"), form, timeout=_TIMEOUT_SECONDS)
-        token = answer.json().get("id_token") if answer.is_success else None
-    except (httpx.HTTPError, ResponseTooLargeError, ValueError, AttributeError) as error:
-        raise _build_unavailable_error(repr(error)) from error
+    status = 0
+    answer: dict[str, Any] = {}
+    for method in _list_client_methods(settings, description):
+        status, answer = _post_code(settings, address, form, method)
+        # A client that was not authenticated has not used up its code (RFC 6749, section 5.2).
+        if answer.get("error") != "invalid_client":
+            break
+    if isinstance(answer.get("error"), str):
+        known = (code, flow.verifier, flow.nonce, flow.state, _get_client_secret(settings))
+        refusal = ProviderRefusal.parse(answer["error"], answer.get("error_description"), known)
+        log.warning(
+            "identity provider refused a sign-in",
+            stage="token",
+            status=status,
+            error=refusal.code,
+            error_description=refusal.description,
+        )
+        raise ProviderRefusedError(refusal.code, refusal.description)
+    token = answer.get("id_token")
     if not isinstance(token, str):
-        log.info("identity provider returned no token", status=answer.status_code)
+        log.warning("identity provider returned no token", status=status)
         raise _build_sign_in_error("The identity provider did not confirm this sign-in.")
     return token
 
 
-def _fetch_endpoint_url(settings: Settings, name: str) -> str:
-    """Fetch the provider's discovery document and return the URL of the endpoint `name`."""
-    place = f"{(settings.oidc_issuer or '').rstrip('/')}/.well-known/openid-configuration"
+def _list_client_methods(settings: Settings, description: ProviderDescription) -> list[str]:
+    """List the ways to send the client's secret that the provider offers, in the order in which to try them.
+
+    Each client is registered with one of them, which discovery does not tell. Without a list, the provider offers
+    `client_secret_basic` (OpenID Connect Discovery 1.0, section 3).
+    """
+    if settings.oidc_client_secret is None:
+        return [_PUBLIC]
+    offered = description.list_values("token_endpoint_auth_methods_supported") or (_BASIC,)
+    return [method for method in (_POST, _BASIC) if method in offered] or [_POST]
+
+
+def _post_code(settings: Settings, address: str, form: dict[str, str], method: str) -> tuple[int, dict[str, Any]]:
+    """Return the status of the token endpoint and its answer, which is empty if it is not a JSON object."""
+    client_id, secret = settings.oidc_client_id or "", _get_client_secret(settings)
+    # RFC 6749, section 2.3.1: both are form-encoded before they become user name and password.
+    basic = (quote_plus(client_id), quote_plus(secret)) if method == _BASIC else None
+    sent = form if basic else {**form, "client_id": client_id}
+    if method == _POST:
+        sent = {**sent, "client_secret": secret}
     try:
-        answer = fetch_short_document(place, timeout=_TIMEOUT_SECONDS)
-        described: Any = answer.json() if answer.is_success else None
+        answer = post_form(address, sent, timeout=_TIMEOUT_SECONDS, basic=basic)
+        if answer.is_server_error:
+            raise _build_unavailable_error(f"{address} answered with status {answer.status_code}")
+        found = answer.json()
     except (httpx.HTTPError, ResponseTooLargeError, ValueError) as error:
         raise _build_unavailable_error(repr(error)) from error
-    address = described.get(name) if isinstance(described, dict) else None
-    if not isinstance(address, str) or not address.startswith(("https://", "http://")):
-        raise _build_unavailable_error(f"{place} has no {name}")
-    if described.get("issuer") != settings.oidc_issuer:
-        raise _build_unavailable_error(f"{place} describes another issuer")
-    return address
+    return answer.status_code, found if isinstance(found, dict) else {}
+
+
+def _get_client_secret(settings: Settings) -> str:
+    return "" if settings.oidc_client_secret is None else settings.oidc_client_secret.get_secret_value()
+
+
+def _fetch_description(settings: OidcSettings) -> ProviderDescription:
+    try:
+        return fetch_description(settings.oidc_issuer or "")
+    except DiscoveryError as error:
+        raise _build_unavailable_error(str(error)) from error
+
+
+def _get_endpoint_url(description: ProviderDescription, name: str) -> str:
+    try:
+        return description.get_url(name)
+    except DiscoveryError as error:
+        raise _build_unavailable_error(str(error)) from error
 
 
 def _build_sign_in_error(detail: str) -> UnauthorizedError:

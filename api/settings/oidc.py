@@ -36,9 +36,10 @@ class OidcSettings(BaseSettings):
         "redirect URI is `LEADLINE_PUBLIC_URL/sign-in/provider`.",
     )
     oidc_client_secret: SecretStr | None = Field(None, description="The client's secret, unless it is a public client.")
-    oidc_request_scope: str = Field(
-        "openid profile groups",
-        description="The scopes that the portal requests from the provider; must include `openid`.",
+    oidc_request_scope: str | None = Field(
+        None,
+        description="The scopes that the portal requests from the provider; must include `openid`. By default, `openid "
+        "profile email`, and `groups` if the provider's discovery document offers it.",
     )
     oidc_jwks_url: str | None = Field(
         None,

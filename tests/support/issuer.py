@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -31,7 +31,8 @@ def ec_key() -> ec.EllipticCurvePrivateKey:
 class Issuer:
     """`keys` are served by their ids; `fetches` counts how often they were asked for, and `is_away` answers 500.
 
-    `padding` makes the document of the keys longer.
+    `padding` makes the document of the keys longer. `described` is added to the discovery document, `client_method` is
+    the one way in which it accepts the client's secret, and `refusal` is its answer to each code.
     """
 
     def __init__(self, url: str) -> None:
@@ -41,6 +42,9 @@ class Issuer:
         self.is_away = False
         self.padding = ""
         self.issuer_said = url
+        self.described: dict[str, Any] = {}
+        self.client_method = "client_secret_post"
+        self.refusal: tuple[int, dict[str, Any]] | None = None
         self.codes: dict[str, tuple[str, str, str]] = {}
 
     def token(
@@ -49,15 +53,16 @@ class Issuer:
         kid: str = "rsa-1",
         key: PrivateKey | str | None = None,
         algorithm: str = "",
+        header_typ: str | None = "JWT",
         **claims: object,
     ) -> str:
-        """Sign a good token, or one with other claims; a claim of None is left out."""
+        """Sign a good token with `header_typ` in its header, or with other claims; a claim of None is left out."""
         now = time.time()
         usual = {"iss": self.url, "aud": AUDIENCE, "sub": "anna", "iat": now, "exp": now + 600, "groups": ["hr"]}
         body = {name: value for name, value in {**usual, **claims}.items() if value is not None}
         signing = self.keys[kid] if key is None else key
         algorithm = algorithm or ("RS256" if isinstance(signing, rsa.RSAPrivateKey) else "ES256")
-        return jwt.encode(body, signing, algorithm=algorithm, headers={"kid": kid})
+        return jwt.encode(body, signing, algorithm=algorithm, headers={"kid": kid, "typ": header_typ})
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         if self.is_away:
@@ -68,6 +73,8 @@ class Issuer:
                 "jwks_uri": f"{self.url}/keys",
                 "authorization_endpoint": f"{self.url}/authorize",
                 "token_endpoint": f"{self.url}/token",
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+                **self.described,
             }
         self.fetches += 1
         return 200, {
@@ -83,12 +90,23 @@ class Issuer:
         self.codes[code] = (query["code_challenge"], query["redirect_uri"], self.token(**{**usual, **claims}))
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
 
-    def exchange(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    def refuse(self, asked: str, error: str, description: str) -> str:
+        """Refuse to sign somebody in, and return the address that leads back."""
+        query = dict(parse_qsl(urlsplit(asked).query))
+        told = {"error": error, "error_description": description, "state": query["state"]}
+        return f"{query['redirect_uri']}?{urlencode(told)}"
+
+    def exchange(self, form: Mapping[str, str], basic: str = "") -> tuple[int, dict[str, Any]]:
         """Give the token of a code once, to who knows the verifier and the secret of the client."""
+        if self.refusal is not None:
+            return self.refusal
+        given = form.get("client_secret") if self.client_method == "client_secret_post" else basic.partition(":")[2]
+        if (given or "") != CLIENT_SECRET:
+            return 401, {"error": "invalid_client", "error_description": "The client is not known."}
         challenge, back, token = self.codes.pop(form.get("code", ""), ("", "", ""))
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         proven = base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == challenge
-        if not proven or form.get("redirect_uri") != back or form.get("client_secret") != CLIENT_SECRET:
+        if not proven or form.get("redirect_uri") != back:
             return 400, {"error": "invalid_grant"}
         return 200, {"id_token": token, "token_type": "Bearer"}
 
@@ -112,7 +130,8 @@ def running_issuer() -> Iterator[Issuer]:
 
         def do_POST(self) -> None:
             sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            self._send(*issuer.exchange(dict(parse_qsl(sent))))
+            basic = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+            self._send(*issuer.exchange(dict(parse_qsl(sent)), unquote_plus(basic)))
 
         def _send(self, status: int, body: dict[str, Any]) -> None:
             written = json.dumps(body).encode()

@@ -76,6 +76,7 @@ export const TEXTS = {
   http_error: () => [t('Leadline could not carry out this request.'), `${again()} ${report()}`],
   https_required: () => [t('Signing in is only possible over an encrypted connection.'), t('Ask your administrator for the address that begins with https.'), t('Open Leadline at http://127.0.0.1 on the server itself, or set up https and set LEADLINE_PUBLIC_URL.')],
   idempotency_key_reused: () => [t('The request differs from an earlier one with the same number.'), program()],
+  identity_provider_refused: () => [t('Your organisation’s sign-in did not succeed.'), t('Try again. If it fails again, tell your administrator.'), t('Run “leadline identity check”. The log of the identity provider has more details.')],
   identity_provider_unavailable: () => [t('Your organisation’s sign-in does not respond.'), t('Try again in a moment, or sign in with an API key.')],
   index_lost: () => [t('The search index is missing or damaged.'), t('Tell your administrator.'), t('Run “leadline index rebuild” on the server. Documents need not be uploaded again.')],
   index_mismatch: () => [t('The search index does not fit the settings of Leadline.'), t('Tell your administrator.'), t('Use the settings that the index was built with, or run “leadline index rebuild”.')],
