@@ -60,8 +60,9 @@ def post_form(
 
     `basic` is a user name and a password.
     """
-    with httpx.Client(timeout=timeout, event_hooks=build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)) as client:
-        return client.post(url, data=form, auth=basic)
+    hooks = build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)
+    with httpx.Client(timeout=timeout, event_hooks=hooks, auth=basic) as client:
+        return client.post(url, data=form)
 
 
 def find_response_too_large_error(error: BaseException | None) -> ResponseTooLargeError | None:
