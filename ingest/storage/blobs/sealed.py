@@ -99,6 +99,7 @@ class SealedBlobs:
         self._lock = threading.Lock()
         self.local_folder = blobs.local_folder
         self.concurrent_reads = blobs.concurrent_reads
+        self.copies = blobs.copies
         self._room = SpoolFolder(blobs.local_folder, 0)
 
     @property
@@ -176,7 +177,8 @@ class SealedBlobs:
         try:
             return self._read_frames(key, head, start, length)
         except (BlobChangedError, BlobKeyError):
-            self._evict_head(key)  # The file may have been rewritten since its head was cached.
+            # The file may have been rewritten since its head was cached or it was copied.
+            self.discard_copies(key)
             head = self._find_head(key)
             return self.inner.read(key, start, length) if head is None else self._read_frames(key, head, start, length)
 
@@ -193,6 +195,10 @@ class SealedBlobs:
     def delete(self, key: str) -> int:
         self._evict_head(key)
         return self.inner.delete(key)
+
+    def discard_copies(self, key: str) -> None:
+        self._evict_head(key)
+        self.inner.discard_copies(key)
 
     def copy(self, source_key: str, key: str) -> None:
         with self.provide_local_file(source_key) as path, path.open("rb") as file:
