@@ -144,7 +144,10 @@ def test_a_text_is_fetched_once_and_its_copies_are_sealed_and_go_with_the_docume
         (folder / "text" / "ab").mkdir(parents=True, exist_ok=True)
         (folder / "text" / "ab" / f"{version}.txt.0").write_bytes(b"sealed")
         assert services.contents.blobs.copies is not None
-        assert services.contents.blobs.copies.discard_versions(services.operations.leftovers.select_gone_versions) == 1
+        assert (
+            services.contents.blobs.copies.discard_versions(services.stores.operations.leftovers.select_gone_versions)
+            == 1
+        )
         left = client.http.get(f"/v1/documents/{other}").json()["active_version"]
         assert {path.name.partition(".")[0] for path in folder.rglob("*") if path.is_file()} == {left}
 
@@ -161,6 +164,26 @@ def test_a_copy_that_does_not_fit_its_digest_is_fetched_again(tmp_path: Path, se
             (hit,) = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
 
             assert "Ada Brandt" in hit["text"]
+
+
+def test_a_copy_sealed_with_a_key_that_is_gone_is_fetched_again(tmp_path: Path, server: str) -> None:
+    first, second = generate_key(), generate_key()
+    record = InMemorySealRecord()
+
+    def opened(keys: str, *, has_copies: bool) -> SealedBlobs:
+        settings = bucket_settings(server, "rotated", blob_keys=keys)
+        blobs = open_blobs(settings, tmp_path, record, has_copies=has_copies)
+        assert isinstance(blobs, SealedBlobs)
+        return blobs
+
+    serving = opened(first, has_copies=True)
+    serving.put("text/ab/abcd.txt", TEXT)
+    assert serving.read("text/ab/abcd.txt") == TEXT
+    rotating = opened(f"{second} {first}", has_copies=False)
+    assert rotating.reseal_file("text/ab/abcd.txt")
+    rotating.reseal_marker()
+
+    assert opened(second, has_copies=True).read("text/ab/abcd.txt", 2, 7) == TEXT[2:9]
 
 
 def closing_catalog(home: Path) -> "closing[CatalogOf]":

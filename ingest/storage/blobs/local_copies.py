@@ -30,6 +30,8 @@ _KEPT_SHARE, _TRIM_SHARE = 0.9, 0.05
 # The time of the last use is recorded only this often, because recording it is a write.
 _USE_SECONDS = 60.0
 _UNFINISHED = ".part"
+# A file occupies whole blocks of the disk.
+_DISK_BLOCK_BYTES = 4096
 # Time between two rounds that delete the copies of deleted documents: as often as upkeep removes unused content.
 _ROUND_SECONDS = 300.0
 
@@ -114,6 +116,7 @@ class LocalCopies:
         """Write a block, or nothing if the disk does not take it: a file can be read without its copy."""
         unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}{_UNFINISHED}")
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(path.parent).free - len(content) < self._min_free_bytes:
                 return
@@ -126,7 +129,7 @@ class LocalCopies:
             log.warning("local copy not written", error=repr(error))
             unfinished.unlink(missing_ok=True)
             return
-        self._written += len(content)
+        self._written += _round_to_disk_blocks(len(content))
         if self._written >= self._max_bytes * _TRIM_SHARE and self._trimming.acquire(blocking=False):
             try:
                 self._written = 0
@@ -135,7 +138,10 @@ class LocalCopies:
                 self._trimming.release()
 
     def _trim(self) -> None:
-        blocks = sorted(((stat.st_mtime, stat.st_size, path) for path, stat in self._iter_blocks()), reverse=True)
+        blocks = sorted(
+            ((stat.st_mtime, _round_to_disk_blocks(stat.st_size), path) for path, stat in self._iter_blocks()),
+            reverse=True,
+        )
         total = sum(size for _, size, _ in blocks)
         kept = self._max_bytes * _KEPT_SHARE if total > self._max_bytes else total
         while total > kept:
@@ -151,6 +157,10 @@ class LocalCopies:
 
     def _build_path(self, key: str, number: int) -> Path:
         return self._folder / f"{require_valid_key(key)}.{number}"
+
+
+def _round_to_disk_blocks(size: int) -> int:
+    return -(-size // _DISK_BLOCK_BYTES) * _DISK_BLOCK_BYTES
 
 
 @contextmanager

@@ -18,6 +18,7 @@ KEY = "text/ab/abcd.txt"
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_copies, "COPY_BLOCK_BYTES", BLOCK)
+    monkeypatch.setattr(local_copies, "_DISK_BLOCK_BYTES", 1)
 
 
 class Stored:
@@ -116,6 +117,41 @@ def test_a_disk_that_takes_no_copy_does_not_keep_a_file_from_being_read(
     reserved = LocalCopies(tmp_path, 10_000, min_free_bytes=1 << 60)
     assert reserved.read(KEY, 0, None, Stored(b"content")) == b"content"
     assert list_blocks(tmp_path) == []
+
+
+def test_short_files_count_with_the_space_that_they_occupy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_copies, "_DISK_BLOCK_BYTES", 4096)
+    copies = LocalCopies(tmp_path, 10 * 4096)
+    for number in range(30):
+        copies.read(f"text/ab/v{number}.txt", 0, None, Stored(b"short"))
+    assert len(list_blocks(tmp_path)) <= 10
+
+
+def test_processes_that_share_a_folder_hold_its_limit(tmp_path: Path) -> None:
+    processes = [LocalCopies(tmp_path, 1000) for _ in range(4)]
+    for number in range(400):
+        copies = processes[number % len(processes)]
+        copies.read(f"text/ab/v{number}.txt", 0, None, Stored(bytes(BLOCK - 1)))
+        assert sum(path.stat().st_size for path in tmp_path.rglob("*.0")) <= 1000 * (1 + 0.05 * len(processes))
+
+
+def test_what_a_process_left_that_was_killed_while_it_wrote_is_not_read_and_goes_with_the_version(
+    tmp_path: Path,
+) -> None:
+    unfinished = tmp_path / "text" / "ab" / "abcd.txt.0.0123456789abcdef.part"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_bytes(b"con")
+    copies = LocalCopies(tmp_path, 10_000)
+
+    assert copies.read(KEY, 0, None, Stored(b"content")) == b"content"
+    assert copies.discard_versions(set) == 1
+
+    assert list_blocks(tmp_path) == []
+
+
+def test_only_the_owner_reads_the_folder(tmp_path: Path) -> None:
+    LocalCopies(tmp_path / "copies", 10_000).read(KEY, 0, None, Stored(b"content"))
+    assert (tmp_path / "copies").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("key", ["text/../../x", "/text/ab/x", "text//x"])
