@@ -96,7 +96,7 @@ def open_cluster_components(
             open_service_components(
                 settings.database_url.get_secret_value(),
                 feed,
-                partial(open_blobs, settings, settings.home, min_free_bytes=settings.min_free_bytes),
+                partial(open_blobs, settings, settings.home, min_free_bytes=settings.min_free_bytes, has_copies=True),
                 lambda: open_encoders(settings),
                 partial(build.build_server_store, settings.qdrant_url, api_key=key, settings=settings.vector_server),
                 encoder=settings.encoder,

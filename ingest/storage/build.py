@@ -24,6 +24,7 @@ from ingest.storage.answers.shares import Shares
 from ingest.storage.answers.usage import UsageByCollection
 from ingest.storage.audit.store import Audit
 from ingest.storage.blobs.checked import CachedDigests
+from ingest.storage.blobs.local_copies import discard_deleted_copies
 from ingest.storage.blobs.store import BlobStore
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.batches import Batches
@@ -196,7 +197,9 @@ def open_stores(
     try:
         blobs = open_files(InstallationRecord(engine))
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
-        yield build_stores(engine, feed, blobs, quotas, lease_seconds=lease_seconds)
+        stores = build_stores(engine, feed, blobs, quotas, lease_seconds=lease_seconds)
+        with discard_deleted_copies(blobs.copies, stores.operations.leftovers.select_gone_versions):
+            yield stores
     finally:
         engine.dispose()
 

@@ -1,9 +1,12 @@
 """Searches whose texts are in a bucket, in turns with searches whose texts are in a folder: times and requests.
 
+Searches in the bucket are measured with an empty folder of local copies, and again with the copies.
+
 python -m tests.benchmark.bucket               # a server on this machine, which delays each request by 20 ms
 """
 
 import logging
+import shutil
 import tempfile
 import threading
 import time
@@ -97,7 +100,8 @@ def search(
             headers = {"Authorization": f"Bearer {key}"}
             clients[name] = stack.enter_context(httpx.Client(base_url=address, headers=headers, timeout=120))
             _upload(clients[name], documents)
-        rows = [_measure(clients, proxy, hits, rounds) for hits in (10, 50)]
+        copies = home / "bucket" / "blobs-in-use" / "copies"
+        rows = [_measure(clients, proxy, copies, hits, rounds) for hits in (10, 50)]
     print_rows(rows, as_json)
 
 
@@ -111,24 +115,34 @@ def _upload(http: httpx.Client, documents: int) -> None:
     )
 
 
-def _measure(clients: dict[str, httpx.Client], proxy: type[_DelayingProxy], hits: int, rounds: int) -> dict[str, Any]:
-    took: dict[str, list[float]] = {name: [] for name in clients}
-    requests = 0
+def _measure(
+    clients: dict[str, httpx.Client], proxy: type[_DelayingProxy], copies: Path, hits: int, rounds: int
+) -> dict[str, Any]:
+    took: dict[str, list[float]] = {"folder": [], "cold": [], "warm": []}
+    requests = dict.fromkeys(took, 0)
     for number in range(-1, rounds):
         query = f"{_WORDS[number % len(_WORDS)]} {_WORDS[(number * 7 + 3) % len(_WORDS)]} {number}"
-        for name, http in clients.items():
-            before, begun = proxy.requests, time.perf_counter()
+        for name in took:
+            if name == "cold":
+                shutil.rmtree(copies, ignore_errors=True)
+            http, before, begun = (
+                clients["folder" if name == "folder" else "bucket"],
+                proxy.requests,
+                time.perf_counter(),
+            )
             found = http.post("/v1/search", json={"query": query, "top_k": hits}).raise_for_status().json()
             if number >= 0:  # The first round opens connections.
                 assert len(found["hits"]) == hits
                 took[name].append((time.perf_counter() - begun) * 1000)
-                requests += proxy.requests - before
+                requests[name] += proxy.requests - before
     medians = {name: float(np.median(each)) for name, each in took.items()}
     return {
         "hits": hits,
         **{f"{name}_p50_ms": round(each, 1) for name, each in medians.items()},
-        "ratio": round(medians["bucket"] / medians["folder"], 2),
-        "requests_per_search": round(requests / rounds, 1),
+        "cold_ratio": round(medians["cold"] / medians["folder"], 2),
+        "warm_ratio": round(medians["warm"] / medians["folder"], 2),
+        "cold_requests": round(requests["cold"] / rounds, 1),
+        "warm_requests": round(requests["warm"] / rounds, 1),
     }
 
 

@@ -27,13 +27,19 @@ def server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["folder", "bucket", "sealed folder", "sealed bucket", "folder sealed as by the release before"])
+@pytest.fixture(
+    params=[
+        *("folder", "bucket", "bucket with copies", "sealed folder", "sealed bucket", "sealed bucket with copies"),
+        "folder sealed as by the release before",
+    ]
+)
 def blobs(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> BlobStore:
     if "before" in request.param:
         return SealedBlobs(DirectoryBlobs(tmp_path / "blobs"), KeyRing.parse(generate_key()), InMemorySealRecord())
     keys = {"blob_keys": generate_key()} if "sealed" in request.param else {}
     if "bucket" in request.param:
-        return open_blobs(bucket_settings(server, secrets.token_hex(8), **keys), tmp_path, InMemorySealRecord())
+        settings = bucket_settings(server, secrets.token_hex(8), **keys)
+        return open_blobs(settings, tmp_path, InMemorySealRecord(), has_copies="copies" in request.param)
     return open_blobs(BlobSettings.model_validate(keys), tmp_path, InMemorySealRecord())
 
 

@@ -25,5 +25,8 @@ class MemoryBlobs:
         self.bytes_read += len(content)
         return content
 
+    def discard_copies(self, key: str) -> None:
+        """Nothing is copied."""
+
     def delete(self, key: str) -> int:
         return len(self.kept.pop(key, b""))

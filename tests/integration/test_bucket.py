@@ -117,6 +117,75 @@ def test_a_service_works_over_a_sealed_bucket_and_a_backup_of_it_gives_the_same_
         assert answered(client.http) == before
 
 
+def test_a_text_is_fetched_once_and_its_copies_are_sealed_and_go_with_the_document(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {**bucket_environment(server, "copies"), "blob_keys": generate_key(), "query_cache_bytes": 0}
+    folder = tmp_path / "blobs-in-use" / "copies"
+    with running(tmp_path, **environment) as (services, client):
+        document, other = uploaded(client.http), uploaded(client.http, "other.md", b"The lighthouse has a lamp.")
+        found = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
+        requests: list[str] = []
+        for name in ("get", "head"):
+            monkeypatch.setattr(obstore, name, _count_calls(getattr(obstore, name), name, requests))
+
+        again = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
+
+        assert requests == []
+        assert len(found) == 2
+        assert [each["text"] for each in again] == [each["text"] for each in found]
+        copies = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert copies
+        assert not any(b"Brandt" in each or b"lighthouse" in each for each in copies.values())
+        version = client.http.get(f"/v1/documents/{document}").json()["active_version"]
+        client.http.delete(f"/v1/documents/{document}").raise_for_status()
+        wait_until(lambda: not any(version in path.name for path in folder.rglob("*")), what="the copies are deleted")
+        # As a process that did not remove the document, but read it.
+        (folder / "text" / "ab").mkdir(parents=True, exist_ok=True)
+        (folder / "text" / "ab" / f"{version}.txt.0").write_bytes(b"sealed")
+        assert services.contents.blobs.copies is not None
+        assert (
+            services.contents.blobs.copies.discard_versions(services.stores.operations.leftovers.select_gone_versions)
+            == 1
+        )
+        left = client.http.get(f"/v1/documents/{other}").json()["active_version"]
+        assert {path.name.partition(".")[0] for path in folder.rglob("*") if path.is_file()} == {left}
+
+
+def test_a_copy_that_does_not_fit_its_digest_is_fetched_again(tmp_path: Path, server: str) -> None:
+    environment = {**bucket_environment(server, "damaged"), "query_cache_bytes": 0}
+    with running(tmp_path, **environment) as (_, client):
+        uploaded(client.http)
+        for content in (b"The keeper of the lighthouse was somebody else. She lit it.", b""):
+            client.http.post("/v1/search", json={"query": "lighthouse"}).raise_for_status()
+            (copy,) = (tmp_path / "blobs-in-use" / "copies" / "text").rglob("*.txt.0")
+            copy.write_bytes(content)
+
+            (hit,) = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
+
+            assert "Ada Brandt" in hit["text"]
+
+
+def test_a_copy_sealed_with_a_key_that_is_gone_is_fetched_again(tmp_path: Path, server: str) -> None:
+    first, second = generate_key(), generate_key()
+    record = InMemorySealRecord()
+
+    def opened(keys: str, *, has_copies: bool) -> SealedBlobs:
+        settings = bucket_settings(server, "rotated", blob_keys=keys)
+        blobs = open_blobs(settings, tmp_path, record, has_copies=has_copies)
+        assert isinstance(blobs, SealedBlobs)
+        return blobs
+
+    serving = opened(first, has_copies=True)
+    serving.put("text/ab/abcd.txt", TEXT)
+    assert serving.read("text/ab/abcd.txt") == TEXT
+    rotating = opened(f"{second} {first}", has_copies=False)
+    assert rotating.reseal_file("text/ab/abcd.txt")
+    rotating.reseal_marker()
+
+    assert opened(second, has_copies=True).read("text/ab/abcd.txt", 2, 7) == TEXT[2:9]
+
+
 def closing_catalog(home: Path) -> "closing[CatalogOf]":
     return closing(CatalogOf(home))
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -17,6 +18,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from ingest.storage.blobs.local_copies import COPIED_FOLDERS, LocalCopies
 from ingest.storage.blobs.store import BLOCK_BYTES, BlobSettings, IncomingUpload, SpoolFolder, translate_disk_errors
 from ingest.storage.errors import BlobStoreRejectedError, BlobStoreUnavailableError, EmptyUploadError
 
@@ -61,8 +63,12 @@ class ObjectBlobs(SpoolFolder):
 
     concurrent_reads = _CONCURRENT_REQUESTS
 
-    def __init__(self, store: S3Store, location: str, folder: Path, *, min_free_bytes: int = 0) -> None:
+    def __init__(
+        self, store: S3Store, location: str, folder: Path, *, min_free_bytes: int = 0, copies: LocalCopies | None = None
+    ) -> None:
+        """Initialize the store. If `copies` is given, `read` keeps copies of texts and tables there."""
         super().__init__(folder, min_free_bytes)
+        self.copies = copies
         self._store = store
         self._place = location
 
@@ -71,6 +77,7 @@ class ObjectBlobs(SpoolFolder):
         return self._place
 
     def put(self, key: str, content: bytes) -> None:
+        self.discard_copies(key)
         with _translate_errors():
             obstore.put(self._store, key, content, use_multipart=len(content) > _PART_BYTES, chunk_size=_PART_BYTES)
 
@@ -98,6 +105,11 @@ class ObjectBlobs(SpoolFolder):
         return self.read(key)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        if self.copies is None or length == 0 or key.partition("/")[0] not in COPIED_FOLDERS:
+            return self._read_object(key, start, length)
+        return self.copies.read(key, start, length, partial(self._read_object, key))
+
+    def _read_object(self, key: str, start: int, length: int | None) -> bytes:
         with _translate_errors(key):
             if length is None:
                 return self._get_object(key, {"range": {"offset": start}} if start else {})
@@ -109,7 +121,7 @@ class ObjectBlobs(SpoolFolder):
     def iter_blocks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         while True:
             length = BLOCK_BYTES if end is None else max(0, min(BLOCK_BYTES, end - start))
-            block = self.read(key, start, length)
+            block = self._read_object(key, start, length)
             if block:
                 yield block
             start += len(block)
@@ -124,6 +136,7 @@ class ObjectBlobs(SpoolFolder):
             return None
 
     def delete(self, key: str) -> int:
+        self.discard_copies(key)
         size = self.find_size(key)
         if size is None:
             return 0
@@ -343,8 +356,12 @@ class _ResumedUpload(IncomingUpload):
         self.base = stored_size
 
 
-def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0) -> ObjectBlobs:
+def open_bucket(
+    settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0, has_copies: bool = False
+) -> ObjectBlobs:
     """Open the bucket named in LEADLINE_BLOBS, and send it a first request.
+
+    If `has_copies` is true, texts and tables that are read are copied to the local disk, up to the limit in `settings`.
 
     Raises `BlobStoreRejectedError` if the server rejects the request, and `BlobStoreUnavailableError` if it does not
     respond.
@@ -367,7 +384,11 @@ def open_bucket(settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0
     }
     retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": seconds * 2}
     store = S3Store(bucket, prefix=prefix or None, config=config, client_options=client, retry_config=retry)
-    blobs = ObjectBlobs(store, f"the bucket {settings.blobs}", folder, min_free_bytes=min_free_bytes)
+    copies = None
+    if has_copies and settings.s3_copies_bytes:
+        copies = LocalCopies(folder / "copies", settings.s3_copies_bytes, min_free_bytes=min_free_bytes)
+    place = f"the bucket {settings.blobs}"
+    blobs = ObjectBlobs(store, place, folder, min_free_bytes=min_free_bytes, copies=copies)
     with _translate_errors():
         next(iter(obstore.list(store, "installation-check/", chunk_size=1)), None)
     return blobs

@@ -51,6 +51,9 @@ class CheckedBlobs:
     def delete(self, key: str) -> int:
         return self._inner.delete(key)
 
+    def discard_copies(self, key: str) -> None:
+        self._inner.discard_copies(key)
+
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Read a range of a file.
 
@@ -65,8 +68,9 @@ class CheckedBlobs:
         try:
             return self._read_checked_range(key, known, start, length)
         except (KeyError, ContentChangedError):
-            # After the digests were read, the version may have been removed, or a repair may have rewritten the
-            # version's files.
+            # After the digests were read or the file was copied, the version may have been removed, or a repair may
+            # have rewritten the version's files.
+            self._inner.discard_copies(key)
             self._known.load([version])
         known = self._known.get_digests(version)
         try:

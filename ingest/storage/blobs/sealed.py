@@ -99,6 +99,7 @@ class SealedBlobs:
         self._lock = threading.Lock()
         self.local_folder = blobs.local_folder
         self.concurrent_reads = blobs.concurrent_reads
+        self.copies = blobs.copies
         self._room = SpoolFolder(blobs.local_folder, 0)
 
     @property
@@ -170,15 +171,12 @@ class SealedBlobs:
         return self.inner.put_if_absent(key, content)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        head = self._find_head(key)
-        if head is None:
-            return self.inner.read(key, start, length)
         try:
-            return self._read_frames(key, head, start, length)
+            return self._open_range(key, start, length)
         except (BlobChangedError, BlobKeyError):
-            self._evict_head(key)  # The file may have been rewritten since its head was cached.
-            head = self._find_head(key)
-            return self.inner.read(key, start, length) if head is None else self._read_frames(key, head, start, length)
+            # The file may have been rewritten since its head was cached or it was copied.
+            self.discard_copies(key)
+            return self._open_range(key, start, length)
 
     def find_size(self, key: str) -> int | None:
         try:
@@ -193,6 +191,10 @@ class SealedBlobs:
     def delete(self, key: str) -> int:
         self._evict_head(key)
         return self.inner.delete(key)
+
+    def discard_copies(self, key: str) -> None:
+        self._evict_head(key)
+        self.inner.discard_copies(key)
 
     def copy(self, source_key: str, key: str) -> None:
         with self.provide_local_file(source_key) as path, path.open("rb") as file:
@@ -307,6 +309,10 @@ class SealedBlobs:
         # guard: file-bound-while-resealing
         if not bound and self._policy.should_bind_new_files():
             write(True)
+
+    def _open_range(self, key: str, start: int, length: int | None) -> bytes:
+        head = self._find_head(key)
+        return self.inner.read(key, start, length) if head is None else self._read_frames(key, head, start, length)
 
     def _read_frames(self, key: str, head: SealHead, start: int, length: int | None) -> bytes:
         end = head.size if length is None else min(head.size, start + length)

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,6 +30,9 @@ from ingest.storage.errors import (
     StorageReadOnlyError,
     UploadTooLargeError,
 )
+
+if TYPE_CHECKING:
+    from ingest.storage.blobs.local_copies import LocalCopies
 
 _NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CONCURRENT_PUTS = 16
@@ -79,6 +82,9 @@ class Blobs(Protocol):
 
     def delete(self, key: str) -> int:
         """Delete a key and return the number of bytes freed. Returns 0 if the key does not exist."""
+
+    def discard_copies(self, key: str) -> None:
+        """Delete the local copies of a key's content, so that the next read reads the stored content."""
 
 
 @dataclass
@@ -149,11 +155,13 @@ class BlobStore(Blobs, Protocol):
 
     `local_folder` is a folder on this machine for files in use. `location` is a description for users. A key without a
     slash belongs to the store's own records, such as the marker file of its installation. `concurrent_reads` is the
-    number of reads that should run at once: 1 if reads do not wait for the network.
+    number of reads that should run at once: 1 if reads do not wait for the network. `copies` are the copies on the
+    local disk, or None if the store keeps none.
     """
 
     local_folder: Path
     concurrent_reads: int
+    copies: "LocalCopies | None"
 
     @property
     def location(self) -> str: ...
@@ -235,6 +243,7 @@ class SpoolFolder:
     """A local folder for files in transit, which checks the free space on its disk."""
 
     concurrent_reads = 1
+    copies: "LocalCopies | None" = None
 
     def __init__(self, folder: Path, min_free_bytes: int) -> None:
         self.local_folder = folder
@@ -249,6 +258,11 @@ class SpoolFolder:
             raise StorageFullError(
                 f"The disk is almost full: {free:,} bytes are free, and {self._min_free_bytes:,} are reserved."
             )
+
+    def discard_copies(self, key: str) -> None:
+        """Delete the local copies of a key's content, so that the next read reads the stored content."""
+        if self.copies is not None:
+            self.copies.discard(key)
 
     def has_processing_space(self) -> bool:
         """Return whether at least a quarter of the reserve is free, which is enough to process accepted documents."""
@@ -571,6 +585,12 @@ class BlobSettings(BaseSettings):
     )
     s3_seconds: float = Field(
         60.0, gt=0, description="Timeout of a request to the S3-compatible server. Retries continue for twice as long."
+    )
+    s3_copies_bytes: int = Field(
+        1 << 30,
+        ge=0,
+        description="Disk space in bytes for local copies of texts and record tables in the bucket, which stay sealed. "
+        "The least recently used copies are deleted first. 0 keeps no copies.",
     )
     blob_keys: SecretStr | None = Field(
         None,

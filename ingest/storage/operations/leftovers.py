@@ -41,6 +41,10 @@ class UnusedContent:
         """Select the versions that are not in the catalog, for example because it was restored from an old backup."""
         return set(version_ids) - self._select_matching_versions(select(versions.c.id), version_ids)
 
+    def select_gone_versions(self, version_ids: Collection[str]) -> set[str]:
+        """Select the versions whose content is no longer needed: those that are abandoned or unknown."""
+        return self.select_abandoned_versions(version_ids) | self.select_unknown_versions(version_ids)
+
     def select_unknown_originals(self, keys: Collection[str]) -> set[str]:
         """Select the keys of originals that belong to no version, no file and no staged entry."""
         left = set(keys)

@@ -1,0 +1,160 @@
+"""Copies of blocks on the local disk: what is fetched, what remains, and what is deleted."""
+
+import os
+import random
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from ingest.storage.blobs import local_copies
+from ingest.storage.blobs.local_copies import LocalCopies
+from ingest.storage.errors import BlobNameError
+
+BLOCK = 16
+KEY = "text/ab/abcd.txt"
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_copies, "COPY_BLOCK_BYTES", BLOCK)
+    monkeypatch.setattr(local_copies, "_DISK_BLOCK_BYTES", 1)
+
+
+class Stored:
+    """A stored file, which records the ranges that were read."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.ranges: list[tuple[int, int | None]] = []
+
+    def __call__(self, start: int, length: int | None) -> bytes:
+        self.ranges.append((start, length))
+        return self.content[start:] if length is None else self.content[start : start + length]
+
+
+def list_blocks(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 5])
+def test_any_range_is_that_of_the_file_with_and_without_copies(tmp_path: Path, size: int) -> None:
+    stored = Stored(random.Random(size).randbytes(size))
+    copies = LocalCopies(tmp_path, 10_000)
+    ranges = [
+        (start, length) for start in range(size + 3) for length in (1, BLOCK - 1, BLOCK, BLOCK + 1, size + 9, None)
+    ]
+    for start, length in random.Random(size).sample(ranges, len(ranges)):
+        assert copies.read(KEY, start, length, stored) == stored(start, length), (start, length)
+
+
+def test_a_block_is_fetched_once_and_all_missing_blocks_in_one_request(tmp_path: Path) -> None:
+    stored = Stored(bytes(range(3 * BLOCK + 5)))
+    copies = LocalCopies(tmp_path, 10_000)
+
+    copies.read(KEY, 3, 4, stored)
+    copies.read(KEY, 1, BLOCK + 4, stored)
+    copies.read(KEY, 0, None, stored)
+    copies.read(KEY, 0, None, stored)
+    LocalCopies(tmp_path, 10_000).read(KEY, 2 * BLOCK, 99, stored)
+
+    assert stored.ranges == [(0, BLOCK), (BLOCK, BLOCK), (2 * BLOCK, None)]
+
+
+def test_discarded_copies_are_fetched_again_and_those_of_other_files_remain(tmp_path: Path) -> None:
+    first, second = Stored(b"first"), Stored(b"second")
+    copies = LocalCopies(tmp_path, 10_000)
+    copies.read(KEY, 0, None, first)
+    copies.read("text/ab/abcd.json", 0, None, second)
+    first.content = b"changed"
+
+    copies.discard(KEY)
+
+    assert copies.read(KEY, 0, None, first) == b"changed"
+    assert copies.read("text/ab/abcd.json", 0, None, second) == b"second"
+    assert len(second.ranges) == 1
+
+
+def test_copies_of_versions_that_are_gone_are_deleted(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, 10_000)
+    for key in (KEY, "tables/ab/abcd.0.parquet", "text/ef/efgh.txt"):
+        copies.read(key, 0, None, Stored(b"content"))
+    asked: list[list[str]] = []
+
+    def select_gone(version_ids: Collection[str]) -> set[str]:
+        asked.append(sorted(version_ids))
+        return {"abcd"}
+
+    assert copies.discard_versions(select_gone) == 1
+    assert asked == [["abcd", "efgh"]]
+    assert list_blocks(tmp_path) == ["efgh.txt.0"]
+
+
+def test_the_blocks_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, 100)
+    for number in range(6):
+        copies.read(f"text/ab/v{number}.txt", 0, None, Stored(bytes(BLOCK - 1)))
+        path = tmp_path / f"text/ab/v{number}.txt.0"
+        os.utime(path, (number, number))
+    copies.read("text/ab/v0.txt", 0, None, Stored(b""))  # This use is recorded.
+
+    copies.read("text/ab/v6.txt", 0, None, Stored(bytes(BLOCK - 1)))
+
+    assert list_blocks(tmp_path) == [f"v{number}.txt.0" for number in (0, 2, 3, 4, 5, 6)]
+
+
+def test_a_disk_that_takes_no_copy_does_not_keep_a_file_from_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert LocalCopies(tmp_path, 10_000).read(KEY, 0, None, Stored(b"content")) == b"content"
+    assert list_blocks(tmp_path) == []
+    monkeypatch.undo()
+    monkeypatch.setattr(local_copies, "COPY_BLOCK_BYTES", BLOCK)
+    reserved = LocalCopies(tmp_path, 10_000, min_free_bytes=1 << 60)
+    assert reserved.read(KEY, 0, None, Stored(b"content")) == b"content"
+    assert list_blocks(tmp_path) == []
+
+
+def test_short_files_count_with_the_space_that_they_occupy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_copies, "_DISK_BLOCK_BYTES", 4096)
+    copies = LocalCopies(tmp_path, 10 * 4096)
+    for number in range(30):
+        copies.read(f"text/ab/v{number}.txt", 0, None, Stored(b"short"))
+    assert len(list_blocks(tmp_path)) <= 10
+
+
+def test_processes_that_share_a_folder_hold_its_limit(tmp_path: Path) -> None:
+    processes = [LocalCopies(tmp_path, 1000) for _ in range(4)]
+    for number in range(400):
+        copies = processes[number % len(processes)]
+        copies.read(f"text/ab/v{number}.txt", 0, None, Stored(bytes(BLOCK - 1)))
+        assert sum(path.stat().st_size for path in tmp_path.rglob("*.0")) <= 1000 * (1 + 0.05 * len(processes))
+
+
+def test_what_a_process_left_that_was_killed_while_it_wrote_is_not_read_and_goes_with_the_version(
+    tmp_path: Path,
+) -> None:
+    unfinished = tmp_path / "text" / "ab" / "abcd.txt.0.0123456789abcdef.part"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_bytes(b"con")
+    copies = LocalCopies(tmp_path, 10_000)
+
+    assert copies.read(KEY, 0, None, Stored(b"content")) == b"content"
+    assert copies.discard_versions(set) == 1
+
+    assert list_blocks(tmp_path) == []
+
+
+def test_only_the_owner_reads_the_folder(tmp_path: Path) -> None:
+    LocalCopies(tmp_path / "copies", 10_000).read(KEY, 0, None, Stored(b"content"))
+    assert (tmp_path / "copies").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("key", ["text/../../x", "/text/ab/x", "text//x"])
+def test_a_key_that_leads_out_of_the_folder_is_rejected(tmp_path: Path, key: str) -> None:
+    with pytest.raises(BlobNameError):
+        LocalCopies(tmp_path / "copies", 10_000).read(key, 0, None, Stored(b"content"))
