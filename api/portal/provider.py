@@ -32,7 +32,7 @@ CALLBACK = "/sign-in/provider"
 # Maximum length of the path to which a person returns after sign-in. A cookie has about 4,000 bytes.
 MAX_RETURN_CHARS = 1_000
 # Scopes that the portal requests by default. `groups` is not a standard scope: some providers refuse it.
-_DEFAULT_SCOPE = "openid profile email"
+_DEFAULT_SCOPES = ("openid", "profile", "email")
 _GROUPS_SCOPE = "groups"
 _POST, _BASIC, _PUBLIC = "client_secret_post", "client_secret_basic", "none"
 FLOW_SECONDS = 600
@@ -127,7 +127,7 @@ def choose_request_scope(settings: OidcSettings, description: ProviderDescriptio
     if settings.oidc_request_scope is not None:
         return settings.oidc_request_scope
     is_offered = _GROUPS_SCOPE in (description.list_values("scopes_supported") or ())
-    return f"{_DEFAULT_SCOPE} {_GROUPS_SCOPE}" if is_offered else _DEFAULT_SCOPE
+    return " ".join((*_DEFAULT_SCOPES, _GROUPS_SCOPE) if is_offered else _DEFAULT_SCOPES)
 
 
 def authenticate_caller(
@@ -159,14 +159,16 @@ def refuse_sign_in(flow: SignInFlow | None, state: str, code: str, description: 
     secrets_of_flow = () if flow is None else (flow.state, flow.nonce, flow.verifier)
     refusal = ProviderRefusal.parse(code, description, secrets_of_flow)
     is_own = flow is not None and flow.is_answered_by(state)
-    write = log.warning if is_own else log.info  # Everybody can open an address that says anything.
-    write(
-        "identity provider refused a sign-in",
-        stage="authorization",
-        error=refusal.code,
-        error_description=refusal.description,
-        own_flow=is_own,
-    )
+    found = {
+        "stage": "authorization",
+        "error": refusal.code,
+        "error_description": refusal.description,
+        "own_flow": is_own,
+    }
+    if is_own:
+        log.warning("identity provider refused a sign-in", **found)
+    else:  # Everybody can open an address that says anything.
+        log.info("identity provider refused a sign-in", **found)
     # guard: oidc-error-state
     _require_own_flow(flow, state)
     raise ProviderRefusedError(refusal.code, refusal.description)
