@@ -94,6 +94,8 @@ _SUGGESTIONS_AT_ONCE = 4
 _UPLOAD_THREADS = 16
 # Maximum number of one tenant's requests that may wait for a slot.
 _MAX_WAITING = 256
+# How long an upload waits for its slot. Nobody watches it, and a client that is refused would send the file again.
+_UPLOAD_TURN_SECONDS = 10.0
 # Response headers that scripts of other origins may read: those of resumable uploads, and those of every response.
 _EXPOSED_HEADERS = (
     *("Location", "Content-Location", "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size"),
@@ -215,17 +217,14 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
             return ()  # Usually, there is no quota, and a thread switch would take as long as counting.
         return await key_threads.run(services.admission.meter.count_request, account)
 
-    waits: dict[str, Any] = {
-        "build_error": TooManyRequestsError,
-        "max_waiting": _MAX_WAITING,
-        "max_wait_seconds": settings.turn_seconds,
-    }
+    waits: dict[str, Any] = {"build_error": TooManyRequestsError, "max_waiting": _MAX_WAITING}
+    slots = settings.work_at_once or _compute_max_concurrent_requests()
     app.add_middleware(ConditionalResponses)
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantLimiter,
-        work=TenantSlots(settings.work_at_once or _compute_max_concurrent_requests(), **waits),
-        uploads=TenantSlots(settings.uploads_at_once, **waits),
+        work=TenantSlots(slots, max_wait_seconds=settings.turn_seconds, **waits),
+        uploads=TenantSlots(settings.uploads_at_once, max_wait_seconds=_UPLOAD_TURN_SECONDS, **waits),
     )
     app.add_middleware(
         BodyLimiter,
