@@ -230,7 +230,10 @@ class Settings(
     )
     uploads_at_once: int = Field(32, ge=1, description="Maximum uploads in progress in this process.")
     turn_seconds: float = Field(
-        10.0, ge=0, description="How many seconds a request waits for its tenant's turn before it is rejected with 429."
+        10.0,
+        ge=0,
+        description="How many seconds a request waits for its tenant's turn. One that would wait longer is rejected "
+        "with 429 at once.",
     )
     streams_at_once: int = Field(256, ge=1, description="Maximum open event streams of this process.")
     streams_of_tenant: int = Field(64, ge=1, description="Maximum open event streams of one tenant.")

@@ -1,6 +1,7 @@
 """Places for requests: a tenant never takes them all, waiting ones go in turn, and nobody waits for ever."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,13 +10,30 @@ from api.admission.turns import Slot, TenantSlots
 from api.http.problems import TooManyRequestsError
 
 
-def turns(places: int = 4, *, waiting: int = 100, wait_seconds: float = 60.0, share: int | None = None) -> TenantSlots:
+class Clock:
+    """A clock that only its test moves."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def turns(
+    places: int = 4,
+    *,
+    waiting: int = 100,
+    wait_seconds: float = 60.0,
+    share: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> TenantSlots:
     return TenantSlots(
         places,
         build_error=TooManyRequestsError,
         max_waiting=waiting,
         max_wait_seconds=wait_seconds,
         max_slots_per_tenant=share,
+        clock=clock,
     )
 
 
@@ -79,6 +97,62 @@ def test_who_waits_too_long_is_refused_with_the_seconds_after_which_to_come_back
         assert refused.value.retry_after_seconds > 0
         place.release()
         await ours.acquire("a")  # what was refused holds nothing
+
+    run(story)
+
+
+async def hold(slots: TenantSlots, tenant: str, clock: Clock, seconds: float) -> None:
+    place = await slots.acquire(tenant)
+    clock.now += seconds
+    place.release()
+
+
+def test_who_would_wait_too_long_is_refused_at_once() -> None:
+    async def story() -> None:
+        clock = Clock()
+        ours = turns(4, wait_seconds=1.0, clock=clock)
+        await hold(ours, "a", clock, 0.9)
+        for _ in range(3):
+            await ours.acquire("a")
+        waiting = [asyncio.ensure_future(ours.acquire("a")) for _ in range(3)]  # the last one for .9 seconds
+        await settled()
+        assert not any(each.done() for each in waiting)
+        hopeless = asyncio.ensure_future(ours.acquire("a"))  # it would wait for 1.2 seconds
+        await settled()
+        assert isinstance(hopeless.exception(), TooManyRequestsError)
+        for each in waiting:
+            each.cancel()
+
+    run(story)
+
+
+def test_nobody_is_refused_for_the_slowness_of_another_tenant_or_of_long_ago() -> None:
+    async def story() -> None:
+        clock = Clock()
+        ours = turns(2, wait_seconds=1.0, clock=clock)
+        await hold(ours, "slow", clock, 30.0)
+        await ours.acquire("quick")
+        waits = asyncio.ensure_future(ours.acquire("quick"))
+        for _ in range(50):
+            await hold(ours, "slow", clock, 0.1)
+        await ours.acquire("slow")
+        later = asyncio.ensure_future(ours.acquire("slow"))
+        await settled()
+        assert not waits.done()
+        assert not later.done()
+        waits.cancel()
+        later.cancel()
+
+    run(story)
+
+
+def test_a_tenant_of_slow_requests_still_gets_every_slot_that_is_free() -> None:
+    async def story() -> None:
+        clock = Clock()
+        ours = turns(4, wait_seconds=0.5, clock=clock)
+        await hold(ours, "a", clock, 30.0)
+        for _ in range(3):
+            await ours.acquire("a")
 
     run(story)
 
