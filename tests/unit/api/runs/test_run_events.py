@@ -78,7 +78,7 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
             caller,
             always(caller),
             cast(Services, Served(runs)),
-            Slot(streams, RUN.tenant_id),
+            Slot(streams, RUN.tenant_id, since=0.0),
             streams,
             last_event_id,
             limit=100,
