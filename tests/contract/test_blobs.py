@@ -107,6 +107,14 @@ def test_what_is_not_there_is_said_to_be(blobs: BlobStore) -> None:
     assert list(blobs.iter_keys("nothing")) == []
 
 
+def test_a_copy_replaces_what_was_there_before(blobs: BlobStore) -> None:
+    blobs.put("text/ab/x", b"first")
+    blobs.put("text/ab/y", b"second")
+    assert (blobs.read("text/ab/x"), blobs.read("text/ab/y")) == (b"first", b"second")
+    blobs.copy("text/ab/x", "text/ab/y")
+    assert blobs.read("text/ab/y") == b"first"
+
+
 def test_content_is_copied_moved_deleted_and_opened_as_a_file(blobs: BlobStore) -> None:
     blobs.put("original/ab/x", LARGE)
     blobs.copy("original/ab/x", "original/ab/y")

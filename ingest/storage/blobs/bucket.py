@@ -86,6 +86,7 @@ class ObjectBlobs(SpoolFolder):
         if len(first) < _PART_BYTES:
             self.put(key, first)
             return
+        self.discard_copies(key)
         with _translate_errors():
             obstore.put(
                 self._store,
@@ -147,6 +148,7 @@ class ObjectBlobs(SpoolFolder):
         return size
 
     def copy(self, source_key: str, key: str) -> None:
+        self.discard_copies(key)
         with _translate_errors(source_key):
             obstore.copy(self._store, source_key, key)
 
