@@ -109,11 +109,19 @@ class Trial:
         before = {key: self.raw.read(key) for key in keys}
         for key, content in keys.items():
             self.raw.put(key, content)
+            self._discard_copy(key)
         try:
             yield
         finally:
             for key, content in before.items():
                 self.raw.put(key, content)
+                self._discard_copy(key)
+
+    def _discard_copy(self, key: str) -> None:
+        """Delete the local copies of a file. They have the text as it was, so a change in the bucket is not noticed."""
+        copies = self.services.contents.blobs.copies
+        if copies is not None:
+            copies.discard(key)
 
     def exchanged(self, first: str, second: str) -> Any:  # noqa: ANN401 - a context manager
         contents = {first: self.raw.read(second), second: self.raw.read(first)}
