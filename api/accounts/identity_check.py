@@ -15,7 +15,7 @@ from api.settings.settings import Settings
 from retrieval.bounded_replies import ResponseTooLargeError, fetch_short_document
 
 _TIMEOUT_SECONDS = 5.0
-# What the provider can do that some features need, by the field of the discovery document.
+# Optional features of a provider, each with the field of the discovery document that announces it.
 _ABILITIES = (
     ("back-channel logout", "backchannel_logout_supported"),
     ("sign-out at the provider", "end_session_endpoint"),

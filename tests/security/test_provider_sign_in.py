@@ -149,7 +149,7 @@ def test_somebody_lands_on_the_page_that_they_asked_for(api: AskedApi, issuer: I
 def test_a_sign_in_leads_to_no_other_site(api: AskedApi, issuer: Issuer, elsewhere: str) -> None:
     http = browser(api)
     assert http.get(issuer.consent(led_to(http, elsewhere))).headers["location"] == "/"
-    # The same in a cookie that somebody else wrote.
+    # A cookie that another program wrote may contain a path to another site, too.
     asked = led_to(http)
     state, nonce, verifier, _ = str(http.cookies["leadline-sign-in"]).split(".")
     written = base64.urlsafe_b64encode(elsewhere.encode()).decode()
