@@ -126,7 +126,7 @@ class Idempotency:
     async def _run_claimed_request(
         self, scope: Scope, body: "_RequestBody", send: Send, claimed_request: ClaimedRequest, cipher: "_ResponseCipher"
     ) -> None:
-        answer = _ResponseRecorder(send, partial(self._record_outcome, claimed_request, body, cipher))
+        answer = _ResponseRecorder(send, claimed_request, partial(self._record_outcome, claimed_request, body, cipher))
         renewing = asyncio.create_task(self._renew_lease(claimed_request.claim))
         try:
             await self._app(scope, body.receive, answer)
@@ -226,10 +226,20 @@ class _RequestBody:
 
 
 class _ResponseRecorder:
-    """Forwards a response, and calls `settle` before sending the last part."""
+    """Forwards a response, and calls `on_complete` before sending the last part.
 
-    def __init__(self, send: Send, on_complete: Callable[["_ResponseRecorder"], Awaitable[None]]) -> None:
+    If the request's result is stored before that, `on_complete` is called before the next part: a client that has read
+    the last event of a stream does not wait for the end of the response, and may repeat its request at once.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        claimed_request: ClaimedRequest,
+        on_complete: Callable[["_ResponseRecorder"], Awaitable[None]],
+    ) -> None:
         self._send = send
+        self._claimed_request = claimed_request
         self._settle = on_complete
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
@@ -242,7 +252,8 @@ class _ResponseRecorder:
         elif message["type"] == "http.response.body":
             self.is_cut |= len(self.body) > _MAX_COMPRESSION * MAX_RESPONSE_BYTES
             self.body += b"" if self.is_cut else message.get("body", b"")
-            if not message.get("more_body", False):
+            has_result = self._claimed_request.shows_again and self._claimed_request.is_made
+            if not self.is_settled and (has_result or not message.get("more_body", False)):
                 self.is_settled = True
                 # Shield this call from cancellation, because the outcome must be recorded even if the client
                 # disconnects now.

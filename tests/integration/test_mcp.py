@@ -204,7 +204,8 @@ def test_an_upload_that_is_bulk_waits_behind_those_that_are_not(service: Harbour
     finally:
         jobs.resume_kind(JobKind.INGEST)
         service.services.work.doorbell.notify(JobKind.INGEST)
-    assert [each["progress"]["queue_position"] for each in shown] == [1, 0]
+    bulk, interactive = (each["progress"]["queue_position"] for each in shown)
+    assert bulk > interactive  # Documents of other tests may be ahead of both.
 
 
 def test_a_key_sees_and_calls_the_tools_of_its_scopes(service: Harbour, date: str) -> None:
