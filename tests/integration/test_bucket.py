@@ -4,6 +4,7 @@ import hashlib
 import io
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,7 +43,7 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.encoders.registry import wrap_encoder
 from tests.support.cluster import wait_until
-from tests.support.relay import relayed
+from tests.support.relay import HangingRelay, relayed
 from tests.support.s3_server import BUCKET, bucket_environment, bucket_settings, s3_server
 from tests.support.service import running
 
@@ -166,24 +167,69 @@ def test_a_copy_that_does_not_fit_its_digest_is_fetched_again(tmp_path: Path, se
             assert "Ada Brandt" in hit["text"]
 
 
+def test_a_bucket_that_hangs_costs_a_request_seconds_and_health_names_it(tmp_path: Path, server: str) -> None:
+    with HangingRelay(server).running() as relay:
+        environment = {**bucket_environment(relay.url, "hangs"), "query_cache_bytes": 0, "s3_read_seconds": 1}
+        with running(tmp_path, **environment, s3_copies_bytes=0) as (_, client):
+            http = client.http
+            document = uploaded(http)
+            roles = [f"?for={role}" for role in ("uploads", "search", "answers")]
+            assert [http.get(f"/health/ready{role}").status_code for role in roles] == [200] * 3
+            relay.hang()
+            begun = time.monotonic()
+
+            for response in (
+                http.post("/v1/search", json={"query": "lighthouse"}),
+                http.get(f"/v1/documents/{document}/original"),
+            ):
+                assert (response.status_code, response.json()["code"]) == (503, "blob_store_unavailable")
+                assert int(response.headers["retry-after"]) > 0
+            assert time.monotonic() - begun < 30  # Each takes a second or two; without the deadline, two minutes.
+            wait_until(lambda: _get_files_state(http) == "unavailable", what="health names the files")
+            assert http.get("/health/ready").status_code == 200
+            assert [http.get(f"/health/ready{role}").status_code for role in roles] == [503] * 3
+            assert http.get("/health/live").status_code == 200
+
+            relay.mend()
+            wait_until(lambda: _get_files_state(http) == "ready", what="the files are back")
+            wait_until(lambda: http.post("/v1/search", json={"query": "lighthouse"}).is_success, what="texts are read")
+
+
+def test_texts_with_copies_are_found_while_the_bucket_hangs(tmp_path: Path, server: str) -> None:
+    with HangingRelay(server).running() as relay:
+        environment = {**bucket_environment(relay.url, "copied"), "query_cache_bytes": 0, "s3_read_seconds": 1}
+        with running(tmp_path, **environment) as (_, client):
+            uploaded(client.http)
+            before = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
+            relay.hang()
+            after = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
+            relay.mend()
+    assert "Ada Brandt" in after[0]["text"]
+    assert [each["text"] for each in after] == [each["text"] for each in before]
+
+
+def _get_files_state(http: httpx.Client) -> str:
+    return str(http.get("/health/ready").json()["parts"]["files"]["state"])
+
+
 def test_a_copy_sealed_with_a_key_that_is_gone_is_fetched_again(tmp_path: Path, server: str) -> None:
     first, second = generate_key(), generate_key()
     record = InMemorySealRecord()
 
-    def opened(keys: str, *, has_copies: bool) -> SealedBlobs:
+    def opened(keys: str, *, is_serving: bool) -> SealedBlobs:
         settings = bucket_settings(server, "rotated", blob_keys=keys)
-        blobs = open_blobs(settings, tmp_path, record, has_copies=has_copies)
+        blobs = open_blobs(settings, tmp_path, record, is_serving=is_serving)
         assert isinstance(blobs, SealedBlobs)
         return blobs
 
-    serving = opened(first, has_copies=True)
+    serving = opened(first, is_serving=True)
     serving.put("text/ab/abcd.txt", TEXT)
     assert serving.read("text/ab/abcd.txt") == TEXT
-    rotating = opened(f"{second} {first}", has_copies=False)
+    rotating = opened(f"{second} {first}", is_serving=False)
     assert rotating.reseal_file("text/ab/abcd.txt")
     rotating.reseal_marker()
 
-    assert opened(second, has_copies=True).read("text/ab/abcd.txt", 2, 7) == TEXT[2:9]
+    assert opened(second, is_serving=True).read("text/ab/abcd.txt", 2, 7) == TEXT[2:9]
 
 
 def closing_catalog(home: Path) -> "closing[CatalogOf]":
