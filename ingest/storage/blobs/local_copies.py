@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 # Folders whose files are copied. A version's files in these folders change only when the version is repaired.
 COPIED_FOLDERS = ("text", "tables")
 COPY_BLOCK_BYTES = 1 << 20
-# Share of the limit that remains after a trim, and share that is written between two trims. The second bounds by how
-# much the processes that share a folder may exceed the limit.
+# Share of the limit that remains after a trim, and share that is written between two trims. While a trim runs, a
+# process writes at most as much again, which bounds by how much the processes that share a folder exceed the limit.
 _KEPT_SHARE, _TRIM_SHARE = 0.9, 0.05
 # The time of the last use is recorded only this often, because recording it is a write.
 _USE_SECONDS = 60.0
@@ -39,21 +39,40 @@ Fetch = Callable[[int, int | None], bytes]
 """Reads up to `length` bytes of the stored file from `start`, or all remaining bytes if `length` is None."""
 
 
+def start_thread(work: Callable[[], None]) -> None:
+    """Run the work in a thread that does not keep the process from ending."""
+    threading.Thread(target=work, name="local-copies-trim", daemon=True).start()
+
+
 class LocalCopies:
     """Copies of blocks in a folder of limited size. The blocks that were not used for longest are deleted first.
 
     Thread-safe. Several processes may share the folder.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, *, min_free_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        *,
+        min_free_bytes: int = 0,
+        start: Callable[[Callable[[], None]], None] = start_thread,
+    ) -> None:
+        """Initialize the copies. `start` runs a trim, which takes seconds if there are 100,000 blocks."""
         self._folder = folder
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
-        self._written = max_bytes  # The first write trims, because an earlier process may have left more.
+        self._start = start
+        self._trim_bytes = max_bytes * _TRIM_SHARE
+        self._written = self._trim_bytes  # The first write trims, because an earlier process may have left more.
         self._trimming = threading.Lock()
+        self._is_disk_failing = False
+        self._stale: set[str] = set()  # Keys whose copies could not be deleted.
 
     def read(self, key: str, start: int, length: int | None, fetch: Fetch) -> bytes:
         """Read a range of a file from its copies. The blocks from the first that is missing on are fetched at once."""
+        if key in self._stale:
+            return fetch(start, length)
         first = start // COPY_BLOCK_BYTES
         last = None if length is None else (start + length - 1) // COPY_BLOCK_BYTES
         pieces: list[bytes] = []
@@ -72,23 +91,29 @@ class LocalCopies:
         return content[begin : None if length is None else begin + length]
 
     def discard(self, key: str) -> None:
-        """Delete the copies of a file."""
+        """Delete the copies of a file. If the disk does not delete them, they are not read any more."""
         path = self._folder / require_valid_key(key)
-        for block in path.parent.glob(f"{path.name}.*"):
-            block.unlink(missing_ok=True)
+        try:
+            for block in path.parent.glob(f"{path.name}.*"):
+                block.unlink(missing_ok=True)
+        except OSError as error:
+            self._stale.add(key)
+            self._report_disk_error(error)
+        else:
+            self._stale.discard(key)
 
     def discard_versions(self, select_gone: Callable[[Collection[str]], set[str]]) -> int:
         """Delete the copies of versions that `select_gone` selects from the ids of all versions with copies.
 
         Returns the number of these versions.
         """
-        paths: dict[str, list[Path]] = {}
+        paths: dict[str, list[str]] = {}
         for path, _ in self._iter_blocks():
-            paths.setdefault(parse_version_id(path.as_posix()), []).append(path)
+            paths.setdefault(parse_version_id(path), []).append(path)
         gone = select_gone(paths) if paths else set[str]()
         for version in gone:
             for path in paths[version]:
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
         return len(gone)
 
     def _read_block(self, key: str, number: int) -> bytes | None:
@@ -114,6 +139,8 @@ class LocalCopies:
 
     def _write_block(self, path: Path, content: bytes) -> None:
         """Write a block, or nothing if the disk does not take it: a file can be read without its copy."""
+        if self._written >= self._trim_bytes and self._trimming.locked():  # The trim has not made room yet.
+            return
         unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}{_UNFINISHED}")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,34 +153,48 @@ class LocalCopies:
                 os.fsync(file.fileno())  # After a power failure, a block that is too short would end the file.
             unfinished.replace(path)
         except OSError as error:
-            log.warning("local copy not written", error=repr(error))
-            unfinished.unlink(missing_ok=True)
+            self._report_disk_error(error)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             return
+        self._is_disk_failing = False
         self._written += _round_to_disk_blocks(len(content))
-        if self._written >= self._max_bytes * _TRIM_SHARE and self._trimming.acquire(blocking=False):
-            try:
-                self._written = 0
-                self._trim()
-            finally:
-                self._trimming.release()
+        if self._written >= self._trim_bytes and self._trimming.acquire(blocking=False):
+            self._written = 0
+            self._start(self._trim)
+
+    def _report_disk_error(self, error: OSError) -> None:
+        """Log the first error since the last block that was written: a disk that is read-only fails for each block."""
+        if not self._is_disk_failing:
+            self._is_disk_failing = True
+            log.warning("local copies cannot be written or deleted", folder=str(self._folder), error=repr(error))
 
     def _trim(self) -> None:
-        blocks = sorted(
-            ((stat.st_mtime, _round_to_disk_blocks(stat.st_size), path) for path, stat in self._iter_blocks()),
-            reverse=True,
-        )
-        total = sum(size for _, size, _ in blocks)
-        kept = self._max_bytes * _KEPT_SHARE if total > self._max_bytes else total
-        while total > kept:
-            _, size, path = blocks.pop()
-            path.unlink(missing_ok=True)
-            total -= size
+        """Delete the least recently used blocks, and release `_trimming`."""
+        try:
+            blocks = sorted(
+                ((stat.st_mtime, _round_to_disk_blocks(stat.st_size), path) for path, stat in self._iter_blocks()),
+                reverse=True,
+            )
+            total = sum(size for _, size, _ in blocks)
+            kept = self._max_bytes * _KEPT_SHARE if total > self._max_bytes else total
+            while total > kept:
+                _, size, path = blocks.pop()
+                Path(path).unlink(missing_ok=True)
+                total -= size
+        except OSError as error:
+            self._report_disk_error(error)
+        finally:
+            self._trimming.release()
 
-    def _iter_blocks(self) -> Iterator[tuple[Path, os.stat_result]]:
+    def _iter_blocks(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield paths as strings, because joining `Path`s takes longer than reading the folders."""
         for folder in COPIED_FOLDERS:
-            for path in (self._folder / folder).glob("*/*"):
-                with suppress(FileNotFoundError):
-                    yield path, path.stat()
+            for shard in (self._folder / folder).glob("*"):
+                with os.scandir(shard) as entries:
+                    for entry in entries:
+                        with suppress(FileNotFoundError):
+                            yield entry.path, entry.stat()
 
     def _build_path(self, key: str, number: int) -> Path:
         return self._folder / f"{require_valid_key(key)}.{number}"

@@ -2,10 +2,12 @@
 
 import os
 import random
-from collections.abc import Collection
+import shutil
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.storage.blobs import local_copies
 from ingest.storage.blobs.local_copies import LocalCopies
@@ -31,6 +33,10 @@ class Stored:
     def __call__(self, start: int, length: int | None) -> bytes:
         self.ranges.append((start, length))
         return self.content[start:] if length is None else self.content[start : start + length]
+
+
+def trim_at_once(trim: Callable[[], None]) -> None:
+    trim()
 
 
 def list_blocks(folder: Path) -> list[str]:
@@ -91,7 +97,7 @@ def test_copies_of_versions_that_are_gone_are_deleted(tmp_path: Path) -> None:
 
 
 def test_the_blocks_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
-    copies = LocalCopies(tmp_path, 100)
+    copies = LocalCopies(tmp_path, 100, start=trim_at_once)
     for number in range(6):
         copies.read(f"text/ab/v{number}.txt", 0, None, Stored(bytes(BLOCK - 1)))
         path = tmp_path / f"text/ab/v{number}.txt.0"
@@ -119,16 +125,71 @@ def test_a_disk_that_takes_no_copy_does_not_keep_a_file_from_being_read(
     assert list_blocks(tmp_path) == []
 
 
+def test_a_disk_that_fails_is_logged_once_until_it_takes_a_copy(tmp_path: Path) -> None:
+    (tmp_path / "copies").write_bytes(b"A file in place of the folder fails each write and each deletion.")
+    copies = LocalCopies(tmp_path / "copies", 10_000)
+
+    def read_files(names: Iterable[int]) -> None:
+        for name in names:
+            assert copies.read(f"text/ab/v{name}.txt", 0, None, Stored(b"content")) == b"content"
+
+    with capture_logs() as logs:
+        read_files(range(10))
+        assert [entry["log_level"] for entry in logs] == ["warning"]
+        (tmp_path / "copies").unlink()
+        read_files(range(10))
+        shutil.rmtree(tmp_path / "copies")
+        (tmp_path / "copies").write_bytes(b"")
+        read_files(range(10))
+    assert [entry["log_level"] for entry in logs] == ["warning", "warning"]
+
+
+def test_copies_that_cannot_be_deleted_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    stored = Stored(b"before")
+    copies = LocalCopies(tmp_path, 10_000)
+    copies.read(KEY, 0, None, stored)
+    stored.content = b"after"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fail)
+        copies.discard(KEY)
+
+    assert copies.read(KEY, 0, None, stored) == b"after"
+    copies.discard(KEY)
+    assert copies.read(KEY, 0, None, stored) == b"after"
+    assert list_blocks(tmp_path) == ["abcd.txt.0"]
+
+
+def test_a_read_does_not_wait_for_a_trim_and_writes_stop_until_it_has_made_room(tmp_path: Path) -> None:
+    due: list[Callable[[], None]] = []
+    copies = LocalCopies(tmp_path, 40 * BLOCK, start=due.append)
+
+    def read_files(names: Iterable[int]) -> None:
+        for name in names:
+            assert copies.read(f"text/ab/v{name}.txt", 0, None, Stored(bytes(BLOCK - 1))) == bytes(BLOCK - 1)
+
+    read_files(range(10))
+    assert len(due) == 1
+    assert len(list_blocks(tmp_path)) == 1 + 3  # What started the trim, and then a 20th of the limit.
+
+    due.pop()()
+    read_files(range(10))
+
+    assert len(list_blocks(tmp_path)) > 4
+
+
 def test_short_files_count_with_the_space_that_they_occupy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_copies, "_DISK_BLOCK_BYTES", 4096)
-    copies = LocalCopies(tmp_path, 10 * 4096)
+    copies = LocalCopies(tmp_path, 10 * 4096, start=trim_at_once)
     for number in range(30):
         copies.read(f"text/ab/v{number}.txt", 0, None, Stored(b"short"))
     assert len(list_blocks(tmp_path)) <= 10
 
 
 def test_processes_that_share_a_folder_hold_its_limit(tmp_path: Path) -> None:
-    processes = [LocalCopies(tmp_path, 1000) for _ in range(4)]
+    processes = [LocalCopies(tmp_path, 1000, start=trim_at_once) for _ in range(4)]
     for number in range(400):
         copies = processes[number % len(processes)]
         copies.read(f"text/ab/v{number}.txt", 0, None, Stored(bytes(BLOCK - 1)))
