@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,9 +44,10 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.encoders.registry import wrap_encoder
 from tests.support.cluster import wait_until
+from tests.support.people import asked_by_people
 from tests.support.relay import HangingRelay, relayed
 from tests.support.s3_server import BUCKET, bucket_environment, bucket_settings, s3_server
-from tests.support.service import running
+from tests.support.service import patient_health, running
 
 TEXT = b"# Harbour\n\nThe keeper of the lighthouse was Ada Brandt. She lit the lamp in 1871.\n"
 
@@ -193,6 +195,61 @@ def test_a_bucket_that_hangs_costs_a_request_seconds_and_health_names_it(tmp_pat
             relay.mend()
             wait_until(lambda: _get_files_state(http) == "ready", what="the files are back")
             wait_until(lambda: http.post("/v1/search", json={"query": "lighthouse"}).is_success, what="texts are read")
+
+
+def test_health_responds_while_searches_wait_for_a_bucket(tmp_path: Path, server: str) -> None:
+    with HangingRelay(server).running() as relay, ThreadPoolExecutor(2) as pool:
+        environment = {**bucket_environment(relay.url, "waits"), "query_cache_bytes": 0, "s3_read_seconds": 120}
+        with running(tmp_path, **environment, s3_copies_bytes=0) as (_, client), patient_health(1.0):
+            http = client.http
+            uploaded(http)
+            relay.hang()
+            searches = [pool.submit(http.post, "/v1/search", json={"query": word}) for word in ("lighthouse", "keeper")]
+            try:
+                relay.is_waiting.wait()
+
+                assert http.get("/health/live").status_code == 200
+                assert _get_files_state(http) == "unavailable"
+                assert http.get("/health/ready?for=search").status_code == 503
+                assert not any(each.done() for each in searches)
+            finally:
+                relay.mend()
+            assert [each.result().status_code for each in searches] == [200, 200]
+
+
+def test_a_closed_or_deleted_document_is_not_served_from_its_copies(tmp_path: Path, server: str) -> None:
+    environment = {**bucket_environment(server, "closed"), "query_cache_bytes": 0}
+    folder = tmp_path / "blobs-in-use" / "copies"
+    with running(tmp_path, **environment) as (services, client), asked_by_people(services) as (http, people):
+        document, other = uploaded(client.http), uploaded(client.http, "other.md", b"The lighthouse has a lamp.")
+        path = f"/v1/documents/{document}"
+
+        def search(person: str) -> set[str]:
+            response = http.post("/v1/search", json={"query": "lighthouse"}, headers=people.of(person))
+            return {hit["document"] for hit in response.raise_for_status().json()["hits"]}
+
+        def read_copies() -> dict[Path, bytes]:
+            return {path: path.read_bytes() for path in folder.rglob(f"{version}.*")}
+
+        version = client.http.get(path).json()["active_version"]
+        assert search("bob") == {document, other}
+        copies = read_copies()
+        assert any(b"Brandt" in content for content in copies.values())
+
+        change = {"readers": ["group:hr"]}
+        http.patch(path, json=change, headers=people.of("admin", **{"If-Match": "*"})).raise_for_status()
+        assert (search("bob"), search("eve")) == ({other}, {document, other})
+        assert http.get(f"{path}/content", headers=people.of("bob")).status_code == 404
+        assert read_copies() == copies
+
+        client.http.delete(path).raise_for_status()
+        assert search("eve") == {other}
+        wait_until(lambda: not read_copies(), what="the copies are deleted")
+        for copy, content in copies.items():  # As on the disk of a process that did not delete the document.
+            copy.write_bytes(content)
+        assert search("eve") == {other}
+        assert http.get(f"{path}/content", headers=people.of("eve")).status_code == 404
+        assert read_copies() == copies
 
 
 def test_texts_with_copies_are_found_while_the_bucket_hangs(tmp_path: Path, server: str) -> None:

@@ -53,6 +53,7 @@ class HangingRelay(Relay):
         super().__init__(target)
         self._passes = threading.Event()
         self._passes.set()
+        self.is_waiting = threading.Event()
 
     def hang(self) -> None:
         self._passes.clear()
@@ -62,6 +63,8 @@ class HangingRelay(Relay):
         self._passes.set()
 
     def lets_pass(self, size: int, before: int) -> bool:
+        if not self._passes.is_set():
+            self.is_waiting.set()
         self._passes.wait()
         return super().lets_pass(size, before)
 
