@@ -182,6 +182,7 @@ def test_a_bucket_that_hangs_costs_a_request_seconds_and_health_names_it(tmp_pat
 
             for response in (
                 http.post("/v1/search", json={"query": "lighthouse"}),
+                http.post("/v1/answers", json={"question": "Who was the keeper of the lighthouse?"}),
                 http.get(f"/v1/documents/{document}/original"),
             ):
                 assert (response.status_code, response.json()["code"]) == (503, "blob_store_unavailable")
