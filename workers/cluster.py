@@ -96,7 +96,9 @@ def open_cluster_components(
             open_service_components(
                 settings.database_url.get_secret_value(),
                 feed,
-                partial(open_blobs, settings, settings.home, min_free_bytes=settings.min_free_bytes, has_copies=True),
+                partial(
+                    open_blobs, settings, settings.home, min_free_bytes=settings.min_free_bytes, is_serving=is_serving
+                ),
                 lambda: open_encoders(settings),
                 partial(build.build_server_store, settings.qdrant_url, api_key=key, settings=settings.vector_server),
                 encoder=settings.encoder,

@@ -204,6 +204,7 @@ class Services:
             "catalog": lambda: self._check_component("catalog", self.health.ping),
             "search": lambda: self._check_component("search", self.health.require_index),
             "copies": self._check_replicas,
+            "files": lambda: self._check_component("files", self.contents.blobs.require_response),
             "disk": lambda: self._check_component("disk", self.contents.blobs.require_free_space),
             "language_model": lambda: str(self.asking.answering.get_state()["state"]),
             "upkeep": self._check_maintenance,

@@ -228,7 +228,7 @@ def _assemble_services(
         open_service_components(
             url,
             LocalFeed(),
-            partial(open_blobs, settings, home, min_free_bytes=settings.min_free_bytes, has_copies=True),
+            partial(open_blobs, settings, home, min_free_bytes=settings.min_free_bytes, is_serving=True),
             lambda: encoders,
             open_store,
             encoder=settings.encoder,

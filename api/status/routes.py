@@ -16,9 +16,9 @@ router = APIRouter(tags=["health"])
 
 Role = Literal["uploads", "search", "answers"]
 REQUIRED_PARTS: Mapping[Role, tuple[str, ...]] = {
-    "uploads": ("catalog", "disk"),
-    "search": ("catalog", "search"),
-    "answers": ("catalog", "search", "language_model"),
+    "uploads": ("catalog", "files", "disk"),
+    "search": ("catalog", "files", "search"),
+    "answers": ("catalog", "files", "search", "language_model"),
 }
 # Maximum time for a component to report its state. If it takes longer, it counts as unavailable, because the callers
 # have deadlines too.
@@ -41,9 +41,10 @@ async def get_readiness(
 ) -> ReadinessOut:
     """Return `200` if this process can handle requests, and `503` during shutdown or while the catalog is unavailable.
 
-    With `for=uploads`, it also returns `503` while uploads are rejected because the disk is full; with `for=search`,
-    while the vector index is unavailable; and with `for=answers`, while the vector index is unavailable or the language
-    model is loading or unavailable. `parts` always contains the state of each component.
+    With `for`, it also returns `503` while the store of files is unavailable. With `for=uploads`, it also returns `503`
+    while uploads are rejected because the disk is full; with `for=search`, while the vector index is unavailable; and
+    with `for=answers`, while the vector index is unavailable or the language model is loading or unavailable. `parts`
+    always contains the state of each component.
     """
     probes = services.build_health_probes()
     found = await asyncio.gather(

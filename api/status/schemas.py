@@ -64,7 +64,7 @@ class PartOut(Wire):
 
     `search` is `lost` if the index lacks documents and must be rebuilt. `copies` is `degraded` while index shards have
     fewer replicas than configured; everything works until another node fails. `disk` is `full` while uploads are
-    rejected.
+    rejected. `files` is the folder or bucket with originals and texts.
     """
 
     state: str

@@ -39,7 +39,7 @@ def blobs(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> BlobSt
     keys = {"blob_keys": generate_key()} if "sealed" in request.param else {}
     if "bucket" in request.param:
         settings = bucket_settings(server, secrets.token_hex(8), **keys)
-        return open_blobs(settings, tmp_path, InMemorySealRecord(), has_copies="copies" in request.param)
+        return open_blobs(settings, tmp_path, InMemorySealRecord(), is_serving="copies" in request.param)
     return open_blobs(BlobSettings.model_validate(keys), tmp_path, InMemorySealRecord())
 
 

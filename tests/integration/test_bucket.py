@@ -4,7 +4,9 @@ import hashlib
 import io
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,9 +44,10 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord
 from retrieval.encoders.port import HashingEmbedder
 from retrieval.encoders.registry import wrap_encoder
 from tests.support.cluster import wait_until
-from tests.support.relay import relayed
+from tests.support.people import asked_by_people
+from tests.support.relay import HangingRelay, relayed
 from tests.support.s3_server import BUCKET, bucket_environment, bucket_settings, s3_server
-from tests.support.service import running
+from tests.support.service import patient_health, running
 
 TEXT = b"# Harbour\n\nThe keeper of the lighthouse was Ada Brandt. She lit the lamp in 1871.\n"
 
@@ -166,24 +169,125 @@ def test_a_copy_that_does_not_fit_its_digest_is_fetched_again(tmp_path: Path, se
             assert "Ada Brandt" in hit["text"]
 
 
+def test_a_bucket_that_hangs_costs_a_request_seconds_and_health_names_it(tmp_path: Path, server: str) -> None:
+    with HangingRelay(server).running() as relay:
+        environment = {**bucket_environment(relay.url, "hangs"), "query_cache_bytes": 0, "s3_read_seconds": 1}
+        with running(tmp_path, **environment, s3_copies_bytes=0) as (_, client):
+            http = client.http
+            document = uploaded(http)
+            roles = [f"?for={role}" for role in ("uploads", "search", "answers")]
+            assert [http.get(f"/health/ready{role}").status_code for role in roles] == [200] * 3
+            relay.hang()
+            begun = time.monotonic()
+
+            for response in (
+                http.post("/v1/search", json={"query": "lighthouse"}),
+                http.post("/v1/answers", json={"question": "Who was the keeper of the lighthouse?"}),
+                http.get(f"/v1/documents/{document}/original"),
+            ):
+                assert (response.status_code, response.json()["code"]) == (503, "blob_store_unavailable")
+                assert int(response.headers["retry-after"]) > 0
+            assert time.monotonic() - begun < 30  # Each takes a second or two; without the deadline, two minutes.
+            wait_until(lambda: _get_files_state(http) == "unavailable", what="health names the files")
+            assert http.get("/health/ready").status_code == 200
+            assert [http.get(f"/health/ready{role}").status_code for role in roles] == [503] * 3
+            assert http.get("/health/live").status_code == 200
+
+            relay.mend()
+            wait_until(lambda: _get_files_state(http) == "ready", what="the files are back")
+            wait_until(lambda: http.post("/v1/search", json={"query": "lighthouse"}).is_success, what="texts are read")
+
+
+def test_health_responds_while_searches_wait_for_a_bucket(tmp_path: Path, server: str) -> None:
+    with HangingRelay(server).running() as relay, ThreadPoolExecutor(2) as pool:
+        environment = {**bucket_environment(relay.url, "waits"), "query_cache_bytes": 0, "s3_read_seconds": 120}
+        with running(tmp_path, **environment, s3_copies_bytes=0) as (_, client), patient_health(1.0):
+            http = client.http
+            uploaded(http)
+            relay.hang()
+            searches = [pool.submit(http.post, "/v1/search", json={"query": word}) for word in ("lighthouse", "keeper")]
+            try:
+                relay.is_waiting.wait()
+
+                assert http.get("/health/live").status_code == 200
+                assert _get_files_state(http) == "unavailable"
+                assert http.get("/health/ready?for=search").status_code == 503
+                assert not any(each.done() for each in searches)
+            finally:
+                relay.mend()
+            assert [each.result().status_code for each in searches] == [200, 200]
+
+
+def test_a_closed_or_deleted_document_is_not_served_from_its_copies(tmp_path: Path, server: str) -> None:
+    environment = {**bucket_environment(server, "closed"), "query_cache_bytes": 0}
+    folder = tmp_path / "blobs-in-use" / "copies"
+    with running(tmp_path, **environment) as (services, client), asked_by_people(services) as (http, people):
+        document, other = uploaded(client.http), uploaded(client.http, "other.md", b"The lighthouse has a lamp.")
+        path = f"/v1/documents/{document}"
+
+        def search(person: str) -> set[str]:
+            response = http.post("/v1/search", json={"query": "lighthouse"}, headers=people.of(person))
+            return {hit["document"] for hit in response.raise_for_status().json()["hits"]}
+
+        def read_copies() -> dict[Path, bytes]:
+            return {path: path.read_bytes() for path in folder.rglob(f"{version}.*")}
+
+        version = client.http.get(path).json()["active_version"]
+        assert search("bob") == {document, other}
+        copies = read_copies()
+        assert any(b"Brandt" in content for content in copies.values())
+
+        change = {"readers": ["group:hr"]}
+        http.patch(path, json=change, headers=people.of("admin", **{"If-Match": "*"})).raise_for_status()
+        assert (search("bob"), search("eve")) == ({other}, {document, other})
+        assert http.get(f"{path}/content", headers=people.of("bob")).status_code == 404
+        assert read_copies() == copies
+
+        client.http.delete(path).raise_for_status()
+        assert search("eve") == {other}
+        wait_until(lambda: not read_copies(), what="the copies are deleted")
+        for copy, content in copies.items():  # As on the disk of a process that did not delete the document.
+            copy.write_bytes(content)
+        assert search("eve") == {other}
+        assert http.get(f"{path}/content", headers=people.of("eve")).status_code == 404
+        assert read_copies() == copies
+
+
+def test_texts_with_copies_are_found_while_the_bucket_hangs(tmp_path: Path, server: str) -> None:
+    with HangingRelay(server).running() as relay:
+        environment = {**bucket_environment(relay.url, "copied"), "query_cache_bytes": 0, "s3_read_seconds": 1}
+        with running(tmp_path, **environment) as (_, client):
+            uploaded(client.http)
+            before = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
+            relay.hang()
+            after = client.http.post("/v1/search", json={"query": "lighthouse"}).json()["hits"]
+            relay.mend()
+    assert "Ada Brandt" in after[0]["text"]
+    assert [each["text"] for each in after] == [each["text"] for each in before]
+
+
+def _get_files_state(http: httpx.Client) -> str:
+    return str(http.get("/health/ready").json()["parts"]["files"]["state"])
+
+
 def test_a_copy_sealed_with_a_key_that_is_gone_is_fetched_again(tmp_path: Path, server: str) -> None:
     first, second = generate_key(), generate_key()
     record = InMemorySealRecord()
 
-    def opened(keys: str, *, has_copies: bool) -> SealedBlobs:
+    def opened(keys: str, *, is_serving: bool) -> SealedBlobs:
         settings = bucket_settings(server, "rotated", blob_keys=keys)
-        blobs = open_blobs(settings, tmp_path, record, has_copies=has_copies)
+        blobs = open_blobs(settings, tmp_path, record, is_serving=is_serving)
         assert isinstance(blobs, SealedBlobs)
         return blobs
 
-    serving = opened(first, has_copies=True)
+    serving = opened(first, is_serving=True)
     serving.put("text/ab/abcd.txt", TEXT)
     assert serving.read("text/ab/abcd.txt") == TEXT
-    rotating = opened(f"{second} {first}", has_copies=False)
+    rotating = opened(f"{second} {first}", is_serving=False)
     assert rotating.reseal_file("text/ab/abcd.txt")
     rotating.reseal_marker()
 
-    assert opened(second, has_copies=True).read("text/ab/abcd.txt", 2, 7) == TEXT[2:9]
+    assert opened(second, is_serving=True).read("text/ab/abcd.txt", 2, 7) == TEXT[2:9]
 
 
 def closing_catalog(home: Path) -> "closing[CatalogOf]":

@@ -46,6 +46,29 @@ class Relay(Forwarder):
         return not spent
 
 
+class HangingRelay(Relay):
+    """After `hang`, until `mend`, takes connections and passes no request on, so that none is answered."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self._passes = threading.Event()
+        self._passes.set()
+        self.is_waiting = threading.Event()
+
+    def hang(self) -> None:
+        self._passes.clear()
+
+    def mend(self) -> None:
+        super().mend()
+        self._passes.set()
+
+    def lets_pass(self, size: int, before: int) -> bool:
+        if not self._passes.is_set():
+            self.is_waiting.set()
+        self._passes.wait()
+        return super().lets_pass(size, before)
+
+
 @contextmanager
 def relayed(target: str) -> Iterator[Relay]:
     with Relay(target).running() as relay:

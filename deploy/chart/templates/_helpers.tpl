@@ -151,6 +151,45 @@ imagePullSecrets: {{ toJson . }}
     - {name: tmp, mountPath: /tmp}
 {{- end }}
 
+{{/* `true` if the files are in a bucket, and nothing otherwise. */}}
+{{- define "leadline.hasBucket" -}}
+{{ if hasPrefix "s3://" (index .Values.settings "LEADLINE_BLOBS" | default "" | toString) }}true{{ end }}
+{{- end }}
+
+{{/* The local disk for a bucket's files: copies, and files in transit. The limit is twice their sizes, because copies
+     exceed their limit while they are deleted, and a resumed upload is put together beside its parts. Mounting a part
+     of the volume, which Leadline's user has created, hides the volume's own permissions, which allow everybody. */}}
+{{- define "leadline.localMounts" -}}
+{{- if include "leadline.hasBucket" . }}
+- {name: local, mountPath: /data/blobs-in-use, subPath: blobs-in-use}
+{{- end }}
+{{- end }}
+
+{{- define "leadline.localVolumes" -}}
+{{- if include "leadline.hasBucket" . }}
+{{- $copies := index .Values.settings "LEADLINE_S3_COPIES_BYTES" | default 1073741824 | int64 }}
+{{- $uploads := index .Values.settings "LEADLINE_UPLOADS_AT_ONCE" | default 32 | int64 }}
+{{- $upload := index .Values.settings "LEADLINE_MAX_UPLOAD_BYTES" | default 536870912 | int64 }}
+- {name: local, emptyDir: {sizeLimit: {{ mul 2 (add $copies (mul $uploads $upload)) | quote }}}}
+{{- end }}
+{{- end }}
+
+{{/* Creates the folders as Leadline's user: a shared volume may not let the node's root create a mount point. */}}
+{{- define "leadline.makeLocalFolders" -}}
+{{- if include "leadline.hasBucket" . }}
+- name: folders
+  image: {{ include "leadline.image" (list . "api") }}
+  imagePullPolicy: {{ .Values.images.pullPolicy }}
+  command: [sh, -c, "umask 077 && mkdir -p /data/blobs-in-use /local/blobs-in-use"]
+  securityContext: {{- include "leadline.security" (list . false) | nindent 4 }}
+  resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 64Mi}}
+  volumeMounts:
+    - {name: documents, mountPath: /data}
+    - {name: local, mountPath: /local}
+    - {name: tmp, mountPath: /tmp}
+{{- end }}
+{{- end }}
+
 {{- define "leadline.envFrom" -}}
 - configMapRef: {name: {{ include "leadline.name" . }}-settings}
 {{- end }}

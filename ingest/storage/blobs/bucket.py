@@ -35,6 +35,10 @@ _CONCURRENT_PARTS = 4
 _PARTS_FOLDER = "parts"
 _CONNECT_SECONDS = 5.0
 _RETRIES = 5
+# Time for which further reads fail at once after a read got no response, so that they do not wait one after the other.
+_AWAY_SECONDS = 1.0
+# Time for which a response counts as recent, so that health checks send few requests.
+_RESPONSE_SECONDS = 5.0
 # Matches the library's message if the library finds neither keys nor a role, after asking the cloud provider's metadata
 # service.
 _NO_IDENTITY = re.compile(r"169\.254\.|metadata|credential", re.IGNORECASE)
@@ -64,17 +68,37 @@ class ObjectBlobs(SpoolFolder):
     concurrent_reads = _CONCURRENT_REQUESTS
 
     def __init__(
-        self, store: S3Store, location: str, folder: Path, *, min_free_bytes: int = 0, copies: LocalCopies | None = None
+        self,
+        store: S3Store,
+        location: str,
+        folder: Path,
+        *,
+        min_free_bytes: int = 0,
+        copies: LocalCopies | None = None,
+        reading_store: S3Store | None = None,
     ) -> None:
-        """Initialize the store. If `copies` is given, `read` keeps copies of texts and tables there."""
+        """Initialize the store.
+
+        If `copies` is given, `read` keeps copies of texts and tables there. If `reading_store` is given, it is used for
+        reads, and has a shorter timeout; after a read got no response, further reads fail at once for a second.
+        """
         super().__init__(folder, min_free_bytes)
         self.copies = copies
         self._store = store
+        self._reading_store = reading_store or store
+        self._away_seconds = 0.0 if reading_store is None else _AWAY_SECONDS
+        self._away_until = self._responded_until = 0.0
         self._place = location
 
     @property
     def location(self) -> str:
         return self._place
+
+    def require_response(self) -> None:
+        if time.monotonic() < self._responded_until:
+            return
+        _request_listing(self._reading_store)
+        self._responded_until = time.monotonic() + _RESPONSE_SECONDS
 
     def put(self, key: str, content: bytes) -> None:
         self.discard_copies(key)
@@ -111,7 +135,7 @@ class ObjectBlobs(SpoolFolder):
         return self.copies.read(key, start, length, partial(self._read_object, key))
 
     def _read_object(self, key: str, start: int, length: int | None) -> bytes:
-        with _translate_errors(key):
+        with self._limit_waiting(), _translate_errors(key):
             if length is None:
                 return self._get_object(key, {"range": {"offset": start}} if start else {})
             if length <= 0:
@@ -131,7 +155,7 @@ class ObjectBlobs(SpoolFolder):
 
     def find_size(self, key: str) -> int | None:
         try:
-            with _translate_errors(key):
+            with self._limit_waiting(), _translate_errors(key):
                 return self._fetch_object_size(key)
         except KeyError:
             return None
@@ -239,14 +263,25 @@ class ObjectBlobs(SpoolFolder):
     def _get_object(self, key: str, options: "GetOptions") -> bytes:
         """Read an object, or a range of it, in one request. A range that starts beyond the end is empty."""
         try:
-            return bytes(obstore.get(self._store, key, options=options).bytes())
+            return bytes(obstore.get(self._reading_store, key, options=options).bytes())
         except BaseError as error:
             if _BEYOND_END.search(str(error)):
                 return b""
             raise
 
     def _fetch_object_size(self, key: str) -> int:
-        return int(obstore.head(self._store, key)["size"])
+        return int(obstore.head(self._reading_store, key)["size"])
+
+    @contextmanager
+    def _limit_waiting(self) -> Iterator[None]:
+        """Fail at once if another read has just got no response."""
+        if time.monotonic() < self._away_until:
+            raise BlobStoreUnavailableError("The file store does not respond.")
+        try:
+            yield
+        except BlobStoreUnavailableError:
+            self._away_until = time.monotonic() + self._away_seconds
+            raise
 
 
 @dataclass(frozen=True)
@@ -359,11 +394,12 @@ class _ResumedUpload(IncomingUpload):
 
 
 def open_bucket(
-    settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0, has_copies: bool = False
+    settings: BlobSettings, folder: Path, *, min_free_bytes: int = 0, is_serving: bool = False
 ) -> ObjectBlobs:
     """Open the bucket named in LEADLINE_BLOBS, and send it a first request.
 
-    If `has_copies` is true, texts and tables that are read are copied to the local disk, up to the limit in `settings`.
+    If `is_serving` is true, texts and tables that are read are copied to the local disk, up to the limit in `settings`,
+    and reads have the short timeout in `settings`.
 
     Raises `BlobStoreRejectedError` if the server rejects the request, and `BlobStoreUnavailableError` if it does not
     respond.
@@ -384,16 +420,35 @@ def open_bucket(
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
         "allow_http": (settings.s3_endpoint or "").startswith("http://"),
     }
-    retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": seconds * 2}
-    store = S3Store(bucket, prefix=prefix or None, config=config, client_options=client, retry_config=retry)
-    copies = None
-    if has_copies and settings.s3_copies_bytes:
-        copies = LocalCopies(folder / "copies", settings.s3_copies_bytes, min_free_bytes=min_free_bytes)
-    place = f"the bucket {settings.blobs}"
-    blobs = ObjectBlobs(store, place, folder, min_free_bytes=min_free_bytes, copies=copies)
+
+    def build_store(client: "ClientConfig", retry_timeout: timedelta) -> S3Store:
+        retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": retry_timeout}
+        return S3Store(bucket, prefix=prefix or None, config=config, client_options=client, retry_config=retry)
+
+    copies = reading_store = None
+    if is_serving:
+        # The timeout restarts with the bytes that arrive, so that it does not limit the size of a file.
+        wait = timedelta(seconds=settings.s3_read_seconds)
+        reading: ClientConfig = {**client, "connect_timeout": wait, "read_timeout": wait}
+        reading_store = build_store(reading, wait)
+        if settings.s3_copies_bytes:
+            copies = LocalCopies(folder / "copies", settings.s3_copies_bytes, min_free_bytes=min_free_bytes)
+    store = build_store(client, seconds * 2)
+    _request_listing(store)
+    return ObjectBlobs(
+        store,
+        f"the bucket {settings.blobs}",
+        folder,
+        min_free_bytes=min_free_bytes,
+        copies=copies,
+        reading_store=reading_store,
+    )
+
+
+def _request_listing(store: S3Store) -> None:
+    """Send a cheap request to find out whether the server responds and accepts the credentials."""
     with _translate_errors():
         next(iter(obstore.list(store, "installation-check/", chunk_size=1)), None)
-    return blobs
 
 
 def _iter_file_blocks(first_block: bytes, file: BinaryIO) -> Iterator[bytes]:

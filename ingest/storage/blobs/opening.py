@@ -8,18 +8,18 @@ from ingest.storage.sealing import SEALED_MARKER, InMemorySealRecord, SealRecord
 
 
 def open_blobs(
-    settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0, has_copies: bool = False
+    settings: BlobSettings, home: Path, record: SealRecord | None, *, min_free_bytes: int = 0, is_serving: bool = False
 ) -> BlobStore:
     """Open the blob store of an installation whose folders are in `home`.
 
-    A process that serves requests or runs jobs sets `has_copies`: texts in a bucket are then copied to the local disk.
-    Maintenance reads the stored files themselves.
+    A process that serves requests or runs jobs sets `is_serving`: texts in a bucket are then copied to the local disk,
+    and reads end soon if the bucket hangs. Maintenance reads the stored files themselves, and waits longer.
 
     `record` determines which sealed formats are read and written. Without a record, as in a read-only program, all
     formats are read and no marker is added to the store. Raises `BlobStoreError` if a key is missing or wrong, or if
     the bucket cannot be used.
     """
-    blobs = _open_plain_store(settings, home, min_free_bytes, has_copies)
+    blobs = _open_plain_store(settings, home, min_free_bytes, is_serving)
     if settings.blob_keys is None:
         require_unsealed_store(blobs)
         return blobs
@@ -49,7 +49,7 @@ def require_unsealed_store(blobs: BlobStore) -> None:
         )
 
 
-def _open_plain_store(settings: BlobSettings, home: Path, min_free_bytes: int, has_copies: bool) -> BlobStore:
+def _open_plain_store(settings: BlobSettings, home: Path, min_free_bytes: int, is_serving: bool) -> BlobStore:
     if settings.blobs == "folder":
         return DirectoryBlobs(home / "blobs", min_free_bytes=min_free_bytes)
     try:
@@ -59,4 +59,4 @@ def _open_plain_store(settings: BlobSettings, home: Path, min_free_bytes: int, h
             f"LEADLINE_BLOBS={settings.blobs} requires a library that is not installed.",
             hint="Run: pip install './leadline[s3]'",
         ) from error
-    return open_bucket(settings, home / "blobs-in-use", min_free_bytes=min_free_bytes, has_copies=has_copies)
+    return open_bucket(settings, home / "blobs-in-use", min_free_bytes=min_free_bytes, is_serving=is_serving)

@@ -255,6 +255,9 @@ class SealedBlobs:
     def has_processing_space(self) -> bool:
         return self.inner.has_processing_space()
 
+    def require_response(self) -> None:
+        self.inner.require_response()
+
     def detect_file_format(self, key: str) -> FileFormat:
         """Return the format of a stored file, even if the catalog does not allow this format.
 

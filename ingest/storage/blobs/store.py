@@ -238,6 +238,9 @@ class BlobStore(Blobs, Protocol):
     def has_processing_space(self) -> bool:
         """Return whether at least a quarter of the reserve is free, which is enough to process accepted documents."""
 
+    def require_response(self) -> None:
+        """Raise `BlobStoreError` if the store is remote and does not respond, or rejects requests."""
+
 
 class SpoolFolder:
     """A local folder for files in transit, which checks the free space on its disk."""
@@ -267,6 +270,9 @@ class SpoolFolder:
     def has_processing_space(self) -> bool:
         """Return whether at least a quarter of the reserve is free, which is enough to process accepted documents."""
         return shutil.disk_usage(self.local_folder).free >= self._min_free_bytes // 4
+
+    def require_response(self) -> None:
+        """Do nothing: a folder has no server that could fail to respond."""
 
     @contextmanager
     def receive_upload(self, *, max_bytes: int) -> Iterator[IncomingUpload]:
@@ -585,6 +591,12 @@ class BlobSettings(BaseSettings):
     )
     s3_seconds: float = Field(
         60.0, gt=0, description="Timeout of a request to the S3-compatible server. Retries continue for twice as long."
+    )
+    s3_read_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="How long requests and jobs wait for the next bytes of a file from the S3-compatible server. "
+        "Uploads and maintenance wait as long as LEADLINE_S3_SECONDS.",
     )
     s3_copies_bytes: int = Field(
         1 << 30,

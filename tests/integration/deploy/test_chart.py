@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 import subprocess
 import time
@@ -83,7 +84,13 @@ _MODELS = [{"ipBlock": {"cidr": "10.1.2.0/24"}}]
 BUCKET: Manifest = {
     **EXTERNAL,
     "secrets": {"name": "mine", "keys": [*_KEYS, "LEADLINE_S3_SECRET_ACCESS_KEY"]},
-    "settings": {**EXTERNAL["settings"], "LEADLINE_BLOBS": "s3://documents/leadline", "LEADLINE_S3_ACCESS_KEY_ID": "a"},
+    "settings": {
+        **EXTERNAL["settings"],
+        "LEADLINE_BLOBS": "s3://documents/leadline",
+        "LEADLINE_S3_ACCESS_KEY_ID": "a",
+        "LEADLINE_S3_COPIES_BYTES": 20 << 30,
+        "LEADLINE_S3_READ_SECONDS": 2.5,
+    },
     "network": {"external": {"bucket": {"to": _BUCKET, "ports": [9000]}, "models": {"to": _MODELS, "ports": [8443]}}},
 }
 OWN_PASSWORD: Manifest = {**BUNDLED, "valkey": {"enabled": True, "existingSecret": "my-valkey"}}
@@ -409,6 +416,30 @@ def test_a_bucket_and_a_model_server_outside_are_reached_by_those_that_need_them
     assert to_bucket == {"api", "ingest", "embed", "runs", "upkeep"}
     assert {each for each, ports in reach.items() if ports.get("8443") == _MODELS} == {"api", "runs"}
     assert set(reach["ingest"]) == {"53", "5432", "6379", "6333", "9000"}
+
+
+def test_files_of_a_bucket_that_are_in_use_lie_on_a_local_disk_with_room_for_copies_and_uploads() -> None:
+    made = rendered("bucket")
+    given = of_kind(made, "ConfigMap")["demo-settings"]["data"]
+    settings = {name.removeprefix("LEADLINE_").lower(): value for name, value in given.items()}
+    read = ClusterSettings.model_validate({**settings, "database_url": "postgresql://db/x", "home": "/data"})
+    assert (read.s3_copies_bytes, read.s3_read_seconds) == (20 << 30, 2.5)
+    defaults = [Settings.model_fields[name].default for name in ("uploads_at_once", "max_upload_bytes")]
+    local = {}
+    for which, pod, container in ours(made):
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        if mount := mounts.get("/data/blobs-in-use"):
+            (volume,) = (each for each in pod["volumes"] if each["name"] == mount["name"])
+            local[which] = int(volume["emptyDir"]["sizeLimit"])
+            # The volume lets everybody write. The folder that is mounted was made by Leadline's user, for itself.
+            (maker,) = (each for each in pod["initContainers"] if each["name"] == "folders")
+            folders = {each["name"]: each["mountPath"] for each in maker["volumeMounts"]}
+            made_folders = (f"{folders[mount['name']]}/{mount['subPath']}", f"{folders['documents']}/blobs-in-use")
+            assert all(folder in maker["command"][-1] for folder in made_folders)
+            assert "umask 077" in maker["command"][-1]
+    assert set(local) == {"api", "ingest", "embed", "runs", "upkeep"}
+    assert set(local.values()) == {2 * (read.s3_copies_bytes + math.prod(defaults))}
+    assert "blobs-in-use" not in json.dumps(rendered("external"))
 
 
 def test_stores_of_the_chart_let_in_only_who_may_go_there() -> None:
