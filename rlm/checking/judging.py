@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
+
+import structlog
 
 from ingest.storage.errors import LeadlineError
 from ingest.storage.remarks import Remark, name_problem
@@ -19,6 +22,8 @@ from rlm.llm.port import SubCall, SubCalls, request_reply
 from rlm.llm.profiles import ModelProfile, estimate_tokens
 from rlm.llm.structured_output import build_closed_object
 from rlm.untrusted import DATA_ONLY, format_passage, format_question, sanitize_text, to_one_line
+
+log = structlog.get_logger(__name__)
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
 ASSESSMENT, COLLECTION = "assessment", "collection"
@@ -89,6 +94,28 @@ def _find_no_name(document_id: str) -> str:
     return ""
 
 
+def _select_passages(
+    sentences: Sequence[Sentence],
+    evidence: Mapping[int, Passage],
+    others: Mapping[int, Passage],
+    places: Sequence[int],
+) -> dict[int, Passage]:
+    """Return the passages that the sentences at `places` cite. One that cites nothing is judged by `others` as well."""
+    cited = {number for place in places for number in sentences[place].citations}
+    is_about_all = any(not sentences[place].citations for place in places)
+    return {number: evidence[number] for number in evidence if number in cited} | (dict(others) if is_about_all else {})
+
+
+def _is_doubted(
+    sentence: Sentence, verdict: JudgeVerdict | None, whole: Mapping[int, Passage], shown: Mapping[int, Passage]
+) -> bool:
+    """Return whether a sentence has no verdict, or a doubtful one although a passage was `shown` only in part."""
+    if verdict is None:
+        return True
+    is_cut = any(shown[number].text != whole[number].text for number in sentence.citations if number in whole)
+    return is_cut and verdict.support in (PARTLY, NOT_SUPPORTED)
+
+
 class Judge:
     """Asks one model for verdicts. Created for one request."""
 
@@ -129,6 +156,8 @@ class Judge:
 
         `read` says how much of the documents was read for the answer. Passages are cut to the quotations that the model
         `offered`, with their sentences, unless `shows_whole`, for answers that say what the documents do not mention.
+        A sentence that is in doubt on passages that were cut, or that has no verdict, is judged once more with whole
+        passages, so that a detail outside the quotations is not taken for missing.
         If the judge fails, no error is raised and the result contains a note. Raises `RunCancelledError` if the run was
         cancelled.
         """
@@ -137,28 +166,59 @@ class Judge:
         if others is None:
             denials, others = [], {}
         cited = sorted([*denials, *(place for place, each in enumerate(sentences) if needs_judging(each))])
-        evidence = {**evidence, **others}
+        select = partial(_select_passages, sentences, evidence, others)
         verdicts: dict[int, JudgeVerdict] = {}
         note: Remark | None = None
         for at in range(0, len(cited), _MAX_SENTENCES):
             places = cited[at : at + _MAX_SENTENCES]
+            whole = select(places)
+            shown = {
+                number: passage if shows_whole else cut_to_quotes(passage, number, sentences, places, offered)
+                for number, passage in whole.items()
+            }
+            ask = partial(self._request_verdicts, question, text, sentences, read=read)
             try:
-                blocks = group_rows(text, sentences, places)
-                shown = {
-                    number: passage if shows_whole else cut_to_quotes(passage, number, sentences, places, offered)
-                    for number, passage in evidence.items()
-                    if number in others or any(number in sentences[place].citations for place in places)
-                }
-                call = self._build_call(question, text, sentences, blocks, shown, read)
-                reply = request_reply(self._calls, call, cancelled=self._cancelled)
-                verdicts |= _parse_verdicts(reply.text, blocks)
+                verdicts |= ask(places, shown)
             except RunCancelledError:
                 raise
             except LeadlineError as error:
                 note = Remark("judge_failed", problem=name_problem(error.code, error.detail))
+                continue
+            doubted = [each for each in places if _is_doubted(sentences[each], verdicts.get(each), whole, shown)]
+            verdicts |= self._judge_again(ask, doubted, select(doubted))
         if note is None and len(verdicts) < len(cited):
             note = Remark("verdicts_unclear", unclear=len(cited) - len(verdicts), n=len(cited))
         return Judgement(verdicts, note)
+
+    def _request_verdicts(
+        self,
+        question: str,
+        text: str,
+        sentences: Sequence[Sentence],
+        places: Sequence[int],
+        passages: Mapping[int, Passage],
+        *,
+        read: str,
+    ) -> dict[int, JudgeVerdict]:
+        """Request verdicts on the sentences at `places`, by those of the `passages` that they need."""
+        blocks = group_rows(text, sentences, places)
+        call = self._build_call(question, text, sentences, blocks, passages, read)
+        return _parse_verdicts(request_reply(self._calls, call, cancelled=self._cancelled).text, blocks)
+
+    def _judge_again(
+        self,
+        ask: Callable[[Sequence[int], Mapping[int, Passage]], dict[int, JudgeVerdict]],
+        places: Sequence[int],
+        passages: Mapping[int, Passage],
+    ) -> dict[int, JudgeVerdict]:
+        """Return second verdicts on the sentences at `places`, or none if the judge fails: the first ones then stay."""
+        try:
+            return ask(places, passages) if places else {}
+        except RunCancelledError:
+            raise
+        except LeadlineError as error:
+            log.warning("sentences not judged again", error=repr(error))
+            return {}
 
     def _select_other_passages(
         self, evidence: Mapping[int, Passage], all_read: Sequence[Passage]

@@ -379,7 +379,8 @@ def test_the_judge_reads_what_is_cited_with_titles_question_and_the_sentences_ar
 
 def test_a_long_answer_is_judged_in_several_calls() -> None:
     draft = draft_of(" ".join(f"Ada kept it for {number} years [1]." for number in range(1, 101)))
-    calls = ScriptedCalls({"judge": verdicts()})
+    reply = verdicts(*((number, "supported", "") for number in range(1, 81)))
+    calls = ScriptedCalls({"judge": reply})
     Judge(calls, CAPABLE, "nonce", TODAY).judge_sentences("Who?", draft.text, sentences_of(draft), draft.evidence)
     assert len(calls.calls) == 2
 

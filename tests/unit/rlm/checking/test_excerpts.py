@@ -15,6 +15,7 @@ from rlm.checking.checker import apply_judgement, locate_citations
 from rlm.checking.excerpts import EXCERPT_CHARS, LEFT_OUT, cut_to_quotes
 from rlm.checking.judging import Judge, Judgement, JudgeVerdict
 from rlm.checking.reading import ReadShare, measure_reading
+from rlm.llm.port import SubFailure
 from tests.fakes.passages import passage
 from tests.fakes.scripted_calls import ScriptedCalls
 from tests.support.contexts import CAPABLE, TODAY
@@ -24,6 +25,9 @@ KEPT = "Ada Brandt came in May. She kept the lighthouse for nine years. The lamp
 LONG = passage(f"{FILLER}\n\n{KEPT}\n\n{FILLER}", start=5_000)
 ROWS = "\n".join(f"| Ship {n} | sank in {1800 + n} |" for n in range(60))
 TABLE = passage(f"{FILLER}\n\n| Ship | Fate |\n| --- | --- |\n{ROWS}\n\n{FILLER}")
+
+
+NO_VERDICTS = '{"verdicts": []}'
 
 
 def draft_of(text: str, evidence: Mapping[int, Passage], *quotes: tuple[int, str]) -> Draft:
@@ -41,8 +45,9 @@ def excerpt(draft: Draft) -> str:
     return cut_to_quotes(draft.evidence[1], 1, sentences, range(len(sentences)), draft.quotes).text
 
 
-def judged(draft: Draft, reply: str = '{"verdicts": []}', **how: object) -> tuple[Judgement, str]:
-    calls = ScriptedCalls({"judge": reply})
+def judged(draft: Draft, *replies: str, **how: object) -> tuple[Judgement, str]:
+    """The judgement by these replies of the judge, and the first prompt. Further replies contain no verdicts."""
+    calls = ScriptedCalls({"judge": [*replies, NO_VERDICTS, NO_VERDICTS]})
     judge = Judge(calls, CAPABLE, "nonce", TODAY)
     judgement = judge.judge_sentences(
         "Who?",
@@ -223,6 +228,38 @@ def test_rows_of_one_table_are_judged_as_one_block_and_those_that_differ_by_them
     assert judgement.note is None
     unclear, _ = judged(draft, verdicts((2, "supported"), (2, "partly"), (4, "supported")))
     assert set(unclear.verdicts) == {3}
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (["supported", "not_supported"], ["supported", "not_supported"]),
+        ([], ["partly", "not_supported"]),
+        (SubFailure("model_unavailable", "The model is away."), ["partly", "not_supported"]),
+    ],
+    ids=str,
+)
+def test_a_sentence_in_doubt_on_a_cut_passage_is_judged_again_with_the_whole_passage(
+    second: list[str] | SubFailure, expected: list[str]
+) -> None:
+    text = "She kept it for nine years [1]. She was alone there [1]. A ship sank in 1812 [2]."
+    short = passage("A ship sank in 1811.")
+    draft = draft_of(text, {1: LONG, 2: short}, (1, "for nine years"), (1, "Ada Brandt came"), (2, short.text))
+    again = verdicts(*enumerate(second, start=1)) if isinstance(second, list) else second
+    calls = ScriptedCalls({"judge": [verdicts((1, "partly"), (2, "not_supported"), (3, "not_supported")), again]})
+    judge = Judge(calls, CAPABLE, "nonce", TODAY)
+    judgement = judge.judge_sentences("Who?", text, sentences_of(draft), draft.evidence, offered=draft.quotes)
+    first, last = (call.prompt for call in calls.calls)
+    assert (FILLER.strip() in first, FILLER.strip() in last) == (False, True)
+    assert short.text not in last, "the third sentence was judged by its whole passage"
+    assert [judgement.verdicts[place].support for place in range(3)] == [*expected, "not_supported"]
+    assert judgement.note is None
+
+
+def test_a_sentence_without_a_verdict_is_judged_again() -> None:
+    draft = draft_of("A ship sank [1]. It was found [1].", {1: passage("A ship sank in 1811.")})
+    judgement, _ = judged(draft, verdicts((2, "not_supported")), verdicts((1, "supported")))
+    assert [judgement.verdicts[place].support for place in range(2)] == ["supported", "not_supported"]
 
 
 def test_rows_of_two_tables_are_two_blocks() -> None:
