@@ -67,7 +67,7 @@ def describe_failure(code: str, detail: str, hint: str, texts: Texts) -> tuple[s
             hint = texts.translate("Tell your administrator.")
         case "language_model_timeout":
             detail = texts.translate("The language model did not answer in time.")
-            hint = texts.translate("Ask a narrower question, or try again later.")
+            hint = texts.translate("Ask again in a few minutes. If this continues, tell your administrator.")
         case "language_model_output":
             detail = texts.translate("The language model gave an answer that cannot be used.")
             hint = texts.translate("Ask again, or ask more simply.")

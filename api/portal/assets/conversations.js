@@ -7,7 +7,6 @@ import { LOCALE } from './locale.js'
 import { menuButton } from './menu.js'
 import { loadKeyNames, me, ownerName } from './owners.js'
 import { get, may, send } from './rest.js'
-import { openShares } from './shares.js'
 import { t } from './text.js'
 
 const AT_ONCE = 30
@@ -193,5 +192,15 @@ if (byId('whose')) {
 let typing
 byId('find-conversation').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(listConversations, TYPING_MS) })
 byId('more-conversations').addEventListener('click', () => listConversations(true))
-byId('share').addEventListener('click', () => openShares({ conversation: conversation.id }, { goesOn: true }))
+byId('share').addEventListener('click', share)
 byId('talk-menu').append(menuButton(t('Actions for this conversation'), () => actions({ id: conversation.id, title: current })))
+
+// Loads the dialog when it is first needed, so that the page itself loads less.
+async function share() {
+  try {
+    const { openShares } = await import('./shares.js')
+    await openShares({ conversation: conversation.id }, { goesOn: true })
+  } catch (error) {
+    byId('trouble').replaceChildren(trouble(error))
+  }
+}

@@ -4,7 +4,6 @@ import { isPlain, joined, partsOf, wholeBlocks } from './document_text.js'
 import { byId, el, foreign, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { supportOf } from './marks.js'
-import { hasPageImages, pageViewer } from './page_viewer.js'
 import { placeInWords } from './places.js'
 import { orderByUse, rowNumber, tableOf } from './record_table.js'
 import { get } from './rest.js'
@@ -126,11 +125,13 @@ async function places(citation, spans, file) {
   for (const box of found.flatMap((each) => each.boxes)) boxes.set(box.page, [...(boxes.get(box.page) ?? []), box])
   const cells = [...new Set(found.filter((each) => each.cells.length).map((each) => each.place))]
     .map((place) => el('p', { class: 'small soft', text: t('In the file: {place}', { place }) }))
-  return [...(boxes.size ? viewerOf(id, version, boxes, await file) : []), ...cells]
+  return [...(boxes.size ? await viewerOf(id, version, boxes, await file) : []), ...cells]
 }
 
-function viewerOf(id, version, boxes, file) {
-  if (!file || !hasPageImages(file.media_type)) return []
+// The viewer is loaded when it is first needed, so that the page itself loads less. The words are shown without it, too.
+async function viewerOf(id, version, boxes, file) {
+  const { hasPageImages, pageViewer } = await import('./page_viewer.js').catch(() => ({}))
+  if (!file || !hasPageImages?.(file.media_type)) return []
   const viewer = pageViewer({ id, version, pages: file.pages, page: Math.min(...boxes.keys()), boxes, failed: () => viewer.element.remove() })
   return [viewer.element]
 }
