@@ -60,7 +60,7 @@ def list_conversations(
     )
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     listed = [ConversationOut.from_conversation(each) for each in found[:limit]]
-    return ConversationPage(conversations=_mark_running(caller, services, listed), next_cursor=more)
+    return ConversationPage(conversations=_add_states(caller, services, listed), next_cursor=more)
 
 
 def _search(
@@ -71,14 +71,14 @@ def _search(
     )
     listed = [ConversationOut.from_found_conversation(each) for each in found.found]
     return ConversationPage(
-        conversations=_mark_running(caller, services, listed),
+        conversations=_add_states(caller, services, listed),
         next_cursor=None if found.searched_to is None else encode_cursor(found.searched_to),
     )
 
 
-def _mark_running(caller: Principal, services: Services, conversations: list[ConversationOut]) -> list[ConversationOut]:
-    running = services.answers.pending.list_running_conversations(caller.tenant_id, [each.id for each in conversations])
-    return [each.model_copy(update={"running": each.id in running}) for each in conversations]
+def _add_states(caller: Principal, services: Services, conversations: list[ConversationOut]) -> list[ConversationOut]:
+    states = services.answers.pending.load_last_states(caller.tenant_id, [each.id for each in conversations])
+    return [each.with_last_state(states.get(each.id)) for each in conversations]
 
 
 @router.get("/{conversation_id}")

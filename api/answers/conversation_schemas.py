@@ -9,6 +9,7 @@ from api.answers.pending_schemas import PendingAnswerOut
 from api.answers.schemas import AnswerOut
 from api.feedback.schemas import FeedbackOut
 from api.http.wire import Instant, Wire
+from ingest.storage.answers.pending_records import PendingState
 from ingest.storage.answers.records import Conversation, FoundConversation, StoredAnswer
 
 
@@ -60,7 +61,7 @@ class ConversationIn(Wire):
 
 class ConversationOut(Wire):
     """A conversation. `answered` counts the questions that were answered. `running` is set in the list of
-    conversations while a question is being answered.
+    conversations while a question is being answered, and `unanswered` if the last question failed.
 
     Its title is its first question, until you rename it. `excerpt` is set in the results of a search: the text around
     one of the words, from a question or an answer. It is empty if the title contains all words.
@@ -76,6 +77,7 @@ class ConversationOut(Wire):
     updated_at: Instant
     excerpt: str | None = None
     running: bool = False
+    unanswered: bool = False
     by: str | None = None
 
     @classmethod
@@ -88,6 +90,11 @@ class ConversationOut(Wire):
             updated_at=conversation.updated_at,
             by=conversation.owner,
         )
+
+    def with_last_state(self, state: PendingState | None) -> Self:
+        """Return the conversation with the state of its last question, which is None if the question is answered."""
+        failed = state in (PendingState.FAILED, PendingState.INTERRUPTED)
+        return self.model_copy(update={"running": state is PendingState.RUNNING, "unanswered": failed})
 
     @classmethod
     def from_found_conversation(cls, found: FoundConversation) -> Self:

@@ -80,13 +80,13 @@ def test_a_pending_answer_is_listed_until_its_answer_is_stored(
     (found,) = pending.list_by_conversation("ann", conversation)
     assert (found.state, found.question, found.options) == (PendingState.RUNNING, "Why?", {"strategy": "auto"})
     assert [each.id for each in Conversations(engine).list_conversations("ann")] == [conversation]
-    assert pending.list_running_conversations("ann", [conversation, "other"]) == {conversation}
+    assert pending.load_last_states("ann", [conversation, "other"]) == {conversation: PendingState.RUNNING}
     assert pending.append_events(LEASE, [("delta", {"text": "So"}), ("delta", {"text": "."})], NOTHING)
     assert [(each.sequence, each.body) for each in pending.list_events("a", after=1)] == [(2, {"text": "."})]
     answer = StoredAnswer("a", "ann", conversation, None, "Why?", {"text": "So."}, (), 1.0, "user:ann")
     Conversations(engine).store_answer(answer)
     assert pending.list_by_conversation("ann", conversation) == []
-    assert pending.list_running_conversations("ann", [conversation]) == set()
+    assert pending.load_last_states("ann", [conversation]) == {}
     assert (pending.find("ann", "a"), count_events(engine)) == (None, 0)
     assert not pending.renew(LEASE)
     pending.cancel("ann", "a", "user:ann")
@@ -100,7 +100,7 @@ def test_only_its_owner_and_tenant_find_a_pending_answer(pending: PendingAnswers
             pending.cancel(tenant, "a", owner)
         assert not pending.delete(tenant, "a", owner)
         assert pending.list_by_conversation(tenant, conversation, owner) == []
-    assert pending.list_running_conversations("bob", [conversation]) == set()
+    assert pending.load_last_states("bob", [conversation]) == {}
     assert pending.renew(LEASE)
 
 
@@ -125,6 +125,10 @@ def test_an_answer_ends_once_and_takes_no_more_events(
     found = pending.find("ann", "a")
     assert found is not None
     assert (found.state, found.problem) == (PendingState.FAILED, {"code": "away"})
+    assert pending.load_last_states("ann", [conversation]) == {conversation: PendingState.FAILED}
+    later = StoredAnswer("b", "ann", conversation, None, "Why?", {"text": "So."}, (), found.created_at + 1, "user:ann")
+    Conversations(engine).store_answer(later)
+    assert pending.load_last_states("ann", [conversation]) == {}
     assert not pending.append_events(LEASE, [("delta", {"text": "."})], NOTHING)
     assert not pending.renew(LEASE)
     pending.delete_events("ann", "a")
@@ -153,7 +157,7 @@ def test_an_answer_of_an_earlier_release_without_a_sign_of_life_is_interrupted_a
         connection.execute(update(pending_answers).values(asker=null(), lease=None))
     (found,) = pending.list_by_conversation("ann", conversation)
     assert found.state is PendingState.INTERRUPTED
-    assert pending.list_running_conversations("ann", [conversation]) == set()
+    assert pending.load_last_states("ann", [conversation]) == {conversation: PendingState.INTERRUPTED}
     assert interrupted.find_next() is None
     assert pending.delete_lapsed_events() == 1
 
@@ -167,7 +171,7 @@ def test_an_interrupted_answer_is_in_progress_and_starts_again_without_its_event
     found = interrupted.find_next()
     assert found is not None
     assert (found.state, found.asker, found.attempt) == (PendingState.RUNNING, ASKER, 1)
-    assert pending.list_running_conversations("ann", [conversation]) == {conversation}
+    assert pending.load_last_states("ann", [conversation]) == {conversation: PendingState.RUNNING}
     lease = interrupted.claim(found, frozenset({"user:ann", "group:new"}))
     assert lease is not None
     assert interrupted.find_next() is None

@@ -60,13 +60,21 @@ async function show() {
     shown.set(each.id, made)
     if (before) before.place.replaceWith(made.place)
     else {
-      byId('turns').append(made.place)
+      insert(made.place, each)
       added = made.place
     }
   })
   const last = turns.at(-1)
   if (added && last.answer && may('ask')) suggestNext(added, last.answer, askWith)
   return added
+}
+
+// Inserts a turn at its place. A question that was asked while the conversation was still loading comes after it.
+function insert(place, turn) {
+  const live = conversation.stopping?.live
+  const isBefore = live?.place.isConnected && !(live.pending && new Date(live.pending.created_at) < new Date(turn.created_at))
+  if (isBefore) live.place.before(place)
+  else byId('turns').append(place)
 }
 
 // `answered`, `running`, or `ended` for what failed, was cancelled or was interrupted.

@@ -59,22 +59,28 @@ function watch() {
     if (document.hidden || document.querySelector('dialog[open], .menu:popover-open')) { watch(); return }
     try {
       const { conversations: first } = await get('/v1/conversations', { limit: AT_ONCE, mine: !showsAll() })
-      const running = new Map(first.map((each) => [each.id, each.running]))
+      const now = new Map(first.map((each) => [each.id, each]))
       const before = listed
-      listed = listed.map((each) => ({ ...each, running: running.get(each.id) ?? false }))
-      for (const [at, each] of listed.entries()) if (each.running !== before[at].running) signOf(each)
+      listed = listed.map((each) => ({ ...each, running: now.get(each.id)?.running ?? false, unanswered: now.get(each.id)?.unanswered ?? each.unanswered }))
+      for (const [at, each] of listed.entries()) if (each.running !== before[at].running || each.unanswered !== before[at].unanswered) drawSign(each)
     } catch { /* the next question says what is wrong */ }
     watch()
   }, RUNNING_MS)
 }
 
-function signOf({ id, running }) {
-  const place = byId('conversations').querySelector(`a[href="/ask/${CSS.escape(id)}"]`)
-  place?.querySelector('.running')?.remove()
-  if (running && id !== conversation.id) place?.prepend(runningSign())
+function drawSign(each) {
+  const place = byId('conversations').querySelector(`a[href="/ask/${CSS.escape(each.id)}"]`)
+  place?.querySelector('.state')?.remove()
+  place?.prepend(...signOf(each))
 }
 
-const runningSign = () => el('span', { class: 'running', title: t('The answer is being written') }, el('span', { class: 'spinner', 'aria-hidden': 'true' }), el('span', { class: 'unseen', text: t('The answer is being written') }))
+// The sign of a conversation whose last question has no answer. The page shows the state of the open conversation.
+function signOf({ id, running, unanswered }) {
+  if (id === conversation.id || !(running || unanswered)) return []
+  const words = running ? t('The answer is being written') : t('The last question has no answer')
+  return [el('span', { class: running ? 'state running' : 'state unanswered', title: words },
+    running ? el('span', { class: 'spinner', 'aria-hidden': 'true' }) : icon('triangle-alert'), el('span', { class: 'unseen', text: words }))]
+}
 
 function draw(search) {
   const groups = new Map()
@@ -104,7 +110,7 @@ function entry(each) {
   const title = readable(each.title)
   return el('li', {},
     el('a', { href: `/ask/${each.id}`, 'aria-current': each.id === conversation.id ? 'page' : null, title: `${title}\n${time(each.created_at)}` },
-      each.running && each.id !== conversation.id ? runningSign() : null, foreign(each.title, 'span', { class: 'title' }),
+      ...signOf(each), foreign(each.title, 'span', { class: 'title' }),
       isMine(each) ? null : el('span', { class: 'by' }, icon('user'), foreign(ownerName(each.by)))),
     each.excerpt ? foreign(each.excerpt, 'p', { class: 'excerpt' }) : null,
     menuButton(t('Actions for “{title}”', { title }), () => actions(each), { class: 'quiet icon-button small' }))

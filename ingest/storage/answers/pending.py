@@ -175,17 +175,30 @@ class PendingAnswers:
             now = read_clock(connection)
             return [build_pending_answer(row, now) for row in connection.execute(query).all()][::-1]
 
-    def list_running_conversations(self, tenant_id: str, conversation_ids: Collection[str]) -> set[str]:
-        """Return the ids of those conversations in which a question is being answered."""
+    def load_last_states(self, tenant_id: str, conversation_ids: Collection[str]) -> dict[str, PendingState]:
+        """Return the state of the last question of each of these conversations, keyed by conversation.
+
+        Conversations whose last question is answered are left out. If any question is being answered, the state is
+        `RUNNING`.
+        """
+        is_answered = exists().where(
+            answers.c.conversation_id == pending_answers.c.conversation_id,
+            (answers.c.id == pending_answers.c.id) | (answers.c.created_at > pending_answers.c.created_at),
+        )
+        query = (
+            select(pending_answers, is_answered.label("is_answered"))
+            .where(pending_answers.c.tenant_id == tenant_id, pending_answers.c.conversation_id.in_(conversation_ids))
+            .order_by(pending_answers.c.created_at)
+        )
+        states: dict[str, PendingState] = {}
         with read_transaction(self._engine) as connection:
-            running = select(pending_answers.c.conversation_id).where(
-                pending_answers.c.tenant_id == tenant_id,
-                pending_answers.c.conversation_id.in_(conversation_ids),
-                pending_answers.c.state == PendingState.RUNNING.value,
-                pending_answers.c.asker.is_not(None)
-                | (pending_answers.c.alive_at >= read_clock(connection) - LAPSE_SECONDS),
-            )
-            return set(connection.execute(running).scalars())
+            now = read_clock(connection)
+            for row in connection.execute(query).all():
+                state = build_pending_answer(row, now).state
+                is_running = state is PendingState.RUNNING
+                if is_running or not (row.is_answered or states.get(row.conversation_id) is PendingState.RUNNING):
+                    states[row.conversation_id] = state
+        return states
 
     def list_events(self, identifier: str, *, after: int = 0, limit: int = 500) -> list[PendingEvent]:
         """List the events of an answer in progress after event number `after`, in order."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from api.admission.services import Services
 from api.client import Client
@@ -22,7 +22,15 @@ from rlm.requests import AnswerRequest
 from tests.benchmark.portal_stream import long_answer
 from tests.support.browser import Portal, portal
 from tests.support.cluster import wait_until
-from tests.support.portal_pages import WrittenAnswers, ask, ready_document, serious, wait_for_answer, written
+from tests.support.portal_pages import (
+    WrittenAnswers,
+    ask,
+    ready_document,
+    serious,
+    wait_for_answer,
+    wait_for_held,
+    written,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
@@ -280,6 +288,46 @@ def test_the_list_shows_in_which_conversation_an_answer_is_being_written(
     said.go_on.set()
     expect(page.locator("#conversations li .running")).to_have_count(0)
     expect(page.locator("#conversations li")).to_have_count(1)
+
+
+def test_the_list_shows_whose_last_question_has_no_answer(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    document = ready_document(service[1], TEXT)
+    said.events = [LanguageModelUnavailableError("It is away.")]
+    page = opened.signed_in("/ask")
+    ask(page)
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_role("link", name="Ask", exact=True).first.click()
+    expect(page.locator("#conversations li .unanswered")).to_have_text("The last question has no answer")
+    assert serious(page) == []
+    said.events = [Completed(written(document, TEXT))]
+    page.locator("#conversations a").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    ask(page, "And now?")
+    wait_for_answer(page)
+    page.get_by_role("link", name="Ask", exact=True).first.click()
+    expect(page.locator("#conversations li")).to_have_count(1)
+    expect(page.locator("#conversations .state")).to_have_count(0)
+
+
+def test_a_question_asked_while_the_conversation_loads_comes_after_the_earlier_ones(
+    service: tuple[Services, Client], said: WrittenAnswers, opened: Portal
+) -> None:
+    said.events = [Completed(written(ready_document(service[1], TEXT), TEXT))]
+    page = opened.signed_in("/ask")
+    ask(page)
+    wait_for_answer(page)
+    held: list[Route] = []
+    opened.context.route("**/v1/conversations/*?*", lambda route: route.continue_() if held else held.append(route))
+    page.reload()
+    wait_for_held(page, held, 1)
+    ask(page, "And now?")
+    expect(page.locator(".turn")).to_have_count(1)
+    held[0].continue_()
+    expect(page.locator(".turn")).to_have_count(2)
+    expect(page.locator(".turn .asked")).to_contain_text(["Which colour had the whale?", "And now?"])
+    wait_for_answer(page)
 
 
 def test_two_tabs_and_another_device_see_the_same(
