@@ -5,7 +5,7 @@ caller and every deployment. A strategy writes a draft; checking then marks the 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from rlm.checking.checker import CheckMode, apply_judgement, locate_citations
 from rlm.checking.judging import Judge, needs_judging
 from rlm.checking.reading import measure_reading
 from rlm.conversation import condense_question
-from rlm.early_answer import EarlyAnswer, can_answer_early
+from rlm.early_answer import EarlyAnswer
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
@@ -98,35 +98,50 @@ class AnswerPipeline:
             )
             clock.record_lap("condense")
             yield Condensed(question)
-        with ExitStack() as stack:
-            routed, early = self._choose_strategy(open_request, question, stack)
+        with closing(EarlyAnswer(open_request, question)) as early:
+            with request.used.record_routing():
+                routed = self._choose_route(open_request, question, early)
             clock.record_lap("route")
+            if routed.strategy is not StrategyName.DIRECT and not open_request.corpus.documents:
+                routed = Route(StrategyName.DIRECT, Remark("route_nothing_searchable"))
             yield Routed(routed.strategy.value, routed.reason, open_request.format_spending_limits(routed.strategy))
-            for event in _iter_strategy_events(open_request, question, routed, early):
+            for event in _start_strategy(open_request, question, routed, early):
                 if isinstance(event, Drafted):
                     clock.record_lap(routed.strategy.value)
-                    stack.close()  # The answer's usage contains the tokens of a dropped early answer.
+                    early.close()  # The usage in the answer contains the tokens of a dropped early answer.
                     yield from self._check_draft(open_request, event.draft, question, routed, clock)
                     return
-                if isinstance(event, Routed):  # If a strategy cannot answer, it passes the question to another one.
+                if isinstance(
+                    event, Routed
+                ):  # If a strategy cannot answer, it passes the question to another strategy.
                     routed = Route(StrategyName(event.strategy), event.reason)
                 yield event
 
-    def _choose_strategy(
-        self, open_request: OpenRequest, question: str, stack: ExitStack
-    ) -> tuple[Route, EarlyAnswer | None]:
-        """Choose the strategy, and return it with the answer that was begun meanwhile, which is closed with `stack`."""
-        early: EarlyAnswer | None = None
-        with open_request.request.used.record_routing():
-            routed = _choose_by_structure(open_request, question)
-            if routed is None:
-                if self._answers_early and _reads_all(open_request) and can_answer_early(open_request):
-                    early = EarlyAnswer(open_request, question)
-                    stack.callback(early.close)
-                routed = _ask_router(open_request, question)
-        if routed.strategy is not StrategyName.DIRECT and not open_request.corpus.documents:
-            routed = Route(StrategyName.DIRECT, Remark("route_nothing_searchable"))
-        return routed, early
+    def _choose_route(self, open_request: OpenRequest, question: str, early: EarlyAnswer) -> Route:
+        """Choose the strategy, and begin the `early` answer if a model has to choose."""
+        wanted, profile, router = open_request.request.wanted, open_request.profile, open_request.router
+        if wanted.strategy is not StrategyName.AUTO:
+            return Route(wanted.strategy, Remark("route_requested", strategy=name_strategy(wanted.strategy)))
+        if not router.profile.routes:
+            return Route(StrategyName.DIRECT, Remark("route_small_model"))
+        corpus, tables = open_request.corpus, open_request.load_tables(question)
+        reads_all = can_fit_corpus(corpus, profile.reading_tokens)
+        if reads_all and not tables.has_records:
+            return Route(StrategyName.DIRECT, Remark("route_reads_all"))
+        if reads_all and self._answers_early:
+            early.begin_if_affordable()
+        choices, nonce = open_request.list_strategy_names(), open_request.nonce()
+        return choose_route(
+            question,
+            open_request.today,
+            corpus,
+            choices,
+            tables.render_outline(),
+            router.calls,
+            nonce,
+            needs_searches=not reads_all,
+            cancelled=open_request.cancelled,
+        )
 
     def _check_draft(
         self, open_request: OpenRequest, draft: Draft, question: str, route: Route, clock: StageClock
@@ -211,48 +226,13 @@ class AnswerPipeline:
             yield Completed(answer)
 
 
-def _choose_by_structure(open_request: OpenRequest, question: str) -> Route | None:
-    """Return the strategy if the request, the model or the scope leaves no choice, or None."""
-    wanted = open_request.request.wanted
-    if wanted.strategy is not StrategyName.AUTO:
-        return Route(wanted.strategy, Remark("route_requested", strategy=name_strategy(wanted.strategy)))
-    if not open_request.router.profile.routes:
-        return Route(StrategyName.DIRECT, Remark("route_small_model"))
-    if _reads_all(open_request) and not open_request.load_tables(question).has_records:
-        return Route(StrategyName.DIRECT, Remark("route_reads_all"))
-    return None
-
-
-def _reads_all(open_request: OpenRequest) -> bool:
-    """Return whether a direct answer reads everything in scope, so that no search changes it."""
-    return can_fit_corpus(open_request.corpus, open_request.profile.reading_tokens)
-
-
-def _ask_router(open_request: OpenRequest, question: str) -> Route:
-    return choose_route(
-        question,
-        open_request.today,
-        open_request.corpus,
-        open_request.list_strategy_names(),
-        open_request.load_tables(question).render_outline(),
-        open_request.router.calls,
-        open_request.nonce(),
-        needs_searches=not _reads_all(open_request),
-        cancelled=open_request.cancelled,
-    )
-
-
-def _iter_strategy_events(
-    open_request: OpenRequest, question: str, routed: Route, early: EarlyAnswer | None
-) -> Iterator[Event]:
-    """Yield the events of the chosen strategy, from the early answer if that is the chosen one."""
-    if early is not None and routed.strategy is StrategyName.DIRECT:
-        yield from early.iter_events()
-        return
-    if early is not None:
-        early.drop()
+def _start_strategy(open_request: OpenRequest, question: str, routed: Route, early: EarlyAnswer) -> Iterator[Event]:
+    """Return the events of the chosen strategy, which are those of the early answer if it is the chosen one."""
+    if early.has_begun and routed.strategy is StrategyName.DIRECT:
+        return early.iter_events()
+    early.drop()
     context = open_request.build_context(question, routed.queries, may_be_absent=routed.may_be_absent)
-    yield from open_request.build_strategy(routed.strategy).stream(context)
+    return open_request.build_strategy(routed.strategy).stream(context)
 
 
 def _format_draft(

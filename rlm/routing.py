@@ -99,9 +99,9 @@ def choose_route(
 ) -> Route:
     """Ask the model to choose one of `choices`.
 
-    `table_description` describes the tables in scope, including the table of documents. Unless the choice
-    `needs_searches`, the model is told to write none. If the reply is unusable, the
-    direct strategy is chosen. Raises other errors if the model cannot reply at all.
+    `table_description` describes the tables in scope, including the table of documents. If nothing will be searched
+    (`needs_searches` is false), the model is told to write no searches, so that it replies sooner. If the reply is
+    unusable, the direct strategy is chosen. Raises other errors if the model cannot reply at all.
     """
     prompt = _build_prompt(question, today, corpus, choices, table_description, nonce)
     if not needs_searches:

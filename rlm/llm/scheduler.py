@@ -120,7 +120,7 @@ class SubCallScheduler:
         """Return how many more requests a model accepts now. The count may be outdated as soon as it is returned."""
         with self._lock:
             model = self._models.get(profile.name)
-        return profile.parallel_calls - (0 if model is None else model.rate_limit.slots_in_use)
+        return profile.parallel_calls if model is None else model.rate_limit.free_slots
 
     def close(self) -> None:
         """Cancel all calls in progress, and close the models' connections."""
