@@ -185,7 +185,7 @@ class Budget:
 
     @property
     def limits_spending(self) -> bool:
-        """Whether calls, tokens or dollars are limited, by this budget or by one above it."""
+        """True if calls, tokens or dollars are limited, by this budget or by one above it."""
         remaining = self.get_remaining_limits()
         return any(getattr(remaining, name) is not None for name in _SPENDABLE)
 

@@ -166,9 +166,9 @@ def _without_times(event: Event) -> Event:
 
 
 def test_what_an_event_was_made_of_is_recorded_before_the_event_is_taken() -> None:
-    model, asked = Model(), Asked(Model())
+    model = Model()
     model.when["route"] = lambda: "answer" in model.asked
-    asked.model = model
+    asked = Asked(model)
     recorded: list[tuple[type[Event], frozenset[str]]] = []
 
     def take(events: Iterator[Event]) -> None:
@@ -240,11 +240,16 @@ def test_if_the_model_that_chooses_fails_the_answer_is_dropped() -> None:
 
 @pytest.mark.parametrize("held", ["route", "answer"])
 def test_cancelling_ends_the_early_answer_whether_or_not_it_is_chosen_yet(held: str) -> None:
-    model, asked = Model(), Asked(Model())
-    asked.model = model
-    model.when = {"route": lambda: "answer" in model.asked, "answer": lambda: False}
-    if held == "route":
-        model.when["route"] = lambda: bool("answer" in model.asked and asked.gone.set())
+    model = Model()
+    asked = Asked(model)
+
+    def choose() -> bool:
+        if held == "route" and "answer" in model.asked:
+            asked.gone.set()
+            return False
+        return "answer" in model.asked
+
+    model.when = {"route": choose, "answer": lambda: False}
 
     def take(events: Iterator[Event]) -> None:
         for event in events:
@@ -318,8 +323,8 @@ def test_an_answer_begins_early_only_if_it_may(
 
 def test_where_no_model_has_to_choose_nothing_begins_early() -> None:
     outcomes = Outcomes()
-    for others, wanted in (({"tables": {}}, DEFAULT_OPTIONS), ({}, AnswerOptions(StrategyName.DIRECT))):
-        model = Model()
-        Asked(model, **others).run(wanted=wanted)
-        assert model.asked == ["answer"]
+    without_tables, forced = Model(), Model()
+    Asked(without_tables, tables={}).run()
+    Asked(forced).run(wanted=AnswerOptions(StrategyName.DIRECT))
+    assert without_tables.asked == forced.asked == ["answer"]
     assert outcomes.kept_and_dropped == (0, 0)
