@@ -43,12 +43,13 @@ class AnswerPipeline:
         *,
         check_mode: CheckMode = CheckMode.JUDGE,
         helpers: HelperModels | None = None,
-        answers_early: bool = True,
+        answers_early: bool | None = None,
     ) -> None:
         """Create the pipeline.
 
-        `helpers` are models for individual tasks. The answering model does every task that has no helper. With
-        `answers_early`, a direct answer may begin before the strategy is chosen.
+        `helpers` are models for individual tasks. The answering model does every task that has no helper.
+        `answers_early` says whether a direct answer may begin before the strategy is chosen. If it is None, it may
+        unless the model has a price, because a dropped answer costs its prompt.
         """
         self._searcher = searcher
         self._language_model = language_model
@@ -111,9 +112,8 @@ class AnswerPipeline:
                     early.close()  # The usage in the answer contains the tokens of a dropped early answer.
                     yield from self._check_draft(open_request, event.draft, question, routed, clock)
                     return
-                if isinstance(
-                    event, Routed
-                ):  # If a strategy cannot answer, it passes the question to another strategy.
+                # If a strategy cannot answer, it passes the question to another strategy.
+                if isinstance(event, Routed):
                     routed = Route(StrategyName(event.strategy), event.reason)
                 yield event
 
@@ -128,7 +128,7 @@ class AnswerPipeline:
         reads_all = can_fit_corpus(corpus, profile.reading_tokens)
         if reads_all and not tables.has_records:
             return Route(StrategyName.DIRECT, Remark("route_reads_all"))
-        if reads_all and self._answers_early:
+        if reads_all and (self._answers_early or (self._answers_early is None and not open_request.model_costs)):
             early.begin_if_affordable()
         choices, nonce = open_request.list_strategy_names(), open_request.nonce()
         return choose_route(
@@ -139,7 +139,6 @@ class AnswerPipeline:
             tables.render_outline(),
             router.calls,
             nonce,
-            needs_searches=not reads_all,
             cancelled=open_request.cancelled,
         )
 

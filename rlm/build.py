@@ -237,6 +237,11 @@ class OpenRequest:
         """Return how many more requests the answering model accepts now."""
         return self._parts.sub_calls.count_free_slots(self.profile)
 
+    @property
+    def model_costs(self) -> bool:
+        """True if the answering model has a price above zero."""
+        return self.profile.price not in (None, FREE)
+
     def list_strategy_names(self) -> list[StrategyName]:
         """Return the strategies that the model supports in this deployment."""
         programs = self.profile.writes_code and self._parts.sandbox is not None
@@ -268,8 +273,7 @@ class OpenRequest:
 
     @property
     def _default_limits(self) -> Limits:
-        model_costs = self.profile.price not in (None, FREE)
-        return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, has_model_price=model_costs)
+        return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, has_model_price=self.model_costs)
 
     def _build_direct_strategy(self) -> Strategy:
         # A large model plans a query itself, and says in its reply if passages are not sufficient.

@@ -41,8 +41,6 @@ _RECOVERABLE_ERRORS = (LanguageModelOutputError, LanguageModelRefusedError, Cont
 # The reply that no document here is about the question. It is answered directly, and the answer names the nearest ones.
 _NOT_HERE = "not_here"
 
-_NO_SEARCHES = "No search is made here: leave the searches empty."
-
 SYSTEM = f"""You choose how a question about a body of documents is answered.
 
 - "direct": search for passages, read some dozens of pages, write the answer. For questions that a limited number of \
@@ -94,18 +92,14 @@ def choose_route(
     calls: SubCalls,
     nonce: str,
     *,
-    needs_searches: bool = True,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Route:
     """Ask the model to choose one of `choices`.
 
-    `table_description` describes the tables in scope, including the table of documents. If nothing will be searched
-    (`needs_searches` is false), the model is told to write no searches, so that it replies sooner. If the reply is
-    unusable, the direct strategy is chosen. Raises other errors if the model cannot reply at all.
+    `table_description` describes the tables in scope, including the table of documents. If the reply is unusable, the
+    direct strategy is chosen. Raises other errors if the model cannot reply at all.
     """
     prompt = _build_prompt(question, today, corpus, choices, table_description, nonce)
-    if not needs_searches:
-        prompt = f"{prompt}\n{_NO_SEARCHES}"
     call = SubCall(SYSTEM, prompt, _TOKENS, build_route_schema(choices), "route")
     try:
         read = json.loads(request_reply(calls, call, cancelled=cancelled).text)

@@ -136,7 +136,7 @@ def pipeline(
     sandbox: Sandbox | None = None,
     sql: SqlEngine | None = None,
     tables: Mapping[str, str] = MappingProxyType({}),
-    answers_early: bool = True,
+    answers_early: bool | None = None,
 ) -> Iterator[tuple[AnswerPipeline, CallableChat | None]]:
     """Answers over these documents, and the chat model that they come from; None is no model.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from rlm.answers import Answer
 from rlm.checking.checker import CheckMode
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Completed, Delta, Event, Reading, Routed
-from rlm.llm.budgets import Budget, Limits, Price
+from rlm.llm.budgets import FREE, Budget, Limits, Price
 from rlm.requests import DEFAULT_OPTIONS, AnswerOptions, AnswerRequest, AnswerScope, StrategyName
 from rlm.runs.port import Durability
 from tests.fakes.callable_chat import Answer as ChatAnswer
@@ -37,6 +38,7 @@ PLAN = json.dumps(
     }
 )
 PATIENCE_SECONDS = 60
+_NONCE = re.compile(r"\b[0-9a-f]{16}\b")
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
@@ -51,6 +53,7 @@ class Model:
 
     def __init__(self, strategy: str = "direct") -> None:
         self.asked: list[str] = []
+        self.prompts: dict[str, str] = {}
         self.ended: list[str] = []
         self.answer: str | Exception = ANSWER
         self.choice: str | Exception = json.dumps({"why": "It is best.", "strategy": strategy, "queries": []})
@@ -59,6 +62,7 @@ class Model:
     async def __call__(self, prompt: str) -> ChatAnswer:
         stage, reply = self._recognize(prompt)
         self.asked.append(stage)
+        self.prompts[stage] = _NONCE.sub("nonce", prompt)
         await wait_until(self.when.get(stage, lambda: True))
         self.ended.append(stage)
         if isinstance(reply, Exception):
@@ -159,6 +163,7 @@ def test_the_events_of_a_kept_answer_are_those_without_an_early_start(choice: st
     assert [_without_times(event) for event in early.events] == [_without_times(event) for event in late.events]
     assert early.request.used.work.seen == late.request.used.work.seen
     assert early.used == late.used
+    assert early.model.prompts == late.model.prompts
 
 
 def _without_times(event: Event) -> Event:
@@ -277,7 +282,8 @@ def test_a_client_that_leaves_ends_the_early_answer(strategy: str, last: type[Ev
     assert asked.used == (VERSIONS if last is Reading else frozenset())
 
 
-PRICED = replace(CAPABLE, price=Price(Decimal(1), Decimal(1)))
+PRICE = Price(Decimal(1), Decimal(1))
+PRICED = replace(CAPABLE, price=PRICE)
 
 
 class _InBackground(Durability):
@@ -308,6 +314,7 @@ def large() -> dict[str, str]:
         pytest.param({"profile": replace(CAPABLE, parallel_calls=1)}, DEFAULT_OPTIONS, None, id="no free slot"),
         pytest.param({"documents": large()}, DEFAULT_OPTIONS, None, id="searches are needed"),
         pytest.param({"answers_early": False}, DEFAULT_OPTIONS, None, id="switched off"),
+        pytest.param({"profile": PRICED}, DEFAULT_OPTIONS, None, id="a dropped answer costs money"),
     ],
 )
 def test_an_answer_begins_early_only_if_it_may(
@@ -319,6 +326,23 @@ def test_an_answer_begins_early_only_if_it_may(
     asked.run(wanted=wanted, durability=durability)
     assert model.asked[0] == "route"
     assert outcomes.kept_and_dropped == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("price", "answers_early"),
+    [pytest.param(FREE, None, id="the price is zero"), pytest.param(PRICE, True, id="switched on")],
+)
+def test_an_answer_begins_early_if_it_costs_nothing_or_is_switched_on(price: Price, answers_early: bool | None) -> None:
+    outcomes = Outcomes()
+    model = Model("table")
+    model.when["route"] = lambda: "answer" in model.ended
+    asked = Asked(model, profile=replace(CAPABLE, price=price), answers_early=answers_early)
+    asked.run()
+    assert outcomes.kept_and_dropped == (0, 1)
+    usage = asked.result.usage
+    # The dropped answer counts as one of three calls, and at the model's price.
+    assert (usage.calls, usage.prompt_tokens) == (3, 60)
+    assert asked.result.dollars == pytest.approx(float(price.compute_cost(60, usage.completion_tokens)))
 
 
 def test_where_no_model_has_to_choose_nothing_begins_early() -> None:

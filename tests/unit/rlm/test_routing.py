@@ -92,13 +92,6 @@ def test_searches_come_with_the_choice_and_are_few() -> None:
     assert found.queries == ("late delivery", "a", "b", "c")
 
 
-@pytest.mark.parametrize("needs_searches", [True, False])
-def test_no_searches_are_requested_where_none_will_be_made(needs_searches: bool) -> None:
-    calls = ScriptedCalls({"route": chosen("direct")})
-    choose_route("How many?", TODAY, CORPUS, ALL, TABLES, calls, "nonce", needs_searches=needs_searches)
-    assert ("leave the searches empty" in calls.calls[0].prompt) is not needs_searches
-
-
 def test_only_what_can_be_had_is_offered() -> None:
     _, calls = routed(chosen("direct"), [StrategyName.DIRECT, StrategyName.TABLE])
     assert "recursive" not in json.dumps(build_route_schema([StrategyName.DIRECT]))
