@@ -114,6 +114,9 @@ def first_token(
     is_direct: Annotated[
         bool, typer.Option("--direct", help="Ask for the strategy `direct`. By default, the service chooses.")
     ] = False,
+    answers_early: Annotated[
+        bool, typer.Option("--early/--no-early", help="Whether answers begin while the strategy is chosen.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """The first piece of an answer's text by every protocol that streams, without a proxy and through each proxy.
@@ -125,7 +128,7 @@ def first_token(
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
-        service = stack.enter_context(harbour(home / "service", Model()))
+        service = stack.enter_context(harbour(home / "service", Model(), early_answers=answers_early))
         service.model.choose_delay = lambda request: (
             (router_ms if "strategy" in wanted_members(request) else model_ms) / 1000
         )
