@@ -5,6 +5,7 @@ caller and every deployment. A strategy writes a draft; checking then marks the 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from rlm.checking.checker import CheckMode, apply_judgement, locate_citations
 from rlm.checking.judging import Judge, needs_judging
 from rlm.checking.reading import measure_reading
 from rlm.conversation import condense_question
+from rlm.early_answer import EarlyAnswer
 from rlm.errors import not_cancelled
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
@@ -41,16 +43,20 @@ class AnswerPipeline:
         *,
         check_mode: CheckMode = CheckMode.JUDGE,
         helpers: HelperModels | None = None,
+        answers_early: bool | None = None,
     ) -> None:
         """Create the pipeline.
 
         `helpers` are models for individual tasks. The answering model does every task that has no helper.
+        `answers_early` says whether a direct answer may begin before the strategy is chosen. If it is None, it may
+        unless the model has a price, because a dropped answer costs its prompt.
         """
         self._searcher = searcher
         self._language_model = language_model
         self._parts = components
         self._check = check_mode
         self._helpers = helpers or HelperModels()
+        self._answers_early = answers_early
 
     def get_state(self) -> Mapping[str, Any]:
         """Return the state of the language model, for display to users."""
@@ -93,21 +99,48 @@ class AnswerPipeline:
             )
             clock.record_lap("condense")
             yield Condensed(question)
-        with request.used.record_routing():
-            routed = _choose_route(open_request, question)
-        clock.record_lap("route")
-        if routed.strategy is not StrategyName.DIRECT and not open_request.corpus.documents:
-            routed = Route(StrategyName.DIRECT, Remark("route_nothing_searchable"))
-        yield Routed(routed.strategy.value, routed.reason, open_request.format_spending_limits(routed.strategy))
-        context = open_request.build_context(question, routed.queries, may_be_absent=routed.may_be_absent)
-        for event in open_request.build_strategy(routed.strategy).stream(context):
-            if isinstance(event, Drafted):
-                clock.record_lap(routed.strategy.value)
-                yield from self._check_draft(open_request, event.draft, question, routed, clock)
-                return
-            if isinstance(event, Routed):  # If a strategy cannot answer, it passes the question to another strategy.
-                routed = Route(StrategyName(event.strategy), event.reason)
-            yield event
+        with closing(EarlyAnswer(open_request, question)) as early:
+            with request.used.record_routing():
+                routed = self._choose_route(open_request, question, early)
+            clock.record_lap("route")
+            if routed.strategy is not StrategyName.DIRECT and not open_request.corpus.documents:
+                routed = Route(StrategyName.DIRECT, Remark("route_nothing_searchable"))
+            yield Routed(routed.strategy.value, routed.reason, open_request.format_spending_limits(routed.strategy))
+            for event in _start_strategy(open_request, question, routed, early):
+                if isinstance(event, Drafted):
+                    clock.record_lap(routed.strategy.value)
+                    early.close()  # The usage in the answer contains the tokens of a dropped early answer.
+                    yield from self._check_draft(open_request, event.draft, question, routed, clock)
+                    return
+                # If a strategy cannot answer, it passes the question to another strategy.
+                if isinstance(event, Routed):
+                    routed = Route(StrategyName(event.strategy), event.reason)
+                yield event
+
+    def _choose_route(self, open_request: OpenRequest, question: str, early: EarlyAnswer) -> Route:
+        """Choose the strategy, and begin the `early` answer if a model has to choose."""
+        wanted, profile, router = open_request.request.wanted, open_request.profile, open_request.router
+        if wanted.strategy is not StrategyName.AUTO:
+            return Route(wanted.strategy, Remark("route_requested", strategy=name_strategy(wanted.strategy)))
+        if not router.profile.routes:
+            return Route(StrategyName.DIRECT, Remark("route_small_model"))
+        corpus, tables = open_request.corpus, open_request.load_tables(question)
+        reads_all = can_fit_corpus(corpus, profile.reading_tokens)
+        if reads_all and not tables.has_records:
+            return Route(StrategyName.DIRECT, Remark("route_reads_all"))
+        if reads_all and (self._answers_early or (self._answers_early is None and not open_request.model_costs)):
+            early.begin_if_affordable()
+        choices, nonce = open_request.list_strategy_names(), open_request.nonce()
+        return choose_route(
+            question,
+            open_request.today,
+            corpus,
+            choices,
+            tables.render_outline(),
+            router.calls,
+            nonce,
+            cancelled=open_request.cancelled,
+        )
 
     def _check_draft(
         self, open_request: OpenRequest, draft: Draft, question: str, route: Route, clock: StageClock
@@ -192,20 +225,13 @@ class AnswerPipeline:
             yield Completed(answer)
 
 
-def _choose_route(open_request: OpenRequest, question: str) -> Route:
-    wanted, profile, router = open_request.request.wanted, open_request.profile, open_request.router
-    if wanted.strategy is not StrategyName.AUTO:
-        return Route(wanted.strategy, Remark("route_requested", strategy=name_strategy(wanted.strategy)))
-    if not router.profile.routes:
-        return Route(StrategyName.DIRECT, Remark("route_small_model"))
-    corpus, tables = open_request.corpus, open_request.load_tables(question)
-    if not tables.has_records and can_fit_corpus(corpus, profile.reading_tokens):
-        return Route(StrategyName.DIRECT, Remark("route_reads_all"))
-    choices, nonce = open_request.list_strategy_names(), open_request.nonce()
-    described = tables.render_outline()
-    return choose_route(
-        question, open_request.today, corpus, choices, described, router.calls, nonce, cancelled=open_request.cancelled
-    )
+def _start_strategy(open_request: OpenRequest, question: str, routed: Route, early: EarlyAnswer) -> Iterator[Event]:
+    """Return the events of the chosen strategy, which are those of the early answer if it is the chosen one."""
+    if early.has_begun and routed.strategy is StrategyName.DIRECT:
+        return early.iter_events()
+    early.drop()
+    context = open_request.build_context(question, routed.queries, may_be_absent=routed.may_be_absent)
+    return open_request.build_strategy(routed.strategy).stream(context)
 
 
 def _format_draft(

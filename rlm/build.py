@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ingest.storage.documents.records import UsedVersions
 from ingest.storage.tables.places import Location
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
@@ -106,6 +107,7 @@ class OpenRequest:
         self._helpers = helpers
         self._searcher = searcher
         self._durability = durability
+        self.background = durability.background
         self.model = model
         self.profile = model.profile
         self.request = request
@@ -117,11 +119,13 @@ class OpenRequest:
         self.prices_known = True
         self.calls = self.bind_sub_calls(self.budget)
 
-    def bind_sub_calls(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
+    def bind_sub_calls(
+        self, budget: Budget, model: ChatModel | None = None, used_versions: UsedVersions | None = None
+    ) -> SubCalls:
         """Bind calls to a model and a budget.
 
         Without `model`, the request's own model is used. `budget` is the budget of the request or of one of its
-        sub-runs.
+        sub-runs. `used_versions` records the versions in prompts; by default, the request's own collection does.
         """
         model, scope = model or self.model, self.request.scope
         self.prices_known = self.prices_known and model.profile.price is not None
@@ -134,7 +138,7 @@ class OpenRequest:
             run=self,
             background=self._durability.background,
             affinity=self._affinity_key,
-            used_versions=self.request.used,
+            used_versions=used_versions or self.request.used,
         )
         return self._durability.wrap_sub_calls(bound, budget, model.profile.price)
 
@@ -223,6 +227,21 @@ class OpenRequest:
             cancelled=self.cancelled,
         )
 
+    def build_whole_context(self, question: str, used_versions: UsedVersions, cancelled: Callable[[], bool]) -> Context:
+        """Build the context of a strategy that reads the whole corpus, searches nothing, and may be dropped."""
+        corpus = self.corpus.record_separately(used_versions)
+        calls = self.bind_sub_calls(self.budget, used_versions=used_versions)
+        return replace(self.build_context(question, ()), calls=calls, corpus=lambda: corpus, cancelled=cancelled)
+
+    def count_free_slots(self) -> int:
+        """Return how many more requests the answering model accepts now."""
+        return self._parts.sub_calls.count_free_slots(self.profile)
+
+    @property
+    def model_costs(self) -> bool:
+        """True if the answering model has a price above zero."""
+        return self.profile.price not in (None, FREE)
+
     def list_strategy_names(self) -> list[StrategyName]:
         """Return the strategies that the model supports in this deployment."""
         programs = self.profile.writes_code and self._parts.sandbox is not None
@@ -254,8 +273,7 @@ class OpenRequest:
 
     @property
     def _default_limits(self) -> Limits:
-        model_costs = self.profile.price not in (None, FREE)
-        return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, has_model_price=model_costs)
+        return build_unconfirmed_limits(is_confirmed=self.request.wanted.confirm, has_model_price=self.model_costs)
 
     def _build_direct_strategy(self) -> Strategy:
         # A large model plans a query itself, and says in its reply if passages are not sufficient.

@@ -15,6 +15,11 @@ ANSWER_SECONDS = Histogram(
     ["stage"],
     buckets=LONG_BUCKETS,
 )
+EARLY_ANSWERS = Counter(
+    "leadline_early_answers",
+    "Direct answers begun before the strategy was chosen, by outcome: kept, or dropped for another strategy.",
+    ["outcome"],
+)
 SENTENCES = Counter("leadline_answer_sentences", "Sentences of answers, by check result.", ["check"])
 DOLLARS = Counter("leadline_answer_dollars", "Cost of answers in dollars, for models with a known price.")
 CELLS = Counter("leadline_sandbox_cells", "Cells of model-written code, by outcome.", ["outcome"])

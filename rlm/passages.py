@@ -68,9 +68,10 @@ def estimate_passage_tokens(passage: Passage) -> int:
 
 def can_fit_corpus(corpus: Corpus, max_tokens: int) -> bool:
     """Return whether all documents of the corpus together fit in `max_tokens`."""
-    size = corpus.size
-    pieces = sum(1 + document.characters // WIDENED_CHARS for document in corpus.documents)
-    return size.tokens + pieces * _TOKENS_AROUND <= max_tokens
+    tokens = sum(
+        document.tokens + (1 + len(document.handle) // WIDENED_CHARS) * _TOKENS_AROUND for document in corpus.documents
+    )
+    return tokens <= max_tokens
 
 
 def list_whole_passages(corpus: Corpus) -> list[Passage]:

@@ -149,7 +149,12 @@ def open_query_services(
     )
     helpers = open_helper_models(settings, stack)
     answering = AnswerPipeline(
-        searcher, language_model, answer_parts, check_mode=CheckMode(settings.check), helpers=helpers
+        searcher,
+        language_model,
+        answer_parts,
+        check_mode=CheckMode(settings.check),
+        helpers=helpers,
+        answers_early=settings.early_answers,
     )
     rewriter = ModelRewriter(helpers.router or language_model, sub_calls)
     describer = ModelDescriber(language_model, sub_calls)

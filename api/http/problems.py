@@ -395,7 +395,11 @@ class ProblemHandlers:
             if error.status_code in (404, 405):
                 hint = self._offered_instead(request.url.path) or "See /docs for the paths of this service."
             return self.build_problem_response(
-                request, _build_problem_fields(error.status_code, code, detail, hint), dict(error.headers or {})
+                request,
+                _build_problem_fields(error.status_code, code, detail, hint),
+                dict(error.headers or {}),
+                # The path may be one of OpenAI's API, to which new ones are added all the time.
+                is_for_openai=error.status_code == 404 and request.url.path.startswith("/v1/"),
             )
 
     def build_error_response(self, request: Request, error: LeadlineError) -> Response:
@@ -408,18 +412,24 @@ class ProblemHandlers:
         return self.build_problem_response(request, build_problem(error), headers)
 
     def build_problem_response(
-        self, request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
+        self,
+        request: Request,
+        body: dict[str, Any],
+        headers: Mapping[str, str] | None = None,
+        *,
+        is_for_openai: bool = False,
     ) -> Response:
         """Return a response with a problem: a page for browsers, otherwise JSON.
 
-        For clients of OpenAI's protocols, the `error` field contains the problem in OpenAI's format.
+        For clients of OpenAI's protocols, the `error` field contains the problem in OpenAI's format. `is_for_openai`
+        adds this field on any path.
         """
         members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
         headers = dict(headers or {})
         if (page := self._render_page(request, members)) is not None:
             page.headers.update(headers)
             return page
-        if self._speaks_openai(request.url.path):
+        if is_for_openai or self._speaks_openai(request.url.path):
             members["error"] = convert_to_openai_error(body)
             headers |= _build_openai_retry_headers(body, headers.get("Retry-After"))
         if request.url.path.startswith("/v1/uploads"):

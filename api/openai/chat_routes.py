@@ -15,7 +15,7 @@ from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError
 from api.openai.asked import build_question
 from api.openai.chat import ChatChunkFormatter, ChatIn, build_completion
 from api.openai.described import ChatCompletionOut, describe_reply
-from api.openai.formats import build_output
+from api.openai.formats import CHAT_FIELDS, build_output
 from api.openai.front_ends import build_label_completion, find_label_task, separate_attached_text
 from api.openai.models import BASE, build_model_object, get_base_url, iter_model_objects, parse_model
 from api.suggestions.suggesting import label_conversation, start_suggestion
@@ -67,7 +67,7 @@ async def create_chat_completion(
     takes one call to the language model and no search. It is not stored, and has no `usage` or `leadline`.
     """
     _reject_legacy_functions(body)
-    output = build_output(body.messages, body.tools, body.tool_choice, body.response_format)
+    output = build_output(body.messages, body.tools, body.tool_choice, body.response_format, names=CHAT_FIELDS)
     selected = await run_in_threadpool(parse_model, services, caller, body.model)
     task = None if body.stream or output is not None else find_label_task(body.messages)
     if task is not None:

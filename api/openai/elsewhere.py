@@ -13,6 +13,7 @@ _ALTERNATIVES: Mapping[str, str] = {
     "/v1/chat/completions": "Chat completions are not stored. To list and read answers later, ask with POST "
     "/v1/responses; GET /v1/conversations lists conversations.",
     "/v1/completions": "Legacy completions are not supported. Ask with POST /v1/chat/completions or /v1/responses.",
+    "/v1/decisions": "Decisions are not supported. Send POST /v1/responses, with a `json_schema` in `text.format`.",
     "/v1/moderations": f"{_NO_MODEL}.",
     "/v1/images": f"{_NO_MODEL}.",
     "/v1/audio": f"{_NO_MODEL}.",

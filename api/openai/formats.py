@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
@@ -16,12 +16,25 @@ _INSTRUCTING_ROLES = ("system", "developer")
 _SEARCH = "file_search"
 
 
+class FieldNames(NamedTuple):
+    """The names that a protocol gives to fields of its requests, for error messages."""
+
+    messages: str
+    format: str
+
+
+CHAT_FIELDS = FieldNames("messages", "response_format")
+RESPONSES_FIELDS = FieldNames("input", "text.format")
+
+
 def build_output(
     turns: Sequence[TurnIn],
     tools: Sequence[Mapping[str, Any]],
     tool_choice: str | Mapping[str, Any] | None,
     text_format: Mapping[str, Any] | None,
     instructions: str = "",
+    *,
+    names: FieldNames,
 ) -> OutputIn | None:
     """Return the requested form of the answer, or None for text.
 
@@ -30,8 +43,8 @@ def build_output(
     """
     functions, must_call = _select_tools(_parse_tools(tools), tools, tool_choice)
     said = "\n\n".join(filter(None, [instructions, *_iter_instructions(turns)]))
-    schema = _parse_format(text_format)
-    results = _list_results(turns)
+    schema = _parse_format(text_format, names)
+    results = _list_results(turns, names)
     if schema == ANY_OBJECT or (schema is None and not functions and not results):
         schema = _find_schema(said) or schema
     if schema is None and not functions and not results:
@@ -45,7 +58,7 @@ def build_output(
             results=results,
         )
     except ValidationError as error:
-        _reject_invalid(error, "messages")
+        _reject_invalid(error, names.messages)
 
 
 def _parse_tools(tools: Sequence[Mapping[str, Any]]) -> list[ToolIn]:
@@ -113,8 +126,11 @@ def _find_functions(functions: list[ToolIn], names: list[str]) -> list[ToolIn]:
     return [known[name] for name in names]
 
 
-def _parse_format(text_format: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the schema of a format. Chat completions nest the schema in a member; responses do not."""
+def _parse_format(text_format: Mapping[str, Any] | None, names: FieldNames) -> Mapping[str, Any] | None:
+    """Return the schema of a format. Chat completions nest the schema in a member; responses do not.
+
+    In Open Responses, a format of type `json_schema` needs no schema. It is then the same as `json_object`.
+    """
     kind = (text_format or {}).get("type", "text")
     if kind == "text" or text_format is None:
         return None
@@ -123,11 +139,13 @@ def _parse_format(text_format: Mapping[str, Any] | None) -> Mapping[str, Any] | 
     nested = text_format.get("json_schema")
     described = nested if isinstance(nested, Mapping) else text_format
     schema = described.get("schema")
+    if kind == "json_schema" and schema is None and names == RESPONSES_FIELDS:
+        return ANY_OBJECT
     if kind != "json_schema" or not isinstance(schema, Mapping):
         raise BadRequestError(
             "This format is not supported.",
             hint="Send `text`, `json_object`, or `json_schema` with its `schema`.",
-            field_path="response_format",
+            field_path=names.format,
         )
     description = described.get("description")
     return {"description": description, **schema} if description else schema
@@ -170,7 +188,7 @@ def iter_json_objects(text: str) -> Iterator[Mapping[str, Any]]:
 _MAX_STARTS = 100
 
 
-def _list_results(turns: Sequence[TurnIn]) -> list[ToolResultIn]:
+def _list_results(turns: Sequence[TurnIn], names: FieldNames) -> list[ToolResultIn]:
     """Return the results of the tools that the client has called since the last user message."""
     calls: dict[str, tuple[str, str]] = {}
     results: list[ToolResultIn] = []
@@ -186,7 +204,7 @@ def _list_results(turns: Sequence[TurnIn]) -> list[ToolResultIn]:
                 name, arguments = calls.get(turn.call_id or turn.tool_call_id or "", (turn.name or "tool", ""))
                 results.append(ToolResultIn(tool=name, arguments=arguments, text=extract_text(turn)))
     except ValidationError as error:
-        _reject_invalid(error, "messages")
+        _reject_invalid(error, names.messages)
     return results
 
 

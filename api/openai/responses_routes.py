@@ -25,7 +25,7 @@ from api.openai.background import BackgroundStream
 from api.openai.call_turns import has_question, load_call_turns, load_last_call_turns
 from api.openai.conversation_ids import name_missing_conversation
 from api.openai.described import ResponseOut, describe_reply
-from api.openai.formats import build_output
+from api.openai.formats import RESPONSES_FIELDS, build_output
 from api.openai.items import build_added_item, build_item, start_conversation
 from api.openai.limits import limit_text
 from api.openai.models import parse_model
@@ -262,7 +262,8 @@ def _build_output(body: ResponseIn, turns: list[TurnIn]) -> OutputIn | None:
     """Return the requested form of the answer. Raises `BadRequestError` if a background response cannot have it."""
     tools = [each.model_dump(exclude_none=True) for each in body.tools]
     instructions = body.instructions if isinstance(body.instructions, str) else ""
-    output = build_output(turns, tools, body.tool_choice, body.text.format if body.text else None, instructions)
+    text_format = body.text.format if body.text else None
+    output = build_output(turns, tools, body.tool_choice, text_format, instructions, names=RESPONSES_FIELDS)
     if output is not None and body.background:
         raise BadRequestError(
             "Background responses are text: they support neither functions nor a schema, also not in the instructions.",

@@ -79,7 +79,9 @@ _GROUPS_OF_CLASSES: Mapping[type[BaseSettings], SettingGroup] = {
     BlobSettings: SettingGroup.FILES,
 }
 _GROUPS_OF_NAMES: Mapping[str, SettingGroup] = {
-    **dict.fromkeys(("llm", "router", "subcalls", "model_profiles", "suggestions"), SettingGroup.LANGUAGE_MODEL),
+    **dict.fromkeys(
+        ("llm", "router", "subcalls", "model_profiles", "suggestions", "early_answers"), SettingGroup.LANGUAGE_MODEL
+    ),
     **dict.fromkeys(("check", "judge", "describe"), SettingGroup.CHECKING),
     "rerank": SettingGroup.SEARCH,
     **dict.fromkeys(

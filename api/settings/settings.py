@@ -167,6 +167,12 @@ class Settings(
         description="Whether a capable model suggests first questions about documents, and next questions after an "
         "answer. Each takes a call of about 2,000 tokens.",
     )
+    early_answers: bool | None = Field(
+        None,
+        description="Whether a direct answer begins while the strategy is chosen, if it reads the whole scope and "
+        "nothing limits spending. The tokens of an answer that is then dropped still count. By default, only models "
+        "without a price do this.",
+    )
     max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="Maximum size of an uploaded file in bytes.")
     max_backlog: int = Field(
         50_000,

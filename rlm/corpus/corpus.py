@@ -344,6 +344,12 @@ class Corpus:
         documents = (each for each in self.documents if each.handle.version_id in wanted)
         return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld_source=self._withheld)
 
+    def record_separately(self, used_versions: UsedVersions) -> "Corpus":
+        """Return a corpus of the same documents that records their use in `used_versions` instead."""
+        return Corpus(
+            self.documents, self._texts, self.tenant_id, self._tables, used_versions, withheld_source=self._withheld
+        )
+
     def refresh_hidden_documents(self) -> None:
         """Refresh the set of hidden documents immediately, before new work starts."""
         self._withheld(at_once=True)

@@ -183,6 +183,12 @@ class Budget:
     def elapsed_seconds(self) -> float:
         return self._clock() - self._begun
 
+    @property
+    def limits_spending(self) -> bool:
+        """True if calls, tokens or dollars are limited, by this budget or by one above it."""
+        remaining = self.get_remaining_limits()
+        return any(getattr(remaining, name) is not None for name in _SPENDABLE)
+
     def get_remaining_limits(self) -> Limits:
         """Return the amounts that can still be reserved. Calls in progress count with their full reservations."""
         with self._lock:

@@ -58,13 +58,24 @@ class RateLimit:
         self._held_until = 0.0
         self._failures = 0
         self._resting_until = 0.0
+        self._slots_in_use = 0
         self._by_run: Counter[SlotHolder] = Counter()
         self._by_tenant: Counter[str] = Counter()
         self._lines = {priority: _WaitQueue() for priority in CallPriority}
 
     @property
     def slots_in_use(self) -> int:
-        return self._by_run.total()
+        return self._slots_in_use
+
+    @property
+    def free_slots(self) -> int:
+        """The number of further requests that would be sent at once.
+
+        Other threads than that of the event loop may read it, so it must not iterate over what the loop changes.
+        """
+        if self.resting_seconds or self._held_until > self._clock():
+            return 0
+        return self.places - self._slots_in_use
 
     def count_waiting(self, priority: CallPriority) -> int:
         """Count the runs that have requests of this priority waiting for a slot."""
@@ -89,6 +100,7 @@ class RateLimit:
 
     def release_slot(self, holder: SlotHolder) -> None:
         """Release a slot."""
+        self._slots_in_use -= 1
         _decrement_count(self._by_run, holder)
         _decrement_count(self._by_tenant, holder.tenant_id)
         self._grant_slots()
@@ -124,6 +136,7 @@ class RateLimit:
                 return
             holder, turn = line.pop_next_request(self._by_tenant, self._by_run)
             if not turn.done():
+                self._slots_in_use += 1
                 self._by_run[holder] += 1
                 self._by_tenant[holder.tenant_id] += 1
                 turn.set_result(None)

@@ -116,6 +116,12 @@ class SubCallScheduler:
         )
         return _BoundSubCalls(self, client)
 
+    def count_free_slots(self, profile: ModelProfile) -> int:
+        """Return how many more requests a model accepts now. The count may be outdated as soon as it is returned."""
+        with self._lock:
+            model = self._models.get(profile.name)
+        return profile.parallel_calls if model is None else model.rate_limit.free_slots
+
     def close(self) -> None:
         """Cancel all calls in progress, and close the models' connections."""
         if self._loop.is_closed():

@@ -41,6 +41,7 @@ from tests.support.facades import (
 )
 from tests.support.harbour import Harbour, Model, harbour
 from tests.support.proxies import caddy, nginx
+from tests.support.scripted_openai import wanted_members
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -101,22 +102,36 @@ def overhead(
 @app.command()
 def first_token(
     model_ms: Annotated[int, typer.Option(help="How long the model takes to its first token.", min=1)] = 500,
+    router_ms: Annotated[
+        int,
+        typer.Option(
+            help="How long the model takes to choose a strategy. By default, the first token and then 50 tokens in a "
+            "second, because a choice is complete only with its last token.",
+            min=1,
+        ),
+    ] = 1_500,
     count: Annotated[int, typer.Option(help="How many answers for each row.", min=4)] = 20,
     is_direct: Annotated[
         bool, typer.Option("--direct", help="Ask for the strategy `direct`. By default, the service chooses.")
     ] = False,
+    answers_early: Annotated[
+        bool, typer.Option("--early/--no-early", help="Whether answers begin while the strategy is chosen.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """The first piece of an answer's text by every protocol that streams, without a proxy and through each proxy.
 
     To choose a strategy, the service may first ask the model. Each is measured in turns with the first piece that the
-    model sends for the same prompt. nginx and Caddy must be installed. They run as their packages are set up, and with
-    their files of `deploy/proxies/`.
+    model sends for the same prompt. Unlike requests to a GPU, requests to this model do not slow each other down: where
+    an answer begins while the strategy is chosen, a GPU gains less. nginx and Caddy must be installed. They run as
+    their packages are set up, and with their files of `deploy/proxies/`.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
-        service = stack.enter_context(harbour(home / "service", Model()))
-        service.model.delay_seconds = model_ms / 1000
+        service = stack.enter_context(harbour(home / "service", Model(), early_answers=answers_early))
+        service.model.choose_delay = lambda request: (
+            (router_ms if "strategy" in wanted_members(request) else model_ms) / 1000
+        )
         clients = {"direct": stack.enter_context(httpx.Client(base_url=service.url, timeout=60))}
         for name, run in {"nginx": nginx, "Caddy": caddy}.items():
             for is_ours in (False, True):
@@ -163,7 +178,9 @@ def _measure_first_tokens(
                 facade, sign = facades[protocol], _SIGNS[protocol]
                 body = facade.body(f"Who kept lighthouse {row} in {1800 + number}?")
                 took = _first(clients[route], facade.path, body, sign, headers)
-                asked = next(each for each in reversed(service.model.requests) if each.get("stream"))
+                asked = next(
+                    each for each in reversed(service.model.requests) if each.get("stream") and not wanted_members(each)
+                )
                 alone = _first(http, f"{service.model.url}/chat/completions", asked, '"content"', {})
                 if number >= 0:  # The first round connects and warms up.
                     api.append(took)

@@ -54,6 +54,13 @@ def test_the_models_are_strategies_and_collections(openai: OpenAI) -> None:
     assert error.value.code == "model_not_found"
 
 
+@pytest.mark.parametrize(("path", "words"), [("/decisions", "json_schema"), ("/next_years_endpoint", "See /docs")])
+def test_a_path_that_does_not_exist_answers_in_openais_words(openai: OpenAI, path: str, words: str) -> None:
+    with pytest.raises(NotFoundError, match=words) as error:
+        openai.post(path, body={}, cast_to=object)
+    assert error.value.code == "not_found"
+
+
 def test_a_chat_completion_has_the_answer_and_annotations_that_lead_to_its_spans(
     openai: OpenAI, service: Harbour
 ) -> None:

@@ -116,6 +116,22 @@ def test_a_json_object_without_a_schema_follows_the_programs_instructions(openai
     assert "Reply with the member `who`." in service.model.requests[-1]["messages"][-1]["content"]
 
 
+def test_a_format_of_responses_without_a_schema_is_any_json_object(openai: OpenAI) -> None:
+    MODEL.form = lambda request: json.dumps({"value": {"who": "Ada Brandt"}, "reason": ""})
+    form: Any = {"format": {"type": "json_schema"}}
+    made = openai.responses.create(model="leadline", input=KEEPER, text=form)
+    assert made.output_text == '{"who": "Ada Brandt"}'
+
+
+def test_an_error_about_a_format_names_the_field_of_the_protocol_in_use(openai: OpenAI) -> None:
+    grammar: Any = {"type": "grammar"}
+    with pytest.raises(BadRequestError) as chat:
+        openai.chat.completions.create(model="leadline", messages=MESSAGES, response_format=grammar)
+    with pytest.raises(BadRequestError) as responses:
+        openai.responses.create(model="leadline", input=KEEPER, text={"format": grammar})
+    assert (chat.value.param, responses.value.param) == ("response_format", "text.format")
+
+
 def test_a_schema_that_only_the_instructions_contain_is_followed(openai: OpenAI) -> None:
     instructed: Any = [{"role": "system", "content": f"Use {json.dumps(Light.model_json_schema())}"}, *MESSAGES]
     made = openai.chat.completions.create(model="leadline", messages=instructed)

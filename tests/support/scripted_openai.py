@@ -22,8 +22,8 @@ class ScriptedOpenAI(ThreadingHTTPServer):
     """Answers every prompt with the numbers from one to nine, or with what `reply` makes of the request.
 
     `fault` changes how; with `wait` a request is held until its client goes away or the fault is taken back. `dropped`
-    counts lost clients, `open` the requests under way. It takes `delay_seconds` for each, and `piece_seconds` before
-    each piece of a stream.
+    counts lost clients, `open` the requests under way. It takes `delay_seconds` for each, or the seconds that
+    `choose_delay` returns for the request, and `piece_seconds` before each piece of a stream.
     """
 
     daemon_threads = True
@@ -41,6 +41,7 @@ class ScriptedOpenAI(ThreadingHTTPServer):
         self.keeps_requests = keeps_requests
         self.open = 0
         self.delay_seconds = 0.0
+        self.choose_delay: Callable[[dict[str, Any]], float] | None = None
         self.retry_after_seconds = 7
         self.piece_seconds = 0.0
 
@@ -69,7 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.open -= 1
 
     def _respond(self, body: dict[str, Any]) -> None:
-        ready_at = time.monotonic() + self.server.delay_seconds
+        choose_delay = self.server.choose_delay
+        ready_at = time.monotonic() + (choose_delay(body) if choose_delay else self.server.delay_seconds)
         while self.server.fault == "wait" or time.monotonic() < ready_at:
             if select.select([self.connection], [], [], 0.01)[0]:
                 raise ConnectionResetError("the client has gone")

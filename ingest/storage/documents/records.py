@@ -352,6 +352,21 @@ class UsedVersions:
         with self._lock:
             return dict(self._rerank_failures)
 
+    def fork(self) -> "UsedVersions":
+        """Return a separate collection for work that the answer may drop. It begins with the answer's versions."""
+        fork = UsedVersions(generate_work_id())
+        with self._lock:
+            fork._answer = dict(self._answer)
+        return fork
+
+    def include(self, fork: "UsedVersions") -> None:
+        """Record everything that was recorded in `fork`, because the answer uses its work."""
+        work, unreadable = fork.work, fork.unreadable_titles
+        self.add_versions(work.versions)
+        self.add_seen(work.seen)
+        with self._lock:
+            self._unreadable |= unreadable
+
     @contextmanager
     def record_routing(self) -> Iterator[None]:
         """Within the block, record versions as used for choosing a strategy rather than for the answer.

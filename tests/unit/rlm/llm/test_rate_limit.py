@@ -145,6 +145,26 @@ def test_a_hold_keeps_everyone_from_sending_until_it_is_over() -> None:
     asyncio.run(scene())
 
 
+def test_slots_are_free_unless_they_are_held_or_the_server_wants_a_pause() -> None:
+    async def scene() -> None:
+        now = 0.0
+        shared = RateLimit(2, clock=lambda: now, sleep=no_sleep)
+        await shared.acquire_slot(of("a"))
+        assert shared.free_slots == 1
+        shared.pause(5.0)
+        assert shared.free_slots == 0
+        now = 5.0
+        assert shared.free_slots == 1
+        for _ in range(2):
+            shared.record_failure(is_timeout=True)
+        assert shared.free_slots == 0
+        shared.record_response()
+        shared.release_slot(of("a"))
+        assert shared.free_slots == 2
+
+    asyncio.run(scene())
+
+
 @settings(max_examples=100)
 @given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), max_size=25))
 def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: list[tuple[str, int, bool]]) -> None:
