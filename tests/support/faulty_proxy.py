@@ -15,10 +15,14 @@ import httpx
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one request. `passed_on` says whether the server gets it; an answer of None is a lost one."""
+    """What happens to one request. `passed_on` says whether the server gets it; an answer of None is a lost one.
+
+    With `held_until`, nothing happens to it before that event.
+    """
 
     passed_on: bool = False
     status: int | None = None
+    held_until: threading.Event | None = None
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -61,8 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path, _, query = self.path.partition("?")
         fault = self._proxy.next_fault(f"{self.command} {path}", query, body)
+        if fault is not None and fault.held_until is not None:
+            fault.held_until.wait()
         answer = self._from_server(body) if fault is None or fault.passed_on else None
-        if fault is None and answer is not None:
+        if (fault is None or fault.held_until) and answer is not None:
             self._answer(answer.status_code, {"Content-Type": answer.headers["Content-Type"]}, answer.content)
         elif fault is not None and fault.status is not None:
             self._answer(fault.status, fault.headers, fault.body)

@@ -1,13 +1,16 @@
 """Send requests to a Qdrant server, retry those that may succeed later, and convert the client's errors to ours.
 
 A server with several nodes is configured as several URLs, or as one name with several addresses. Each attempt to
-connect to a name tries all of its addresses. With several URLs, the last one that answered is used until it fails.
+connect to a name tries all of its addresses. With several URLs, the last one that answered is used until it fails or
+hangs.
 """
 
 import random
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 import httpx
 from qdrant_client import QdrantClient
@@ -15,6 +18,7 @@ from qdrant_client.common.client_exceptions import QdrantException, ResourceExha
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from retrieval.errors import IndexLostError, IndexRefusedError, IndexUnavailableError, RetryPolicy
+from retrieval.index.server.qdrant_node import QdrantNode
 
 T = TypeVar("T")
 
@@ -26,8 +30,10 @@ _UNREACHABLE_STATUSES = frozenset({502, 503, 504})
 _AUTH_STATUSES = frozenset({401, 403})  # With these statuses, the server rejects the API key, not the request.
 _CONNECTION_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
-# Timeout for connecting, in seconds. It is long enough for a connection to succeed after two lost SYN packets.
+# Timeout for connecting, in seconds. It is long enough for a connection to succeed after two lost SYN packets, or after
+# one if another node can be tried.
 _CONNECT_SECONDS = 4.0
+_CONNECT_SECONDS_WITH_OTHERS = 2.0
 # Phrases in a cluster's 500 responses while a node is unreachable or being restored from another node.
 _REPLICA_ERRORS = ("failed to apply operation", "active replica", "read operations failed")
 
@@ -56,7 +62,15 @@ class QdrantConnection:
         """
         self.url = url
         self._sleep = sleep
-        self._clients = [_build_client(address, api_key, timeout_seconds) for address in parse_addresses(url)]
+        addresses = parse_addresses(url)
+        # `api_key=` would send the same header, but it would log a warning about unencrypted connections at each start.
+        headers = {"api-key": api_key} if api_key else {}
+        # There is no need to find out soon that a node hangs if there is no other.
+        self._nodes = [QdrantNode(address, headers) for address in addresses if len(addresses) > 1]
+        self._clients = [
+            _build_client(address, headers, timeout_seconds, node)
+            for address, node in zip_longest(addresses, self._nodes)
+        ]
         # Start with a random node in each process, to spread the load.
         self._at = random.randrange(len(self._clients))
 
@@ -120,10 +134,12 @@ class QdrantConnection:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+        for node in self._nodes:
+            node.close()
 
     def _try_addresses(self, request: Callable[[QdrantClient], T]) -> T:
-        for others in reversed(range(len(self._clients))):
-            at = self._at
+        last: Exception = AssertionError("no server address is configured")
+        for at in self._choose_addresses():
             try:
                 return request(self._clients[at])
             except (UnexpectedResponse, ResponseHandlingException) as error:
@@ -131,9 +147,15 @@ class QdrantConnection:
                 if not _is_unreachable_error(error):
                     raise
                 self._at = (at + 1) % len(self._clients)
-                if not others:
-                    raise
-        raise AssertionError("no server address is configured")
+                last = error
+        raise last
+
+    def _choose_addresses(self) -> list[int]:
+        """Return the positions of the addresses to try, in order. If all nodes hang, each attempt tries one of them."""
+        count, first = len(self._clients), self._at
+        order = [(first + step) % count for step in range(count)]
+        usable = [at for at in order if not self._nodes or not self._nodes[at].is_avoided()]
+        return usable or order[:1]
 
     def _convert_error(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
@@ -188,24 +210,30 @@ def parse_addresses(url: str) -> list[str]:
     return [address.strip().rstrip("/") for address in url.split(",") if address.strip()]
 
 
-def _build_client(address: str, api_key: str | None, timeout_seconds: int) -> QdrantClient:
+def _build_client(
+    address: str, headers: Mapping[str, str], timeout_seconds: int, node: QdrantNode | None
+) -> QdrantClient:
+    options: dict[str, Any] = {}
+    if node is not None:
+        # As the least specific mount, it leaves the proxies of the environment in effect.
+        options["mounts"] = {"all://": node.build_transport()}
+    seconds = _CONNECT_SECONDS if node is None else _CONNECT_SECONDS_WITH_OTHERS
     return QdrantClient(
         url=address,
         timeout=timeout_seconds,
-        # `api_key=` would send the same header, but it would log a warning about unencrypted connections at every
-        # start.
-        headers={"api-key": api_key} if api_key else {},
+        headers=dict(headers),
         # The client's own version check runs in a thread and can only log a warning. If a server is too old, it is
         # rejected when the collection is prepared.
         check_compatibility=False,
-        event_hooks={"request": [_shorten_connect_timeout]},
+        event_hooks={"request": [partial(_shorten_connect_timeout, seconds)]},
+        **options,
     )
 
 
-def _shorten_connect_timeout(request: httpx.Request) -> None:
+def _shorten_connect_timeout(seconds: float, request: httpx.Request) -> None:
     """Shorten the connect timeout, so that the next address is tried sooner."""
     limits = request.extensions.get("timeout", {})
-    limits["connect"] = min(limits.get("connect") or _CONNECT_SECONDS, _CONNECT_SECONDS)
+    limits["connect"] = min(limits.get("connect") or seconds, seconds)
 
 
 def _is_replica_error(error: UnexpectedResponse) -> bool:
