@@ -143,6 +143,9 @@ generator: $(TESTS)  ## Put a generator of API clients beside the environment, f
 	$(VENV)-generator/bin/python -m pip install --quiet $(PIP_OPTIONS) --require-hashes --requirement deploy/locks/generator.txt
 	@ln -sf $(abspath $(VENV))-generator/bin/openapi-python-client $(BIN)/openapi-python-client
 
+provider:  ## Put a certified OpenID Connect provider beside its tests (npm)
+	npm ci --silent --prefix tests/support/identity_provider
+
 images:  ## Build the cluster's images on a Python image pinned by its digest, with SBOM and provenance (docker buildx)
 	deploy/cluster/build-images
 
@@ -161,4 +164,4 @@ audit: $(RUNS)  ## Check vLLM's pinned releases, and look up the locked ones amo
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface texts deployment helm generator images locks audit
+.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface texts deployment helm generator provider images locks audit

@@ -47,11 +47,15 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Portal:
-    """The portal of a service in a browser's context; what else was asked for, and what the browser complains of."""
+    """The portal of a service in a browser's context; what else was asked for, and what the browser complains of.
+
+    `provider_url` is the address of the identity provider to which the portal may lead.
+    """
 
     services: Services
     url: str
     context: BrowserContext
+    provider_url: str | None = None
     foreign: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -96,7 +100,8 @@ class Portal:
         return page
 
     def watch(self, request: Request) -> None:
-        if not request.url.startswith((f"{self.url}/", "blob:")):
+        known = [self.url] if self.provider_url is None else [self.url, self.provider_url]
+        if not request.url.startswith(("blob:", *(f"{each}/" for each in known))):
             self.foreign.append(request.url)
 
 

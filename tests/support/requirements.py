@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ _PROGRAMS = {
     "helm": ("", ("helm", "version")),
     "openapi-python-client": ("", ("openapi-python-client", "--version")),
     "mkfs.ext4": ("e2fsprogs mount", ("unshare", "--mount", "sh", "-ec", _MOUNTED_FILE)),
+    "node": ("npm", ("node", "--version")),
     "nginx": ("nginx", ("nginx", "-v")),
     "caddy": ("caddy", ("caddy", "version")),
     "promtool": ("prometheus", ("promtool", "--version")),
@@ -31,6 +33,8 @@ _PROGRAMS = {
     "Xvfb": ("xvfb", ("Xvfb", "-help")),
     "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
 }
+# The folder of the certified provider that tests run with node.
+IDENTITY_PROVIDER = Path(__file__).with_name("identity_provider")
 # Where a program comes from that Debian does not have.
 _ELSEWHERE = {
     "helm": "make helm, or https://helm.sh/docs/intro/install",
@@ -54,6 +58,13 @@ def require_program(name: str) -> None:
 def find_program(name: str) -> str | None:
     """Return the path of a program, also of one that Debian keeps from the paths of users."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def require_identity_provider() -> None:
+    """Skip the test where node, or the provider that it runs, is missing."""
+    require_program("node")
+    if not (IDENTITY_PROVIDER / "node_modules" / "oidc-provider").is_dir():
+        _skip("needs oidc-provider: make provider")
 
 
 def require_torch() -> None:

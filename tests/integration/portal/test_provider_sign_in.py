@@ -1,0 +1,62 @@
+"""Signing in to the portal and out of it with a certified identity provider, in a real browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import Portal, portal
+from tests.support.certified_provider import CertifiedProvider, running_provider
+from tests.support.service import running
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium"), pytest.mark.needs_program("node")]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[CertifiedProvider]:
+    with running_provider() as made:
+        yield made
+
+
+@pytest.fixture
+def opened(provider: CertifiedProvider, browser: Browser, tmp_path: Path) -> Iterator[Portal]:
+    with running(tmp_path / "home", **provider.settings) as (services, _), portal(services, browser) as made:
+        made.provider_url = provider.url
+        provider.set_service(made.url)
+        yield made
+
+
+def sign_in(page: Page, login: str = "ann") -> None:
+    """Sign in at the provider from the page on which one chooses to."""
+    page.get_by_role("link", name="Sign in with your organisation").click()
+    page.get_by_label("Login").fill(login)
+    page.get_by_role("button", name="Go").click()
+
+
+def test_the_first_sign_in_with_default_settings_lands_on_the_page_that_was_asked_for(opened: Portal) -> None:
+    page = opened.page()
+    page.goto(f"{opened.url}/runs")
+    sign_in(page)
+    page.wait_for_url(f"{opened.url}/runs")
+    expect(page.locator("#account")).to_contain_text("ann")
+    page.locator("#account").click()
+    expect(page.locator("#account-dialog")).to_contain_text("lawyers")
+    page.locator("#sign-out").click()
+    page.wait_for_url(f"{opened.url}/sign-in*")
+    page.goto(f"{opened.url}/runs")
+    page.wait_for_url(f"{opened.url}/sign-in?to=*")
+
+
+def test_a_refusal_of_the_provider_is_shown_with_its_reason(opened: Portal, provider: CertifiedProvider) -> None:
+    provider.change_account("bob", disabled=True)
+    page = opened.page()
+    page.goto(f"{opened.url}/sign-in")
+    sign_in(page, "bob")
+    expect(page.locator("#provider-reason")).to_have_text("access_denied: This account is disabled.")
+    page.context.clear_cookies()
+    changed = {"oidc_request_scope": "openid payroll"}
+    opened.services.settings = opened.services.settings.model_copy(update=changed)
+    page.get_by_role("link", name="Sign in with your organisation").click()
+    expect(page.locator("#provider-reason")).to_have_text("invalid_scope: requested scope is not allowed")
+    expect(page.get_by_role("alert")).to_contain_text("LEADLINE_OIDC_REQUEST_SCOPE")
