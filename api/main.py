@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api.accounts import key_routes as keys
+from api.accounts import people_routes as people
 from api.accounts import session_routes as sessions
 from api.accounts import tenant_routes as tenants
 from api.accounts import user_routes as users
@@ -172,7 +173,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(openai_conversations.router)
     for route in (answers, suggestions, feedback, conversations, shares, runs, usage):
         app.include_router(route.router)
-    for route in (settings_in_force, slack_state, collections, keys, users, tenants, sessions, webhooks):
+    for route in (settings_in_force, slack_state, collections, keys, users, people, tenants, sessions, webhooks):
         app.include_router(route.router)
     for route in (openai_chat, openai_responses, openai_embeddings):
         app.include_router(route.router)

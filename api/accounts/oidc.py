@@ -16,6 +16,7 @@ import jwt
 import structlog
 from jwt import PyJWKClient
 
+from api.accounts.profiles import parse_profile
 from api.accounts.token_kinds import find_wrong_kind
 from api.admission.discovery import DiscoveryError, cut_to_line, fetch_description
 from api.http.problems import IdentityProviderUnavailableError
@@ -157,13 +158,15 @@ class OidcTokenChecker:
             raise TokenRefusedError("tenant", f"there is no tenant {wanted!r}") from error
         if tenant.suspended_at is not None:
             raise TokenRefusedError("tenant", f"the tenant {tenant.id} is suspended")
+        profile = parse_profile(claims, user)
         principal = Principal(
             tenant.id,
             None,
-            user,
+            profile.name,
             user=user,
             groups=frozenset(parse_names(claims.get(settings.oidc_groups_claim))),
             expires_at=float(claims["exp"]),
+            profile=profile,
         )
         return replace(
             principal, scopes=map_scopes(settings.oidc_scopes, parse_names(claims.get(settings.oidc_scopes_claim)))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
 from api.http.wire import InOrder, Instant, Wire
-from ingest.storage.accounts.records import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Role, Scope
+from ingest.storage.accounts.records import MAX_NAME_CHARS, ROTATION_GRACE_SECONDS, Principal, Role, Scope
 
 if TYPE_CHECKING:
     from ingest.storage.accounts.keys import ApiKey
+    from ingest.storage.accounts.people import Person
     from ingest.storage.accounts.users import User, UserAccess
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)]
@@ -85,6 +86,37 @@ class UserPage(Wire):
     """A page of users, sorted by name; `next_cursor` is null on the last page."""
 
     users: list[UserOut]
+    next_cursor: str | None
+
+
+class PersonOut(Wire):
+    """A person who signed in with an identity provider. ACLs and grants refer to this person as `user:` and `user`.
+
+    People can often choose their `name`. Callers with the scope `write` or `admin` see `mail`; `mail_verified` says
+    whether the provider has verified it. Only admins see the `groups` and the time of the last sign-in.
+    """
+
+    user: str
+    name: str
+    mail: str | None
+    mail_verified: bool = Field(validation_alias="is_mail_verified")
+    groups: InOrder[str] | None
+    signed_in_at: Instant | None
+
+    @classmethod
+    def from_person(cls, person: "Person", caller: Principal) -> Self:
+        """Build the model as shown to a caller."""
+        hidden: dict[str, None] = {} if caller.is_admin else {"groups": None, "signed_in_at": None}
+        # guard: mail-of-people-for-sharers
+        if caller.scopes.isdisjoint((Scope.ADMIN, Scope.WRITE)):
+            hidden |= {"mail": None}
+        return cls.from_records(person, **hidden)
+
+
+class PersonPage(Wire):
+    """A page of people, sorted by name; `next_cursor` is null on the last page."""
+
+    people: list[PersonOut]
     next_cursor: str | None
 
 

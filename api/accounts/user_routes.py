@@ -1,6 +1,7 @@
 """`/v1/users` and `/v1/groups`: an admin manages users, their groups, sign-in links and sessions."""
 
 import time
+from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -49,9 +50,13 @@ def list_users(
 
 @router.get("/groups")
 def list_groups(caller: Admin, services: ServicesDep) -> GroupList:
-    """List the groups of the tenant's users. A group exists as long as it has members."""
-    found = services.accounts.users.count_group_members(caller.tenant_id)
-    return GroupList(groups=[GroupOut(name=name, members=members) for name, members in found.items()])
+    """List the groups of the tenant's users, and of people at their last sign-in with an identity provider.
+
+    A group exists as long as it has members.
+    """
+    found = Counter(services.accounts.users.count_group_members(caller.tenant_id))
+    found += Counter(services.accounts.people.count_group_members(caller.tenant_id))
+    return GroupList(groups=[GroupOut(name=name, members=members) for name, members in sorted(found.items())])
 
 
 @router.get("/users/{user_id}")

@@ -1,14 +1,16 @@
 """`/v1/audit`: the log of actions in the caller's tenant."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from api.admission.access import Admin, ServicesDep
+from api.admission.services import Services
 from api.audit.schemas import AuditEntryOut, AuditPage, VerificationOut
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
@@ -19,6 +21,7 @@ from ingest.storage.audit.store import AuditFilter
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 _LINES = "application/x-ndjson"
+_EXPORTED_AT_ONCE = 500
 
 
 @router.get("")
@@ -42,7 +45,9 @@ def list_audit_entries(
     before = decode_cursor(cursor) if cursor else None
     found = services.events.audit.list_latest(wanted, before=before, limit=limit + 1)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
-    names = services.events.names.find_names(caller.tenant_id, _list_objects(found[:limit]), caller.readers)
+    people = set().union(*map(_list_people, found[:limit]))
+    names = services.accounts.people.find_names(caller.tenant_id, people)
+    names |= services.events.names.find_names(caller.tenant_id, _list_objects(found[:limit]), caller.readers)
     return AuditPage(
         entries=[AuditEntryOut.from_records(entry) for entry in found[:limit]], names=names, next_cursor=more
     )
@@ -80,7 +85,8 @@ def export_audit_log(
     """Download the tenant's log as JSON Lines, oldest entry first, optionally filtered.
 
     The response header `Leadline-Audit-Head` identifies the tenant's last entry. Store its value, so that you can later
-    detect whether the log was truncated.
+    detect whether the log was truncated. `names` has the current names of people in the entry, by `user:ID`. It is not
+    part of the entry, so the hash does not cover it.
     """
     wanted, head = (
         _build_filter(caller, action, object, by, since, until),
@@ -88,7 +94,7 @@ def export_audit_log(
     )
     entries = services.events.audit.iter_entries(wanted, last_sequence=head.sequence)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Leadline-Audit-Head": str(head)}
-    lines = (json.dumps(entry.to_json()) + "\n" for entry in entries)
+    lines = (json.dumps(each) + "\n" for each in _iter_named_entries(services, caller, entries))
     return StreamingResponse(lines, media_type=_LINES, headers=headers)
 
 
@@ -101,6 +107,35 @@ def _list_objects(entries: Iterable[AuditEntry]) -> set[str]:
         if entry.actor.key_id:
             found.add(f"key:{entry.actor.key_id}")
     return found
+
+
+def _list_people(entry: AuditEntry) -> set[str]:
+    """Return the users whom an entry names as its actor, its object or in its details, such as `user:ann`."""
+    actor = {f"user:{entry.actor.user}"} if entry.actor.user else set()
+    return actor | {each for each in (entry.object, *_iter_texts(entry.details)) if each.startswith("user:")}
+
+
+def _iter_texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _iter_texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _iter_texts(each)
+
+
+def _iter_named_entries(
+    services: Services, caller: Principal, entries: Iterator[AuditEntry]
+) -> Iterator[dict[str, Any]]:
+    """Yield entries as JSON objects, with the names of the people in them."""
+    while some := list(islice(entries, _EXPORTED_AT_ONCE)):
+        people = set().union(*map(_list_people, some))
+        names = services.accounts.people.find_names(caller.tenant_id, people)
+        for entry in some:
+            named = {each: names[each] for each in sorted(_list_people(entry)) if each in names}
+            yield {**entry.to_json(), "names": named}
 
 
 def _build_filter(

@@ -40,7 +40,7 @@ class AuditEntryOut(Wire):
 class AuditPage(Wire):
     """A page of the log, newest first; `next_cursor` is null on the last page.
 
-    `names` contains the current names of the page's keys, users and documents, by `key:ID`, `user:ID` and
+    `names` contains the current names of the page's keys, users, people and documents, by `key:ID`, `user:ID` and
     `document:ID`. Objects that no longer exist, and documents that you cannot see, have no name.
     """
 

@@ -6,9 +6,13 @@ from ingest.storage.audit.records import Actor, ActorKind, set_current_actor
 
 
 def start_session(services: Services, caller: Principal) -> str:
-    """Start a portal session and return its secret. The settings define the lifetime and the idle timeout."""
+    """Start a portal session and return its secret. The settings define the lifetime and the idle timeout.
+
+    The profile of a person who signed in with an identity provider is stored.
+    """
     set_current_actor(Actor(ActorKind.CALLER, caller.key_id, caller.user))
     settings = services.settings
+    services.accounts.people.record_sign_in(caller, groups_seconds=settings.session_hours * 3600)
     return services.accounts.sessions.start_session(
         caller, lifetime_seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_hours * 3600
     )

@@ -2,6 +2,7 @@
 import { collectionLabel, loadCollections } from './collections.js'
 import { byId, el, readable, trouble } from './dom.js'
 import { icon } from './icons.js'
+import { loadNames } from './names.js'
 import { readerNames, whoCanRead } from './reader_words.js'
 import { get, may } from './rest.js'
 import { t } from './text.js'
@@ -10,7 +11,7 @@ const NAMES = 500
 
 // Shows who can read a document. The sentence needs the titles and the roles of collections.
 export async function showAccess(found) {
-  await loadCollections().catch(() => {})
+  await Promise.all([loadCollections().catch(() => {}), loadNames(found.readers ?? [])])
   byId('access').replaceChildren(icon(found.readers ? 'lock' : 'users'), el('span', { text: whoCanRead(found) }),
     may('admin') ? el('button', { type: 'button', class: 'link small', text: t('Check a person…'), onclick: () => openCheck(found) }) : null)
 }

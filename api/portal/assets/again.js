@@ -47,7 +47,7 @@ function ask(csrf) {
         field.focus()
       } else if (whose(found.principal) !== document.body.dataset.who) {
         form.replaceChildren(
-          el('p', { text: t('You signed in as {name}, but this page belongs to somebody else. Copy what you want to keep, and then reload the page.', { name: found.principal.user ?? found.principal.name }) }),
+          el('p', { text: t('You signed in as {name}, but this page belongs to somebody else. Copy what you want to keep, and then reload the page.', { name: found.principal.key ? found.principal.user ?? found.principal.name : found.principal.name }) }),
           el('div', { class: 'row end' }, el('button', { type: 'button', class: 'main', text: t('Reload the page'), onclick: () => location.reload() })))
       } else {
         csrf.content = found.csrf

@@ -36,7 +36,7 @@ const pager = new Pager((cursor) => get('/v1/audit', { ...filters(), limit: PAGE
 })
 
 function row(entry, names) {
-  const facts = factsOf(entry)
+  const facts = factsOf(entry, names)
   return el('tr', {},
     el('td', { class: 'small whole', text: time(entry.at) }),
     el('td', { 'data-label': t('Who') }, actorOf(entry, names)),

@@ -50,7 +50,7 @@ export function actorOf({ actor }, names) {
   if (actor.kind === 'command line') return [el('span', { text: t('Command line') }), actor.user ? below(foreign(actor.user)) : null]
   if (actor.kind === 'service') return [el('span', { text: t('Leadline itself') })]
   if (actor.kind === 'nobody') return [el('span', { text: t('Somebody who was not signed in') })]
-  if (actor.user) return [foreign(actor.user), actor.key ? below(foreign(t('with the key “{key}”', { key: key ?? actor.key }))) : null]
+  if (actor.user) return [foreign(names[`user:${actor.user}`] ?? actor.user), actor.key ? below(foreign(t('with the key “{key}”', { key: key ?? actor.key }))) : null]
   return [key ? foreign(key) : el('code', { text: actor.key ?? '' }), below(key ? el('code', { text: actor.key }) : t('key'))]
 }
 
@@ -70,11 +70,11 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const isId = (text) => /^[\w-]{8,}$/.test(text) && /\d/.test(text)
 
 // The details of an entry as parts of a line. The name stands beside the object, and ids are among its codes.
-export const factsOf = (entry) => Object.entries(entry.details)
+export const factsOf = (entry, names) => Object.entries(entry.details)
   .filter(([name, value]) => value !== null && !SEPARATE.has(name) && !(Array.isArray(value) && !value.length))
-  .flatMap(([name, value], at) => [at ? ', ' : '', `${wordsOf(name)}: `, foreign(plain(name, value))])
+  .flatMap(([name, value], at) => [at ? ', ' : '', `${wordsOf(name)}: `, foreign(plain(name, value, names))])
 
-function plain(name, value) {
+function plain(name, value, names) {
   if (value === null) return name in QUOTAS ? t('no limit') : name === 'readers' ? t('everyone who can see the collection') : t('none')
   if (name.endsWith('_at') && typeof value === 'number') return time(new Date(value * 1000).toISOString())
   if (name.startsWith('dollars') && typeof value === 'number') return money(value / NANODOLLARS)
@@ -84,8 +84,8 @@ function plain(name, value) {
   if (name === 'size' || name === 'size_bytes') return bytes(value)
   // The ids themselves are among the codes of the entry.
   if (Array.isArray(value) && value.length && value.every((each) => UUID.test(each))) return number(value.length)
-  if (Array.isArray(value)) return value.map((each) => (OF_NAMES.has(name) ? wordsOf(each) : plain('', each))).join(', ') || (name === 'readers' ? t('administrators only') : t('none'))
-  if (typeof value === 'object' && 'before' in value && 'after' in value) return t('{before} before, {after} now', { before: plain(name, value.before), after: plain(name, value.after) })
-  if (typeof value === 'object') return Object.entries(value).map(([key, each]) => `${wordsOf(key)} ${plain(key, each)}`).join(', ') || t('none')
-  return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value)
+  if (Array.isArray(value)) return value.map((each) => (OF_NAMES.has(name) ? wordsOf(each) : plain('', each, names))).join(', ') || (name === 'readers' ? t('administrators only') : t('none'))
+  if (typeof value === 'object' && 'before' in value && 'after' in value) return t('{before} before, {after} now', { before: plain(name, value.before, names), after: plain(name, value.after, names) })
+  if (typeof value === 'object') return Object.entries(value).map(([key, each]) => `${wordsOf(key)} ${plain(key, each, names)}`).join(', ') || t('none')
+  return typeof value === 'number' ? number(value) : typeof value === 'boolean' ? (value ? t('yes') : t('no')) : names[value] ?? String(value)
 }

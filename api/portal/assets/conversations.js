@@ -5,6 +5,7 @@ import { byId, confirmed, el, foreign, readable, say, time, trouble } from './do
 import { icon } from './icons.js'
 import { LOCALE } from './locale.js'
 import { menuButton } from './menu.js'
+import { loadNames } from './names.js'
 import { loadKeyNames, me, ownerName } from './owners.js'
 import { get, may, send } from './rest.js'
 import { t } from './text.js'
@@ -43,6 +44,7 @@ export async function listConversations(more = false) {
       if (!next || found.length >= AT_ONCE) break
     }
     if (found.some((each) => each.by?.startsWith('key:') && !isMine(each))) await loadKeyNames().catch(() => {})
+    await loadNames(found.filter((each) => !isMine(each)).map(({ by }) => by))
     listed = more ? [...listed, ...found] : found
     draw(search)
     watch()
@@ -165,6 +167,7 @@ async function showOwner(by) {
   byId('talk-by').hidden = !isOther
   if (!isOther) return
   if (by?.startsWith('key:')) await loadKeyNames().catch(() => {})
+  await loadNames([by])
   const name = ownerName(by)
   byId('talk-by').replaceChildren(icon('user'), ' ', t('A conversation of {name}. What you ask here becomes a part of it.', { name }))
 }

@@ -6,6 +6,7 @@ import { factsOf, noticesOf, receiptOf, showVersions } from './document_facts.js
 import { Reading } from './document_reading.js'
 import { byId, confirmed, el, readable, say, trouble } from './dom.js'
 import { follow as followed } from './follow.js'
+import { loadNames } from './names.js'
 import { readersForm } from './readers.js'
 import { get, may, post, send } from './rest.js'
 import { canRetry, needsNewFile, removes, status, UNDER_WAY } from './status.js'
@@ -27,6 +28,7 @@ const reading = new Reading(id, cited, fail)
 async function load() {
   try {
     found = await get(`/v1/documents/${id}`)
+    await loadNames(found.readers ?? [])
   } catch (error) {
     if (deleting) return // the receipt says it
     byId('document').hidden = true

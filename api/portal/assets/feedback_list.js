@@ -2,6 +2,7 @@
 import { byId, el, foreign, inTurns, say, time, trouble } from './dom.js'
 import { bare } from './feedback.js'
 import { icon } from './icons.js'
+import { loadNames } from './names.js'
 import { loadKeyNames, ownerName } from './owners.js'
 import { Pager } from './pager.js'
 import { placeInWords } from './places.js'
@@ -30,7 +31,7 @@ function filters() {
   }
 }
 
-const pager = new Pager((cursor) => get('/v1/feedback', { ...filters(), limit: PAGE, cursor }), (page) => {
+const pager = new Pager((cursor) => pageOf(PAGE, cursor), (page) => {
   const entries = page.feedback.map((each) => [each, entryOf(each)])
   byId('rows').replaceChildren(...entries.map(([, made]) => made))
   byId('empty').hidden = Boolean(entries.length)
@@ -39,6 +40,13 @@ const pager = new Pager((cursor) => get('/v1/feedback', { ...filters(), limit: P
     el('p', { text: filtered ? t('No feedback matches all filters. Remove one of them.') : t('Below each answer, people can say whether it helped or what is wrong with it. What they say appears here.') }))
   answers(entries)
 })
+
+// Loads a page of feedback with the names of its authors.
+async function pageOf(limit, cursor) {
+  const page = await get('/v1/feedback', { ...filters(), limit, cursor })
+  await loadNames(page.feedback.map(({ author }) => author))
+  return page
+}
 
 function entryOf(entry) {
   const wrong = entry.rating === 'down'
@@ -92,11 +100,11 @@ async function exportAll(button) {
     const rows = []
     let cursor = null
     do {
-      const page = await get('/v1/feedback', { ...filters(), limit: 500, cursor })
-      await inTurns(page.feedback, (each) => rows.push([each.updated_at, each.author, each.rating, each.question, each.comment, each.sentences.join(' '), each.citations.join(' '), each.answer, each.conversation, each.strategy, each.model]))
+      const page = await pageOf(500, cursor)
+      await inTurns(page.feedback, (each) => rows.push([each.updated_at, each.author, ownerName(each.author), each.rating, each.question, each.comment, each.sentences.join(' '), each.citations.join(' '), each.answer, each.conversation, each.strategy, each.model]))
       cursor = page.next_cursor
     } while (cursor && rows.length < MOST_ROWS)
-    download('feedback.csv', csv(['time', 'author', 'rating', 'question', 'comment', 'wrong_sentences', 'wrong_sources', 'answer', 'conversation', 'strategy', 'model'], rows), 'text/csv;charset=utf-8')
+    download('feedback.csv', csv(['time', 'author', 'author_name', 'rating', 'question', 'comment', 'wrong_sentences', 'wrong_sources', 'answer', 'conversation', 'strategy', 'model'], rows), 'text/csv;charset=utf-8')
     say(tn(rows.length, '{n} entry was exported.', '{n} entries were exported.'))
   } catch (error) {
     byId('trouble').replaceChildren(trouble(error))

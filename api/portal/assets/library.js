@@ -7,6 +7,7 @@ import { Facets } from './facets.js'
 import { icon } from './icons.js'
 import { installIntake } from './intake.js'
 import { documentRow } from './library_rows.js'
+import { loadNames } from './names.js'
 import { Pager } from './pager.js'
 import { get, may, post } from './rest.js'
 import { Selection } from './selection.js'
@@ -101,6 +102,7 @@ const pager = new Pager(async (cursor) => {
   // Counting costs as much as the page: it is done again when the first page is shown, not while pages are turned.
   const counting = !cursor || counted !== JSON.stringify(wanted)
   const page = await get('/v1/documents', { ...wanted, order: byId('order').value, limit: PAGE, cursor, with_total: counting ? 'true' : '' })
+  await loadNames(page.documents.flatMap(({ readers }) => readers ?? []))
   return { ...page, listed: asked, counted: counting ? JSON.stringify(wanted) : null }
 }, (page) => {
   shown = page.documents

@@ -1,5 +1,6 @@
 // The names of those who asked, gave feedback or shared something: `user:ann` is a person, and `key:ID` a key.
 import { readable } from './dom.js'
+import { nameOf } from './names.js'
 import { get } from './rest.js'
 import { t } from './text.js'
 
@@ -19,9 +20,9 @@ export function loadKeyNames() {
   return loaded
 }
 
-// The name of a person, a key, or somebody in Slack.
+// The name of a person, a key, or somebody in Slack. The names of people and keys must be loaded before.
 export function ownerName(owner) {
   if (!owner) return t('Unknown')
   const [, kind, name] = /^(\w+):(.*)$/s.exec(owner) ?? [null, '', owner]
-  return kind === 'key' ? keyNames.get(owner) ?? t('the key {key}', { key: name }) : readable(name)
+  return kind === 'key' ? keyNames.get(owner) ?? t('the key {key}', { key: name }) : readable(nameOf(owner) ?? name)
 }

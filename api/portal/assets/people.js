@@ -3,12 +3,14 @@ import { asked, choices, labelled, select, shownOnce } from './dialog.js'
 import { byId, confirmed, el, foreign, number, readable, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { menuButton } from './menu.js'
+import { loadNames, nameOf } from './names.js'
 import { Pager } from './pager.js'
 import { get, post, send } from './rest.js'
 import { chips, inWords } from './scopes.js'
 import { t, tn } from './text.js'
 
 const PAGE = 50
+const PROVIDED = 200
 const RIGHTS = [
   ['read ask', t('Read and ask'), t('find and read documents, and ask about them')],
   ['read ask write', t('Read, ask and upload'), t('and upload, change and delete documents')],
@@ -99,6 +101,21 @@ async function groups() {
   byId('no-groups').hidden = Boolean(found.length)
 }
 
+// Those who sign in with the identity provider, as it calls them. Their groups and rights are changed there.
+async function provided() {
+  const query = byId('find-provided').value.trim()
+  const { people, next_cursor: more } = await get('/v1/people', { query, limit: PROVIDED })
+  byId('provided-part').hidden = !people.length && !query
+  byId('provided').replaceChildren(...people.map((each) => el('tr', { data: { user: each.user } },
+    el('td', { class: 'named' }, el('strong', {}, foreign(each.name)), el('div', { class: 'small soft' }, mailOf(each))),
+    el('td', { 'data-label': t('Groups') }, each.groups.length ? chips(each.groups) : el('span', { class: 'soft', text: t('none') })),
+    el('td', { 'data-label': t('Last sign-in'), text: time(each.signed_in_at) }),
+    el('td', { 'data-label': t('Id') }, el('code', { text: each.user })))))
+  byId('provided-note').textContent = more ? t('There are more. Enter a part of a name or the beginning of an address.') : people.length ? '' : t('Nobody has this name or address.')
+}
+
+const mailOf = ({ mail, mail_verified: isVerified }) => (!mail ? t('no mail address') : isVerified ? foreign(mail) : foreign(t('{mail} (not verified)', { mail })))
+
 async function collections() {
   const found = (await get('/v1/collections')).collections
   byId('collections').replaceChildren(...found.map(collection))
@@ -117,14 +134,18 @@ function collection(each) {
 async function grants(of, body) {
   const path = `/v1/collections/${encodeURIComponent(of.name)}/grants`
   const found = (await get(path)).grants
+  await loadNames(found.map(({ subject }) => subject))
   const again = () => grants(of, body)
   body.replaceChildren(
     found.length ? el('table', {}, el('thead', {}, el('tr', {}, el('th', { scope: 'col', text: t('Who') }), el('th', { scope: 'col', text: t('Role') }), el('th', { scope: 'col' }, el('span', { class: 'unseen', text: t('Actions') })))),
       el('tbody', {}, found.map((grant) => el('tr', {},
-        el('td', {}, foreign(grant.subject)), el('td', { text: new Map(ROLES).get(grant.role) ?? grant.role }),
+        el('td', {}, subjectOf(grant)), el('td', { text: new Map(ROLES).get(grant.role) ?? grant.role }),
         el('td', { class: 'right' }, button('x', t('Remove'), grant.subject, () => revoke(path, grant, found.length === 1, again))))))) : '',
     el('div', { class: 'row end pages' }, el('button', { type: 'button', text: t('Give a role'), 'aria-label': readable(t('Give a role on {collection}', { collection: of.name })), onclick: () => give(of, path, found.length === 0, again).catch(fail) })))
 }
+
+// A person by the name, with the id that the role is for.
+const subjectOf = ({ subject }) => (nameOf(subject) ? [foreign(nameOf(subject)), el('div', { class: 'small soft' }, foreign(subject))] : foreign(subject))
 
 async function give(of, path, first, again) {
   const done = await asked(t('Role on {collection}', { collection: readable(of.name) }), [
@@ -137,12 +158,14 @@ async function give(of, path, first, again) {
 }
 
 async function revoke(path, grant, last, again) {
-  const lines = [el('p', {}, foreign(grant.subject)), ...(last ? [t('This is the last role: without it, everybody can use the collection.')] : [])]
+  const lines = [el('p', {}, subjectOf(grant)), ...(last ? [t('This is the last role: without it, everybody can use the collection.')] : [])]
   if (!await confirmed(t('Remove this role?'), lines, t('Remove'))) return
   await send('DELETE', `${path}/${encodeURIComponent(grant.subject)}${last ? '?open_to_all=true' : ''}`)
   await again()
 }
 
+let typing
+byId('find-provided').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(() => provided().catch(fail), 250) })
 byId('add').addEventListener('click', () => add().catch(fail))
 pager.again()
-Promise.all([groups(), collections()]).catch(fail)
+Promise.all([groups(), provided(), collections()]).catch(fail)

@@ -1,7 +1,8 @@
-// Readers of a document in words: `user:ann` is the person ann, and `group:hr` the group hr.
+// Readers of a document in words: `user:ann` is the person ann, and `group:hr` the group hr. Names must be loaded before.
 import { collectionLabel, isRestricted } from './collections.js'
 import { readable } from './dom.js'
 import { LOCALE } from './locale.js'
+import { nameOf } from './names.js'
 import { t, tn } from './text.js'
 
 const all = new Intl.ListFormat(LOCALE, { type: 'conjunction' })
@@ -9,7 +10,7 @@ export const SUBJECT = /^(user|group):(\S(?:.{0,198}\S)?)$/u
 
 export function partsOf(subject) {
   const [, kind, name] = SUBJECT.exec(subject) ?? [null, 'user', subject]
-  return { kind, name: readable(name) }
+  return { kind, name: readable(nameOf(subject) ?? name) }
 }
 
 // A person by the name alone, and a group as a group.

@@ -1,6 +1,7 @@
 // A conversation or a run that a colleague shares by a link, as far as its reader may see it.
 import { answerOf } from './answer.js'
 import { byId, el, inTurns, readable, time, trouble } from './dom.js'
+import { loadNames } from './names.js'
 import { me, ownerName } from './owners.js'
 import { get } from './rest.js'
 import { barsOf, stateOf, Steps } from './run_steps.js'
@@ -50,6 +51,7 @@ async function run(shared) {
 
 try {
   const shared = await get(`/v1/shared/${id}`, { limit: TURNS })
+  await loadNames([shared.by])
   about(shared)
   await (shared.kind === 'run' ? run(shared) : conversation(shared))
 } catch (error) {

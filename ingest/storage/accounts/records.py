@@ -1,7 +1,7 @@
 """The principal of a request: a tenant's key, token or session, with its permissions and access rights."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -88,6 +88,20 @@ class CollectionAccess:
 
 
 OPEN_ACCESS = CollectionAccess()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The display name and mail address of a person, as an identity provider states them.
+
+    People can often choose both themselves. Only an address that the provider has verified identifies a person.
+    """
+
+    name: str
+    mail: str | None = None
+    is_mail_verified: bool = False
+
+
 # An additional reader, which every admin who is also a user has. It gives access to all collections without a grant. It
 # is not a valid subject, so no grant or access list can name it.
 ADMIN_READER = "scope:admin"
@@ -97,7 +111,8 @@ ADMIN_READER = "scope:admin"
 class Principal:
     """The authenticated holder of a key or token.
 
-    `name` is for display and logging. `expires_at` is the time at which the credential expires.
+    `name` is for display and logging. `expires_at` is the time at which the credential expires. `other_users` are
+    further names of the same person, as in `user:NAME`. `profile` is that of a token.
     """
 
     tenant_id: str
@@ -108,6 +123,8 @@ class Principal:
     scopes: frozenset[Scope] = frozenset()
     expires_at: float | None = None
     collections: CollectionAccess = OPEN_ACCESS
+    other_users: frozenset[str] = frozenset()
+    profile: Profile | None = field(default=None, compare=False)
 
     @property
     def is_admin(self) -> bool:
@@ -116,8 +133,8 @@ class Principal:
     @property
     def subjects(self) -> frozenset[str]:
         """The principal's subjects, such as `user:ann`, as they appear in access lists."""
-        users = [] if self.user is None else [f"user:{self.user}"]
-        return frozenset([*users, *(f"group:{group}" for group in self.groups)])
+        users = () if self.user is None else (self.user, *self.other_users)
+        return frozenset([*(f"user:{user}" for user in users), *(f"group:{group}" for group in self.groups)])
 
     @property
     def readers(self) -> frozenset[str] | None:

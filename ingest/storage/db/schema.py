@@ -206,6 +206,27 @@ sessions = Table(
     Index(None, "ends_at"),
 )
 
+# People who signed in with an identity provider. `user` is the id from a claim of their token, as in `user:ID`. The
+# keys are the forms in which names and addresses are compared. Only one person of a tenant can have a verified address.
+people = Table(
+    "people",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("user", String(200), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("name_key", String(400), nullable=False),
+    Column("mail", String(254)),
+    Column("mail_key", String(254)),
+    Column("mail_verified", Boolean, nullable=False),
+    # The groups of the last sign-in, and the time until which they count without another sign-in.
+    Column("groups", JSON, nullable=False),
+    Column("groups_until", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("signed_in_at", Float, nullable=False),
+    Index("ix_people_tenant_id_name_key", "tenant_id", "name_key"),
+    Index("ix_people_tenant_id_mail_key", "tenant_id", "mail_key"),
+)
+
 # The subjects that may use a collection. A collection without grants is open to the whole tenant.
 collection_grants = Table(
     "collection_grants",

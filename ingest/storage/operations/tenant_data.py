@@ -218,6 +218,7 @@ _EXPORTED_TABLES = (
     "shares",
     "runs",
     "users",
+    "people",
     "api_keys",
     "collections",
     "collection_deletions",

@@ -1,0 +1,138 @@
+"""People who signed in with an identity provider: their ids, display names, mail addresses and groups.
+
+Access lists and grants name a person by an id that never changes, as in `user:ID`. A display name never gives access:
+people can often choose it themselves. A mail address gives access only while the provider has verified it.
+"""
+
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, select, update
+
+from ingest.storage.accounts.records import Principal
+from ingest.storage.db.database import build_upsert, iter_slices, lock_tenant, read_transaction, write_transaction
+from ingest.storage.db.schema import people
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person who signed in with an identity provider. `user` is the id, as in `user:ID`.
+
+    `groups` are those of the last sign-in, which was at `signed_in_at`.
+    """
+
+    user: str
+    name: str
+    mail: str | None
+    is_mail_verified: bool
+    groups: tuple[str, ...]
+    signed_in_at: float
+
+
+class People:
+    """Records people at each sign-in, and finds them. Each call reads and writes the people of a single tenant."""
+
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def record_sign_in(self, principal: Principal, *, groups_seconds: float) -> None:
+        """Store the profile and groups of a person who has just signed in with an identity provider.
+
+        Without another sign-in, the groups count in Slack for `groups_seconds`. Does nothing for the caller of a key.
+        """
+        profile, now = principal.profile, self._clock()
+        if profile is None or principal.user is None:
+            return
+        mail_key = None if profile.mail is None else build_mail_key(profile.mail)
+        is_verified = profile.is_mail_verified and mail_key is not None
+        values: dict[str, Any] = {
+            "name": profile.name,
+            "name_key": build_name_key(profile.name),
+            "mail": profile.mail,
+            "mail_key": mail_key,
+            "mail_verified": is_verified,
+            "groups": sorted(principal.groups),
+            "groups_until": now + groups_seconds,
+            "signed_in_at": now,
+        }
+        with write_transaction(self._engine) as connection:
+            lock_tenant(connection, principal.tenant_id)
+            if is_verified:
+                _take_address(connection, principal.tenant_id, principal.user, mail_key)
+            row = build_upsert(connection, people).values(
+                tenant_id=principal.tenant_id, user=principal.user, created_at=now, **values
+            )
+            connection.execute(row.on_conflict_do_update(index_elements=["tenant_id", "user"], set_=values))
+
+    def list_people(
+        self, tenant_id: str, *, query: str = "", after: tuple[str, str] = ("", ""), limit: int = 100
+    ) -> list[Person]:
+        """List people sorted by name, starting after the person with the name and id in `after`.
+
+        With a `query`, list only people whose name contains it, or whose mail address begins with it.
+        """
+        found = _build_query(tenant_id).limit(limit)
+        if query:
+            key = build_name_key(query)
+            by_name = people.c.name_key.contains(key, autoescape=True)
+            found = found.where(by_name | people.c.mail_key.startswith(key, autoescape=True))
+        name, user = after
+        if user:
+            key = build_name_key(name)
+            found = found.where((people.c.name_key > key) | ((people.c.name_key == key) & (people.c.user > user)))
+        with read_transaction(self._engine) as connection:
+            return [_build_person(row) for row in connection.execute(found).all()]
+
+    def load_people(self, tenant_id: str, ids: Collection[str]) -> list[Person]:
+        """Load the people with these ids, sorted by name. Ids without a person are skipped."""
+        found: list[Person] = []
+        with read_transaction(self._engine) as connection:
+            for some in iter_slices(sorted(set(ids))):
+                rows = connection.execute(_build_query(tenant_id).where(people.c.user.in_(some))).all()
+                found += map(_build_person, rows)
+        return sorted(found, key=lambda each: (build_name_key(each.name), each.user))
+
+    def find_names(self, tenant_id: str, subjects: Collection[str]) -> dict[str, str]:
+        """Return the display names of the people among subjects such as `user:ID`, keyed by subject."""
+        ids = {each.removeprefix("user:") for each in subjects if each.startswith("user:")}
+        return {f"user:{each.user}": each.name for each in self.load_people(tenant_id, ids)} if ids else {}
+
+    def count_group_members(self, tenant_id: str) -> dict[str, int]:
+        """Count the members of each group of people's last sign-ins. Groups are sorted by name."""
+        with read_transaction(self._engine) as connection:
+            rows = connection.execute(select(people.c.groups).where(people.c.tenant_id == tenant_id)).scalars().all()
+        return dict(sorted(Counter(group for groups in rows for group in groups).items()))
+
+
+def build_name_key(name: str) -> str:
+    """Return the form in which names are compared: without differences of case, width and spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())[:400]
+
+
+def build_mail_key(mail: str) -> str | None:
+    """Return the form in which mail addresses are compared, or None if an address cannot be compared safely.
+
+    Folding the case of other alphabets makes different addresses equal, such as those with `ß` and `ss`.
+    """
+    # guard: ascii-mail-addresses
+    return mail.lower() if mail.isascii() else None
+
+
+def _take_address(connection: Connection, tenant_id: str, user: str, mail_key: str | None) -> None:
+    """Take an address away from everybody who had it before: a provider gives it to another person after a while."""
+    others = people.c.tenant_id == tenant_id, people.c.mail_key == mail_key, people.c.user != user
+    # guard: mail-address-one-person
+    connection.execute(update(people).where(*others).values(mail=None, mail_key=None, mail_verified=False))
+
+
+def _build_query(tenant_id: str) -> Select[Any]:
+    return select(people).where(people.c.tenant_id == tenant_id).order_by(people.c.name_key, people.c.user)
+
+
+def _build_person(row: Row[Any]) -> Person:
+    return Person(row.user, row.name, row.mail, row.mail_verified, tuple(row.groups), row.signed_in_at)
