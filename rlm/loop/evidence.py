@@ -49,24 +49,31 @@ def convert_to_plain_handle(handle: Handle) -> PlainHandle:
 def parse_handle(value: object, corpus: Corpus) -> Handle:
     """Parse a handle from a dict with a handle's keys, or from the id, name or title of a document.
 
+    The `document` of a dict may be a name or title, too.
+
     If the end is missing or beyond the end of the document, the handle ends where the document ends. Raises `ToolError`
     if the value is not a handle in scope.
     """
     if isinstance(value, str):
-        called = corpus.find_document_by_name(value)
-        if called is None:
-            raise ToolError(f"no document has the id, name or title {value[:100]!r}; outline() lists them")
-        return called.handle
+        found = corpus.find_document_by_name(value)
+        if found is None:
+            raise _build_unknown_error(value)
+        return found.handle
     if not isinstance(value, Mapping) or "document" not in value:
         raise ToolError(_HANDLE_FORMAT)
-    document = corpus.find_document_by_id(str(value["document"]))
+    called = str(value["document"])
+    document = corpus.find_document_by_id(called) or corpus.find_document_by_name(called)
     if document is None:
-        raise ToolError(f"no document in scope has the id {str(value['document'])[:100]!r}")
+        raise _build_unknown_error(called)
     whole = document.handle
     start, end = require_whole_number(value.get("start", 0), "start"), value.get("end")
     end = whole.end if end is None else min(require_whole_number(end, "end"), whole.end)
     start = min(start, whole.end)
     return Handle(whole.document_id, whole.version_id, start, max(start, end))
+
+
+def _build_unknown_error(called: str) -> ToolError:
+    return ToolError(f"no document has the id, name or title {called[:100]!r}; outline() lists them")
 
 
 def parse_handles(values: object, corpus: Corpus) -> list[Handle]:

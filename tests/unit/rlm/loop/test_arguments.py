@@ -7,12 +7,21 @@ from tests.support.corpora import corpus_of
 CORPUS = corpus_of("One.", "Two and two.", "Three.")
 
 
-@pytest.mark.parametrize("value", ["doc-2", "2.md", "Title 2", {"document": "doc-2"}, {"document": "doc-2", "end": 99}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "doc-2",
+        "2.md",
+        "Title 2",
+        *({"document": each} for each in ("doc-2", "2.md", "Title 2")),
+        {"document": "doc-2", "end": 99},
+    ],
+)
 def test_a_document_is_found_by_its_id_name_or_title(value: object) -> None:
     assert parse_handle(value, CORPUS) == CORPUS.documents[1].handle
 
 
-@pytest.mark.parametrize("value", [{"document": "Title 2"}, {"document": ["doc-2"]}, {"document": None}, "doc", ""])
+@pytest.mark.parametrize("value", [{"document": "Title 9"}, {"document": ["doc-2"]}, {"document": None}, "doc", ""])
 def test_what_is_no_documents_id_is_refused(value: object) -> None:
     with pytest.raises(ToolError):
         parse_handle(value, CORPUS)
