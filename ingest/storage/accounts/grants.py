@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
-from ingest.storage.accounts.people import find_subject
+from ingest.storage.accounts.people import add_other_users, find_subject
 from ingest.storage.accounts.records import Principal, Role, validate_subject
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
@@ -171,7 +171,11 @@ class Grants:
 
 
 def load_access(connection: Connection, principal: Principal) -> Principal:
-    """Return a copy of the principal with its current access to collections, read in the caller's transaction."""
+    """Return a copy of the principal with its current names and access to collections.
+
+    Both are read in the caller's transaction.
+    """
+    principal = add_other_users(connection, principal)
     if principal.is_admin:
         return principal
     return apply_grants(principal, connection.execute(GRANTS_QUERY, {"tenant_id": principal.tenant_id}).all())
