@@ -147,6 +147,7 @@ def grant_access(
 ) -> GrantOut:
     """Grant a role on a collection to `user:NAME`, `group:NAME` or `key:ID`. The grant takes effect immediately.
 
+    A person who has signed in with an identity provider can be named by name or verified mail address.
     The first grant closes the collection to everyone else except the tenant's admins.
     """
     _require_admin_role(services, caller, collection)

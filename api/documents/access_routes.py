@@ -17,10 +17,10 @@ router = APIRouter(prefix="/v1/documents/{document_id}", tags=["documents"])
 def get_document_access(
     document_id: str, caller: Admin, services: ServicesDep, user: Annotated[str, Query(min_length=1, max_length=200)]
 ) -> DocumentAccessOut:
-    """Show whether a user, given by id or name, can read a document now, and why.
+    """Show whether a user, given by id, name or verified mail address, can read a document now, and why.
 
-    Groups that an identity provider adds to a token, and roles of single keys, are not considered. `404` if you cannot
-    read the document yourself, or if there is no such user.
+    The groups of people from an identity provider are those of the last sign-in. Roles of single keys are not
+    considered. `404` if you cannot read the document yourself, or if there is no such user.
     """
     document = services.documents.catalog.load_document(caller.tenant_id, document_id, readers=caller.readers)
     person = _load_principal(services, caller.tenant_id, user)
@@ -35,7 +35,10 @@ def get_document_access(
 
 
 def _load_principal(services: Services, tenant_id: str, id_or_name: str) -> Principal:
-    """Return the principal of a key that has all scopes of the user's keys."""
+    """Return a principal with the rights of a person from an identity provider, or of all keys of a user."""
+    found = services.accounts.people.find_principal(tenant_id, id_or_name)
+    if found is not None:
+        return services.accounts.grants.resolve_access(found)
     user = services.accounts.users.load_user(tenant_id, id_or_name)
     rights = services.accounts.users.load_access_rights(tenant_id, [user])[user.id]
     person = Principal(tenant_id, None, user.name, user.name, frozenset(user.groups), rights.scopes)

@@ -10,6 +10,7 @@ from api.admission.access import Caller, ServicesDep, Writer
 from api.admission.services import Services
 from api.documents.bulk_schemas import BulkPlanOut, BulkStepOut, RefusedOut
 from api.documents.listing_schemas import BulkIn, parse_document_filter
+from api.documents.readers import find_readers
 from api.documents.schemas import DocumentOut, DocumentPage
 from api.http.cursors import (
     build_cursor_error,
@@ -23,7 +24,6 @@ from api.http.cursors import (
 from api.http.problems import build_problem
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.listing import DocumentFilter, ListingCursor, ListingTotal
-from ingest.storage.documents.metadata import validate_readers
 from ingest.storage.documents.records import DocumentChange, ListOrder
 from ingest.storage.errors import DocumentNotFoundError, LeadlineError
 from ingest.storage.queue.records import JobKind, JobPriority
@@ -140,7 +140,7 @@ def _build_bulk_action(body: BulkIn, caller: Principal, services: Services) -> C
             priority=JobPriority.BULK,
         )
     if body.action in ("readers", "move"):
-        change = _build_access_change(body)
+        change = _build_access_change(body, caller, services)
 
         def change_access(identifier: str) -> None:
             # guard: bulk-readers-writable
@@ -168,11 +168,11 @@ def _build_bulk_action(body: BulkIn, caller: Principal, services: Services) -> C
     return delete_or_cancel
 
 
-def _build_access_change(body: BulkIn) -> DocumentChange:
+def _build_access_change(body: BulkIn, caller: Principal, services: Services) -> DocumentChange:
     """Build the change of the action `readers` or `move`. Raises `MetadataError` for invalid readers."""
     if body.collection is not None:
         return DocumentChange(collection=body.collection, changed=frozenset({"collection"}))
-    chosen = None if body.readers is None else validate_readers(body.readers)
+    chosen = None if body.readers is None else find_readers(services, caller, body.readers)
     return DocumentChange(readers=chosen, changed=frozenset({"readers"}))
 
 

@@ -18,7 +18,7 @@ from api.http.unknown import build_repeated_name_error, build_unknown_name_error
 from ingest.held_uploads import HeldUploads, Outcome
 from ingest.intake import Intake, Kept, Upload, UploadRequest
 from ingest.storage.documents.catalog import AcceptedUpload
-from ingest.storage.documents.metadata import require_own_access, validate_metadata, validate_readers
+from ingest.storage.documents.metadata import validate_metadata
 from ingest.storage.errors import InputError
 from ingest.storage.inbound import check_text, parse_json, parse_metadata_json
 from ingest.storage.queue.records import PRIORITIES, JobPriority
@@ -30,6 +30,8 @@ _MAX_FIELDS = 20
 FIELDS = ("collection", "batch", "metadata", "readers", "priority")
 COLLECTION = re.compile(r"[\w.-]{1,128}")
 
+# Returns the subjects for the readers that a caller sets on documents.
+CheckReaders = Callable[[Collection[str]], frozenset[str]]
 Receive = Callable[[UploadRequest], AbstractContextManager[Upload[AcceptedUpload]]]
 
 
@@ -58,16 +60,18 @@ async def receive_form(
     request: UploadRequest,
     intake: Intake,
     threads: Threads,
+    check_readers: CheckReaders,
     *,
     url_fields: Collection[str] = (),
 ) -> ReceivedFiles:
     """Receive each part with a file name as a document. Form fields apply to all files, including those before them.
 
-    `url_fields` contains the names of fields that are already set in the URL. No file is accepted before the end of the
+    `check_readers` returns the subjects for the field `readers`, and may query the catalog. `url_fields` contains the
+    names of fields that are already set in the URL. No file is accepted before the end of the
     form. Raises `BadRequestError` for a malformed or truncated form, `InputError` for a field with invalid text, and
     `RequestValidationError` for an unknown or repeated field.
     """
-    form = _DocumentForm(request, intake, url_fields)
+    form = _DocumentForm(request, intake, check_readers, url_fields)
     received = ReceivedFiles()
     try:
         await _parse_form(stream, content_type, form, threads)
@@ -256,11 +260,14 @@ class _DocumentForm(_FormParser):
     are checked before any file is accepted.
     """
 
-    def __init__(self, request: UploadRequest, intake: Intake, url_fields: Collection[str]) -> None:
+    def __init__(
+        self, request: UploadRequest, intake: Intake, check_readers: CheckReaders, url_fields: Collection[str]
+    ) -> None:
         super().__init__()
         self.request = request
         self.files = HeldUploads(intake, request)
         self._intake = intake
+        self._check_readers = check_readers
         self._given = set(url_fields)
 
     def close(self) -> None:
@@ -289,7 +296,7 @@ class _DocumentForm(_FormParser):
             self.request = replace(self.request, attributes=parse_metadata(content))
         elif name == "readers":
             listed = parse_readers(content)
-            given = None if listed is None else check_readers(listed, self.request.sender)
+            given = None if listed is None else self._check_readers(listed)
             self.request = replace(self.request, readers=given)
         else:
             self.request = replace(self.request, **_parse_field(name, _decode_text(content, name)))
@@ -322,16 +329,6 @@ def parse_priority(value: str, field_path: str) -> JobPriority:
 def parse_metadata(content: bytes) -> dict[str, Any]:
     """Parse document metadata, a JSON object of plain values. Raises `InputError` or `MetadataError` if invalid."""
     return validate_metadata(parse_metadata_json(content))
-
-
-def check_readers(subjects: Collection[str], own_subjects: frozenset[str] | None) -> frozenset[str]:
-    """Check the readers that a caller sets on a document. `own_subjects` contains the caller's own subjects.
-
-    Raises `MetadataError` if the readers are not valid.
-    """
-    found = validate_readers(subjects)
-    require_own_access(found, own_subjects)
-    return found
 
 
 def parse_readers(content: bytes) -> list[str] | None:

@@ -15,6 +15,7 @@ from api.admission.services import Services
 from api.documents import multipart
 from api.documents.listing_routes import require_writable_document
 from api.documents.listing_schemas import VersionList, VersionOut
+from api.documents.readers import check_readers, find_readers
 from api.documents.schemas import (
     KEPT_HINT,
     DeletionOut,
@@ -74,7 +75,8 @@ async def upload_documents(
     `metadata` (a JSON object), `readers` (a JSON list) and `priority` apply to all of them. Each field may be sent
     once, before or after the files. No file is accepted before the end of the form. With any other content type, the
     body is one file, and `name`, `metadata` and `readers` are query parameters. `readers` are the users and groups who
-    may read the document, such as `user:ann` and `group:hr`. If `readers` is omitted, the whole tenant may read the
+    may read the document, such as `user:ann` and `group:hr`; a person who has signed in with an identity provider can
+    be named by name or verified mail address. If `readers` is omitted, the whole tenant may read the
     document.
 
     `202` means that the bytes are on disk and the job is queued. `200` means that the same bytes had already been
@@ -82,6 +84,7 @@ async def upload_documents(
     `PATCH` to change these fields. Uploads with priority `bulk` are processed after your other uploads. `batch` is the
     id of a batch created with `POST /v1/batches`.
     """
+    checked = None if readers is None else await threads.run(check_readers, services, caller, readers)
     base = UploadRequest(
         caller.tenant_id,
         collection,
@@ -91,14 +94,20 @@ async def upload_documents(
         batch_id=batch,
         key_id=caller.key_id or "",
         owner=caller.owner,
-        readers=None if readers is None else multipart.check_readers(readers, caller.readers),
+        readers=checked,
         sender=caller.readers,
         collections=caller.collections,
     )
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         received = await multipart.receive_form(
-            request.stream(), content_type, base, services.work.intake, threads, url_fields=request.query_params.keys()
+            request.stream(),
+            content_type,
+            base,
+            services.work.intake,
+            threads,
+            partial(check_readers, services, caller),
+            url_fields=request.query_params.keys(),
         )
     else:
         received = await multipart.receive_body(request.stream(), base, services.work.intake.receive_upload, threads)
@@ -216,7 +225,7 @@ def change_document(
     admitted = parse_if_match(if_match)
     require_writable_document(services, caller, document_id)
     document = services.documents.catalog.change_document(
-        caller.tenant_id, document_id, body.to_change(), admitted, caller=caller
+        caller.tenant_id, document_id, body.to_change(partial(find_readers, services, caller)), admitted, caller=caller
     )
     services.work.settle(document_id)
     response.headers.update(build_etag_headers(document))

@@ -1,5 +1,6 @@
 """Wire models for documents."""
 
+from collections.abc import Callable, Collection
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -8,7 +9,7 @@ from api.documents.card_schemas import CardOut
 from api.http.remark_schemas import RemarkOut
 from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
 from ingest.storage.documents.cards.records import DocumentCard
-from ingest.storage.documents.metadata import MAX_READERS, validate_readers
+from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.progress import DocumentProgress, compute_progress
 from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
 from ingest.storage.texts.layout import OmissionKind
@@ -184,9 +185,9 @@ class DocumentChangeIn(Wire):
     readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
     collection: str | None = Field(None, max_length=128, pattern=r"^[\w.-]+$", examples=["reports"])
 
-    def to_change(self) -> DocumentChange:
-        """Convert the request to a change. Raises `MetadataError` if the metadata or readers are not valid."""
-        readers = None if self.readers is None else validate_readers(self.readers)
+    def to_change(self, find_readers: Callable[[Collection[str]], frozenset[str]]) -> DocumentChange:
+        """Convert the request to a change. `find_readers` returns the subjects for readers. Raises its errors."""
+        readers = None if self.readers is None else find_readers(self.readers)
         # A document is always in a collection, so null cannot mean that it leaves its own.
         changed = self.model_fields_set - (set() if self.collection else {"collection"})
         return DocumentChange(self.metadata, self.title, readers, frozenset(changed), collection=self.collection or "")

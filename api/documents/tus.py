@@ -85,7 +85,7 @@ def build_document_header(document_id: str) -> dict[str, str]:
     return {"Content-Location": f"/v1/documents/{document_id}"}
 
 
-def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
+def parse_metadata_header(header: str, check_readers: multipart.CheckReaders) -> dict[str, Any]:
     """Parse an `Upload-Metadata` header. Unknown keys are ignored.
 
     Raises `BadRequestError`, `InputError` or `MetadataError` for invalid values.
@@ -111,7 +111,7 @@ def parse_metadata_header(header: str, caller: Principal) -> dict[str, Any]:
         "declared_type": found.get("filetype") or found.get("type") or None,
         "collection": collection,
         "metadata": multipart.parse_metadata(found.get("metadata", "{}").encode()),
-        "readers": None if listed is None else sorted(multipart.check_readers(listed, caller.readers)),
+        "readers": None if listed is None else sorted(check_readers(listed)),
         "batch": found.get("batch") or None,
         "priority": priority.upper(),
     }

@@ -18,6 +18,7 @@ from api.admission.access import ServicesDep, UploadThreads, Writer, get_account
 from api.admission.quota_headers import add_quota_headers
 from api.admission.services import Services
 from api.documents import tus
+from api.documents.readers import check_readers
 from api.http.media import describe_file_body, describe_request
 from api.http.problems import CLIENT_CLOSED_REQUEST, BadRequestError, SlowRequestError
 from api.http.threads import Threads
@@ -55,7 +56,7 @@ def create_upload(
     list), `batch` and `priority`, each in Base64. The `Upload-Length` counts against quotas immediately. An upload
     expires 24 hours after it last received bytes.
     """
-    description = tus.parse_metadata_header(upload_metadata, caller)
+    description = tus.parse_metadata_header(upload_metadata, partial(check_readers, services, caller))
     request = tus.build_upload_request(description, caller)
     made = services.work.uploads.create_upload(request, caller.owner, upload_length, description, upload_metadata)
     headers = tus.build_progress_headers(made)

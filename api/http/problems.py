@@ -66,6 +66,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.SharingDisabledError: 403,
     ingest.TenantNotFoundError: 404,
     ingest.UserNotFoundError: 404,
+    ingest.PersonUnknownError: 422,
+    ingest.PersonAmbiguousError: 422,
     ingest.KeyNotFoundError: 404,
     ingest.KeyStateError: 409,
     ingest.CollectionNotFoundError: 404,

@@ -5,9 +5,9 @@ from base64 import b64decode
 
 from api.admission.services import Services
 from api.answers.asking import require_collections
-from api.documents import multipart
 from api.documents.content_routes import require_active_version_id
 from api.documents.content_schemas import OutlineEntryOut, build_outline
+from api.documents.readers import check_readers
 from api.http.cursors import decode_cursor, encode_cursor
 from api.http.problems import BadRequestError
 from api.mcp.lines import format_card_lines, load_card_lines
@@ -173,7 +173,7 @@ def upload_file(services: Services, caller: Principal, arguments: UploadArgument
         priority=PRIORITIES[arguments.priority],
         key_id=caller.key_id or "",
         owner=caller.owner,
-        readers=None if arguments.readers is None else multipart.check_readers(arguments.readers, caller.readers),
+        readers=None if arguments.readers is None else check_readers(services, caller, arguments.readers),
         sender=caller.readers,
         collections=caller.collections,
     )

@@ -65,7 +65,9 @@ class OidcSettings(BaseSettings):
         None, description="The claim with a user's tenant, by id or name; overrides LEADLINE_OIDC_TENANT."
     )
     oidc_user_claim: str = Field(
-        "sub", description="The claim with the user's name, which ACLs refer to as `user:NAME`."
+        "sub",
+        description="The claim with the user's id, which must never change (`oid` for Entra ID). ACLs refer to it as "
+        "`user:ID`.",
     )
     oidc_groups_claim: str = Field(
         "groups", description="The claim with the user's groups, which ACLs refer to as `group:NAME`."

@@ -34,10 +34,17 @@ _SCOPES = frozenset({Scope.READ, Scope.ASK})
 
 @dataclass(frozen=True)
 class _Profile:
-    """A user's profile in Slack: the address that identifies the Leadline user, and the locale, such as `de-DE`."""
+    """A user's profile in Slack: the address that identifies the Leadline user, and the locale, such as `de-DE`.
+
+    `is_confirmed` is false if Slack says that the user has not confirmed the address.
+    """
 
     email: str | None
     locale: str
+    is_confirmed: bool = True
+
+
+_NOBODY = _Profile(None, "")
 
 
 def build_channel_group(team_id: str, channel: str) -> str:
@@ -59,9 +66,9 @@ class People:
 
     async def fetch_user_principal(self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str) -> Principal:
         """Return a principal with one user's access rights, for answers that only this user reads."""
-        email, groups = await self._fetch_email_and_groups(web, workspace, user_id)
+        profile, groups = await self._fetch_profile_and_groups(web, workspace, user_id)
         groups |= await self._fetch_channel_groups(web, workspace, user_id)
-        return self._load_principal(workspace, channel, email, groups)
+        return self._load_principal(workspace, channel, profile, groups)
 
     async def fetch_channel_principal(self, web: SlackWeb, workspace: Workspace, channel: str) -> Principal:
         """Return a principal with the access rights that all members of a channel share.
@@ -78,10 +85,10 @@ class People:
             members = []
         members = [member for member in members if member != workspace.bot_user_id]
         if not members or len(members) > MAX_MEMBERS:
-            return self._load_principal(workspace, channel, None, {own})
+            return self._load_principal(workspace, channel, _NOBODY, {own})
         people = [await self._fetch_member_principal(web, workspace, channel, member) for member in members]
         shared = frozenset.intersection(*(person.groups for person in people))
-        return self._load_principal(workspace, channel, None, shared | {own})
+        return self._load_principal(workspace, channel, _NOBODY, shared | {own})
 
     async def fetch_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str, surface: Surface
@@ -103,14 +110,14 @@ class People:
     async def _fetch_member_principal(
         self, web: SlackWeb, workspace: Workspace, channel: str, user_id: str
     ) -> Principal:
-        return self._load_principal(workspace, channel, *await self._fetch_email_and_groups(web, workspace, user_id))
+        return self._load_principal(workspace, channel, *await self._fetch_profile_and_groups(web, workspace, user_id))
 
-    async def _fetch_email_and_groups(
+    async def _fetch_profile_and_groups(
         self, web: SlackWeb, workspace: Workspace, user_id: str
-    ) -> tuple[str | None, frozenset[str]]:
-        """Return a user's email address and user groups."""
+    ) -> tuple[_Profile, frozenset[str]]:
+        """Return a user's profile and user groups."""
         profile = await self._fetch_profile(web, workspace.team_id, user_id)
-        return profile.email, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
+        return profile, (await self._fetch_user_groups(web, workspace.team_id)).get(user_id, frozenset())
 
     async def _fetch_channel_groups(self, web: SlackWeb, workspace: Workspace, user_id: str) -> frozenset[str]:
         """Return a user's channel groups, for channels whose files only members can see."""
@@ -139,12 +146,14 @@ class People:
             return frozenset()
 
     def _load_principal(
-        self, workspace: Workspace, channel: str, email: str | None, groups: Iterable[str]
+        self, workspace: Workspace, channel: str, profile: _Profile, groups: Iterable[str]
     ) -> Principal:
-        return self._store.build_principal(workspace, channel, email, frozenset(groups), _SCOPES)
+        return self._store.build_principal(
+            workspace, channel, profile.email, frozenset(groups), _SCOPES, is_confirmed=profile.is_confirmed
+        )
 
     async def _fetch_profile(self, web: SlackWeb, team_id: str, user_id: str) -> _Profile:
-        """Return a user's locale, and the lowercase email address that identifies the Leadline user.
+        """Return a user's locale, and the email address that identifies the Leadline user.
 
         The address is None for guests, bots, deleted users and users from other workspaces.
         """
@@ -157,7 +166,8 @@ class People:
         is_stranger = any(user.get(flag) for flag in ("deleted", "is_bot", "is_stranger", "is_restricted"))
         is_other_team = user.get("team_id") not in (None, team_id)
         has_email = bool(details.get("email")) and not is_stranger and not is_other_team
-        profile = _Profile(str(details["email"]).casefold() if has_email else None, str(user.get("locale") or ""))
+        email = str(details["email"]) if has_email else None
+        profile = _Profile(email, str(user.get("locale") or ""), user.get("is_email_confirmed") is not False)
         self._profiles[key] = (now + _CACHE_SECONDS, profile)
         return profile
 

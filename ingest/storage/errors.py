@@ -324,6 +324,20 @@ class UserNotFoundError(CatalogError):
     default_hint = "List the users with GET /v1/users, or `leadline users list`."
 
 
+class PersonUnknownError(CatalogError):
+    """A name or mail address does not name a person of the tenant."""
+
+    code = "person_unknown"
+    default_hint = "Find people with GET /v1/people. `user:ID` names a person by id, also before the first sign-in."
+
+
+class PersonAmbiguousError(CatalogError):
+    """A name belongs to several people of the tenant."""
+
+    code = "person_ambiguous"
+    default_hint = "Name the person by mail address, or by id as in `user:ID`."
+
+
 class KeyNotFoundError(CatalogError):
     """The tenant has no such API key."""
 

@@ -3,8 +3,11 @@
 import pytest
 from sqlalchemy import Engine
 
+from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.people import People, Person
-from ingest.storage.accounts.records import Principal, Profile
+from ingest.storage.accounts.records import Principal, Profile, Role
+from ingest.storage.accounts.users import Users
+from ingest.storage.errors import PersonAmbiguousError, PersonUnknownError
 from ingest.storage.operations.tenant_data import remove_tenant_rows
 
 WEEK = 7 * 86_400.0
@@ -94,3 +97,54 @@ def test_a_tenant_sees_none_of_anothers_people_and_loses_its_own_when_it_is_remo
     assert remove_tenant_rows(engine, "ann")["people"] == 1
     assert people.list_people("ann") == []
     assert [each.name for each in people.list_people("bob")] == ["Eve of Bob"]
+
+
+def test_a_reader_is_found_by_name_address_or_id_and_entries_with_a_kind_stay_as_they_are(people: People) -> None:
+    sign_in(people, "id-1", "Eve Adams", "Eve@example.org")
+    for entry in ("eve  adams", "EVE@example.org ", "id-1"):
+        assert people.find_subjects("ann", [entry]) == ["user:id-1"]
+    exact = ["user:Eve Adams", "user:eve@example.org", "group:Eve Adams", "key:id-1"]
+    assert people.find_subjects("ann", exact) == exact
+    assert people.find_subjects("ann", ["user:Eve Adams", "Eve Adams"]) == ["user:Eve Adams", "user:id-1"]
+
+
+def test_a_name_of_two_people_is_refused_with_what_tells_them_apart(people: People, engine: Engine) -> None:
+    sign_in(people, "id-1", "Eve", "eve@example.org")
+    sign_in(people, "id-2", "\uff25VE")
+    with pytest.raises(PersonAmbiguousError) as refused:
+        people.find_subjects("ann", ["Eve"])
+    assert "user:id-1 (eve@example.org), user:id-2" in str(refused.value.hint)
+    Users(engine).create("ann", "Bob")
+    sign_in(people, "id-3", "Bob")
+    with pytest.raises(PersonAmbiguousError):
+        people.find_subjects("ann", ["Bob"])
+
+
+def test_nobody_gets_access_by_the_name_or_unverified_address_of_somebody_else(people: People) -> None:
+    sign_in(people, "id-1", "boss@example.org")
+    sign_in(people, "id-2", "Mallory", "boss@example.org", is_verified=False)
+    for entry in ("boss@example.org", "Boss", "ma\u00df@example.org"):
+        with pytest.raises(PersonUnknownError):
+            people.find_subjects("ann", [entry])
+    with pytest.raises(PersonUnknownError):
+        people.find_subjects("bob", ["Mallory"])
+
+
+def test_a_user_with_keys_is_found_by_name_and_is_the_person_with_this_address(people: People, engine: Engine) -> None:
+    Users(engine).create("ann", "Eve@example.org")
+    assert people.find_subjects("ann", ["eve@example.org"]) == ["user:Eve@example.org"]
+    sign_in(people, "id-1", "Eve Adams", "eve@example.org")
+    assert people.find_subjects("ann", ["eve@example.org"]) == ["user:id-1"]
+    Users(engine).delete("ann", "Eve@example.org")
+    assert people.find_subjects("ann", ["eve@example.org"]) == ["user:id-1"]
+
+
+def test_a_grant_stores_the_id_and_is_revoked_by_the_address(people: People, engine: Engine) -> None:
+    sign_in(people, "id-1", "Eve Adams", "eve@example.org")
+    grants = Grants(engine)
+    assert grants.grant_role("ann", "c", "Eve Adams", Role.READER).subject == "user:id-1"
+    assert [each.subject for each in grants.list_grants("ann", "c")] == ["user:id-1"]
+    grants.revoke_grant("ann", "c", "eve@example.org", open_to_all=True)
+    assert grants.list_grants("ann", "c") == []
+    with pytest.raises(PersonUnknownError):
+        grants.grant_role("ann", "c", "nobody", Role.READER)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,7 +14,7 @@ from ingest.storage.accounts.records import Principal, Profile, Scope
 from tests.support.asking import AskedApi, asked_api
 from tests.support.issuer import AUDIENCE, CLIENT_SECRET, Issuer, running_issuer
 
-EVE = {"sub": "id-1", "name": "Eve Adams", "email": "eve@example.org", "email_verified": True}
+EVE: dict[str, Any] = {"sub": "id-1", "name": "Eve Adams", "email": "eve@example.org", "email_verified": True}
 
 
 @pytest.fixture
@@ -133,3 +134,21 @@ def test_the_audit_log_and_its_export_name_people_beside_their_ids(api: AskedApi
     lines = [line for line in http.get("/v1/audit/export", headers=admin).text.splitlines() if "id-1" in line]
     assert len(lines) == 2  # the sign-in, and the grant
     assert all('"names": {"user:id-1": "Eve Adams"}' in line for line in lines)
+
+
+def test_a_reader_that_is_nobody_or_several_people_is_refused_with_the_next_step(api: AskedApi, issuer: Issuer) -> None:
+    http = signed_in(api, issuer, **EVE)
+    signed_in(api, issuer, sub="id-2", name="EVE adams", email="boss@example.org")
+    admin = key_of(api, Scope.READ, Scope.WRITE, Scope.ADMIN)
+    for entry, code in (
+        ("Eve Adams", "person_ambiguous"),
+        ("boss@example.org", "person_unknown"),
+        ("Nobody", "person_unknown"),
+        ("team:x", "metadata_invalid"),
+    ):
+        refused = http.post(
+            "/v1/documents", params={"name": "a.md", "readers": [entry]}, content=b"a", headers=admin
+        ).json()
+        assert (refused["code"], refused["status"]) == (code, 422)
+        assert refused["hint"]
+    assert http.get("/v1/documents", headers=admin).json()["documents"] == []

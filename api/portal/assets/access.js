@@ -2,12 +2,13 @@
 import { collectionLabel, loadCollections } from './collections.js'
 import { byId, el, readable, trouble } from './dom.js'
 import { icon } from './icons.js'
-import { loadNames } from './names.js'
+import { loadNames, nameOf } from './names.js'
 import { readerNames, whoCanRead } from './reader_words.js'
 import { get, may } from './rest.js'
 import { t } from './text.js'
 
 const NAMES = 500
+const PEOPLE = 200
 
 // Shows who can read a document. The sentence needs the titles and the roles of collections.
 export async function showAccess(found) {
@@ -17,7 +18,8 @@ export async function showAccess(found) {
 }
 
 async function openCheck(found) {
-  const names = await get('/v1/users', { limit: NAMES }).then(({ users }) => users.map(({ name }) => name), () => [])
+  const [users, people] = await Promise.all([get('/v1/users', { limit: NAMES }).then(({ users }) => users.map(({ name }) => name), () => []), get('/v1/people', { limit: PEOPLE }).then((page) => page.people, () => [])])
+  const names = [...people.map(({ name, mail, mail_verified: isVerified }) => (isVerified ? mail : name)), ...users]
   const field = el('input', { id: 'checked-person', required: true, maxlength: 200, list: 'checked-people', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' })
   const result = el('div', { 'aria-live': 'polite' })
   const dialog = el('dialog', { 'aria-labelledby': 'check-title' }, el('h2', { id: 'check-title', text: t('Who can read this document?') }), el('p', { text: whoCanRead(found) }),
@@ -30,7 +32,9 @@ async function openCheck(found) {
   dialog.addEventListener('submit', async (event) => {
     event.preventDefault()
     try {
-      result.replaceChildren(verdict(found, await get(`/v1/documents/${found.id}/access`, { user: field.value.trim() })))
+      const access = await get(`/v1/documents/${found.id}/access`, { user: field.value.trim() })
+      await loadNames([`user:${access.user}`])
+      result.replaceChildren(verdict(found, access))
     } catch (error) {
       result.replaceChildren(trouble(error))
     }
@@ -43,7 +47,7 @@ async function openCheck(found) {
 const verdict = (found, access) => el('p', { class: `notice ${access.can_read ? 'good' : 'warn'}` }, el('strong', {}, access.can_read ? t('Yes') : t('No')), reason(found, access))
 
 function reason({ collection }, { user, through, denied_by: denied }) {
-  const person = readable(user)
+  const person = readable(nameOf(`user:${user}`) ?? user)
   if (denied === 'readers') return t('{person} is not on the list, and in no group that is on it.', { person })
   if (denied) return t('{person} has no role on the collection “{title}”.', { person, title: readable(collectionLabel(collection)) })
   if (!through) return t('{person} can read it like everyone who can see the collection.', { person })

@@ -148,13 +148,25 @@ async function grants(of, body) {
 const subjectOf = ({ subject }) => (nameOf(subject) ? [foreign(nameOf(subject)), el('div', { class: 'small soft' }, foreign(subject))] : foreign(subject))
 
 async function give(of, path, first, again) {
+  const { people: known } = await get('/v1/people', { limit: PROVIDED })
   const done = await asked(t('Role on {collection}', { collection: readable(of.name) }), [
     first ? el('p', { class: 'notice warn', text: t('This is the first role of the collection: from now on, only administrators and those with a role can use it.') }) : el('p', { text: t('The role takes effect immediately.') }),
     labelled('kind', t('For'), select([['group', t('a group')], ['user', t('a person')], ['key', t('a key')]], 'group')),
-    labelled('name', t('Name, or id of the key'), el('input', { required: true, maxlength: 200, autocomplete: 'off' })),
+    labelled('name', t('Name, mail address, or id of the key'), el('input', { required: true, maxlength: 200, autocomplete: 'off', list: 'known-people' })),
+    el('datalist', { id: 'known-people' }, known.map(({ name, mail, mail_verified: isVerified }) => (isVerified ? el('option', { value: mail, label: name }) : el('option', { value: name })))),
     labelled('role', t('Role'), select(ROLES, 'reader')),
-  ], t('Give role'), async (values) => (await send('PUT', `${path}/${encodeURIComponent(`${values.get('kind')}:${values.get('name').trim()}`)}`, { json: { role: values.get('role') } })).json())
+  ], t('Give role'), (values) => giveRole(path, values.get('kind'), values.get('name').trim(), values.get('role')))
   if (done) await again()
+}
+
+// A person can be named by name or mail address. Whoever is not known yet is named by id, as in the API.
+async function giveRole(path, kind, name, role) {
+  const put = async (subject) => (await send('PUT', `${path}/${encodeURIComponent(subject)}`, { json: { role } })).json()
+  if (kind !== 'user' || name.includes(':')) return put(`${kind}:${name}`)
+  return put(name).catch((error) => {
+    if (error.code === 'person_unknown') return put(`user:${name}`)
+    throw error
+  })
 }
 
 async function revoke(path, grant, last, again) {

@@ -2,18 +2,22 @@
 import { choices, FieldError } from './dialog.js'
 import { el, foreign, say } from './dom.js'
 import { icon } from './icons.js'
+import { keepNames, loadNames } from './names.js'
 import { countReaders, partsOf, SUBJECT } from './reader_words.js'
 import { get, may } from './rest.js'
 import { t, tn } from './text.js'
 
 const NAMES = 500
+const PEOPLE = 100
+const TYPING_MS = 250
 const SHOWN = 8
 const ICONS = { user: 'user', group: 'users' }
 
 // Returns the `fields`, and `read()` for what they say: null for everyone, or the list. `readers` is undefined where
 // several documents differ: then nothing is preselected. `read` throws `FieldError` and says in the form what is wrong.
 export async function readersForm(readers) {
-  const picker = new ReaderPicker(readers ?? [], await known())
+  const [suggestions] = await Promise.all([known(), loadNames(readers ?? [])])
+  const picker = new ReaderPicker(readers ?? [], suggestions)
   const who = choices(t('Who can read it'), 'who', [
     ['everybody', t('Everyone who can see the collection')],
     ['listed', t('Only these people and groups'), t('Administrators see it only if they are on the list, or with a key that belongs to no person.')],
@@ -49,7 +53,7 @@ class ReaderPicker {
     this.found = el('ul', { id: 'found-readers', class: 'found-readers', role: 'listbox', 'aria-label': t('People and groups'), hidden: true })
     this.wrong = el('p', { id: 'readers-wrong', class: 'bad-ink', role: 'alert', hidden: true })
     this.place = el('div', { class: 'stacked' }, this.list, el('div', { class: 'reader-field' }, this.field, this.found), this.wrong)
-    this.field.addEventListener('input', () => { this.accept(); this.find() })
+    this.field.addEventListener('input', () => { this.accept(); this.find(); this.findMore() })
     // The list stays until something is chosen: a button below it must not move while it is pressed.
     for (const name of ['focus', 'click']) this.field.addEventListener(name, () => this.find())
     this.field.addEventListener('keydown', (event) => this.onKey(event))
@@ -72,13 +76,27 @@ class ReaderPicker {
     const folded = typed.toLocaleLowerCase()
     if (SUBJECT.test(typed)) this.options = [{ subject: typed }]
     else {
-      const named = this.suggestions.filter(({ subject }) => !this.chosen.has(subject) && partsOf(subject).name.toLocaleLowerCase().includes(folded))
-      const isKnown = this.suggestions.some(({ subject }) => partsOf(subject).name === typed)
+      const named = this.suggestions.filter((each) => !this.chosen.has(each.subject) && wordsOf(each).some((words) => words.toLocaleLowerCase().includes(folded)))
+      const isKnown = this.suggestions.some((each) => wordsOf(each).includes(typed))
       const missing = (kind) => typed && !typed.includes(':') && !isKnown && !this.chosen.has(`${kind}:${typed}`)
       this.options = [...named.slice(0, SHOWN), ...['user', 'group'].filter(missing).map((kind) => ({ subject: `${kind}:${typed}`, isNew: true }))]
     }
     this.active = 0
     this.drawFound()
+  }
+
+  // Asks for people who are not among the first ones, once nothing has been typed for a moment.
+  findMore() {
+    clearTimeout(this.typing)
+    const query = this.field.value.trim()
+    if (!query || SUBJECT.test(query)) return
+    this.typing = setTimeout(async () => {
+      const known = new Set(this.suggestions.map(({ subject }) => subject))
+      const others = (await people(query)).filter(({ subject }) => !known.has(subject))
+      if (!others.length) return
+      this.suggestions.push(...others)
+      if (this.field.value.trim() === query) this.find()
+    }, TYPING_MS)
   }
 
   drawFound() {
@@ -150,7 +168,7 @@ class ReaderPicker {
   read() {
     const typed = this.field.value.trim()
     if (typed) {
-      const named = this.suggestions.filter(({ subject }) => partsOf(subject).name === typed)
+      const named = this.suggestions.filter((each) => wordsOf(each).includes(typed))
       const [only = null, ...others] = SUBJECT.test(typed) ? [typed] : named.map(({ subject }) => subject)
       if (!only || others.length) {
         this.complain()
@@ -162,21 +180,38 @@ class ReaderPicker {
   }
 }
 
-function described({ subject, members, isNew }) {
+// The name of a suggestion, and the mail address of a person that the identity provider has verified.
+const wordsOf = ({ subject, mail, isVerified }) => [partsOf(subject).name, ...(mail && isVerified ? [mail] : [])]
+
+function described({ subject, members, mail, isVerified, isNew }) {
   const { kind, name } = partsOf(subject)
-  const words = kind === 'group' ? (members ? t('group, {members}', { members: tn(members, '{n} member', '{n} members') }) : t('group')) : t('person')
-  return [icon(ICONS[kind]), foreign(name, 'span', { class: 'name' }), el('span', { class: 'soft small', text: isNew && may('admin') ? t('{kind}, not known yet', { kind: words }) : words })]
+  const words = kind === 'group' ? (members ? t('group, {members}', { members: tn(members, '{n} member', '{n} members') }) : t('group')) : !mail ? t('person') : isVerified ? mail : t('{mail} (not verified)', { mail })
+  return [icon(ICONS[kind]), foreign(name, 'span', { class: 'name' }), el('span', { class: 'soft small', dir: 'auto', text: isNew && may('admin') ? t('{kind}, not known yet', { kind: words }) : words })]
 }
 
-// Names to suggest: an administrator gets the names of all people and groups, and everyone else their own.
+// Names to suggest: people who signed in with the identity provider. Besides, an administrator gets the names of all users
+// and groups, and everyone else their own.
 async function known() {
   try {
     if (!may('admin')) {
-      const me = await get('/v1/me')
-      return [...(me.user ? [`user:${me.user}`] : []), ...me.groups.map((each) => `group:${each}`)].map((subject) => ({ subject }))
+      const [me, others] = await Promise.all([get('/v1/me'), people()])
+      const own = [...(me.user ? [`user:${me.user}`] : []), ...me.groups.map((each) => `group:${each}`)]
+      await loadNames(own)
+      return [...own.filter((each) => !others.some(({ subject }) => subject === each)).map((subject) => ({ subject })), ...others]
     }
-    const [groups, users] = await Promise.all([get('/v1/groups'), get('/v1/users', { limit: NAMES })])
-    return [...groups.groups.map((each) => ({ subject: `group:${each.name}`, members: each.members })), ...users.users.map((each) => ({ subject: `user:${each.name}` }))]
+    const [groups, users, others] = await Promise.all([get('/v1/groups'), get('/v1/users', { limit: NAMES }), people()])
+    return [...others, ...groups.groups.map((each) => ({ subject: `group:${each.name}`, members: each.members })), ...users.users.map((each) => ({ subject: `user:${each.name}` }))]
+  } catch {
+    return []
+  }
+}
+
+// People who signed in with the identity provider, of all names or those that match.
+async function people(query = '') {
+  try {
+    const found = (await get('/v1/people', { query, limit: PEOPLE })).people
+    keepNames(found)
+    return found.map(({ user, mail, mail_verified: isVerified }) => ({ subject: `user:${user}`, mail, isVerified }))
   } catch {
     return []
   }

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
+from ingest.storage.accounts.people import add_other_users, find_subject
 from ingest.storage.accounts.records import Principal, Role, validate_subject
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
@@ -83,12 +84,15 @@ class Grants:
     def grant_role(self, tenant_id: str, collection: str, subject: str, role: Role) -> Grant:
         """Give a subject a role on a collection, replacing an earlier role.
 
+        Without a kind, as in `user:ID`, the subject is the name or mail address of a person. Raises
+        `PersonUnknownError` or `PersonAmbiguousError` if it does not name exactly one person.
         The grant takes effect when the transaction commits. The collection may still be empty. Raises
         `NameInvalidError` if a name is invalid.
         """
-        grant = Grant(collection, validate_subject(subject), role, time.time())
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
+            found = find_subject(connection, tenant_id, subject)
+            grant = Grant(collection, validate_subject(found), role, time.time())
             ensure_collection(connection, tenant_id, collection)
             upsert_row(
                 connection,
@@ -115,6 +119,7 @@ class Grants:
         """
         with write_transaction(self._engine) as connection:
             lock_tenant(connection, tenant_id)
+            subject = find_subject(connection, tenant_id, subject)
             here = collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection
             held = set(connection.execute(select(collection_grants.c.subject).where(*here)).scalars())
             if subject not in held:
@@ -166,7 +171,11 @@ class Grants:
 
 
 def load_access(connection: Connection, principal: Principal) -> Principal:
-    """Return a copy of the principal with its current access to collections, read in the caller's transaction."""
+    """Return a copy of the principal with its current names and access to collections.
+
+    Both are read in the caller's transaction.
+    """
+    principal = add_other_users(connection, principal)
     if principal.is_admin:
         return principal
     return apply_grants(principal, connection.execute(GRANTS_QUERY, {"tenant_id": principal.tenant_id}).all())

@@ -155,6 +155,11 @@ class Principal:
         return f"user:{self.user}" if self.user is not None else f"key:{self.key_id}"
 
     @property
+    def owners(self) -> frozenset[str]:
+        """All names under which the same person has stored something, such as an upload by way of Slack."""
+        return frozenset({self.owner, *(f"user:{user}" for user in self.other_users)})
+
+    @property
     def visible_owner(self) -> str | None:
         """The only owner whose conversations, answers and runs the principal may see.
 

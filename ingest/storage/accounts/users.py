@@ -17,16 +17,22 @@ from ingest.storage.accounts.records import Scope, validate_name
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import read_transaction, write_transaction
-from ingest.storage.db.schema import api_keys, sessions, tenants, users
+from ingest.storage.db.schema import api_keys, people, sessions, tenants, users
 from ingest.storage.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
 
 SESSION, TICKET = "session", "ticket"
 
 
 def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
-    """End an owner's sessions and invalidate its unused tickets. Return the number of both."""
+    """End an owner's sessions and invalidate its unused tickets. Return the number of both.
+
+    The groups of a person from an identity provider count again, in Slack, after the next sign-in.
+    """
     of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
     ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
+    of_person = people.c.tenant_id == tenant_id, people.c.user == owner.removeprefix("user:")
+    # guard: groups-end-with-sessions
+    connection.execute(update(people).where(*of_person).values(groups_until=0.0))
     record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
     return ended
 

@@ -22,7 +22,7 @@ def require_readers_right(document: Document, caller: Principal | None) -> None:
             "it was uploaded before uploaders were recorded.",
             hint=f"Ask an admin of the collection {document.collection!r} or of your tenant.",
         )
-    if caller.owner != document.uploaded_by:
+    if document.uploaded_by not in caller.owners:
         raise NotUploaderError(
             f"Only its uploader and admins of its collection may change who can read document {document.id}.",
             hint=f"Ask the uploader, or an admin of the collection {document.collection!r} or of your tenant.",

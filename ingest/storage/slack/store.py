@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from ingest.storage.accounts.grants import load_access
+from ingest.storage.accounts.people import identify_by_address
 from ingest.storage.accounts.records import SLACK_KEY_PREFIX, Principal, Scope
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.audit.records import Action
@@ -31,7 +32,6 @@ from ingest.storage.db.schema import (
     slack_threads,
     slack_workspaces,
     tenants,
-    users,
 )
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.queue.records import JobKind
@@ -308,31 +308,27 @@ class SlackStore:
             return bool(connection.execute(query).scalar())
 
     def build_principal(
-        self, workspace: Workspace, channel: str, user: str | None, groups: frozenset[str], scopes: frozenset[Scope]
+        self,
+        workspace: Workspace,
+        channel: str,
+        mail: str | None,
+        groups: frozenset[str],
+        scopes: frozenset[Scope],
+        *,
+        is_confirmed: bool = True,
     ) -> Principal:
         """Build the principal of a Slack user, with its current access to collections.
 
-        If the tenant has a user of that name, the principal has the user's groups in addition to `groups`. Requests
-        count against the channel in the same way as against a key.
+        A user with the mail address of a person, or of a user with keys, has the same rights, in addition to `groups`.
+        Requests count against the channel in the same way as against a key.
         """
-        of_user = (
-            users.c.tenant_id == workspace.tenant_id,
-            func.lower(users.c.name) == (user or "").casefold(),
-            users.c.deleted_at.is_(None),
+        principal = Principal(
+            workspace.tenant_id, f"{SLACK_KEY_PREFIX}{channel}", f"Slack {channel}", groups=groups, scopes=scopes
         )
         with read_transaction(self._engine) as connection:
-            row = connection.execute(select(users.c.name, users.c.groups).where(*of_user)).first() if user else None
-            return load_access(
-                connection,
-                Principal(
-                    workspace.tenant_id,
-                    f"{SLACK_KEY_PREFIX}{channel}",
-                    f"Slack {channel}",
-                    user=None if row is None else row.name,
-                    groups=groups | frozenset(() if row is None else row.groups),
-                    scopes=scopes,
-                ),
-            )
+            if mail:
+                principal = identify_by_address(connection, principal, mail, self._clock(), is_confirmed=is_confirmed)
+            return load_access(connection, principal)
 
     def delete_old_records(self, cutoff: float) -> int:
         """Delete event keys, finished questions and threads older than this time. Return the number of rows."""

@@ -179,7 +179,7 @@ def test_roles_on_a_collection_are_given_and_taken_away(service: tuple[Services,
     place.locator("summary").click()
     place.get_by_role("button", name="Give a role").click()
     expect(page.get_by_role("dialog")).to_contain_text("only administrators and those with a role")
-    page.get_by_label("Name, or id of the key").fill("hr")
+    page.get_by_label("Name, mail address, or id of the key").fill("hr")
     dialog_of(page, "Give role")
     expect(place.locator("tr", has_text="group:hr")).to_contain_text("Reader")
     assert serious(page) == []

@@ -71,3 +71,49 @@ def test_feedback_names_its_author_on_the_page_and_in_the_export(
         page.get_by_role("button", name="Export (CSV)").click()
     (row,) = csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text()))
     assert (row["author"], row["author_name"]) == (f"user:{eve.user}", "Eve Adams")
+
+
+def test_the_portal_suggests_people_by_name_and_address_and_tells_namesakes_apart(
+    service: tuple[Services, Client], opened: Portal
+) -> None:
+    services, client = service
+    eve = sign_in(services, "Eve Adams", "eve@example.org")
+    other = sign_in(services, "Eve Adams", "adams@example.org")
+    for at in range(100):  # more than the first suggestions
+        sign_in(services, f"Abel {at}")
+    document = ready_document(client)
+    page = opened.signed_in(f"/library/{document['id']}")
+    page.get_by_role("button", name="Permissions").click()
+    page.get_by_label("Only these people and groups").check()
+    field = page.get_by_role("combobox")
+    field.fill("Eve Adams")
+    options = page.locator("#found-readers").get_by_role("option")
+    expect(options.filter(has_text="@example.org")).to_have_count(2)
+    page.get_by_role("button", name="Change").click()
+    expect(page.locator("#readers-wrong")).to_contain_text("Choose it from the list")
+    options.filter(has_text="adams@example.org").click()
+    field.fill("eve@")
+    options.filter(has_text="eve@example.org").click()
+    expect(page.locator(".readers .name")).to_have_text(["Eve Adams", "Eve Adams"])
+    page.get_by_role("button", name="Remove Eve Adams").last.click()
+    assert serious(page) == []
+    page.get_by_role("button", name="Change").click()
+    expect(page.locator("#access")).to_contain_text("Only Eve Adams can read this.")
+    assert client.get(f"/v1/documents/{document['id']}")["readers"] == [f"user:{other.user}"]
+    assert eve.user != other.user
+
+
+def test_an_administrator_gives_a_role_by_mail_address(service: tuple[Services, Client], opened: Portal) -> None:
+    services, client = service
+    eve = sign_in(services, "Eve Adams", "eve@example.org")
+    ready_document(client)
+    page = opened.signed_in("/people")
+    page.locator("#collections summary").click()
+    for name, shown in (("eve@example.org", "Eve Adams"), ("later", "user:later")):
+        page.get_by_role("button", name="Give a role on").click()
+        page.get_by_label("For", exact=True).select_option("user")
+        page.get_by_label("Name, mail address, or id of the key").fill(name)
+        page.get_by_role("button", name="Give role").click()
+        expect(page.locator("#collections tbody")).to_contain_text(shown)
+    subjects = [each.subject for each in services.accounts.grants.list_grants(DEFAULT_TENANT, "default")]
+    assert subjects == sorted([f"user:{eve.user}", "user:later"])
