@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from ingest.storage.accounts.askers import Askers
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.accounts.provider_sessions import ProviderSessions
 from ingest.storage.accounts.sessions import Sessions
 from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.accounts.users import Users
@@ -69,10 +70,19 @@ class AccountStores:
     grants: Grants
     sessions: Sessions
     askers: Askers
+    provider_sessions: ProviderSessions
 
     @classmethod
     def from_engine(cls, engine: Engine) -> "AccountStores":
-        return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine), Sessions(engine), Askers(engine))
+        return cls(
+            Tenants(engine),
+            Users(engine),
+            ApiKeys(engine),
+            Grants(engine),
+            Sessions(engine),
+            Askers(engine),
+            ProviderSessions(engine),
+        )
 
 
 @dataclass(frozen=True)
