@@ -14,6 +14,7 @@ from api.accounts import people_routes as people
 from api.accounts import session_routes as sessions
 from api.accounts import tenant_routes as tenants
 from api.accounts import user_routes as users
+from api.accounts.session_refresh import open_refresher
 from api.admission.access import get_account
 from api.admission.admission import Authentication, Identify, TenantLimiter
 from api.admission.anonymous import AnonymousLimiter, AnonymousLimits
@@ -88,6 +89,7 @@ what to do next."""
 # requests.
 _KEY_THREADS = 4
 _HEALTH_THREADS = 4
+_REFRESH_THREADS = 4
 _IDEMPOTENCY_THREADS = 4
 # Number of suggestions that are made at once. Further requests get none, and their pages show none.
 _SUGGESTIONS_AT_ONCE = 4
@@ -207,7 +209,14 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     async def identify(credential: str) -> Principal | None:
         return await key_threads.run(services.identify_caller, credential)
 
+    # These threads wait for the identity provider, so they are not those that check keys.
+    refresher, refresh_threads = open_refresher(services), Threads(_REFRESH_THREADS)
+
     async def identify_session(secret: str) -> Principal | None:
+        session = await key_threads.run(services.accounts.sessions.find_session, secret)
+        if session is None or refresher is None or not refresher.is_due(session):
+            return None if session is None else session.principal
+        await refresh_threads.run(refresher.refresh_session, secret)
         return await key_threads.run(services.accounts.sessions.authenticate, secret)
 
     async def count_request(caller: Principal) -> Sequence[QuotaStatus]:

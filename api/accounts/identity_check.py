@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from api.accounts.oidc import OidcTokenChecker, TokenRefusedError, VerifiedToken, parse_names
+from api.accounts.oidc import OidcTokenChecker, TokenRefusedError, parse_names
 from api.admission.discovery import DiscoveryError, ProviderDescription, fetch_description
+from api.admission.services import VerifiedToken
 from api.portal.provider import CALLBACK, choose_request_scope
 from api.settings.settings import Settings
 from retrieval.bounded_replies import ResponseTooLargeError, fetch_short_document
@@ -53,6 +54,7 @@ def check_provider(settings: Settings) -> Iterator[IdentityFinding]:
         return
     yield _describe_redirect_uri(settings)
     yield _check_scopes(settings, description)
+    yield _describe_refreshing(settings, description)
     yield from _describe_abilities(description)
 
 
@@ -144,10 +146,20 @@ def _check_scopes(settings: Settings, description: ProviderDescription) -> Ident
     return IdentityFinding("scopes", wanted)
 
 
-def _describe_abilities(description: ProviderDescription) -> Iterator[IdentityFinding]:
+def _describe_refreshing(settings: Settings, description: ProviderDescription) -> IdentityFinding:
     # The defaults of OpenID Connect Discovery 1.0, section 3.
     grants = description.list_values("grant_types_supported") or ("authorization_code", "implicit")
-    has = "offered" if "refresh_token" in grants else "not offered"
-    yield IdentityFinding("refresh tokens", has)
+    if "refresh_token" not in grants:
+        hours = f"{settings.session_hours:g}"
+        advice = f"Portal sessions do not follow the provider. They last up to {hours} hours (LEADLINE_SESSION_HOURS)."
+        return IdentityFinding("refresh tokens", "not offered", advice)
+    seconds = f"{settings.oidc_session_refresh_seconds:g}"
+    advice = f"With them, the provider confirms portal sessions every {seconds} seconds."
+    if "offline_access" in (description.list_values("scopes_supported") or ()):
+        advice += " If the client gets none, add `offline_access` to LEADLINE_OIDC_REQUEST_SCOPE."
+    return IdentityFinding("refresh tokens", "offered", advice)
+
+
+def _describe_abilities(description: ProviderDescription) -> Iterator[IdentityFinding]:
     for name, field in _ABILITIES:
         yield IdentityFinding(name, "offered" if description.has(field) else "not offered")

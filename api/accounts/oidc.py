@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,6 +19,7 @@ from jwt import PyJWKClient
 from api.accounts.profiles import parse_profile
 from api.accounts.token_kinds import find_wrong_kind
 from api.admission.discovery import DiscoveryError, cut_to_line, fetch_description
+from api.admission.services import VerifiedToken
 from api.http.problems import IdentityProviderUnavailableError
 from api.settings.oidc import OidcSettings
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
@@ -61,14 +62,6 @@ class TokenRefusedError(Exception):
         self.detail = cut_to_line(detail)
 
 
-@dataclass(frozen=True)
-class VerifiedToken:
-    """The caller whom a token identifies, and the token's claims."""
-
-    principal: Principal
-    claims: Mapping[str, Any]
-
-
 class OidcTokenChecker:
     """Converts tokens to principals. Thread-safe."""
 
@@ -90,21 +83,41 @@ class OidcTokenChecker:
             log.info("token refused", kind="access", reason=error.reason, detail=error.detail)
             return None
 
-    def check_identity_token(self, token: str, nonce: str) -> Principal | None:
-        """Return the principal of an identity token from a portal sign-in. The token must contain `nonce`."""
+    def check_identity_token(self, token: str, nonce: str) -> VerifiedToken | None:
+        """Return the caller of an identity token from a portal sign-in. The token must contain `nonce`."""
         try:
             claims = self._decode(token, self._settings.oidc_client_id, is_access=False)
             # guard: oidc-nonce
             if claims.get("nonce") != nonce:
                 raise TokenRefusedError("nonce", "the nonce belongs to another sign-in")
-            return self._build_token(claims).principal
+            return self._build_identity(token, claims)
         except TokenRefusedError as error:
             log.info("token refused", kind="identity", reason=error.reason, detail=error.detail)
             return None
 
+    def check_refreshed_token(self, token: str, subject: str) -> VerifiedToken | None:
+        """Return the caller of an identity token that came for a refresh token of the person `subject`.
+
+        Such a token has no nonce, or that of the sign-in (OpenID Connect Core 1.0, section 12.2).
+        """
+        try:
+            claims = self._decode(token, self._settings.oidc_client_id, is_access=False)
+            # guard: refreshed-subject
+            if claims.get("sub") != subject:
+                raise TokenRefusedError("subject", "the token identifies another person than the session")
+            return self._build_identity(token, claims)
+        except TokenRefusedError as error:
+            log.info("token refused", kind="refreshed", reason=error.reason, detail=error.detail)
+            return None
+
     def verify_access_token(self, token: str) -> VerifiedToken:
         """Verify an access token. Raises `TokenRefusedError`, and `IdentityProviderUnavailableError` as above."""
-        return self._build_token(self._decode(token, self._settings.oidc_audience, is_access=True))
+        return self._build_token(token, self._decode(token, self._settings.oidc_audience, is_access=True))
+
+    def _build_identity(self, token: str, claims: Mapping[str, Any]) -> VerifiedToken:
+        if not isinstance(claims.get("sub"), str):
+            raise TokenRefusedError("claim_missing", "the token has no claim `sub`")
+        return self._build_token(token, claims)
 
     def _decode(self, token: str, audience: str | None, *, is_access: bool) -> Mapping[str, Any]:
         """Return the claims of a valid token."""
@@ -139,8 +152,8 @@ class OidcTokenChecker:
             raise TokenRefusedError(_find_reason(error), detail) from error
         return claims
 
-    def _build_token(self, claims: Mapping[str, Any]) -> VerifiedToken:
-        return VerifiedToken(self._identities.grants.resolve_access(self._build_principal(claims)), claims)
+    def _build_token(self, token: str, claims: Mapping[str, Any]) -> VerifiedToken:
+        return VerifiedToken(token, self._identities.grants.resolve_access(self._build_principal(claims)), claims)
 
     def _build_principal(self, claims: Mapping[str, Any]) -> Principal:
         """Build a principal from a token's claims.

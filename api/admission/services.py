@@ -14,6 +14,7 @@ from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.accounts.keys import ApiKeys
+from ingest.storage.accounts.provider_sessions import ProviderTokens
 from ingest.storage.accounts.records import Principal
 from ingest.storage.ballast import Ballast
 from ingest.storage.build import (
@@ -60,12 +61,33 @@ class AnswerService(Protocol):
         """Yield the answer's events, ending with `Completed`. Raises immediately if the question is rejected."""
 
 
+@dataclass(frozen=True)
+class VerifiedToken:
+    """A token of an identity provider that is valid here: the caller whom it identifies, and its claims."""
+
+    token: str
+    principal: Principal
+    claims: Mapping[str, Any]
+
+    def to_tokens(self, refresh_token: object) -> ProviderTokens:
+        """Return what a session keeps of an identity token and the refresh token that came with it, if one came."""
+        session = self.claims.get("sid")
+        return ProviderTokens(
+            subject=str(self.claims["sub"]),
+            session=session if isinstance(session, str) else None,
+            identity_token=self.token,
+            refresh_token=refresh_token if isinstance(refresh_token, str) and refresh_token else None,
+        )
+
+
 class TokenChecker(Protocol):
     """Checks bearer tokens of an identity provider; implemented by `api.accounts.oidc.OidcTokenChecker`."""
 
     def check_access_token(self, token: str) -> Principal | None: ...
 
-    def check_identity_token(self, token: str, nonce: str) -> Principal | None: ...
+    def check_identity_token(self, token: str, nonce: str) -> VerifiedToken | None: ...
+
+    def check_refreshed_token(self, token: str, subject: str) -> VerifiedToken | None: ...
 
 
 class PageRenderer(Protocol):

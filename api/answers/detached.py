@@ -29,8 +29,8 @@ from api.answers.schemas import QuestionIn
 from api.http import sse
 from api.http.problems import AnswerInterruptedError, build_internal_problem, build_problem
 from api.http.threads import AnswerThreads
+from ingest.storage.accounts.provider_sessions import hash_secret
 from ingest.storage.accounts.records import Asker, Principal, Scope
-from ingest.storage.accounts.sessions import hash_secret
 from ingest.storage.answers.pending import PendingAnswers
 from ingest.storage.answers.pending_records import AnswerLease, NewPendingAnswer, PendingAnswer, PendingState
 from ingest.storage.documents.records import UsedVersions

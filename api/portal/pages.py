@@ -172,7 +172,7 @@ def _build_callback_url(request: Request, services: Services) -> str:
 def _start_session(
     services: Services, flow: provider.SignInFlow | None, state: str, code: str, callback_url: str
 ) -> str:
-    return start_session(services, provider.authenticate_caller(services, flow, state, code, callback_url))
+    return start_session(services, *provider.authenticate_caller(services, flow, state, code, callback_url))
 
 
 def _render_sign_in(

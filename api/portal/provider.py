@@ -9,20 +9,21 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
-import httpx
 import structlog
 
-from api.admission.discovery import DiscoveryError, ProviderDescription, ProviderRefusal, fetch_description
+from api.admission.discovery import ProviderDescription, ProviderRefusal
 from api.admission.services import Services, TokenChecker
-from api.http.problems import IdentityProviderUnavailableError, ProviderRefusedError, UnauthorizedError
+from api.admission.token_endpoint import fetch_provider, get_client_secret, get_endpoint_url, request_tokens
+from api.http.problems import ProviderRefusedError, UnauthorizedError
 from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
+from ingest.storage.accounts.provider_sessions import ProviderTokens
 from ingest.storage.accounts.records import Principal
-from retrieval.bounded_replies import ResponseTooLargeError, post_form
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +35,7 @@ MAX_RETURN_CHARS = 1_000
 # Scopes that the portal requests by default. `groups` is not a standard scope: some providers refuse it.
 _DEFAULT_SCOPES = ("openid", "profile", "email")
 _GROUPS_SCOPE = "groups"
-_POST, _BASIC, _PUBLIC = "client_secret_post", "client_secret_basic", "none"
 FLOW_SECONDS = 600
-_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
 
     Raises `IdentityProviderUnavailableError` if the provider cannot be reached.
     """
-    description = _fetch_description(settings)
+    description = fetch_provider(settings)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     params = {
         "response_type": "code",
@@ -118,7 +117,7 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    address = _get_endpoint_url(description, "authorization_endpoint")
+    address = get_endpoint_url(description, "authorization_endpoint")
     return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
 
 
@@ -132,22 +131,20 @@ def choose_request_scope(settings: OidcSettings, description: ProviderDescriptio
 
 def authenticate_caller(
     services: Services, flow: SignInFlow | None, state: str, code: str, redirect_uri: str
-) -> Principal:
-    """Exchange the code for a token, and return the person who has signed in at the provider.
+) -> tuple[Principal, ProviderTokens]:
+    """Exchange the code for tokens, and return the person who has signed in at the provider, with the tokens.
 
     Raises `UnauthorizedError` if this browser did not start the flow or the provider's token is invalid,
     `ProviderRefusedError` if the provider rejects the code, and `IdentityProviderUnavailableError` if the provider
     cannot be reached.
     """
     flow = _require_own_flow(flow, state)
-    token = _exchange_code(services.settings, flow, code, redirect_uri)
-    found = (
-        None if services.admission.tokens is None else services.admission.tokens.check_identity_token(token, flow.nonce)
-    )
+    answer, checker = _exchange_code(services.settings, flow, code, redirect_uri), services.admission.tokens
+    found = None if checker is None else checker.check_identity_token(answer["id_token"], flow.nonce)
     if found is None:
         raise _build_sign_in_error("The identity provider's answer is not valid here.")
     # The token only proves who has just signed in, so drop its expiry. The session has its own expiry.
-    return replace(found, expires_at=None)
+    return replace(found.principal, expires_at=None), found.to_tokens(answer.get("refresh_token"))
 
 
 def refuse_sign_in(flow: SignInFlow | None, state: str, code: str, description: str) -> NoReturn:
@@ -180,25 +177,17 @@ def _require_own_flow(flow: SignInFlow | None, state: str) -> SignInFlow:
     return flow
 
 
-def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri: str) -> str:
-    """Return the identity token for a code. Raises as `authenticate_caller` does."""
-    description = _fetch_description(settings)
-    address = _get_endpoint_url(description, "token_endpoint")
+def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri: str) -> Mapping[str, Any]:
+    """Return the provider's answer to a code, with an identity token. Raises as `authenticate_caller` does."""
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": redirect_uri,
         "code_verifier": flow.verifier,
     }
-    status = 0
-    answer: dict[str, Any] = {}
-    for method in _list_client_methods(settings, description):
-        status, answer = _post_code(settings, address, form, method)
-        # A client that was not authenticated has not used up its code (RFC 6749, section 5.2).
-        if answer.get("error") != "invalid_client":
-            break
+    status, answer = request_tokens(settings, form)
     if isinstance(answer.get("error"), str):
-        known = (code, flow.verifier, flow.nonce, flow.state, _get_client_secret(settings))
+        known = (code, flow.verifier, flow.nonce, flow.state, get_client_secret(settings))
         refusal = ProviderRefusal.parse(answer["error"], answer.get("error_description"), known)
         log.warning(
             "identity provider refused a sign-in",
@@ -208,65 +197,11 @@ def _exchange_code(settings: Settings, flow: SignInFlow, code: str, redirect_uri
             error_description=refusal.description,
         )
         raise ProviderRefusedError(refusal.code, refusal.description)
-    token = answer.get("id_token")
-    if not isinstance(token, str):
+    if not isinstance(answer.get("id_token"), str):
         log.warning("identity provider returned no token", status=status)
         raise _build_sign_in_error("The identity provider did not confirm this sign-in.")
-    return token
-
-
-def _list_client_methods(settings: Settings, description: ProviderDescription) -> list[str]:
-    """List the ways to send the client's secret that the provider offers, in the order in which to try them.
-
-    Each client is registered with one of them, which discovery does not tell. Without a list, the provider offers
-    `client_secret_basic` (OpenID Connect Discovery 1.0, section 3).
-    """
-    if settings.oidc_client_secret is None:
-        return [_PUBLIC]
-    offered = description.list_values("token_endpoint_auth_methods_supported") or (_BASIC,)
-    return [method for method in (_POST, _BASIC) if method in offered] or [_POST]
-
-
-def _post_code(settings: Settings, address: str, form: dict[str, str], method: str) -> tuple[int, dict[str, Any]]:
-    """Return the status of the token endpoint and its answer, which is empty if it is not a JSON object."""
-    client_id, secret = settings.oidc_client_id or "", _get_client_secret(settings)
-    # RFC 6749, section 2.3.1: both are form-encoded before they become user name and password.
-    basic = (quote_plus(client_id), quote_plus(secret)) if method == _BASIC else None
-    sent = form if basic else {**form, "client_id": client_id}
-    if method == _POST:
-        sent = {**sent, "client_secret": secret}
-    try:
-        answer = post_form(address, sent, timeout=_TIMEOUT_SECONDS, basic=basic)
-        if answer.is_server_error:
-            raise _build_unavailable_error(f"{address} answered with status {answer.status_code}")
-        found = answer.json()
-    except (httpx.HTTPError, ResponseTooLargeError, ValueError) as error:
-        raise _build_unavailable_error(repr(error)) from error
-    return answer.status_code, found if isinstance(found, dict) else {}
-
-
-def _get_client_secret(settings: Settings) -> str:
-    return "" if settings.oidc_client_secret is None else settings.oidc_client_secret.get_secret_value()
-
-
-def _fetch_description(settings: OidcSettings) -> ProviderDescription:
-    try:
-        return fetch_description(settings.oidc_issuer or "")
-    except DiscoveryError as error:
-        raise _build_unavailable_error(str(error)) from error
-
-
-def _get_endpoint_url(description: ProviderDescription, name: str) -> str:
-    try:
-        return description.get_url(name)
-    except DiscoveryError as error:
-        raise _build_unavailable_error(str(error)) from error
+    return answer
 
 
 def _build_sign_in_error(detail: str) -> UnauthorizedError:
     return UnauthorizedError(detail, hint="Go to /sign-in and begin again.")
-
-
-def _build_unavailable_error(reason: str) -> IdentityProviderUnavailableError:
-    log.warning("identity provider unavailable", reason=reason)
-    return IdentityProviderUnavailableError("The identity provider does not answer.")

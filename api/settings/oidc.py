@@ -60,6 +60,17 @@ class OidcSettings(BaseSettings):
     oidc_refetch_seconds: float = Field(
         30.0, ge=0, description="An unknown key id triggers a new fetch of the keys, at most once in this many seconds."
     )
+    oidc_session_refresh_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="How often the provider must confirm a portal session that it started, in seconds, if it issues "
+        "refresh tokens. People who lost access there lose it here by then.",
+    )
+    oidc_session_away_seconds: float = Field(
+        3_600.0,
+        ge=0,
+        description="How long sessions that the provider started continue while it does not respond, in seconds.",
+    )
     oidc_tenant: str = Field("default", description="The tenant of the provider's users, by id or name.")
     oidc_tenant_claim: str | None = Field(
         None, description="The claim with a user's tenant, by id or name; overrides LEADLINE_OIDC_TENANT."

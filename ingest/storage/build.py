@@ -10,6 +10,7 @@ from ingest.storage.accounts.askers import Askers
 from ingest.storage.accounts.grants import Grants
 from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.people import People
+from ingest.storage.accounts.provider_sessions import ProviderSessions
 from ingest.storage.accounts.sessions import Sessions
 from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.accounts.users import Users
@@ -71,6 +72,7 @@ class AccountStores:
     sessions: Sessions
     askers: Askers
     people: People
+    provider_sessions: ProviderSessions
 
     @classmethod
     def from_engine(cls, engine: Engine) -> "AccountStores":
@@ -82,6 +84,7 @@ class AccountStores:
             Sessions(engine),
             Askers(engine),
             People(engine),
+            ProviderSessions(engine),
         )
 
 

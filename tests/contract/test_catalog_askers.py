@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ingest.storage.accounts.provider_sessions import hash_secret
 from ingest.storage.accounts.records import Asker, Principal, Scope
-from ingest.storage.accounts.sessions import hash_secret
 from ingest.storage.build import AccountStores
 from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog

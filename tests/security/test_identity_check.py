@@ -49,7 +49,7 @@ def test_a_provider_is_compared_with_the_settings(issuer: Issuer, check: Check) 
         "https://leadline.example.org/sign-in/provider",
         "openid profile email",
         "the provider does not list the claim `groups`",
-        "refresh tokens │ not offered",
+        "refresh tokens │ not offered │ Portal sessions do not follow the provider. They last up to 168 hours",
         "back-channel logout │ not offered",
         "sign-out at the provider │ not offered",
     ):
@@ -65,6 +65,9 @@ def test_a_provider_is_compared_with_the_settings(issuer: Issuer, check: Check) 
     assert "openid profile email groups" in shown
     assert "lists the claim `groups`" in shown
     assert "not offered" not in shown
+    assert "refresh tokens │ offered │ With them, the provider confirms portal sessions every 300 seconds. │" in shown
+    issuer.described["scopes_supported"].append("offline_access")
+    assert "add `offline_access` to LEADLINE_OIDC_REQUEST_SCOPE" in check()[1]
     assert "not offered: custom" in check(OIDC_REQUEST_SCOPE="openid custom")[1]
 
 

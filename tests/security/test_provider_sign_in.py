@@ -4,19 +4,16 @@ import base64
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import structlog
-from fastapi.testclient import TestClient
 
-from api.accounts.oidc import OidcTokenChecker
-from api.main import create_app
-from tests.support.asking import AskedApi, asked_api
+from tests.support.asking import AskedApi
 from tests.support.issuer import AUDIENCE, CLIENT_SECRET, Issuer, running_issuer
+from tests.support.provider_api import browser, led_to, provider_api
 
 
 @pytest.fixture
@@ -27,32 +24,8 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def api(tmp_path: Path, issuer: Issuer) -> Iterator[AskedApi]:
-    with asked_api(tmp_path) as made:
-        changed = {
-            "oidc_issuer": issuer.url,
-            "oidc_audience": AUDIENCE,
-            "oidc_tenant": "ann",
-            "oidc_client_id": "portal",
-            "oidc_client_secret": CLIENT_SECRET,
-        }
-        settings = type(made.services.settings).model_validate(
-            {"home": made.services.settings.home, "llm": "none", **changed}
-        )
-        made.services.settings = settings
-        made.services.admission = replace(
-            made.services.admission, tokens=OidcTokenChecker(settings, made.services.accounts)
-        )
+    with provider_api(tmp_path, issuer) as made:
         yield made
-
-
-def browser(api: AskedApi) -> TestClient:
-    return TestClient(create_app(api.services), base_url="http://127.0.0.1", follow_redirects=False)
-
-
-def led_to(http: TestClient, to: str = "/") -> str:
-    found = http.get("/sign-in/provider", params={"to": to})
-    assert found.status_code == 303
-    return str(found.headers["location"])
 
 
 def test_somebody_signs_in_with_the_provider_and_is_the_user_of_its_token(api: AskedApi, issuer: Issuer) -> None:

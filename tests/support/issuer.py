@@ -32,7 +32,8 @@ class Issuer:
     """`keys` are served by their ids; `fetches` counts how often they were asked for, and `is_away` answers 500.
 
     `padding` makes the document of the keys longer. `described` is added to the discovery document, `client_method` is
-    the one way in which it accepts the client's secret, and `refusal` is its answer to each code.
+    the one way in which it accepts the client's secret, and `refusal` is its answer to each code. With `refreshes`, a
+    refresh token that can be used once comes with each identity token; `refreshed` changes the claims of the next ones.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,6 +47,9 @@ class Issuer:
         self.client_method = "client_secret_post"
         self.refusal: tuple[int, dict[str, Any]] | None = None
         self.codes: dict[str, tuple[str, str, str]] = {}
+        self.refreshes = False
+        self.refreshed: dict[str, Any] = {}
+        self.refresh_tokens: dict[str, dict[str, Any]] = {}
 
     def token(
         self,
@@ -103,12 +107,24 @@ class Issuer:
         given = form.get("client_secret") if self.client_method == "client_secret_post" else basic.partition(":")[2]
         if (given or "") != CLIENT_SECRET:
             return 401, {"error": "invalid_client", "error_description": "The client is not known."}
+        if form["grant_type"] == "refresh_token":
+            known = self.refresh_tokens.pop(form["refresh_token"], None)
+            if known is None:
+                return 400, {"error": "invalid_grant", "error_description": "The refresh token is not valid."}
+            return 200, self._build_answer({**known, **self.refreshed})
         challenge, back, token = self.codes.pop(form.get("code", ""), ("", "", ""))
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         proven = base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == challenge
         if not proven or form.get("redirect_uri") != back:
             return 400, {"error": "invalid_grant"}
-        return 200, {"id_token": token, "token_type": "Bearer"}
+        return 200, self._build_answer(jwt.decode(token, options={"verify_signature": False}), token)
+
+    def _build_answer(self, claims: dict[str, Any], token: str | None = None) -> dict[str, Any]:
+        answer = {"id_token": token or self.token(**claims), "token_type": "Bearer"}
+        if self.refreshes:
+            answer["refresh_token"] = f"refresh-{len(self.refresh_tokens)}-{time.time_ns()}"
+            self.refresh_tokens[answer["refresh_token"]] = claims
+        return answer
 
 
 def _public(key: PrivateKey) -> dict[str, Any]:

@@ -3,17 +3,22 @@
 The secret of a session or ticket has 256 random bits and is stored as a hash.
 """
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from ingest.storage.accounts.grants import load_access
 from ingest.storage.accounts.keys import find_live_principal
+from ingest.storage.accounts.provider_sessions import (
+    ProviderTokens,
+    build_holder_columns,
+    build_token_columns,
+    hash_secret,
+)
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.accounts.users import SESSION, TICKET, end_sessions
 from ingest.storage.audit.records import Action
@@ -26,6 +31,17 @@ IDLE_SECONDS = 24 * 3_600.0
 TICKET_SECONDS = 3_600.0
 # Minimum time between two writes of a session's last use, so that most requests need no write.
 _USE_INTERVAL_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class LiveSession:
+    """The principal of a session, and the time at which its identity provider last confirmed it.
+
+    `refreshed_at` is None for a session that no provider confirms.
+    """
+
+    principal: Principal
+    refreshed_at: float | None = None
 
 
 class Sessions:
@@ -43,12 +59,13 @@ class Sessions:
 
         The ticket is valid for `lifetime_seconds`.
         """
-        now = self._clock()
+        now, secret = self._clock(), secrets.token_urlsafe(32)
         with write_transaction(self._engine) as connection:
             principal = find_live_principal(connection, key_id, now)
             owner = f"key:{key_id}" if principal is None else principal.owner
-            return _insert_session(
+            _insert_session(
                 connection,
+                secret,
                 purpose=TICKET,
                 tenant_id=tenant_id,
                 key_id=key_id,
@@ -56,6 +73,7 @@ class Sessions:
                 now=now,
                 ends_at=now + lifetime_seconds,
             )
+        return secret
 
     def redeem_ticket(self, ticket: str) -> Principal | None:
         """Redeem a ticket and return its principal. Return None if the ticket is unknown, used or expired."""
@@ -68,26 +86,34 @@ class Sessions:
             return _find_principal(connection, row, self._clock()) if used == 1 else None
 
     def start_session(
-        self, principal: Principal, *, lifetime_seconds: float = LIFETIME_SECONDS, idle_seconds: float = IDLE_SECONDS
+        self,
+        principal: Principal,
+        *,
+        lifetime_seconds: float = LIFETIME_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+        tokens: ProviderTokens | None = None,
     ) -> str:
         """Start a session and return its secret.
 
-        The session ends at the latest when its principal's key or token expires.
+        The session ends at the latest when its principal's key or token expires. `tokens` are those of a sign-in at an
+        identity provider.
         """
-        now = self._clock()
+        now, secret = self._clock(), secrets.token_urlsafe(32)
         ends_at = min(now + lifetime_seconds, principal.expires_at or float("inf"))
         with write_transaction(self._engine) as connection:
             connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
-            secret = _insert_session(
+            _insert_session(
                 connection,
+                secret,
                 purpose=SESSION,
                 tenant_id=principal.tenant_id,
                 key_id=principal.key_id,
-                holder=None if principal.key_id else _build_holder_columns(principal),
+                holder=None if principal.key_id else build_holder_columns(principal),
                 owner=principal.owner,
                 now=now,
                 ends_at=ends_at,
                 idle_seconds=idle_seconds,
+                **({} if tokens is None else build_token_columns(tokens, secret, now)),
             )
             record_action(
                 connection, Action.SESSION_BEGUN, principal.owner, tenant_id=principal.tenant_id, ends_at=ends_at
@@ -95,7 +121,12 @@ class Sessions:
         return secret
 
     def authenticate(self, secret: str) -> Principal | None:
-        """Return the principal of a session.
+        """Return the principal of a session, as `find_session` does."""
+        found = self.find_session(secret)
+        return None if found is None else found.principal
+
+    def find_session(self, secret: str) -> LiveSession | None:
+        """Return a live session, and record its use.
 
         Returns None if the session has ended or was idle for too long, or if its key is not live.
         """
@@ -107,7 +138,9 @@ class Sessions:
             with write_transaction(self._engine) as connection:
                 of_session = sessions.c.secret_sha256 == row.secret_sha256
                 connection.execute(update(sessions).where(of_session).values(used_at=now))
-        return None if row is None or principal is None else replace(principal, expires_at=row.ends_at)
+        if row is None or principal is None:
+            return None
+        return LiveSession(replace(principal, expires_at=row.ends_at), row.refreshed_at)
 
     def end_session(self, secret: str) -> None:
         """End one session."""
@@ -129,18 +162,17 @@ class Sessions:
 
 def _insert_session(
     connection: Connection,
+    secret: str,
     *,
     now: float,
     idle_seconds: float = IDLE_SECONDS,
     **values: Any,  # noqa: ANN401 - columns
-) -> str:
-    secret = secrets.token_urlsafe(32)
+) -> None:
     connection.execute(
         insert(sessions).values(
             secret_sha256=hash_secret(secret), created_at=now, used_at=now, idle_seconds=idle_seconds, **values
         )
     )
-    return secret
 
 
 def find_session_principal(connection: Connection, secret_sha256: str, now: float) -> Principal | None:
@@ -182,17 +214,3 @@ def _find_principal(connection: Connection, row: Row[Any], now: float) -> Princi
             expires_at=row.ends_at,
         ),
     )
-
-
-def _build_holder_columns(principal: Principal) -> dict[str, Any]:
-    return {
-        "name": principal.name,
-        "user": principal.user,
-        "groups": sorted(principal.groups),
-        "scopes": sorted(principal.scopes),
-    }
-
-
-def hash_secret(secret: str) -> str:
-    """Return the hash under which the secret of a session or ticket is stored."""
-    return hashlib.sha256(secret.encode()).hexdigest()

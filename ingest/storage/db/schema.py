@@ -202,6 +202,15 @@ sessions = Table(
     Column("used_at", Float, nullable=False),
     Column("ends_at", Float, nullable=False),
     Column("idle_seconds", Float, nullable=False),
+    # Only of sessions that an identity provider started: hashes of `sub` and `sid`, its tokens, and the times at which
+    # it last confirmed the session, until which one request may refresh the session, and since which it does not
+    # respond.
+    Column("provider_subject", String(64), index=True),
+    Column("provider_session", String(64)),
+    Column("tokens_sealed", LargeBinary),
+    Column("refreshed_at", Float),
+    Column("refresh_lease_until", Float),
+    Column("refresh_failing_since", Float),
     Index(None, "tenant_id", "owner"),
     Index(None, "ends_at"),
 )
