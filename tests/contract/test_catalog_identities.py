@@ -22,6 +22,7 @@ from ingest.storage.errors import (
     LastGrantError,
     NameInvalidError,
     NameTakenError,
+    PersonUnknownError,
     TenantNotFoundError,
     UserNotFoundError,
 )
@@ -296,9 +297,21 @@ def test_collections_are_listed_with_their_documents_and_grants(engine: Engine, 
     assert listed == [("books", 2, 0), ("staff", 0, 1)]
 
 
-@pytest.mark.parametrize("subject", ["anna", "user:", "users:anna", "user:\n", "*"])
-def test_a_grant_names_a_user_a_group_or_a_key(engine: Engine, subject: str) -> None:
-    with pytest.raises(NameInvalidError):
+@pytest.mark.parametrize(
+    ("subject", "error"),
+    [
+        ("user:", NameInvalidError),
+        ("users:anna", NameInvalidError),
+        ("user:\n", NameInvalidError),
+        (" ", NameInvalidError),
+        ("anna", PersonUnknownError),
+        ("*", PersonUnknownError),
+    ],
+)
+def test_a_grant_names_a_user_a_group_or_a_key_or_a_known_person(
+    engine: Engine, subject: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
         Grants(engine).grant_role("ann", "staff", subject, Role.READER)
 
 
