@@ -51,7 +51,7 @@ def identities(engine: Engine) -> Identities:
 
 def test_the_same_person_has_the_same_subjects_by_the_provider_and_by_slack(identities: Identities) -> None:
     by_provider, by_slack = identities.sign_in(), identities.in_slack()
-    expected = {"user:id-1", "user:eve@example.org", "group:staff"}
+    expected = frozenset({"user:id-1", "user:eve@example.org", "group:staff"})
     assert by_provider.readers == by_slack.readers == expected
     assert by_provider.owner == by_slack.owner == "user:id-1"
     assert by_provider.owners == {"user:id-1", "user:eve@example.org"}
@@ -59,7 +59,7 @@ def test_the_same_person_has_the_same_subjects_by_the_provider_and_by_slack(iden
 
 def test_an_unverified_address_gains_nothing_on_either_side(identities: Identities) -> None:
     by_provider = identities.sign_in(is_verified=False)
-    assert by_provider.readers == {"user:id-1", "group:staff"}
+    assert by_provider.readers == frozenset({"user:id-1", "group:staff"})
     assert identities.in_slack().readers == frozenset()
     identities.sign_in()
     assert identities.in_slack(is_confirmed=False).readers == frozenset()
@@ -67,19 +67,19 @@ def test_an_unverified_address_gains_nothing_on_either_side(identities: Identiti
 
 def test_rights_of_the_address_end_when_it_is_verified_no_longer_or_by_somebody_else(identities: Identities) -> None:
     identities.sign_in()
-    assert identities.sign_in(is_verified=False).readers == {"user:id-1", "group:staff"}
+    assert identities.sign_in(is_verified=False).readers == frozenset({"user:id-1", "group:staff"})
     identities.sign_in()
     identities.sign_in("id-2")
     secret_of_first = identities.sign_in("id-1", None)
-    assert secret_of_first.readers == {"user:id-1", "group:staff"}
-    assert identities.in_slack().readers == {"user:id-2", "user:eve@example.org", "group:staff"}
+    assert secret_of_first.readers == frozenset({"user:id-1", "group:staff"})
+    assert identities.in_slack().readers == frozenset({"user:id-2", "user:eve@example.org", "group:staff"})
 
 
 def test_a_user_with_keys_named_by_the_address_is_the_same_person(identities: Identities) -> None:
     Users(identities.engine).create("ann", "EVE@example.org", ["board"])
-    assert identities.in_slack().readers == {"user:EVE@example.org", "group:board"}
+    assert identities.in_slack().readers == frozenset({"user:EVE@example.org", "group:board"})
     by_provider, by_slack = identities.sign_in(), identities.in_slack()
-    expected = {"user:id-1", "user:eve@example.org", "user:EVE@example.org", "group:staff", "group:board"}
+    expected = frozenset({"user:id-1", "user:eve@example.org", "user:EVE@example.org", "group:staff", "group:board"})
     assert by_provider.readers == by_slack.readers == expected
 
 
