@@ -15,6 +15,7 @@ _HINTS: Mapping[str, str] = {
     "`leadline chat`.",
     "document_not_found": "List the documents with `leadline documents list`.",
     "key_not_found": "List the keys with `leadline keys list`.",
+    "person_unknown": "Check the name, or write the id as `user:ID`. `leadline users list` lists the users with keys.",
     "quota_exceeded": "Wait until it resets, or have an operator raise it with `leadline quotas set`. "
     "`leadline quotas show` lists the limits and what is left.",
     "run_not_found": "List the runs with `leadline runs list`.",

@@ -18,7 +18,8 @@ from ingest.storage.errors import RunNotFoundError
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     services = cast(
-        Services, SimpleNamespace(settings=Settings(), admission=SimpleNamespace(idempotency=None, ballast=None))
+        Services,
+        SimpleNamespace(settings=Settings(), admission=SimpleNamespace(idempotency=None, ballast=None, tokens=None)),
     )
     return create_app(services).openapi()
 

@@ -20,7 +20,7 @@ _MAX_BYTES = 600_000
 
 
 def _build_services(**settings: object) -> Services:
-    admission = SimpleNamespace(idempotency=None, ballast=None)
+    admission = SimpleNamespace(idempotency=None, ballast=None, tokens=None)
     return cast(
         Services,
         SimpleNamespace(settings=Settings.model_validate(settings), admission=admission, accepting=True),

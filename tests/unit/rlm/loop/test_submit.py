@@ -151,7 +151,7 @@ def test_documents_may_not_say() -> None:
         (("x", 5), "evidence must be a list"),
         (("x", [5]), "evidence must be a list"),
         (("x", ["a"] * 500), "500 entries"),
-        (("x", [{"document": "nope", "quote": "a"}]), "no document in scope"),
+        (("x", [{"document": "nope", "quote": "a"}]), "no document has the id, name or title"),
         (("x", [{"document": "doc-1", "start": "a"}]), "whole number"),
         (("x", [{"document": "doc-1", "quote": 3}]), "quote of evidence 1"),
         (("x", ["word " * 1_000]), "5,000 characters"),
