@@ -55,7 +55,7 @@ def check_provider(settings: Settings) -> Iterator[IdentityFinding]:
     yield _describe_redirect_uri(settings)
     yield _check_scopes(settings, description)
     yield _describe_refreshing(settings, description)
-    yield from _describe_abilities(description)
+    yield from _describe_abilities(settings, description)
 
 
 def check_token(checker: OidcTokenChecker, settings: Settings, token: str) -> Iterator[IdentityFinding]:
@@ -160,6 +160,11 @@ def _describe_refreshing(settings: Settings, description: ProviderDescription) -
     return IdentityFinding("refresh tokens", "offered", advice)
 
 
-def _describe_abilities(description: ProviderDescription) -> Iterator[IdentityFinding]:
+def _describe_abilities(settings: Settings, description: ProviderDescription) -> Iterator[IdentityFinding]:
+    logout = (
+        f"The client's back-channel logout URI is {(settings.public_url or '').rstrip('/')}/v1/back-channel-logout."
+    )
+    advice = {"backchannel_logout_supported": logout}
     for name, field in _ABILITIES:
-        yield IdentityFinding(name, "offered" if description.has(field) else "not offered")
+        has = description.has(field)
+        yield IdentityFinding(name, "offered" if has else "not offered", advice.get(field, "") if has else "")

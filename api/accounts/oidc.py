@@ -22,6 +22,7 @@ from api.admission.discovery import DiscoveryError, cut_to_line, fetch_descripti
 from api.admission.services import VerifiedToken
 from api.http.problems import IdentityProviderUnavailableError
 from api.settings.oidc import OidcSettings
+from ingest.storage.accounts.provider_sessions import Logout
 from ingest.storage.accounts.records import MAX_NAME_CHARS, Principal, Scope
 from ingest.storage.build import AccountStores
 from ingest.storage.errors import LeadlineError, TenantNotFoundError
@@ -36,6 +37,9 @@ _RETRY_AFTER_SECONDS = 5.0
 # pool, so if they waited longer, one slow provider would also block API keys.
 _LOCK_TIMEOUT_SECONDS = 1.0
 _MAX_GROUPS = 1_000
+# OpenID Connect Back-Channel Logout 1.0, sections 2.4 and 2.6: logout tokens should be valid for at most two minutes.
+_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+_LOGOUT_SECONDS = 120.0
 _SIGNATURE_ONLY: Any = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
 
 
@@ -110,6 +114,38 @@ class OidcTokenChecker:
             log.info("token refused", kind="refreshed", reason=error.reason, detail=error.detail)
             return None
 
+    def check_logout_token(self, token: str) -> Logout | None:
+        """Return the logout that a token of the provider asks for, or None if the token is not valid.
+
+        Source: OpenID Connect Back-Channel Logout 1.0, section 2.6.
+        """
+        try:
+            return self._verify_logout_token(token)
+        except TokenRefusedError as error:
+            log.warning("token refused", kind="logout", reason=error.reason, detail=error.detail)
+            return None
+
+    def _verify_logout_token(self, token: str) -> Logout:
+        claims = self._decode(token, self._settings.oidc_client_id, is_access=False, required=("iat", "jti"))
+        events = claims.get("events")
+        # guard: logout-token-event
+        if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT_EVENT), dict):
+            raise TokenRefusedError("not_a_logout_token", "the claim `events` has no logout")
+        # guard: logout-token-nonce
+        if "nonce" in claims:
+            raise TokenRefusedError("not_a_logout_token", "the token has the claim `nonce`")
+        subject, session, token_id = (claims.get(name) for name in ("sub", "sid", "jti"))
+        if not all(each is None or (isinstance(each, str) and each) for each in (subject, session, token_id)):
+            raise TokenRefusedError("malformed", "a claim has the wrong type")
+        # guard: logout-token-names-somebody
+        if subject is None and session is None:
+            raise TokenRefusedError("claim_missing", "the token has neither `sub` nor `sid`")
+        expires_at = float(claims["iat"]) + _LOGOUT_SECONDS + self._settings.oidc_leeway_seconds
+        # guard: logout-token-age
+        if expires_at <= time.time():
+            raise TokenRefusedError("expired", f"`iat` is more than {_LOGOUT_SECONDS:.0f} seconds ago")
+        return Logout(str(token_id), subject, session, expires_at)
+
     def verify_access_token(self, token: str) -> VerifiedToken:
         """Verify an access token. Raises `TokenRefusedError`, and `IdentityProviderUnavailableError` as above."""
         return self._build_token(token, self._decode(token, self._settings.oidc_audience, is_access=True))
@@ -119,10 +155,12 @@ class OidcTokenChecker:
             raise TokenRefusedError("claim_missing", "the token has no claim `sub`")
         return self._build_token(token, claims)
 
-    def _decode(self, token: str, audience: str | None, *, is_access: bool) -> Mapping[str, Any]:
-        """Return the claims of a valid token."""
+    def _decode(
+        self, token: str, audience: str | None, *, is_access: bool, required: Sequence[str] | None = None
+    ) -> Mapping[str, Any]:
+        """Return the claims of a valid token. By default, it must identify a user until it expires."""
         settings = self._settings
-        options: Any = {"require": ["exp", "iss", "aud", settings.oidc_user_claim]}
+        options: Any = {"require": ["iss", "aud", *(required or ("exp", settings.oidc_user_claim))]}
         try:
             key = self._keys.get_signing_key(token)
             # The kind comes first: "an identity token" says more than "another audience".

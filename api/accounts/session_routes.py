@@ -1,8 +1,10 @@
 """`/v1/sign-in`, `/v1/sign-out` and `/v1/session`: starts, closes and shows browser sessions."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
+from urllib.parse import parse_qs
 
+import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
@@ -13,12 +15,27 @@ from api.admission.access import Anybody, KeyThreads, ServicesDep
 from api.admission.admission import SESSION
 from api.admission.cookies import SessionCookie, compute_csrf_token, require_same_origin
 from api.admission.services import Services
-from api.http.problems import UnauthorizedError
+from api.http.problems import BadRequestError, UnauthorizedError
 from api.http.wire import Wire
 from api.portal.sessions import start_session
 from ingest.storage.accounts.records import Principal
 
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1", tags=["sessions"])
+_LOGOUT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"logout_token": {"type": "string"}},
+                    "required": ["logout_token"],
+                }
+            }
+        },
+    }
+}
 
 
 class SignInIn(Wire):
@@ -89,10 +106,30 @@ def sign_out(body: SignOutIn, request: Request, caller: Anybody, services: Servi
     return response
 
 
+@router.post("/back-channel-logout", response_class=Response, openapi_extra=_LOGOUT_BODY)
+async def end_provider_sessions(request: Request, services: ServicesDep, threads: KeyThreads) -> Response:
+    """End the sessions that a logout token of the identity provider names, on all devices and processes.
+
+    The provider calls this route itself (OpenID Connect Back-Channel Logout 1.0). It needs no key: the token is signed.
+    """
+    form = parse_qs((await request.body()).decode("utf-8", "replace"))
+    await threads.run(_end_provider_sessions, services, form.get("logout_token", [""])[0])
+    return Response(headers={"Cache-Control": "no-store"})
+
+
 @router.get("/session")
 async def get_session(request: Request, caller: Anybody) -> SessionOut:
     """Show the caller of the session."""
     return SessionOut.from_caller(caller, request.scope.get(SESSION))
+
+
+def _end_provider_sessions(services: Services, token: str) -> None:
+    checker = services.admission.tokens
+    logout = None if checker is None else checker.check_logout_token(token)
+    ended = None if logout is None else services.accounts.provider_sessions.end_sessions(logout)
+    if ended is None:
+        raise BadRequestError("The logout token is not valid, or was used before.")
+    log.info("sessions ended by the identity provider", sessions=ended)
 
 
 def _start_session(services: Services, body: SignInIn) -> tuple[Principal, str]:

@@ -27,7 +27,7 @@ FIND_CALLER = "leadline.find_caller"
 # Matches paths that need no key, and paths whose route checks a token itself. All other paths need a key, even if no
 # route matches the path.
 _PUBLIC = re.compile(
-    r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/(assets|texts)/.*|/v1/sign-in|/slack/(events|install|oauth_redirect)"
+    r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/(assets|texts)/.*|/v1/(sign-in|back-channel-logout)|/slack/(events|install|oauth_redirect)"
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
 # Matches portal pages. These pages contain no tenant data, and redirect to the sign-in page if nobody is signed in.

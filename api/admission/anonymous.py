@@ -20,8 +20,8 @@ from api.http.problems import AddressLimitError, BodyTooLargeError, ServiceBusyE
 from api.settings.addresses import get_client_key
 from ingest.storage.counts import format_count
 
-# Maximum size of a request body without a key. Of these requests, only a sign-in has a body: a key or token of up to
-# 16,384 characters as JSON.
+# Maximum size of a request body without a key. Of these requests, a sign-in has a body, with a key or token of up to
+# 16,384 characters as JSON, and so has a logout token of the identity provider.
 PUBLIC_BODY_BYTES = 32 * 1024
 # Matches paths of requests from Slack, which are signed, come from few addresses, and contain messages of up to 40,000
 # characters.

@@ -14,7 +14,7 @@ from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.storage.accounts.keys import ApiKeys
-from ingest.storage.accounts.provider_sessions import ProviderTokens
+from ingest.storage.accounts.provider_sessions import Logout, ProviderTokens
 from ingest.storage.accounts.records import Principal
 from ingest.storage.ballast import Ballast
 from ingest.storage.build import (
@@ -88,6 +88,8 @@ class TokenChecker(Protocol):
     def check_identity_token(self, token: str, nonce: str) -> VerifiedToken | None: ...
 
     def check_refreshed_token(self, token: str, subject: str) -> VerifiedToken | None: ...
+
+    def check_logout_token(self, token: str) -> Logout | None: ...
 
 
 class PageRenderer(Protocol):

@@ -2,12 +2,20 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, select
 
-from ingest.storage.accounts.provider_sessions import ClaimedRefresh, ProviderSessions, ProviderTokens, hash_secret
-from ingest.storage.accounts.records import Principal, Scope
+from ingest.storage.accounts.people import People, identify_by_address
+from ingest.storage.accounts.provider_sessions import (
+    ClaimedRefresh,
+    Logout,
+    ProviderSessions,
+    ProviderTokens,
+    hash_secret,
+)
+from ingest.storage.accounts.records import Principal, Profile, Scope
 from ingest.storage.accounts.sessions import Sessions
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.build import AccountStores
@@ -139,3 +147,41 @@ def test_the_end_of_a_session_is_in_the_audit_log(
     assert sessions.authenticate(secret) is None
     actions = [entry.action for entry in Audit(engine).iter_entries(AuditFilter(tenant_id="ann"))]
     assert actions.count("sessions.ended") == 1
+
+
+def count_groups_in_slack(engine: Engine, clock: Clock) -> frozenset[str]:
+    bot = Principal("ann", None, "the bot")
+    with engine.begin() as connection:
+        return identify_by_address(connection, bot, "anna@example.org", clock.now).groups
+
+
+def test_groups_in_slack_are_those_of_the_last_refresh_and_end_with_the_session(
+    sessions: Sessions, following: ProviderSessions, clock: Clock, engine: Engine
+) -> None:
+    person = replace(ANN, profile=Profile("Anna", "anna@example.org", is_mail_verified=True))
+    People(engine, clock=clock).record_sign_in(person, groups_seconds=86_400)
+    secret = sessions.start_session(person, tokens=TOKENS)
+    assert count_groups_in_slack(engine, clock) == {"hr"}
+    clock.now += 300
+    found = claim(following, secret)
+    assert found is not None
+    following.confirm_session(found, replace(person, groups=frozenset({"it"})))
+    assert count_groups_in_slack(engine, clock) == {"it"}
+    clock.now += 300
+    found = claim(following, secret)
+    assert found is not None
+    following.end_session(found)
+    assert count_groups_in_slack(engine, clock) == frozenset()
+
+
+def test_groups_in_slack_end_when_the_provider_ends_the_last_session(
+    sessions: Sessions, following: ProviderSessions, clock: Clock, engine: Engine
+) -> None:
+    person = replace(ANN, profile=Profile("Anna", "anna@example.org", is_mail_verified=True))
+    People(engine, clock=clock).record_sign_in(person, groups_seconds=86_400)
+    for number in (1, 2):
+        sessions.start_session(person, tokens=replace(TOKENS, session=f"session-{number}"))
+    for number, expected in ((1, {"hr"}), (2, frozenset())):
+        logout = Logout(f"token-{number}", None, f"session-{number}", clock.now + 60)
+        assert following.end_sessions(logout) == 1
+        assert count_groups_in_slack(engine, clock) == expected

@@ -44,6 +44,7 @@ REVIEWED = {  # what may be sent again without a key, as it reads or does nothin
     "/v1/answers/{answer_id}/cancel",
     "/v1/sign-in",
     "/v1/sign-out",
+    "/v1/back-channel-logout",
     "/v1/slack/check",
 }
 MESSAGES = [{"role": "user", "content": KEEPER}]

@@ -12,6 +12,7 @@ from api.cli.main import app
 from api.main import create_app
 from tests.support.certified_provider import CertifiedProvider, running_provider
 from tests.support.service import running
+from tests.support.serving import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("node")]
 
@@ -85,4 +86,16 @@ def test_somebody_who_is_disabled_at_the_provider_is_signed_out(
 ) -> None:
     provider.change_account("ann", disabled=True)
     for http in browsers:
+        assert http.get("/v1/session").status_code == 401
+
+
+def test_a_session_that_is_ended_at_the_provider_ends_here(provider: CertifiedProvider, tmp_path: Path) -> None:
+    provider.change_account("ann", disabled=False)
+    with running(tmp_path / "home", **provider.settings) as (services, _), serving(create_app(services)) as url:
+        provider.set_service(url)
+        http = TestClient(create_app(services), base_url="http://127.0.0.1", follow_redirects=False)
+        asked = http.get("/sign-in/provider").headers["location"]
+        assert http.get(provider.sign_in(asked, "ann")).status_code == 303
+        assert http.get("/v1/session").status_code == 200
+        provider.end_sessions("ann")
         assert http.get("/v1/session").status_code == 401

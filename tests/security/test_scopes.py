@@ -17,6 +17,7 @@ from tests.support.routes import api_routes
 # What answers without a key; `/metrics` has a token of its own.
 PUBLIC = {
     *("/health/live", "/health/ready", "/problems/{code}", "/metrics", "/docs", "/v1/sign-in"),
+    "/v1/back-channel-logout",
     # Pages of the portal hold nothing of a tenant: their modules ask the API.
     *(
         "/",

@@ -250,6 +250,12 @@ def build_mail_key(mail: str) -> str | None:
     return mail.lower() if mail.isascii() else None
 
 
+def end_groups_of_provider(connection: Connection, tenant_id: str, owner: str) -> None:
+    """End the groups that a person got at the last sign-in. In Slack, they count again after the next sign-in."""
+    of_person = people.c.tenant_id == tenant_id, people.c.user == owner.removeprefix("user:")
+    connection.execute(update(people).where(*of_person).values(groups_until=0.0))
+
+
 def _take_address(connection: Connection, tenant_id: str, user: str, mail_key: str | None) -> None:
     """Take an address away from everybody who had it before: a provider gives it to another person after a while."""
     others = people.c.tenant_id == tenant_id, people.c.mail_key == mail_key, people.c.user != user

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,13 +17,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import Engine, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, delete, func, or_, select, update
 
+from ingest.storage.accounts.people import end_groups_of_provider
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
-from ingest.storage.db.database import read_transaction, write_transaction
-from ingest.storage.db.schema import sessions
+from ingest.storage.db.database import build_upsert, read_transaction, write_transaction
+from ingest.storage.db.schema import logout_tokens, people, sessions
 
 _NONCE_BYTES = 12
 
@@ -50,6 +52,19 @@ class ClaimedRefresh:
     owner: str
     tenant_id: str
     tokens: ProviderTokens
+
+
+@dataclass(frozen=True)
+class Logout:
+    """A request of an identity provider to end a person's sessions: the one with the `sid` `session`, or all of them.
+
+    `token_id` is the `jti` of the logout token, which is not accepted again before `expires_at`.
+    """
+
+    token_id: str
+    subject: str | None
+    session: str | None
+    expires_at: float
 
 
 class ProviderSessions:
@@ -88,7 +103,15 @@ class ProviderSessions:
         self._change(claim, tokens_sealed=sealed)
 
     def confirm_session(self, claim: ClaimedRefresh, principal: Principal | None) -> None:
-        """Record that the provider confirmed the session, with the person's current permissions if it told them."""
+        """Record that the provider confirmed the session, with the person's current permissions if it told them.
+
+        The person's groups are also those that count in Slack.
+        """
+        if principal is not None:
+            with write_transaction(self._engine) as connection:
+                of_person = people.c.tenant_id == claim.tenant_id, people.c.user == principal.user
+                # guard: refreshed-groups-in-slack
+                connection.execute(update(people).where(*of_person).values(groups=sorted(principal.groups)))
         holder = {} if principal is None else {"holder": build_holder_columns(principal)}
         self._change(claim, refreshed_at=self._clock(), refresh_lease_until=None, refresh_failing_since=None, **holder)
 
@@ -110,7 +133,30 @@ class ProviderSessions:
         with write_transaction(self._engine) as connection:
             of_session = sessions.c.secret_sha256 == claim.session_sha256
             if connection.execute(delete(sessions).where(of_session)).rowcount:
+                end_groups_of_provider(connection, claim.tenant_id, claim.owner)
                 record_action(connection, Action.SESSIONS_ENDED, claim.owner, tenant_id=claim.tenant_id, sessions=1)
+
+    def end_sessions(self, logout: Logout) -> int | None:
+        """End the sessions that a logout token names. Return their number, or None if the token was used before."""
+        claims = (sessions.c.provider_subject, logout.subject), (sessions.c.provider_session, logout.session)
+        named = [column == _hash_claim(claim) for column, claim in claims if claim is not None]
+        with write_transaction(self._engine) as connection:
+            connection.execute(delete(logout_tokens).where(logout_tokens.c.expires_at <= self._clock()))
+            token = {"id_sha256": _hash_claim(logout.token_id), "expires_at": logout.expires_at}
+            used = build_upsert(connection, logout_tokens).values(**token).on_conflict_do_nothing()
+            # guard: logout-token-once
+            if connection.execute(used).rowcount != 1:
+                return None
+            owners = connection.execute(select(sessions.c.tenant_id, sessions.c.owner).where(*named)).all()
+            connection.execute(delete(sessions).where(*named))
+            for (tenant_id, owner), count in Counter((row.tenant_id, row.owner) for row in owners).items():
+                # guard: groups-end-with-logout
+                if not connection.execute(
+                    select(sessions.c.owner).where(*_build_owner_condition(tenant_id, owner))
+                ).first():
+                    end_groups_of_provider(connection, tenant_id, owner)
+                record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=count)
+        return len(owners)
 
     def load_tokens(self, secret: str) -> ProviderTokens | None:
         """Load the tokens of a session, or None if it was not started by an identity provider."""
@@ -153,6 +199,10 @@ def build_holder_columns(principal: Principal) -> dict[str, Any]:
 def hash_secret(secret: str) -> str:
     """Return the hash under which the secret of a session or ticket is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _build_owner_condition(tenant_id: str, owner: str) -> tuple[ColumnElement[bool], ...]:
+    return sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
 
 
 def _hash_claim(claim: str) -> str:

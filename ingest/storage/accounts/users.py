@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from ingest.storage.accounts.people import end_groups_of_provider
 from ingest.storage.accounts.records import Scope, validate_name
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import read_transaction, write_transaction
-from ingest.storage.db.schema import api_keys, people, sessions, tenants, users
+from ingest.storage.db.schema import api_keys, sessions, tenants, users
 from ingest.storage.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
 
 SESSION, TICKET = "session", "ticket"
@@ -30,9 +31,8 @@ def end_sessions(connection: Connection, tenant_id: str, owner: str) -> int:
     """
     of_owner = sessions.c.tenant_id == tenant_id, sessions.c.owner == owner
     ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
-    of_person = people.c.tenant_id == tenant_id, people.c.user == owner.removeprefix("user:")
     # guard: groups-end-with-sessions
-    connection.execute(update(people).where(*of_person).values(groups_until=0.0))
+    end_groups_of_provider(connection, tenant_id, owner)
     record_action(connection, Action.SESSIONS_ENDED, owner, tenant_id=tenant_id, sessions=ended)
     return ended
 

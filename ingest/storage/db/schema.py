@@ -236,6 +236,14 @@ people = Table(
     Index("ix_people_tenant_id_mail_key", "tenant_id", "mail_key"),
 )
 
+# Hashes of the ids (`jti`) of logout tokens that identity providers sent, until they expire: each is accepted once.
+logout_tokens = Table(
+    "logout_tokens",
+    metadata,
+    Column("id_sha256", String(64), primary_key=True),
+    Column("expires_at", Float, nullable=False),
+)
+
 # The subjects that may use a collection. A collection without grants is open to the whole tenant.
 collection_grants = Table(
     "collection_grants",

@@ -22,9 +22,15 @@ def upgrade() -> None:
     for name, kind in _COLUMNS:
         op.add_column("sessions", sa.Column(name, kind))
     op.create_index("ix_sessions_provider_subject", "sessions", ["provider_subject"])
+    op.create_table(
+        "logout_tokens",
+        sa.Column("id_sha256", sa.String(64), primary_key=True),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("logout_tokens")
     op.drop_index("ix_sessions_provider_subject", "sessions")
     for name, _ in reversed(_COLUMNS):
         op.drop_column("sessions", name)
