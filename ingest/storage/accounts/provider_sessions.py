@@ -23,7 +23,7 @@ from ingest.storage.accounts.people import end_groups_of_provider
 from ingest.storage.accounts.records import Principal
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
-from ingest.storage.db.database import build_upsert, read_transaction, write_transaction
+from ingest.storage.db.database import insert_row_if_absent, read_transaction, write_transaction
 from ingest.storage.db.schema import logout_tokens, people, sessions
 
 _NONCE_BYTES = 12
@@ -143,9 +143,8 @@ class ProviderSessions:
         with write_transaction(self._engine) as connection:
             connection.execute(delete(logout_tokens).where(logout_tokens.c.expires_at <= self._clock()))
             token = {"id_sha256": _hash_claim(logout.token_id), "expires_at": logout.expires_at}
-            used = build_upsert(connection, logout_tokens).values(**token).on_conflict_do_nothing()
             # guard: logout-token-once
-            if connection.execute(used).rowcount != 1:
+            if not insert_row_if_absent(connection, logout_tokens, **token):
                 return None
             owners = connection.execute(select(sessions.c.tenant_id, sessions.c.owner).where(*named)).all()
             connection.execute(delete(sessions).where(*named))
