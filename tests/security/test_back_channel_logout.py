@@ -13,7 +13,7 @@ from tests.support.asking import AskedApi
 from tests.support.issuer import AUDIENCE, Issuer, rsa_key, running_issuer
 from tests.support.provider_api import browser, provider_api, sign_in
 
-EVENTS = {"http://schemas.openid.net/event/backchannel-logout": {}}
+EVENTS: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
 
 
 @pytest.fixture

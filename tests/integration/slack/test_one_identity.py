@@ -25,9 +25,9 @@ def find_in_session(workspace: Workspace, issuer: Issuer, *, verified: bool) -> 
     services = workspace.harbour.services
     settings = OidcSettings(oidc_issuer=issuer.url, oidc_audience=AUDIENCE, oidc_client_id="portal")
     token = issuer.token(aud="portal", nonce="n", sub="id-dora", name="Dora", email=MAIL, email_verified=verified)
-    person = OidcTokenChecker(settings, services.accounts).check_identity_token(token, "n")
-    assert person is not None
-    secret = start_session(services, replace(person, expires_at=None))
+    verified_token = OidcTokenChecker(settings, services.accounts).check_identity_token(token, "n")
+    assert verified_token is not None
+    secret = start_session(services, replace(verified_token.principal, expires_at=None))
     cookie = {SessionCookie.from_settings(services.settings).name: secret}
     with httpx.Client(base_url=workspace.harbour.url, cookies=cookie) as http:
         csrf = http.get("/v1/session").json()["csrf"]
