@@ -17,6 +17,8 @@ from api.admission.cookies import SessionCookie, compute_csrf_token, require_sam
 from api.admission.services import Services
 from api.http.problems import BadRequestError, UnauthorizedError
 from api.http.wire import Wire
+from api.portal.links import get_own_url
+from api.portal.provider import SIGN_IN, build_sign_out_url
 from api.portal.sessions import start_session
 from ingest.storage.accounts.records import Principal
 
@@ -52,9 +54,22 @@ class SignInIn(Wire):
 
 
 class SignOutIn(Wire):
-    """A sign-out. With `everywhere`, it closes all of the caller's sessions on all devices."""
+    """A sign-out. With `everywhere`, it closes all of the caller's sessions on all devices.
+
+    With `at_provider`, the response names the address where the browser signs out at the identity provider, too.
+    """
 
     everywhere: bool = False
+    at_provider: bool = False
+
+
+class SignOutOut(Wire):
+    """The address at which the browser continues a sign-out at the identity provider.
+
+    `continue_at` is null if the provider did not start the session, or offers no sign-out.
+    """
+
+    continue_at: str | None
 
 
 class SessionOut(Wire):
@@ -93,15 +108,23 @@ async def sign_in(body: SignInIn, request: Request, services: ServicesDep, threa
     return response
 
 
-@router.post("/sign-out", status_code=204)
+@router.post("/sign-out", status_code=204, responses={200: {"model": SignOutOut}})
 def sign_out(body: SignOutIn, request: Request, caller: Anybody, services: ServicesDep) -> Response:
-    """Close the session. With `everywhere`, close all sessions of this user or key and invalidate unused links."""
+    """Close the session. With `everywhere`, close all sessions of this user or key and invalidate unused links.
+
+    The session is closed even if the identity provider does not respond; `continue_at` is then null.
+    """
     secret: str | None = request.scope.get(SESSION)
+    tokens = services.accounts.provider_sessions.load_tokens(secret) if body.at_provider and secret else None
     if body.everywhere:
         services.accounts.sessions.end_sessions(caller)
     elif secret is not None:
         services.accounts.sessions.end_session(secret)
     response = Response(status_code=204)
+    if body.at_provider:
+        back = f"{get_own_url(services.settings, request.scope)}{SIGN_IN}"
+        url = None if tokens is None else build_sign_out_url(services.settings, tokens, back)
+        response = JSONResponse(SignOutOut(continue_at=url).model_dump(mode="json"))
     SessionCookie.from_settings(services.settings).clear_secret(response)
     return response
 

@@ -19,7 +19,7 @@ import structlog
 from api.admission.discovery import ProviderDescription, ProviderRefusal
 from api.admission.services import Services, TokenChecker
 from api.admission.token_endpoint import fetch_provider, get_client_secret, get_endpoint_url, request_tokens
-from api.http.problems import ProviderRefusedError, UnauthorizedError
+from api.http.problems import IdentityProviderUnavailableError, ProviderRefusedError, UnauthorizedError
 from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
 from ingest.storage.accounts.provider_sessions import ProviderTokens
@@ -36,6 +36,9 @@ MAX_RETURN_CHARS = 1_000
 _DEFAULT_SCOPES = ("openid", "profile", "email")
 _GROUPS_SCOPE = "groups"
 FLOW_SECONDS = 600
+# Maximum length of an identity token in a URL. Many servers accept about 8,000 characters. Without the token, the
+# provider asks the person whether to sign out.
+_MAX_HINT_CHARS = 4_000
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,7 @@ def build_authorization_url(settings: Settings, flow: SignInFlow, redirect_uri: 
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    address = get_endpoint_url(description, "authorization_endpoint")
-    return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
+    return _add_parameters(get_endpoint_url(description, "authorization_endpoint"), params)
 
 
 def choose_request_scope(settings: OidcSettings, description: ProviderDescription) -> str:
@@ -145,6 +147,29 @@ def authenticate_caller(
         raise _build_sign_in_error("The identity provider's answer is not valid here.")
     # The token only proves who has just signed in, so drop its expiry. The session has its own expiry.
     return replace(found.principal, expires_at=None), found.to_tokens(answer.get("refresh_token"))
+
+
+def build_sign_out_url(settings: Settings, tokens: ProviderTokens, return_url: str) -> str | None:
+    """Build the URL at which a browser signs out at the provider, and then returns to `return_url`.
+
+    Returns None if the provider offers no sign-out or cannot be reached. Source: OpenID Connect RP-Initiated Logout
+    1.0, section 2.
+    """
+    try:
+        description = fetch_provider(settings)
+        if not description.has("end_session_endpoint"):
+            return None
+        address = get_endpoint_url(description, "end_session_endpoint")
+    except IdentityProviderUnavailableError:
+        return None
+    params = {"client_id": settings.oidc_client_id or "", "post_logout_redirect_uri": return_url}
+    if len(tokens.identity_token) <= _MAX_HINT_CHARS:
+        params["id_token_hint"] = tokens.identity_token
+    return _add_parameters(address, params)
+
+
+def _add_parameters(address: str, params: Mapping[str, str]) -> str:
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
 
 
 def refuse_sign_in(flow: SignInFlow | None, state: str, code: str, description: str) -> NoReturn:

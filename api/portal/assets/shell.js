@@ -5,22 +5,25 @@ import { post } from './rest.js'
 
 const dialog = byId('account-dialog')
 
-async function signOut(everywhere) {
+async function signOut(how) {
+  let continueAt = null
   try {
-    await post('/v1/sign-out', { everywhere })
+    const answer = await post('/v1/sign-out', how)
+    continueAt = answer?.continue_at
   } catch (error) {
     if (error.status !== 401) {
       byId('account-trouble').replaceChildren(trouble(error))
       return
     }
   }
-  location.assign('/sign-in')
+  location.assign(continueAt ?? '/sign-in')
 }
 
 byId(document.body.dataset.who ? 'account' : 'preferences')?.addEventListener('click', () => dialog.showModal())
 byId('account-close').addEventListener('click', () => dialog.close())
-byId('sign-out')?.addEventListener('click', () => signOut(false))
-byId('sign-out-everywhere')?.addEventListener('click', () => signOut(true))
+byId('sign-out')?.addEventListener('click', () => signOut({}))
+byId('sign-out-everywhere')?.addEventListener('click', () => signOut({ everywhere: true }))
+byId('sign-out-provider')?.addEventListener('click', () => signOut({ at_provider: true }))
 installPreferences(byId('preference-form'))
 // Until then, and where a script fails, the page says that it does not work: see `watch.js`.
 document.documentElement.dataset.started = ''

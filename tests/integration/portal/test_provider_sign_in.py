@@ -48,6 +48,20 @@ def test_the_first_sign_in_with_default_settings_lands_on_the_page_that_was_aske
     page.wait_for_url(f"{opened.url}/sign-in?to=*")
 
 
+def test_somebody_signs_out_at_the_provider_too(opened: Portal) -> None:
+    page = opened.page()
+    page.goto(f"{opened.url}/runs")
+    sign_in(page)
+    page.wait_for_url(f"{opened.url}/runs")
+    page.locator("#account").click()
+    page.get_by_role("button", name="Sign out at the identity provider, too").click()
+    page.wait_for_url(f"{opened.provider_url}/**")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{opened.url}/sign-in*")
+    page.get_by_role("link", name="Sign in with your organisation").click()
+    expect(page.get_by_label("Login")).to_be_visible()
+
+
 def test_a_refusal_of_the_provider_is_shown_with_its_reason(opened: Portal, provider: CertifiedProvider) -> None:
     provider.change_account("bob", disabled=True)
     page = opened.page()
