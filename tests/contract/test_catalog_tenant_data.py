@@ -40,6 +40,7 @@ WHOLE = {
     "index_copies",
     "index_states",
     "installation",
+    "logout_tokens",
     "notices",
     "pauses",
     "tenants",
