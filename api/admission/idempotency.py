@@ -46,9 +46,10 @@ MAX_KEY_CHARS = 200
 MAX_RESPONSE_BYTES = 256 * 1024
 # Matches requests that are safe to repeat without an `Idempotency-Key`: they only read, or repeating them changes
 # nothing. Sign-in and sign-out are included, so that their responses are never replayed. So are suggestions: a replayed
-# one could be about a document that was closed in the meantime.
+# one could be about a document that was closed in the meantime. Each logout token is accepted only once anyway.
 REPEATABLE = re.compile(
     r".*/(search|cancel|close|estimate|input_tokens|embeddings)|/v1/suggestions|/v1/slack/check|/mcp|/v1/sign-(in|out)"
+    r"|/v1/back-channel-logout"
 )
 # Maximum factor by which compression shrinks JSON. A body that is longer than `MAX_RESPONSE_BYTES` times this factor
 # could not be stored, so it is not buffered.

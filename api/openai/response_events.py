@@ -51,6 +51,7 @@ class ResponseEventFormatter:
         self._shown = view
         self._with_form = with_form
         self._created = created_at or time.time()
+        self._completed: float | None = None
         self._number = -1
         self._queries: list[str] = []
         self._text = ""
@@ -213,6 +214,7 @@ class ResponseEventFormatter:
             status or name,
             output,
             created_at=self._created,
+            completed_at=self._completed,
             answer=answer,
             error=error,
         )
@@ -266,9 +268,12 @@ class ResumableEventFormatter(ResponseEventFormatter):
         """Return the first events, unless they were formatted before."""
         return "".join(self._iter_start_events())
 
-    def prepare_end(self, body: Mapping[str, Any], view: ResponseView, *, with_form: bool) -> None:
+    def prepare_end(
+        self, body: Mapping[str, Any], view: ResponseView, *, with_form: bool, completed_at: float | None
+    ) -> None:
         """Use these members of the request, and present the answer as it may be shown now."""
         self._body, self._shown, self._with_form = body, view, with_form
+        self._completed = completed_at
 
     def _remove_read_text(self, text: str) -> str:
         begin, self._written = self._written, self._written + len(text)

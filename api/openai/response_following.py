@@ -117,8 +117,12 @@ class _Replay:
         self._answer = load_response_state(self._followed.services, caller, self._followed.response_id)
         answer = self._answer.answer
         assert answer is not None
-        view, with_form = self._followed.build_view(caller), answer.output is not None
-        self._formatter.prepare_end(self._answer.request, view, with_form=with_form)
+        self._formatter.prepare_end(
+            self._answer.request,
+            self._followed.build_view(caller),
+            with_form=answer.output is not None,
+            completed_at=self._answer.completed_at,
+        )
         # The stored events may have been removed before this client read all of them.
         rest = self._formatter.format_event(Delta(answer.text[len(self._text) :]))
         return rest + self._formatter.format_event(Completed(cast(Answer, None)))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -309,6 +310,14 @@ def test_forms_that_are_not_possible_are_rejected_before_any_work(
     with pytest.raises(BadRequestError, match=words):
         openai.chat.completions.create(model="leadline", messages=MESSAGES, **more)
     assert len(service.model.requests) == before
+
+
+def test_a_replay_says_when_the_response_was_completed(openai: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Any = openai.responses.create(model="leadline", input=KEEPER)
+    monkeypatch.setattr("api.openai.responses.time", SimpleNamespace(time=lambda: 1.0))
+    replayed: Any = list(openai.responses.retrieve(made.id, stream=True))
+    assert replayed[-1].response.completed_at >= made.created_at
+    assert replayed[-1].response == openai.responses.retrieve(made.id)
 
 
 def test_a_form_is_never_cut_and_is_repeated_and_streamed_again_as_it_was_stored(openai: OpenAI) -> None:

@@ -16,6 +16,7 @@ from tests.support.service import running
 # Protocols of others, whose clients may add parameters, and where nobody is signed in yet.
 _OTHERS = (
     *("GET /v1/models", "POST /v1/chat", "POST /v1/embeddings", "POST /v1/sign-in"),
+    "POST /v1/back-channel-logout",
     *(f"{method} /v1/conversations/conv_" for method in ("GET", "POST", "DELETE")),
     *(
         f"{method} /v1/{name}"

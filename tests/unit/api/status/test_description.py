@@ -76,6 +76,7 @@ def test_each_operation_says_whether_it_needs_a_key(document: dict[str, Any]) ->
         "get /health/live",
         "get /health/ready",
         "get /problems/{code}",
+        "post /v1/back-channel-logout",
         "post /v1/sign-in",
     }
 
