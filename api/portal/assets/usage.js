@@ -18,7 +18,7 @@ const HOW = {
   collection: t('A question counts, with all its tokens, for each collection whose documents it used. Deleted and expired answers are not counted.'),
   day: t('Days in UTC. An answer is counted when it is complete.'),
 }
-const PARTS = { catalog: t('Catalog'), search: t('Search'), copies: t('Copies of the index'), disk: t('Disk'), language_model: t('Language model'), upkeep: t('Maintenance') }
+const PARTS = { catalog: t('Catalog'), search: t('Search'), copies: t('Copies of the index'), files: t('Stored files'), disk: t('Disk'), language_model: t('Language model'), upkeep: t('Maintenance') }
 const STATES = {
   ready: ['good', t('Ready')], loading: ['warn-ink waiting', t('Loading')], none: ['soft waiting', t('Not set up')],
   stopped: ['bad bad-ink', t('Stopped')], unavailable: ['bad bad-ink', t('Not reachable')], away: ['bad bad-ink', t('Not reachable')],

@@ -201,7 +201,7 @@ def test_errors_of_the_service_are_pages_and_a_starting_service_is_waited_for(
         expect(page.get_by_role("main")).to_contain_text(f"Request number: {found.headers['x-request-id']}")
         expect(page.get_by_role("main")).not_to_contain_text("a defect")
     with monkeypatch.context() as patched:
-        patched.setattr(type(services.accounts.sessions), "authenticate", starting)
+        patched.setattr(type(services.accounts.sessions), "find_session", starting)
         found = page.goto(f"{opened.url}/library")
         assert found is not None
         assert found.status == 503
