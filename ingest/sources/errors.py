@@ -1,0 +1,43 @@
+"""Errors of sources, and the two outcomes of opening an item that are not failures."""
+
+from ingest.storage.errors import IngestError
+
+
+class SourceError(IngestError):
+    """A source cannot be synchronized. No document was removed."""
+
+    code = "source_error"
+
+
+class SourceUnavailableError(SourceError):
+    """The source did not respond, or responded with a server error. A later try may succeed."""
+
+    code = "source_unavailable"
+    default_hint = "Check that the source is running and reachable. The next sync tries again."
+
+
+class SourceRefusedError(SourceError):
+    """The source rejected the credentials, or does not let them list or read anything."""
+
+    code = "source_refused"
+    default_hint = "Check the credentials of the source and their permissions."
+
+
+class SourceOptionsError(SourceError):
+    """The options of a source are invalid, or the service does not permit them."""
+
+    code = "source_options_invalid"
+
+
+class ItemRefusedError(SourceError):
+    """One item cannot be read, for example because of its permissions or its size. Other items can be."""
+
+    code = "source_item_refused"
+
+
+class ItemGoneError(Exception):
+    """The item was removed after it was listed."""
+
+
+class ItemUnchangedError(Exception):
+    """The item still has the version that was read last, so its content was not transferred."""

@@ -1,0 +1,7 @@
+"""The kinds of sources. An adapter loads its libraries when it is built, so importing this module is cheap."""
+
+from collections.abc import Mapping
+
+from ingest.sources.port import SourceKind
+
+SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in list[SourceKind]()}
