@@ -18,7 +18,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class ResponseLimit:
-    """How many seconds the connections of an engine wait for the server, and whether it lately took longer."""
+    """The seconds that an engine's connections wait for the server. Remembers if the server lately took longer."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -39,7 +39,7 @@ class ResponseLimit:
 
 
 class WatchedConnection(psycopg.Connection[Any]):
-    """A connection that is closed if the server sends nothing until the end of `limit`. Without it, waits for ever."""
+    """A connection that is closed if the server sends nothing for as long as `limit` allows."""
 
     limit: ResponseLimit | None = None
     extra_seconds = 0.0
