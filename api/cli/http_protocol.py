@@ -136,11 +136,15 @@ class BoundedProtocol(H11Protocol):
     A connection is closed if a request head takes longer than `head_seconds` to arrive, counted from the opening of the
     connection or from the head's first byte. It is also closed if the client is still sending the body `head_seconds`
     after the response.
+
+    What a client sends after a malformed request is discarded for as long. If the connection was closed at once, the
+    client's system would report a reset instead of the response.
     """
 
     bounds: Connections
     head_seconds = 20.0
     _head_timer: asyncio.TimerHandle | None = None
+    _is_discarding = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's arguments
         super().__init__(*args, **kwargs)
@@ -157,7 +161,7 @@ class BoundedProtocol(H11Protocol):
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_discarding:
             return
         self._start_head_timer()
         super().data_received(data)
@@ -166,6 +170,18 @@ class BoundedProtocol(H11Protocol):
         if self._is_request_in_progress():
             self._cancel_head_timer()
             self.bounds.mark_busy(self)
+
+    def send_400_response(self, msg: str) -> None:
+        self._is_discarding = not self._is_request_in_progress() and self.bounds.try_start_draining(self)
+        if not self._is_discarding:
+            super().send_400_response(msg)
+            return
+        body = msg.encode()
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+        headers.append((b"connection", b"close"))
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.write_eof()  # `head_seconds` later at the latest, the connection is closed.
 
     def on_response_complete(self) -> None:
         self.cycle.body = bytearray()  # Free the unread body, which would otherwise stay in memory.

@@ -3,8 +3,10 @@
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,22 @@ def test_a_head_that_proxies_read_in_different_ways_is_refused(url: str, sent: b
     with connected(url) as connection:
         connection.sendall(sent)
         assert _until_closed(connection).startswith(b"HTTP/1.1 400 ")
+
+
+@slow_heads
+def test_a_client_that_still_sends_a_malformed_request_sees_why_it_is_refused(url: str) -> None:
+    with connected(url) as connection:
+        connection.sendall(b"GET /" + b"a" * 200_000)
+        connection.sendall(b"b" * 2_000_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n")
+        status, headers, _ = answer(connection)
+        assert (status, headers["connection"]) == (400, "close")
+        assert connection.recv(1) == b""  # although this client has not closed its side
+
+
+@slow_heads
+def test_a_client_that_goes_on_sending_a_malformed_request_loses_its_connection(url: str) -> None:
+    with connected(url) as connection, pytest.raises(OSError):
+        deque(map(connection.sendall, repeat(b"a" * 1_000_000)))
 
 
 def test_a_second_request_on_a_connection_is_read_as_strictly(url: str) -> None:

@@ -9,12 +9,24 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from api.cli.http_protocol import Connections, build_protocol_class
+from api.http.bounds import MAX_HEADER_BYTES
+
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """Its URL, while it runs. It closes no idle connection, which a client could be taking just then."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", timeout_keep_alive=3_600))
+        protocol = build_protocol_class(Connections(1_000, 1_000, ()), head_seconds=3_600)
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
+            log_level="error",
+            lifespan="on",
+            timeout_keep_alive=3_600,
+        )
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:
