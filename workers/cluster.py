@@ -76,12 +76,13 @@ def open_cluster_components(
     is_serving: bool = True,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
+    read_seconds: float | None = None,
 ) -> Iterator[ServiceComponents]:
     """Open the components of a cluster process.
 
     Raises an error if the process cannot serve, for example because a server is unreachable or the index belongs to
     another encoder. If `is_serving` is false, as for repairs, indexes are opened on demand and may belong to any
-    encoder.
+    encoder. A process that people wait for sets `read_seconds`, as `open_database` does.
     """
     if settings.vector_server_warning:
         log.warning(settings.vector_server_warning)
@@ -107,6 +108,7 @@ def open_cluster_components(
                 lease_seconds=settings.lease_seconds,
                 tenant_quotas=tenant_quotas,
                 key_quotas=key_quotas,
+                read_seconds=read_seconds,
             )
         )
         if is_serving:

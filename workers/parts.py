@@ -57,6 +57,7 @@ def open_service_components(
     lease_seconds: float = LEASE_SECONDS,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
+    read_seconds: float | None = None,
 ) -> Iterator[ServiceComponents]:
     """Open all components except the index. A new installation starts with the encoder named `encoder`.
 
@@ -72,6 +73,7 @@ def open_service_components(
                 lease_seconds=lease_seconds,
                 tenant_quotas=tenant_quotas,
                 key_quotas=key_quotas,
+                read_seconds=read_seconds,
             )
         )
         installation = bind_installation(stores.operations.installation, stores.contents.blobs)

@@ -31,6 +31,12 @@ class ClusterSettings(
     database_url: SecretStr = Field(
         description="The catalog's PostgreSQL database, for example `postgresql+psycopg://leadline:…@db/leadline`."
     )
+    database_read_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="How long the API waits for PostgreSQL to send something before a request fails with 503. Changes "
+        "may wait 30 seconds longer, because they may need locks.",
+    )
     redis_url: SecretStr = Field(
         description="The Redis or Valkey server for worker notifications and events, for example `redis://host:6379/0`."
     )

@@ -48,6 +48,7 @@ def open_cluster_services(
                 open_encoders=open_encoders,
                 tenant_quotas=defaults["tenant_defaults"],
                 key_quotas=defaults["key_defaults"],
+                read_seconds=cluster.database_read_seconds,
             )
         )
         parts.stores.documents.catalog.ensure_tenant(DEFAULT_TENANT)
@@ -62,6 +63,7 @@ def open_cluster_services(
             stack,
             database_url=cluster.database_url.get_secret_value(),
             redis_url=cluster.redis_url.get_secret_value(),
+            read_seconds=cluster.database_read_seconds,
         )
         services.more_settings = (cluster,)
         try:

@@ -180,10 +180,11 @@ def build_services(
     database_url: str,
     redis_url: str | None = None,
     ballast: Ballast | None = None,
+    read_seconds: float | None = None,
 ) -> Services:
     """Build the services. Anything that this function opens is closed with `stack`."""
     # Key lookups and health checks have their own connections, so that they never wait behind other work.
-    door = open_database(database_url, pool_size=4)
+    door = open_database(database_url, pool_size=4, read_seconds=read_seconds)
     stack.callback(door.dispose)
     accounts = AccountStores.from_engine(door)
     admission = Admission(

@@ -201,12 +201,13 @@ def open_stores(
     lease_seconds: float = LEASE_SECONDS,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
+    read_seconds: float | None = None,
 ) -> Iterator[Stores]:
     """Open the catalog and its files. The connections are closed at the end of the block.
 
     Raises the same errors as `open_database` and `open_files`.
     """
-    engine = open_database(database_url)
+    engine = open_database(database_url, read_seconds=read_seconds)
     try:
         blobs = open_files(InstallationRecord(engine))
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)

@@ -3,7 +3,9 @@
 import multiprocessing
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -19,10 +21,12 @@ from ingest.storage.accounts.keys import ApiKeys
 from ingest.storage.accounts.tenants import Tenants
 from ingest.storage.db.database import (
     build_sqlite_url,
+    check_database,
     format_json,
     insert_row_if_absent,
     migrate_schema,
     open_database,
+    read_transaction,
     write_transaction,
 )
 from ingest.storage.db.schema import metadata, tenant_deletions, tenants
@@ -37,7 +41,11 @@ from ingest.storage.errors import (
     ValueRejectedError,
 )
 from tests.support.catalogs import arrive
+from tests.support.cluster import wait_until
 from tests.support.postgres import Postgres, disposed, running_postgres
+
+# Much longer than the limit of a second, for a busy machine.
+_SOON_SECONDS = 15.0
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -165,6 +173,48 @@ def test_a_server_that_goes_away_is_unavailable_and_used_again_when_it_is_back()
         server.start()
         arrive(catalog)
         assert len(catalog.list_documents("ann")) == 1
+
+
+def test_reads_fail_soon_while_the_server_hangs_and_leave_the_pool_usable() -> None:
+    with (
+        running_postgres() as server,
+        disposed(open_database(server.empty_database(), pool_size=2, read_seconds=1)) as engine,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        catalog = Catalog(engine)
+        catalog.ensure_tenant("ann")
+
+        def read(_: int) -> float:
+            begun = time.monotonic()
+            with pytest.raises(CatalogUnavailableError):
+                catalog.list_documents("ann")
+            return time.monotonic() - begun
+
+        with server.paused():
+            # Twice as many at once as the pool has connections, and then some that find them closed.
+            assert max(threads.map(read, range(16))) < _SOON_SECONDS
+        wait_until(lambda: _responds(engine), what="the database is used again")
+        arrive(catalog)
+        assert len(catalog.list_documents("ann")) == 1
+
+
+def _responds(engine: Engine) -> bool:
+    try:
+        check_database(engine)
+    except CatalogUnavailableError:
+        return False
+    return True
+
+
+def test_a_write_may_take_longer_than_a_read_because_it_may_wait_for_a_lock(postgres: Postgres) -> None:
+    with disposed(open_database(postgres.empty_database(), read_seconds=0.5)) as engine:
+        with write_transaction(engine) as connection:
+            connection.execute(text("SELECT pg_sleep(1.5)"))
+        with (
+            pytest.raises(CatalogUnavailableError, match=r"no response within 0\.5 seconds"),
+            read_transaction(engine) as connection,
+        ):
+            connection.execute(text("SELECT pg_sleep(5)"))
 
 
 @pytest.mark.parametrize(

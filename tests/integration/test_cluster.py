@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,9 +14,12 @@ from ingest.storage.documents.records import VersionState
 from ingest.storage.generations.index_states import IndexStates
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, running_postgres
 
 pytestmark = pytest.mark.slow
+
+# Much longer than the limit of a second, for a busy machine.
+_SOON_SECONDS = 20.0
 
 
 def ready(cluster: Cluster) -> tuple[int, str]:
@@ -36,6 +40,35 @@ def test_a_vector_server_that_is_away_is_said_and_uploads_go_on(tmp_path: Path, 
             lambda: cluster.catalog.load_document("default", document).version.state is VersionState.READY,
             what="the document is ready",
         )
+
+
+def test_requests_fail_soon_while_the_catalog_hangs_and_health_responds(tmp_path: Path) -> None:
+    def search() -> httpx.Response:
+        key = {"Authorization": f"Bearer {cluster.key}"}
+        return httpx.post(f"{cluster.url}/v1/search", json={"query": "whale"}, headers=key, timeout=60)
+
+    with (
+        running_postgres() as postgres,
+        running_cluster(
+            tmp_path,
+            postgres.catalog_database(),
+            start_workers=False,
+            start_beat=False,
+            settings={"LEADLINE_DATABASE_READ_SECONDS": "1"},
+        ) as cluster,
+    ):
+        assert search().status_code == 200
+        with postgres.paused(), ThreadPoolExecutor(16) as threads:
+            # As many as exhaust the pool if they keep their connections.
+            waiting = [threads.submit(search) for _ in range(64)]
+            assert httpx.get(f"{cluster.url}/health/live", timeout=5).status_code == 200
+            assert httpx.get(f"{cluster.url}/health/ready", timeout=5).status_code == 503
+            for each in waiting:
+                failed = each.result()
+                assert (failed.status_code, failed.json()["code"]) == (503, "catalog_unavailable")
+                assert "Retry-After" in failed.headers
+                assert failed.elapsed.total_seconds() < _SOON_SECONDS
+        wait_until(lambda: search().status_code == 200, what="searches work again")
 
 
 def test_a_vector_server_that_lost_its_data_is_an_outage_until_the_index_is_made_again(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from sqlalchemy import Engine
 
@@ -72,6 +73,20 @@ class Postgres:
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """SIGSTOP to all of its processes: connections are still accepted by the kernel, and nothing is answered."""
+        server = psutil.Process(int((self.folder / "postmaster.pid").read_text().split()[0]))
+        server.suspend()  # first, so that it starts no other process
+        stopped = [server, *server.children()]
+        for each in stopped[1:]:
+            each.suspend()
+        try:
+            yield
+        finally:
+            for each in stopped:
+                each.resume()
 
     def require_password(self, user: str) -> None:
         """From now on this user is let in by password only."""

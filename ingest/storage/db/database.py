@@ -64,6 +64,7 @@ from ingest.storage.errors import (
 )
 
 BUSY_SECONDS = 30
+_POOL_SECONDS, _CONNECT_SECONDS = 10, 5
 _RETRY_INTERVAL_SECONDS = 0.01
 _SLICE_SIZE = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
@@ -89,17 +90,21 @@ _REFUSALS = (
 )
 
 
-def open_database(url: str, *, pool_size: int = 10) -> Engine:
+def open_database(url: str, *, pool_size: int = 10, read_seconds: float | None = None) -> Engine:
     """Open a database and migrate it to the current schema: `sqlite:///PATH` or `postgresql+psycopg://…`.
 
     `pool_size` is the number of PostgreSQL connections that a process keeps open; at peak load it opens up to twice as
-    many. A forked process must open its own engine. Raises `CatalogAccessError` for a wrong URL, user, password or
-    database name, `CatalogUnavailableError` if the server does not respond, and `CatalogSchemaError` if a later release
-    has changed the schema.
+    many. With `read_seconds`, a read fails if PostgreSQL sends nothing for that long, and a write `BUSY_SECONDS` later,
+    because it may wait for a lock. A forked process must open its own engine. Raises `CatalogAccessError` for a wrong
+    URL, user, password or database name, `CatalogUnavailableError` if the server does not respond, and
+    `CatalogSchemaError` if a later release has changed the schema.
     """
-    engine = _build_engine(url, pool_size)
+    engine = _build_engine(url, pool_size, read_seconds)
     try:
         migrate_schema(engine)
+        # A migration may take any time.
+        if read_seconds is not None and engine.dialect.name == "postgresql":
+            _limit_waits(engine, read_seconds)
     except LeadlineError:
         engine.dispose()
         raise
@@ -166,7 +171,7 @@ def write_transaction(engine: Engine, *, changed_tenant_ids: Collection[str] = (
     with _translate_errors(engine), _get_write_lock(engine), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.execution_options(leadline_immediate=True)
-        with connection.begin():
+        with _wait_for_locks(connection), connection.begin():
             last = connection.info[_LAST] = []
             yield connection
             bump_corpus_versions(connection, changed_tenant_ids)
@@ -387,7 +392,23 @@ def _convert_value(reader: Callable[[Any], Any] | None, value: Any) -> Any:  # n
     return value if reader is None else reader(value)
 
 
-def _build_engine(url: str, pool_size: int) -> Engine:
+def _limit_waits(engine: Engine, read_seconds: float) -> None:
+    # Import lazily, because the driver is installed only with the cluster extra.
+    from ingest.storage.db.watched_connection import limit_waits
+
+    limit_waits(engine, read_seconds)
+
+
+def _wait_for_locks(connection: Connection) -> AbstractContextManager[None]:
+    """Let a transaction on PostgreSQL wait for locks, which takes up to `BUSY_SECONDS`."""
+    if connection.dialect.name != "postgresql":
+        return nullcontext()
+    from ingest.storage.db.watched_connection import allow_longer_waits
+
+    return allow_longer_waits(connection, BUSY_SECONDS)
+
+
+def _build_engine(url: str, pool_size: int, read_seconds: float | None) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -407,20 +428,23 @@ def _build_engine(url: str, pool_size: int) -> Engine:
         pool_pre_ping=True,  # the engine replaces connections that were lost when the server restarted
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=10,
+        pool_timeout=_POOL_SECONDS if read_seconds is None else min(_POOL_SECONDS, read_seconds),
         pool_recycle=1800,
-        connect_args=_build_connect_arguments(parsed),
+        connect_args=_build_connect_arguments(parsed, read_seconds),
         json_serializer=format_json,
     )
 
 
-def _build_connect_arguments(url: URL) -> Mapping[str, Any]:
+def _build_connect_arguments(url: URL, read_seconds: float | None) -> Mapping[str, Any]:
     """Build the connection arguments that the URL does not contain.
 
     With these arguments, a server that does not respond is detected within half a minute.
     """
     defaults = {
-        "connect_timeout": 5,
+        # The driver takes whole seconds, at least two.
+        "connect_timeout": _CONNECT_SECONDS
+        if read_seconds is None
+        else min(_CONNECT_SECONDS, max(2, int(read_seconds))),
         "application_name": "leadline",
         "keepalives_idle": 10,
         "keepalives_interval": 5,
