@@ -14,9 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from api.build.index_access import IndexAccess, VerificationResult, Watch, build_replica_state, open_index_access
-from api.cli.cluster import read_cluster_settings
 from api.cli.console import Console
-from api.cli.environment import read_settings
+from api.cli.environment import read_cluster_settings, read_settings
 from api.cli.fetching import fetch_missing_model_files
 from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
 from retrieval.encoders.registry import EncoderChoice
