@@ -40,7 +40,7 @@ from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import Index
 from retrieval.models.store import ModelStore
 from workers.deps import WorkerDeps
-from workers.generations.switcher import GenerationSwitcher
+from workers.generations.switcher import SWITCH_SECONDS, GenerationSwitcher, Watch
 from workers.settings import ClusterSettings
 from workers.upkeep.index_checks import IndexChecks, build_replica_state, examine_generation, fetch_live_replicas
 from workers.upkeep.verify import VerificationResult, Verifier
@@ -54,10 +54,6 @@ __all__ = [
     "inspect_replicas",
     "open_index_access",
 ]
-
-# A callback that receives a build's progress, and the number of finished chunks of a long document that is not
-# committed yet.
-Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
 
@@ -81,8 +77,15 @@ class IndexAccess:
     checks: IndexChecks | None
     still_served: Callable[[], bool] = lambda: True
 
-    def build_switcher(self, on_progress: Watch) -> GenerationSwitcher:
-        return GenerationSwitcher(self.records, lambda: self._complete_build(on_progress))
+    def build_switcher(self, on_progress: Watch, *, switch_seconds: float = SWITCH_SECONDS) -> GenerationSwitcher:
+        def complete_generation(watch: Watch) -> None:
+            def report_progress(progress: BuildProgress, uncommitted_chunks: int) -> None:
+                on_progress(progress, uncommitted_chunks)
+                watch(progress, uncommitted_chunks)
+
+            self._complete_build(report_progress)
+
+        return GenerationSwitcher(self.records, complete_generation, switch_seconds=switch_seconds)
 
     def verify_index(
         self, generation: Generation, *, sample_size: int, seed: int, on_progress: Callable[[int, int], None]
