@@ -11,7 +11,7 @@ import pytest
 from ingest.storage import instrumentation as faultpoints
 from ingest.storage.documents.records import Document
 from ingest.storage.errors import GenerationChangedError, GenerationStateError
-from ingest.storage.generations.records import BuildProgress, GenerationState
+from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
 from ingest.storage.queue.records import JobKind
 from retrieval import build
 from retrieval.encoders.registry import Encoders
@@ -70,6 +70,7 @@ def test_a_switch_adds_what_is_missing_while_documents_go_on_arriving(at: Genera
             arrived.append(at.upload(f"{SHIPS}\nThe day {len(arrived)} at sea.\n", f"log-{len(arrived)}.md"))
             worker.run_once(JobKind.INGEST)
             worker.run_once(JobKind.EMBED)
+    assert arrived
     assert switched.result().id == at.records.load_active_generation().id == 2
     at.work_off()
     assert at.verify().is_consistent
@@ -96,6 +97,21 @@ def test_a_switch_that_would_take_too_long_stops_building_and_says_how_long(at: 
     with pytest.raises(GenerationStateError, match=r"At the current pace, they take .* minutes; a switch may take 30"):
         slow.switch()
     assert (len(built), at.records.load_active_generation().id) == (2, 1)
+
+
+def test_a_builder_ends_when_another_process_discards_the_generation(at: GenerationsFixture) -> None:
+    at.ready(WHALE)
+    at.begin("hashing-32")
+    at.records.queue_missing_versions()
+    assert len(at.jobs.claim(JobKind.REEMBED)) == 1  # another worker holds the only version
+    discarded: list[Generation | None] = []
+
+    def discard() -> None:
+        assert not discarded, "the builder goes on although the generation is gone"
+        discarded.append(at.records.discard_inactive_generation(allow_unfinished=True))
+
+    at.builder.run(no, discard)
+    assert [each and each.id for each in discarded] == [2]
 
 
 def test_a_search_that_began_before_the_switch_ends_on_the_generation_it_began_with(at: GenerationsFixture) -> None:
