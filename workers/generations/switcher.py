@@ -164,8 +164,8 @@ class GenerationSwitcher:
                 return self._records.activate(generation.id)
             except GenerationStateError:
                 beside, progress = self._records.find_inactive_generation(), self._records.load_progress()
-                is_building = beside is not None and beside.state is GenerationState.BUILDING
-                if not is_building or beside.id != generation.id or progress.failed:
+                is_building = beside is not None and (beside.id, beside.state) == (generation.id, generation.state)
+                if not is_building or progress.failed:
                     raise
             require_pace(progress, 0)
 
