@@ -59,7 +59,7 @@ class CatchUpPace:
 
     @property
     def is_too_slow(self) -> bool:
-        """Whether the rest takes longer than the limit, or nothing has come closer to the end for that long.
+        """Return whether the rest takes longer than the limit, or nothing has come closer to the end for that long.
 
         Documents may be added as fast as the generation catches up: then the estimate stays the same for ever.
         """
