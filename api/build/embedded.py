@@ -1,20 +1,17 @@
 """The composition root of the embedded deployment: opens all components in one process, and closes them in order."""
 
-import fcntl
-import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import structlog
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.build.composition import build_description_filler, build_services, open_query_services, parse_quota_defaults
+from api.build.data_folder import hold_data_folder
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
 from api.settings.settings import CATALOG_NAME, Settings
@@ -32,7 +29,7 @@ from ingest.storage.documents.cards.records import DescribeMode
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.collections import Collections
 from ingest.storage.documents.digests import ContentDigests
-from ingest.storage.errors import DataFolderBusyError, StorageFullError
+from ingest.storage.errors import StorageFullError
 from ingest.storage.feed.feed import LocalFeed
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.operations.installation import Installation, require_compatible_folder
@@ -162,43 +159,6 @@ def open_catalog(
         engine.dispose()
 
 
-@contextmanager
-def hold_data_folder(home: Path) -> Iterator[None]:
-    """Hold the lock of the data folder, and free ballast (reserved disk space) so that startup can write.
-
-    Raises `DataFolderBusyError` if another process holds the lock, `StorageReadOnlyError` if the folder is read-only,
-    and `StorageFullError` if there is too little space.
-    """
-    with translate_disk_errors():
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (home / "lock").open("a+")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataFolderBusyError(
-                f"Leadline process {_read_owner_pid(lock)} has the data folder {home} open."
-            ) from error
-        # guard: start-gets-room
-        Ballast(home).shrink()
-        with translate_disk_errors():
-            lock.truncate(0)
-            lock.write(json.dumps({"pid": os.getpid()}))
-            lock.flush()
-        yield
-
-
-def find_owner_pid(home: Path) -> int | None:
-    """Return the process id of the Leadline process that has the data folder open, or None."""
-    try:
-        with (home / "lock").open() as lock:
-            pid = int(_read_owner_pid(lock))
-        os.kill(pid, 0)
-    except (OSError, ValueError):
-        return None
-    return pid
-
-
 def _require_free_space(home: Path) -> None:
     """Raise `StorageFullError` if the disk has too little space to start."""
     free = shutil.disk_usage(home).free
@@ -326,14 +286,6 @@ def _create_crash_marker(home: Path, stack: ExitStack) -> bool:
 
     stack.push(remove_marker)
     return crashed
-
-
-def _read_owner_pid(lock_file: IO[str]) -> str:
-    lock_file.seek(0)
-    try:
-        return str(json.loads(lock_file.read())["pid"])
-    except (ValueError, KeyError):
-        return "(starting)"
 
 
 def _delete_expired_data(settings: Settings, components: ServiceComponents) -> None:

@@ -11,12 +11,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from api.build.embedded import find_owner_pid, hold_data_folder
-from api.build.installation_access import open_installation_stores
-from api.settings.settings import CATALOG_NAME, Settings
+from api.build.data_folder import find_owner_pid, hold_data_folder
+from api.build.installation_access import (
+    build_configured_store,
+    get_catalog_url,
+    open_installation_stores,
+)
+from api.settings.settings import Settings
 from ingest.storage.answers.redaction import Redaction
 from ingest.storage.blobs.opening import open_blobs
-from ingest.storage.db.database import build_sqlite_url, open_database
+from ingest.storage.db.database import open_database
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.digests import ContentDigests
 from ingest.storage.errors import DataFolderBusyError, GenerationStateError
@@ -35,10 +39,8 @@ from retrieval.index.generations import IndexStore
 from retrieval.index.open_generations import OpenGenerations
 from retrieval.index.port import Index
 from retrieval.models.store import ModelStore
-from workers.cluster import OpenEncoders, open_cluster_components, open_configured_encoders
 from workers.deps import WorkerDeps
-from workers.generations.builder import open_generation_builder
-from workers.generations.switcher import GenerationSwitcher
+from workers.generations.switcher import SWITCH_SECONDS, GenerationSwitcher, Watch
 from workers.settings import ClusterSettings
 from workers.upkeep.index_checks import IndexChecks, build_replica_state, examine_generation, fetch_live_replicas
 from workers.upkeep.verify import VerificationResult, Verifier
@@ -52,10 +54,6 @@ __all__ = [
     "inspect_replicas",
     "open_index_access",
 ]
-
-# A callback that receives a build's progress, and the number of finished chunks of a long document that is not
-# committed yet.
-Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
 
@@ -79,8 +77,15 @@ class IndexAccess:
     checks: IndexChecks | None
     still_served: Callable[[], bool] = lambda: True
 
-    def build_switcher(self, on_progress: Watch) -> GenerationSwitcher:
-        return GenerationSwitcher(self.records, lambda: self._complete_build(on_progress))
+    def build_switcher(self, on_progress: Watch, *, switch_seconds: float = SWITCH_SECONDS) -> GenerationSwitcher:
+        def complete_generation(watch: Watch) -> None:
+            def report_progress(progress: BuildProgress, uncommitted_chunks: int) -> None:
+                on_progress(progress, uncommitted_chunks)
+                watch(progress, uncommitted_chunks)
+
+            self._complete_build(report_progress)
+
+        return GenerationSwitcher(self.records, complete_generation, switch_seconds=switch_seconds)
 
     def verify_index(
         self, generation: Generation, *, sample_size: int, seed: int, on_progress: Callable[[int, int], None]
@@ -151,6 +156,9 @@ class IndexAccess:
 
     def _build_in_thread(self, dependencies: WorkerDeps, on_progress: Watch) -> None:
         """Build in another thread, so that this thread can show progress and handle stop signals."""
+        # Import lazily, because a command that only looks at the index needs no worker tasks.
+        from workers.generations.builder import open_generation_builder
+
         stop = threading.Event()
         builder, task = open_generation_builder(self.records, dependencies, stop.is_set)
         failed: list[Exception] = []
@@ -197,60 +205,91 @@ def open_index_access(
     cluster: ClusterSettings | None,
     catalog_only: bool = False,
     encoders: Encoders | None = None,
-    open_encoders: OpenEncoders = open_configured_encoders,
 ) -> Iterator[IndexAccess]:
-    """Open the index of a cluster or of the data folder. With `catalog_only`, do not open the index itself."""
+    """Open the index of a cluster or of the data folder. With `catalog_only`, do not open the index itself.
+
+    The given encoders replace the configured ones.
+    """
     with ExitStack() as stack:
-        if cluster is not None:
-            parts = stack.enter_context(open_cluster_components(cluster, open_encoders=open_encoders, is_serving=False))
-            yield IndexAccess(
-                parts.stores.generations.records,
-                parts.stores.documents.catalog,
-                parts.index.encoders,
-                parts.index.sparse,
-                parts.index.store,
-                parts.stores.generations.states,
-                parts.build_worker_deps(),
-                parts.index.generations,
-                parts.index_checks,
-            )
-            return
-        home = settings.home
-        mine = not catalog_only and _try_lock_folder(stack, settings)
-        engine = open_database(build_sqlite_url(home / CATALOG_NAME))
-        stack.callback(engine.dispose)
-        encoders = encoders or build.build_encoders(ModelStore(settings.models), settings)
-        sparse, records, catalog = build.build_sparse_encoder(), GenerationRecords(engine), Catalog(engine)
-        first = encoders.get_by_name(settings.encoder)
-        records.ensure_first_generation(first.fingerprint, sparse.fingerprint, first.dimension)
-        record = InstallationRecord(engine)
-        blobs = open_blobs(settings, home, record)
-        store = build.build_embedded_store(home, bind_installation(record, blobs))
-        states, served = IndexStates(engine), find_owner_pid(home)
-        if not mine:
-            yield IndexAccess(
-                records,
-                catalog,
-                encoders,
-                sparse,
-                store,
-                states,
-                deps=None,
-                generations=None,
-                checks=None,
-                still_served=lambda: find_owner_pid(home) == served,
-            )
-            return
-        jobs = Jobs(engine)
-        jobs.requeue_lost_jobs(
-            include_all_running=True
-        )  # This process holds the lock of the data folder, so a job marked as running has no worker any more.
-        generations = OpenGenerations(records, store, encoders, sparse)
-        stack.callback(generations.close)
-        texts = Texts(blobs, ContentDigests(engine))
-        deps = WorkerDeps(catalog, jobs, Redaction(engine), blobs, texts, generations, sparse)
-        checks = IndexChecks(catalog, states, jobs, records, store, generations)
-        yield IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
+        configured = settings if cluster is None else cluster
+        encoders = encoders or build.build_encoders(ModelStore(configured.models), configured)
+        if catalog_only or (cluster is None and not _try_lock_folder(stack, settings)):
+            yield _open_catalog_access(stack, settings, cluster, encoders)
+        elif cluster is None:
+            yield _open_folder_access(stack, settings, encoders)
+        else:
+            yield _open_cluster_access(stack, cluster, encoders)
+
+
+def _open_catalog_access(
+    stack: ExitStack, settings: Settings, cluster: ClusterSettings | None, encoders: Encoders
+) -> IndexAccess:
+    """Open the catalog and the index store, but no index, no queue and no worker."""
+    configured = settings if cluster is None else cluster
+    engine = open_database(get_catalog_url(settings, cluster))
+    stack.callback(engine.dispose)
+    sparse, records = build.build_sparse_encoder(), GenerationRecords(engine)
+    _ensure_first_generation(records, encoders, sparse, configured.encoder)
+    record = InstallationRecord(engine)
+    installation = bind_installation(record, open_blobs(configured, configured.home, record))
+    served = find_owner_pid(settings.home)
+    return IndexAccess(
+        records,
+        Catalog(engine),
+        encoders,
+        sparse,
+        build_configured_store(settings, cluster, installation),
+        IndexStates(engine),
+        deps=None,
+        generations=None,
+        checks=None,
+        still_served=lambda: find_owner_pid(settings.home) == served,
+    )
+
+
+def _open_folder_access(stack: ExitStack, settings: Settings, encoders: Encoders) -> IndexAccess:
+    """Open everything that building an index needs. This process must hold the lock of the data folder."""
+    engine = open_database(get_catalog_url(settings, None))
+    stack.callback(engine.dispose)
+    sparse, records, catalog = build.build_sparse_encoder(), GenerationRecords(engine), Catalog(engine)
+    _ensure_first_generation(records, encoders, sparse, settings.encoder)
+    record = InstallationRecord(engine)
+    blobs = open_blobs(settings, settings.home, record)
+    store = build_configured_store(settings, None, bind_installation(record, blobs))
+    jobs, states = Jobs(engine), IndexStates(engine)
+    # This process holds the lock of the data folder, so a job marked as running has no worker any more.
+    jobs.requeue_lost_jobs(include_all_running=True)
+    generations = OpenGenerations(records, store, encoders, sparse)
+    stack.callback(generations.close)
+    texts = Texts(blobs, ContentDigests(engine))
+    deps = WorkerDeps(catalog, jobs, Redaction(engine), blobs, texts, generations, sparse)
+    checks = IndexChecks(catalog, states, jobs, records, store, generations)
+    return IndexAccess(records, catalog, encoders, sparse, store, states, deps, generations, checks)
+
+
+def _open_cluster_access(stack: ExitStack, cluster: ClusterSettings, encoders: Encoders) -> IndexAccess:
+    # Import lazily, because a data folder needs none of a cluster's libraries.
+    from workers.cluster import open_cluster_components
+
+    parts = stack.enter_context(open_cluster_components(cluster, open_encoders=lambda _: encoders, is_serving=False))
+    return IndexAccess(
+        parts.stores.generations.records,
+        parts.stores.documents.catalog,
+        encoders,
+        parts.index.sparse,
+        parts.index.store,
+        parts.stores.generations.states,
+        parts.build_worker_deps(),
+        parts.index.generations,
+        parts.index_checks,
+    )
+
+
+def _ensure_first_generation(
+    records: GenerationRecords, encoders: Encoders, sparse: SparseEncoder, encoder_name: str | None
+) -> None:
+    first = encoders.get_by_name(encoder_name)
+    records.ensure_first_generation(first.fingerprint, sparse.fingerprint, first.dimension)
 
 
 def inspect_replicas(settings: Settings, cluster: ClusterSettings | None) -> dict[int, Replicas]:

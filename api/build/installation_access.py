@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from api.build.embedded import hold_data_folder
+from api.build.data_folder import hold_data_folder
 from api.settings.settings import CATALOG_NAME, Settings
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit
@@ -106,18 +106,10 @@ def open_installation_stores(
             if lock_folder:
                 stack.enter_context(hold_data_folder(home))
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        url = build_sqlite_url(home / CATALOG_NAME) if cluster is None else cluster.database_url.get_secret_value()
-        engine = open_database(url)
+        engine = open_database(get_catalog_url(settings, cluster))
         stack.callback(engine.dispose)
         record = InstallationRecord(engine)
         installation = Installation(record.load_id() or "", record.has_any_version)
-        if cluster is None:
-            store = build.build_embedded_store(home, installation)
-        else:
-            key = cluster.qdrant_api_key.get_secret_value() if cluster.qdrant_api_key else None
-            store = build.build_server_store(
-                cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server
-            )
         yield InstallationStores(
             CatalogCopies(engine),
             Audit(engine),
@@ -127,6 +119,23 @@ def open_installation_stores(
             ContentDigests(engine),
             Cards(engine),
             open_blobs(settings if cluster is None else cluster, home, record),
-            store,
+            build_configured_store(settings, cluster, installation),
             IndexStates(engine),
         )
+
+
+def get_catalog_url(settings: Settings, cluster: ClusterSettings | None) -> str:
+    """Return the URL of the catalog's database, of the cluster or in the data folder."""
+    if cluster is None:
+        return build_sqlite_url(settings.home / CATALOG_NAME)
+    return cluster.database_url.get_secret_value()
+
+
+def build_configured_store(
+    settings: Settings, cluster: ClusterSettings | None, installation: Installation
+) -> IndexStore:
+    """Build the store of an installation's indexes, on the cluster's vector server or in the data folder."""
+    if cluster is None:
+        return build.build_embedded_store(settings.home, installation)
+    key = cluster.qdrant_api_key.get_secret_value() if cluster.qdrant_api_key else None
+    return build.build_server_store(cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server)

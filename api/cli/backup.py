@@ -13,9 +13,8 @@ from typer.core import TyperGroup
 
 from api.build.index_access import open_index_access
 from api.build.installation_access import InstallationStores, open_installation_stores
-from api.cli.cluster import read_cluster_settings
 from api.cli.console import Console
-from api.cli.environment import read_settings
+from api.cli.environment import read_cluster_settings, read_settings
 from api.cli.fetching import fetch_missing_model_files
 from api.cli.index import show_build_progress
 from ingest.storage.audit.records import Action

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from api.cli.cluster import open_configured_catalog, read_cluster_settings
+from api.cli.cluster import open_configured_catalog
 from api.cli.console import Console
-from api.cli.environment import read_settings
+from api.cli.environment import read_cluster_settings, read_settings
 from ingest.storage.audit.records import Action
 from ingest.storage.blobs.opening import open_blobs
 from ingest.storage.blobs.store import BlobSettings, BlobStore

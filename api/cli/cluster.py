@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,16 +15,18 @@ from api.build.embedded import OpenCatalog, open_catalog
 from api.cli import installation_notice
 from api.cli.console import Console
 from api.cli.console_logging import configure_logging
-from api.cli.environment import SettingsError, read_environment, read_secret, read_settings, require_known_variables
-from api.cli.serving import serve_requests
+from api.cli.environment import (
+    DATABASE,
+    SettingsError,
+    read_environment,
+    read_secret,
+    read_settings,
+    require_known_variables,
+)
 from api.cli.telemetry import start_tracing
 from api.settings.settings import Settings
 from workers import metrics
 
-if TYPE_CHECKING:
-    from workers.settings import ClusterSettings
-
-_DATABASE = "LEADLINE_DATABASE_URL"
 _HOME = "LEADLINE_HOME"
 _ALL_QUEUES = "ingest,embed,runs,upkeep"
 
@@ -38,6 +40,7 @@ def api(
     Requires LEADLINE_DATABASE_URL, LEADLINE_REDIS_URL, LEADLINE_QDRANT_URL and LEADLINE_HOME.
     """
     from api.build.cluster import open_cluster_services
+    from api.cli.serving import serve_requests
     from workers.settings import ClusterSettings
 
     settings = read_settings(host=host, port=port)
@@ -130,7 +133,7 @@ def migrate() -> None:
 
 def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
     """Open the catalog of the cluster, or of the data folder if no cluster is configured."""
-    url = read_secret(_DATABASE, os.environ)
+    url = read_secret(DATABASE, os.environ)
     if url:
         require_known_variables(os.environ)
     settings = read_settings()
@@ -140,13 +143,6 @@ def open_configured_catalog() -> AbstractContextManager[OpenCatalog]:
     else:
         installation_notice.show_data_folder(home)
     return open_catalog(home, database_url=url, settings=settings)
-
-
-def read_cluster_settings() -> "ClusterSettings | None":
-    """Read the cluster's settings from the environment, or return None if no cluster is configured."""
-    from workers.settings import ClusterSettings
-
-    return read_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None
 
 
 def _configure_logging(log_format: str) -> None:

@@ -31,12 +31,10 @@ from api.build.language_model import (
     open_configured_reranker,
 )
 from api.cli.client import find_service_url
-from api.cli.cluster import read_cluster_settings
 from api.cli.console import Console
-from api.cli.environment import read_settings
+from api.cli.environment import read_cluster_settings, read_settings
 from api.cli.fetching import list_required_model_files
 from api.cli.index import build_replica_advice
-from api.portal.links import build_browser_url
 from api.settings.settings import ServedModel, Settings
 from ingest.parsing.isolation.sandbox import ParserSandbox
 from ingest.parsing.ocr import is_ocr_installed
@@ -52,7 +50,6 @@ from retrieval.errors import IndexLostError
 from retrieval.models.store import ModelFileState, ModelStore
 from rlm.errors import AnswerError, LanguageModelTimeoutError, LanguageModelUnavailableError
 from rlm.llm.budgets import FREE, Budget, Limits, Price
-from rlm.llm.chat_models import build_remote_chat_model
 from rlm.llm.port import SubCall, request_reply
 from rlm.llm.profiles import ModelProfile, ProfileFileError, load_profiles
 from rlm.llm.scheduler import SubCallScheduler
@@ -292,6 +289,8 @@ def _describe_unavailable_port(settings: Settings, error: OSError) -> Finding:
     if error.errno != errno.EADDRINUSE:
         advice = "Set LEADLINE_HOST and LEADLINE_PORT to an address and a port that this user can open."
         return Finding("port", f"{settings.host}:{settings.port}: {error.strerror}", advice)
+    from api.portal.links import build_browser_url  # Imports FastAPI.
+
     url = build_browser_url(f"http://{settings.host}:{settings.port}")
     hooks = build_response_limit_hooks(MAX_SHORT_RESPONSE_BYTES)
     # The service is on this machine, so proxies from the environment are ignored.
@@ -533,6 +532,9 @@ def _check_schema_support(
 
 
 def _check_server_schema_support(label: str, url: str, profile: ModelProfile, api_key: SecretStr | None) -> Finding:
+    # Import lazily, because the import takes seconds and only a remote model needs it.
+    from rlm.llm.chat_models import build_remote_chat_model
+
     profile = replace(profile, call_seconds=_SCHEMA_SECONDS)
     chat = build_remote_chat_model(url, profile, api_key=api_key)
     scheduler = SubCallScheduler()

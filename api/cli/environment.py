@@ -21,6 +21,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 _PREFIX, _FILE = "LEADLINE_", "_FILE"
 CLIENT_KEY = "LEADLINE_API_KEY"
+DATABASE = "LEADLINE_DATABASE_URL"
 # Environment variables that only client commands or tests read, so no settings class has a field for these variables.
 _OTHER_VARIABLES = frozenset(
     {
@@ -67,6 +68,11 @@ def read_environment(settings_class: type[AnySettings], **overrides: Any) -> Any
     except ValidationError as error:
         wrong = "; ".join(f"LEADLINE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
         raise SettingsError(wrong) from error
+
+
+def read_cluster_settings() -> ClusterSettings | None:
+    """Read the cluster's settings from the environment, or return None if no cluster is configured."""
+    return read_environment(ClusterSettings) if read_secret(DATABASE, os.environ) else None
 
 
 def require_known_variables(environment: Mapping[str, str]) -> None:

@@ -14,11 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from api.build.index_access import IndexAccess, VerificationResult, Watch, build_replica_state, open_index_access
-from api.cli.cluster import read_cluster_settings
 from api.cli.console import Console
-from api.cli.environment import read_settings
+from api.cli.environment import read_cluster_settings, read_settings
 from api.cli.fetching import fetch_missing_model_files
-from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, IndexState
+from ingest.storage.generations.records import (
+    BuildProgress,
+    Generation,
+    GenerationState,
+    IndexState,
+    get_build_command,
+)
 from retrieval.encoders.registry import EncoderChoice
 from retrieval.encoders.specs import is_encoder_description, parse_spec
 from retrieval.index.copies import Replicas
@@ -104,7 +109,8 @@ def spread() -> None:
 def switch() -> None:
     """Activate the newer generation for searches and workers.
 
-    All processes switch to it within seconds.
+    First, it adds the documents that are missing in this generation, if that takes less than
+    LEADLINE_INDEX_SWITCH_SECONDS. Documents may go on arriving. All processes switch within seconds.
     """
     _activate_other_generation("switch")
 
@@ -269,7 +275,8 @@ def _format_repair_advice(result: VerificationResult) -> str:
 
 def _activate_other_generation(direction: str) -> None:
     with _open_configured_index() as access, show_build_progress("Catching up") as watch:
-        before, switcher = access.records.load_active_generation(), access.build_switcher(watch)
+        before = access.records.load_active_generation()
+        switcher = access.build_switcher(watch, switch_seconds=read_settings().index_switch_seconds)
         generation = switcher.switch() if direction == "switch" else switcher.roll_back()
     if generation.id == before.id:
         _print_line(f"Generation {generation.id} is already active.")
@@ -343,7 +350,7 @@ def _build_index_description(access: IndexAccess) -> dict[str, Any]:
             for each, copies in access.fetch_replicas().items()
         ],
         "check": asdict(access.states.load_state(access.records.load_active_generation().id)),
-        "next": _format_next_step(beside, progress),
+        "next": _format_next_step(beside, access.records.load_active_generation(), progress),
     }
 
 
@@ -365,7 +372,7 @@ def _count_chunks(generation: Generation, progress: BuildProgress) -> int:
     return progress.chunks if generation.state is GenerationState.ACTIVE else progress.chunks_done
 
 
-def _format_next_step(other_generation: Generation | None, progress: BuildProgress) -> str:
+def _format_next_step(other_generation: Generation | None, active: Generation, progress: BuildProgress) -> str:
     if other_generation is None:
         return ""
     if other_generation.state is GenerationState.PREVIOUS:
@@ -377,8 +384,8 @@ def _format_next_step(other_generation: Generation | None, progress: BuildProgre
         return f"Generation {other_generation.id} is complete: activate it with `leadline index switch`."
     failed = f" This also retries {progress.failed:,} failed documents." if progress.failed else ""
     return (
-        f"Generation {other_generation.id} is {progress.percent} % embedded: continue with "
-        f"`leadline index reembed`.{failed}"
+        f"Generation {other_generation.id} is {progress.percent} % built: continue with "
+        f"`leadline index {get_build_command(other_generation, active)}`.{failed}"
     )
 
 

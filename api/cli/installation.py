@@ -6,9 +6,8 @@ import typer
 from rich.table import Table
 
 from api.build.installation_access import InstallationStores, open_installation_stores
-from api.cli.cluster import read_cluster_settings
 from api.cli.console import Console
-from api.cli.environment import read_settings
+from api.cli.environment import read_cluster_settings, read_settings
 
 app = typer.Typer(
     help="Show which catalog, files and index belong together, and re-link them after a move.",

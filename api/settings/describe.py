@@ -83,7 +83,7 @@ _GROUPS_OF_NAMES: Mapping[str, SettingGroup] = {
         ("llm", "router", "subcalls", "model_profiles", "suggestions", "early_answers"), SettingGroup.LANGUAGE_MODEL
     ),
     **dict.fromkeys(("check", "judge", "describe"), SettingGroup.CHECKING),
-    "rerank": SettingGroup.SEARCH,
+    **dict.fromkeys(("rerank", "index"), SettingGroup.SEARCH),
     **dict.fromkeys(
         (
             *("home", "models", "host", "port", "leave_seconds", "drain_seconds", "public_url", "mcp_", "session_"),

@@ -153,6 +153,11 @@ class Settings(
         description="The weight of the reranker's score; the search's score has the remaining weight. By default 1, "
         "or 0.6 with late interaction.",
     )
+    index_switch_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="`leadline index switch` adds missing documents if that takes less than this many seconds.",
+    )
     rerank_required: bool = Field(
         False,
         description="Whether a search fails if the reranker fails or is too slow for `LEADLINE_RERANK_DEADLINE_MS`.",

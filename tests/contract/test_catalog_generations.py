@@ -105,6 +105,35 @@ def test_beginning_again_goes_on_and_another_is_refused_with_the_next_step(gener
         generations.start_generation("third/8", "words", 8)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "sparse", "copies", "command"),
+    [
+        ("other", "words", None, "reembed"),
+        ("one", "words", 1, "spread"),
+        ("one", "other words", 1, "rebuild"),
+        ("one", "words", None, "rebuild"),
+    ],
+)
+def test_an_incomplete_generation_is_continued_with_the_command_that_began_it(
+    catalog: Catalog,
+    jobs: Jobs,
+    generations: GenerationRecords,
+    encoder: str,
+    sparse: str,
+    copies: int | None,
+    command: str,
+) -> None:
+    ready(catalog, jobs, "a")
+    active = generations.load_active_generation()
+    given = {"one": active.encoder, "other": NEW[0]}[encoder], {"words": active.sparse}.get(sparse, sparse)
+    generations.start_generation(*given, 8, source_id=copies)
+    generations.queue_missing_versions()
+    with pytest.raises(GenerationStateError, match=f"Continue the build with `leadline index {command}`"):
+        generations.activate(2)
+    with pytest.raises(GenerationStateError, match=f"Continue building the generation with `leadline index {command}`"):
+        generations.start_generation("third/8", "words", 8)
+
+
 def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
     engine: Engine, catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
@@ -114,7 +143,7 @@ def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
     generations.queue_missing_versions()
     for job in jobs.claim(JobKind.REEMBED, limit=3):
         jobs.finish_reembed(job)
-    with pytest.raises(GenerationStateError, match=r"Generation 2 is 75 % embedded: 1 of 4 .*index reembed"):
+    with pytest.raises(GenerationStateError, match=r"Generation 2 is 75 % built: 1 of 4 .*index reembed"):
         generations.activate(2)
     assert states(generations) == {1: "active", 2: "building"}
     put_in(generations, jobs)

@@ -81,7 +81,8 @@ except StorageReadOnlyError as error:
 NO_ROOM = """
 import sys
 from pathlib import Path
-from api.build.embedded import open_embedded_services, hold_data_folder
+from api.build.data_folder import hold_data_folder
+from api.build.embedded import open_embedded_services
 from api.settings.settings import Settings
 from ingest.storage.ballast import Ballast
 from ingest.storage.errors import StorageFullError

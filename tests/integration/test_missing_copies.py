@@ -42,7 +42,7 @@ def cluster(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch)
     with running_cluster(tmp_path, postgres.catalog_database(), nodes=3, settings=SETTINGS, task_seconds=60) as made:
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
-        opened = partial(open_index_access, open_encoders=lambda _: cluster_encoders())
+        opened = partial(open_index_access, encoders=cluster_encoders())
         monkeypatch.setattr(index, "open_index_access", opened)
         made.upload(book(1, chapters=3), "a.md")
         wait_until(made.settled, what="the document is ready")

@@ -57,7 +57,7 @@ def main() -> None:
 
 def move(cluster: ClusterSettings) -> None:
     """Build a generation with another encoder, or go on with that; switch to it, and throw the one before away."""
-    with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
+    with open_index_access(Settings(), cluster=cluster, encoders=_encoders(cluster)) as access:
         records, mover = access.records, access.build_switcher(lambda _progress, _chunks: None)
         beside = records.find_inactive_generation()
         if beside is None or beside.state is GenerationState.BUILDING:
@@ -71,7 +71,7 @@ def move(cluster: ClusterSettings) -> None:
 
 def rebuild(cluster: ClusterSettings) -> None:
     """Make the index again, as `leadline index rebuild` does."""
-    with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
+    with open_index_access(Settings(), cluster=cluster, encoders=_encoders(cluster)) as access:
         access.rebuild_index(lambda _progress, _chunks: None)
         access.delete_discarded_indexes()
 

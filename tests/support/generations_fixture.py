@@ -61,7 +61,7 @@ class GenerationsFixture(WorkerFixture):
 
     @property
     def switcher(self) -> GenerationSwitcher:
-        return GenerationSwitcher(self.records, self.build)
+        return GenerationSwitcher(self.records, lambda watch: self.build())
 
     def choice(self, name: str) -> EncoderChoice:
         return self.encoders.get_by_name(name)

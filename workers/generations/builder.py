@@ -57,15 +57,18 @@ class GenerationBuilder:
         self._runner.extend_leases()
 
     def run(self, should_stop: Callable[[], bool], pause: Callable[[], None]) -> None:
-        """Work until the generation contains all versions except failed ones.
+        """Work until the generation contains all versions except failed ones, or is no longer being built.
 
-        `pause` is called to wait while other workers hold the remaining versions.
+        Another process may switch to it or discard it. `pause` is called to wait while other workers hold the remaining
+        versions.
         """
         with self._run_lease_heartbeat():
             while not should_stop():
                 if self.run_once():
                     continue
-                progress = self._records.load_progress()
+                beside, progress = self._records.find_inactive_generation(), self._records.load_progress()
+                if beside is None or beside.state is not GenerationState.BUILDING:
+                    return
                 if progress.versions_done + progress.failed >= progress.versions:
                     return
                 pause()

@@ -4,30 +4,46 @@ Defines which steps are allowed, and which work must be completed before each st
 another process if this one was killed in the middle of the step.
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 from ingest.storage.errors import GenerationStateError
-from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
+from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, get_build_command
 from ingest.storage.generations.store import GenerationRecords, build_incomplete_error
 from retrieval.encoders.registry import EncoderChoice
+from workers.generations.pace import CatchUpPace
 
+# A callback that receives a build's progress, and the number of finished chunks of a long document that is not
+# committed yet. It may raise an error to stop the build.
+Watch = Callable[[BuildProgress, int], None]
 # Maximum number of rounds. A round adds documents that arrived while the generation was being completed, and is shorter
 # than the previous round.
 _MAX_ROUNDS = 20
-# Maximum fraction of the chunks that may be missing before a switch. A switch first adds documents that arrived after
-# the generation was completed; if more chunks are missing, the switch is rejected.
-_MAX_MISSING_SHARE = 0.05
+SWITCH_SECONDS = 60.0
+
+
+def _ignore_progress(progress: BuildProgress, uncommitted_chunks: int) -> None: ...
 
 
 class GenerationSwitcher:
     """Builds generations, switches to them and rolls back.
 
-    `complete` adds all versions except failed ones to the generation being built.
+    `complete_generation` adds all versions except failed ones to the generation being built, and reports its progress.
+    A switch is rejected if the missing documents take longer than `switch_seconds`.
     """
 
-    def __init__(self, records: GenerationRecords, complete_generation: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        records: GenerationRecords,
+        complete_generation: Callable[[Watch], None],
+        *,
+        switch_seconds: float = SWITCH_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._records = records
         self._complete = complete_generation
+        self._switch_seconds = switch_seconds
+        self._clock = clock
 
     def build_generation(self, choice: EncoderChoice | None, sparse_fingerprint: str) -> Generation:
         """Build a generation with an encoder, or continue building the current one, without switching to it.
@@ -90,7 +106,10 @@ class GenerationSwitcher:
         return self._complete_and_activate(generation)
 
     def switch(self) -> Generation:
-        """Switch to the newer generation. Raises `GenerationStateError` if too many chunks are missing in it."""
+        """Switch to the newer generation, after adding the documents that it lacks.
+
+        Documents may go on arriving. Raises `GenerationStateError` if adding them takes too long.
+        """
         active, beside = self._records.load_active_generation(), self._records.find_inactive_generation()
         if beside is None:
             raise GenerationStateError(
@@ -99,12 +118,7 @@ class GenerationSwitcher:
             )
         if beside.id < active.id:
             return active
-        beside = self._records.resume_building(beside.id)
-        self._records.queue_missing_versions()
-        progress = self._records.load_progress()
-        if progress.chunks - progress.chunks_done > _MAX_MISSING_SHARE * progress.chunks:
-            raise build_incomplete_error(beside, progress)
-        return self._complete_and_activate(beside)
+        return self._catch_up_and_activate(self._records.resume_building(beside.id), active)
 
     def roll_back(self) -> Generation:
         """Switch back to the previous generation, after adding the documents that arrived since it was active."""
@@ -135,6 +149,26 @@ class GenerationSwitcher:
             return self._records.resume_building(beside.id)
         return self._records.start_generation(choice.fingerprint, sparse_fingerprint, choice.dimension)
 
+    def _catch_up_and_activate(self, generation: Generation, active: Generation) -> Generation:
+        """Add documents and activate the generation at the first moment at which it contains all of them."""
+        pace = CatchUpPace(self._switch_seconds, clock=self._clock)
+
+        def require_pace(progress: BuildProgress, uncommitted_chunks: int) -> None:
+            pace.record(progress, uncommitted_chunks)
+            if pace.is_too_slow:
+                raise build_incomplete_error(generation, active, progress, pace.describe())
+
+        while True:
+            self._complete_generation(generation, require_pace)
+            try:
+                return self._records.activate(generation.id)
+            except GenerationStateError:
+                beside, progress = self._records.find_inactive_generation(), self._records.load_progress()
+                is_building = beside is not None and (beside.id, beside.state) == (generation.id, generation.state)
+                if not is_building or progress.failed:
+                    raise
+            require_pace(progress, 0)
+
     def _complete_and_activate(self, generation: Generation) -> Generation:
         for _ in range(_MAX_ROUNDS - 1):
             self._complete_generation(generation)
@@ -146,10 +180,10 @@ class GenerationSwitcher:
         self._complete_generation(generation)
         return self._records.activate(generation.id)
 
-    def _complete_generation(self, generation: Generation) -> None:
+    def _complete_generation(self, generation: Generation, watch: Watch = _ignore_progress) -> None:
         """Complete a generation. Raises `GenerationStateError` if some versions cannot be added."""
         self._records.queue_missing_versions()
-        self._complete()
+        self._complete(watch)
         progress = self._records.load_progress()
         if progress.failed:
             raise _build_failed_error(generation, progress, self._records)
@@ -158,9 +192,10 @@ class GenerationSwitcher:
 def _build_failed_error(
     generation: Generation, progress: BuildProgress, records: GenerationRecords
 ) -> GenerationStateError:
+    command = get_build_command(generation, records.load_active_generation())
     reasons = "; ".join(f"{document}: {failure.detail}" for document, failure in records.list_failures()[:3])
     return GenerationStateError(
         f"{progress.failed} of {progress.versions:,} documents could not be added to generation {generation.id}: "
         f"{reasons}",
-        hint="Fix these errors or delete the documents, then run `leadline index reembed` to try again.",
+        hint=f"Fix these errors or delete the documents, then run `leadline index {command}` to try again.",
     )

@@ -37,6 +37,13 @@ class Generation:
     lost: str = ""
 
 
+def get_build_command(building: Generation, active: Generation) -> str:
+    """Return the subcommand of `leadline index` that builds a generation like this one beside the active one."""
+    if building.sparse == active.sparse and building.copies is not None:
+        return "spread"
+    return "rebuild" if building.encoder == active.encoder else "reembed"
+
+
 @dataclass(frozen=True)
 class SearchableVersion:
     """A version that searches should find. The index must contain all of its `chunks`.

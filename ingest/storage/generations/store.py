@@ -21,7 +21,7 @@ from ingest.storage.documents.records import SEARCHABLE_STATES, Version, Version
 from ingest.storage.documents.rows import build_version
 from ingest.storage.errors import GenerationStateError
 from ingest.storage.generations import rows as generation_rows
-from ingest.storage.generations.records import BuildProgress, Generation, GenerationState
+from ingest.storage.generations.records import BuildProgress, Generation, GenerationState, get_build_command
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import Failure, JobKind, JobPriority
 
@@ -84,7 +84,7 @@ class GenerationRecords:
         `GenerationStateError` if a different inactive generation exists.
         """
         with write_transaction(self._engine) as connection:
-            generation_rows.lock_active_generation(connection)
+            active = generation_rows.lock_active_generation(connection)
             beside = generation_rows.find_inactive_generation(connection)
             if beside is None:
                 connection.execute(delete(jobs).where(_REEMBED))
@@ -98,7 +98,7 @@ class GenerationRecords:
                 return beside
         raise GenerationStateError(
             f"Generation {beside.id} ({beside.encoder}) is {_STATE_WORDS[beside.state]}.",
-            hint=_NEXT_STEPS[beside.state],
+            hint=_describe_next_step(beside, active),
         )
 
     def start_empty_generation(self, is_taken: Callable[[int], bool]) -> Generation | None:
@@ -222,11 +222,12 @@ class GenerationRecords:
                 return target
             if target.state is not BUILDING:
                 raise GenerationStateError(
-                    f"Generation {target.id} is {_STATE_WORDS[target.state]}.", hint=_NEXT_STEPS[target.state]
+                    f"Generation {target.id} is {_STATE_WORDS[target.state]}.",
+                    hint=_describe_next_step(target, active),
                 )
             progress = _load_progress(connection)
             if not progress.is_complete:
-                raise build_incomplete_error(target, progress)
+                raise build_incomplete_error(target, active, progress)
             # guard: lost-index-discarded
             _set_generation_state(connection, active.id, DISCARDED if active.lost else PREVIOUS)
             _set_generation_state(connection, target.id, ACTIVE, activated_at=time.time())
@@ -271,13 +272,17 @@ class GenerationRecords:
             ).rowcount
 
 
-def build_incomplete_error(generation: Generation, progress: BuildProgress) -> GenerationStateError:
-    """Build the error for a switch to a generation that is incomplete."""
+def build_incomplete_error(
+    generation: Generation, active: Generation, progress: BuildProgress, estimate: str = ""
+) -> GenerationStateError:
+    """Build the error for a switch to a generation that is incomplete. `estimate` says how long the rest takes."""
     left = progress.versions - progress.versions_done
     return GenerationStateError(
-        f"Generation {generation.id} is {progress.percent} % embedded: {left:,} of {progress.versions:,} documents are "
-        f"missing{f', of which {progress.failed} failed' if progress.failed else ''}. The switch requires all of them.",
-        hint="Continue the build with `leadline index reembed`. `leadline index show` shows its progress.",
+        f"Generation {generation.id} is {progress.percent} % built: {left:,} of {progress.versions:,} documents are "
+        f"missing{f', of which {progress.failed} failed' if progress.failed else ''}. The switch requires all of them."
+        f"{estimate and f' {estimate}'}",
+        hint=f"Continue the build with `leadline index {get_build_command(generation, active)}`. `leadline index show` "
+        "shows its progress.",
     )
 
 
@@ -288,13 +293,19 @@ _STATE_WORDS = {
     PREVIOUS: "kept for a rollback",
     DISCARDED: "discarded",
 }
-_NEXT_STEPS = {
-    BUILDING: "Continue building the generation with `leadline index reembed`, or discard it with "
-    "`leadline index discard --unfinished`.",
-    ACTIVE: "",
-    PREVIOUS: "Return to the generation with `leadline index rollback`, or remove it with `leadline index discard`.",
-    DISCARDED: "Build a new generation with `leadline index reembed`.",
-}
+
+
+def _describe_next_step(generation: Generation, active: Generation) -> str:
+    command = f"`leadline index {get_build_command(generation, active)}`"
+    steps = {
+        BUILDING: f"Continue building the generation with {command}, or discard it with "
+        "`leadline index discard --unfinished`.",
+        ACTIVE: "",
+        PREVIOUS: "Return to the generation with `leadline index rollback`, or remove it with `leadline index "
+        "discard`.",
+        DISCARDED: f"Build a new generation with {command}.",
+    }
+    return steps[generation.state]
 
 
 def _build_generation_row(

@@ -63,10 +63,11 @@ def test_moving_to_another_encoder_and_back_survives_a_kill(environment: dict[st
 
     kill_when_one_is_done(environment, tmp_path / "faults", "index", "reembed", "--encoder", "minilm-128")
     assert done(home) == 1
-    early = leadline(environment, "index", "switch")
+    early = leadline({**environment, "LEADLINE_INDEX_SWITCH_SECONDS": "0.01"}, "index", "switch")
     assert early.returncode == 1
-    assert "The switch requires" in " ".join(early.stderr.split())
-    assert leadline(environment, "index", "reembed").returncode == 0
+    said = " ".join(early.stderr.split())
+    assert "The switch requires all of them. None could be added within 1 second" in said
+    assert "`leadline index reembed`" in said
     assert leadline(environment, "index", "switch").returncode == 0
     verified = json.loads(leadline(environment, "index", "verify", "--sample", "20", "--json").stdout)
     assert (verified["agrees"], verified["generation"], verified["versions"]) == (True, 2, 2)

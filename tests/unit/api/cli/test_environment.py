@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.cluster import read_cluster_settings
-from api.cli.environment import SettingsError, list_known_variables, read_environment, read_settings
+from api.cli.environment import (
+    SettingsError,
+    list_known_variables,
+    read_cluster_settings,
+    read_environment,
+    read_settings,
+)
 from workers.settings import ClusterSettings
 
 ROOT = Path(__file__).parents[4]
