@@ -3,5 +3,6 @@
 from collections.abc import Mapping
 
 from ingest.sources.port import SourceKind
+from ingest.sources.web import WEB
 
-SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in list[SourceKind]()}
+SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in (WEB,)}
