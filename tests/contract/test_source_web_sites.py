@@ -107,7 +107,7 @@ def test_a_trap_without_end_ends_at_the_depth_and_at_the_limit_of_pages(
     server.add("/robots.txt", "", "text/plain").add("/", page("/?month=1", text="start"))
     assert len(list_pages(server, context, max_depth=2)) == 11
     with pytest.raises(SourceOptionsError, match="more than 50"):
-        list_pages(server, context, max_pages=50)
+        list_pages(server, context, max_pages=50, max_depth=3)
     assert set(list_pages(server, context, ignore_query=True)) == {"/"}
 
 
