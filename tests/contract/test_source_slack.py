@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from ingest.sources.errors import (
     SourceRefusedError,
     SourceUnavailableError,
 )
-from ingest.sources.port import OpenedItem, Source, SourceChanges, SourceContext, SourceItem
+from ingest.sources.port import Source, SourceContext, SourceItem
 from ingest.sources.registry import SOURCE_KINDS
 from ingest.sources.slack_channels import SlackOptions
 from ingest.sources.slack_source import SlackSource
 from ingest.storage.webhooks.destinations import Destinations
 from tests.contract.source_contract import Place, SourceContract
+from tests.support.mapped_source import MappedSource
 from tests.support.slack_double import BOT_TOKEN, Fault, SlackDouble, slack_double
 from tests.support.slack_posts import BOT
 from tests.support.slack_sender import TEAM
@@ -31,31 +32,11 @@ _NOW = 1_796_000_000.0
 _message = re.compile(r"\A# .*\n\n\*\*.*\*\* · .*\n\n(?P<name>[^\n]*)\n(?P<content>.*)\n\Z", re.DOTALL)
 
 
-@dataclass
-class MessageSource:
-    """Shows messages as files: the first line is the name, the others are the content."""
-
-    source: Source
-
-    def list_items(self) -> Iterator[SourceItem]:
-        for item in self.source.list_items():
-            with self.source.open_item(item) as opened:
-                found = _message.match(b"".join(opened.blocks).decode())
-            assert found is not None
-            yield replace(item, name=found["name"])
-
-    @contextmanager
-    def open_item(self, item: SourceItem, known_version: str = "") -> Iterator[OpenedItem]:
-        with self.source.open_item(item, known_version) as opened:
-            found = _message.match(b"".join(opened.blocks).decode())
-            assert found is not None
-            yield OpenedItem(opened.item, iter([found["content"].encode()]))
-
-    def list_changes(self, cursor: str) -> SourceChanges | None:
-        return self.source.list_changes(cursor)
-
-    def close(self) -> None:
-        self.source.close()
+def find_file(document: bytes) -> tuple[str, bytes]:
+    """The first line of a message is the name, the others are the content."""
+    found = _message.match(document.decode())
+    assert found is not None
+    return found["name"], found["content"].encode()
 
 
 @dataclass
@@ -81,7 +62,7 @@ class SlackPlace:
     def open(self) -> AbstractContextManager[Source]:
         kind = SOURCE_KINDS["slack"]
         source = kind.build(kind.options(token=BOT_TOKEN, channels=[_QUAY]), self.context)
-        return closing(MessageSource(source))
+        return closing(MappedSource(source, find_file))
 
 
 @pytest.fixture
