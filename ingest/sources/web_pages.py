@@ -6,9 +6,11 @@ its own tree that contains everything that trafilatura found, and our HTML parse
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Self
 
 from lxml import etree
 
@@ -23,6 +25,11 @@ from ingest.sources.web_addresses import normalize_url
 MAX_PAGE_BYTES = 15_000_000
 _LINKS = {"a": "href", "area": "href", "frame": "src", "iframe": "src"}
 _MAX_AUTHOR_CHARS = 200
+# Maximum number of elements of a page whose main content is searched for. This takes up to 3 seconds with so many, and
+# time that grows with their square. The menus of a larger page are left to the HTML parser.
+_MAX_ELEMENTS = 20_000
+_MAX_TREE_BYTES = 2_000_000
+_BLOCK_BYTES = 65_536
 _WHOLE = frozenset({"table", "ul", "ol", "dl"})
 _CONTAINERS = frozenset({"article", "body", "div", "html", "main", "section"})
 
@@ -31,50 +38,75 @@ _CONTAINERS = frozenset({"article", "body", "div", "html", "main", "section"})
 class WebPage:
     """A page: its main content as HTML, its links in order, and the address that it declares as its own, if any.
 
-    `digest` is the SHA-256 digest of the page as it was received.
+    `content` is None if the main content was not searched for, because the page is large. `digest` is the SHA-256
+    digest of the page as it was received.
     """
 
-    content: bytes
+    content: bytes | None
     digest: bytes
     links: tuple[str, ...]
     canonical_url: str | None
     author: str
 
 
-def read_page(content: bytes, url: str, charset: str | None = None, *, ignore_query: bool = False) -> WebPage:
-    """Read a page. `charset` is that of its Content-Type header.
+def read_page(path: Path, url: str, charset: str | None = None, *, ignore_query: bool = False) -> WebPage:
+    """Read a page from a file. `charset` is that of its Content-Type header.
 
     Raises `ItemRefusedError` if the page cannot be parsed.
     """
-    digest = hashlib.sha256(content).digest()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    if path.stat().st_size > _MAX_TREE_BYTES:
+        content, found = None, _collect_links(path)
+    else:
+        root = _parse_page(path.read_bytes(), url, charset)
+        found = _PageLinks()
+        for element in root.iter("base", "link", "meta", *_LINKS) if root is not None else ():
+            found.start(element.tag, element.attrib)
+        content = b"" if root is None else _extract_main_content(root, url)
+    base_url = (normalize_url(found.base, url) if found.base else None) or url
+    links = (normalize_url(each, base_url, ignore_query=ignore_query) for each in found.addresses)
+    canonical = normalize_url(found.canonical, base_url) if found.canonical else None
+    return WebPage(content, digest, tuple(dict.fromkeys(each for each in links if each)), canonical, found.author)
+
+
+class _PageLinks:
+    """Collects the addresses in a page, also as a target of lxml's parser, which then builds no tree."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, None] = {}
+        self.base = self.canonical = self.author = ""
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        if tag in _LINKS and (address := attributes.get(_LINKS[tag])):
+            self.addresses[address] = None
+        elif tag == "base":
+            self.base = self.base or attributes.get("href", "")
+        elif tag == "link" and attributes.get("rel") == "canonical":
+            self.canonical = self.canonical or attributes.get("href", "")
+        elif tag == "meta" and attributes.get("name") == "author":
+            self.author = self.author or " ".join(attributes.get("content", "").split())[:_MAX_AUTHOR_CHARS]
+
+    def close(self) -> Self:
+        return self
+
+
+def _collect_links(path: Path) -> _PageLinks:
+    """Collect the addresses of a page piece by piece."""
+    found = _PageLinks()
+    parser = etree.HTMLParser(target=found, encoding="utf-8", huge_tree=True)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            parser.feed(block)
+    parser.close()
+    return found
+
+
+def _parse_page(content: bytes, url: str, charset: str | None) -> etree._Element | None:
     try:
-        root = parse_tree(decode_text(content, charset) if charset else decode_html(content))
+        return parse_tree(decode_text(content, charset) if charset else decode_html(content))
     except (DamagedDocumentError, ParserLimitError) as error:
         raise ItemRefusedError(f"{url} is not a readable HTML page: {error}") from error
-    if root is None:
-        return WebPage(b"", digest, (), None, "")
-    base = root.find(".//base[@href]")
-    base_url = (normalize_url(base.get("href"), url) if base is not None else None) or url
-    links = dict.fromkeys(
-        link
-        for address in _iter_addresses(root)
-        if (link := normalize_url(address, base_url, ignore_query=ignore_query)) is not None
-    )
-    canonical = root.find(".//link[@rel='canonical'][@href]")
-    canonical_url = None if canonical is None else normalize_url(canonical.get("href"), base_url)
-    return WebPage(_extract_main_content(root, url), digest, tuple(links), canonical_url, _find_author(root))
-
-
-def _iter_addresses(root: etree._Element) -> Iterator[str]:
-    for element in root.iter(*_LINKS):
-        address = element.get(_LINKS[element.tag])
-        if address:
-            yield address
-
-
-def _find_author(root: etree._Element) -> str:
-    found = root.find(".//meta[@name='author']")
-    return "" if found is None else " ".join((found.get("content") or "").split())[:_MAX_AUTHOR_CHARS]
 
 
 def _extract_main_content(root: etree._Element, url: str) -> bytes:
@@ -100,6 +132,8 @@ def _extract_main_content(root: etree._Element, url: str) -> bytes:
 
 def _find_main_element(root: etree._Element, body: etree._Element, url: str) -> etree._Element:
     """Return the smallest element that contains all blocks of text that trafilatura considers the main content."""
+    if sum(1 for _ in root.iter()) > _MAX_ELEMENTS:
+        return body
     from trafilatura import bare_extraction  # Takes half a second to load.
 
     html = etree.tostring(root, method="html", encoding="unicode")

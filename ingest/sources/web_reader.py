@@ -101,8 +101,9 @@ class WebReader:
         reply.save(path, min(MAX_PAGE_BYTES, self._context.max_item_bytes) if is_page else self._context.max_item_bytes)
         if is_page:
             charset = _find_charset(reply)
-            page = read_page(path.read_bytes(), reply.url, charset, ignore_query=self._ignore_query)
-            path.write_bytes(page.content)
+            page = read_page(path, reply.url, charset, ignore_query=self._ignore_query)
+            if page.content is not None:
+                path.write_bytes(page.content)
             item = replace(item, author=page.author)
         if is_page or not item.version:
             item = replace(item, version=f"sha256:{_hash_file(path)}")

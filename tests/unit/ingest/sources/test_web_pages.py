@@ -7,7 +7,7 @@ import pytest
 
 from ingest.parsing.html import parse_html
 from ingest.sources.errors import ItemRefusedError
-from ingest.sources.web_pages import read_page
+from ingest.sources.web_pages import WebPage, read_page
 
 _PROSE = "The pump must be serviced every 500 hours by trained staff, who wear gloves and goggles at all times."
 _TABLE = """<table><caption>Intervals</caption><tr><th rowspan=2>Part<th colspan=2>Hours<tr><th>light<th>heavy
@@ -26,10 +26,17 @@ PAGES = {
 }
 
 
-def read_text(html: str) -> str:
-    page = read_page(f"<html><head><title>T</title></head><body>{html}</body></html>".encode(), "https://a.org/x/")
+def read(content: str | bytes, url: str = "https://a.org/x/", charset: str | None = None) -> WebPage:
     with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(page.content)
+        path = Path(file.name)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return read_page(path, url, charset)
+
+
+def read_text(html: str) -> str:
+    page = read(f"<html><head><title>T</title></head><body>{html}</body></html>")
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(page.content or b"")
         return parse_html(Path(file.name)).text
 
 
@@ -56,18 +63,26 @@ def test_a_heading_beside_the_only_paragraph_is_kept() -> None:
     assert "## Safety" in text
 
 
-def test_links_are_absolute_and_each_is_named_once() -> None:
-    html = "<base href='/docs/'><a href=a>1</a><a href='a#b'>2</a><area href='/c'><iframe src=d></iframe>"
-    html += "<a href='mailto:x@y'>3</a>"
-    page = read_page(html.encode(), "https://a.org/x/")
+@pytest.mark.parametrize("text", ["", "word " * 500_000], ids=["small", "large"])
+def test_links_are_absolute_and_each_is_named_once(text: str) -> None:
+    html = "<base href='/docs/'><link rel=canonical href=/self><meta name=author content='Ann  Bee'>" + text
+    html += "<a href=a>1</a><a href='a#b'>2</a><area href='/c'><iframe src=d></iframe><a href='mailto:x@y'>3</a>"
+    page = read(html)
     assert page.links == ("https://a.org/docs/a", "https://a.org/c", "https://a.org/docs/d")
+    assert (page.canonical_url, page.author) == ("https://a.org/self", "Ann Bee")
+    assert (page.content is None) == bool(text)
 
 
 def test_the_character_set_of_the_header_is_used() -> None:
     content = "<p>Größe der Dichtung: fünf Millimeter</p>".encode("iso-8859-1")
-    assert "Größe".encode() in read_page(content, "https://a.org/", "iso-8859-1").content
+    assert "Größe".encode() in (read(content, charset="iso-8859-1").content or b"")
 
 
 def test_a_page_that_is_nested_too_deeply_is_refused() -> None:
     with pytest.raises(ItemRefusedError):
-        read_page(b"<div>" * 100_000, "https://a.org/")
+        read("<div>" * 100_000)
+
+
+def test_the_main_content_of_a_page_with_very_many_elements_is_not_searched_for() -> None:
+    text = "".join(f"<p>{n}</p>" for n in range(25_000))
+    assert b"<nav>" in (read(f"<nav><a href=/a>Valves</a></nav>{text}").content or b"")
