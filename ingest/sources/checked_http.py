@@ -28,6 +28,7 @@ _MAX_TRIES = 3
 MAX_WAIT_SECONDS = 60.0
 # Statuses of servers that are overloaded for now (RFC 6585, RFC 9110), and of gateways in front of them.
 _BUSY = frozenset({429, 503})
+_DISCONNECTED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 _T = TypeVar("_T")
 
 
@@ -127,9 +128,10 @@ class CheckedHttp:
         for attempt in range(1, _MAX_TRIES + 1):
             try:
                 response = self._run(url, self._send_once(url, headers), self._seconds)
-            except _DisconnectedError as error:  # The server closed an idle connection just as it was used again.
-                if attempt == _MAX_TRIES:
-                    raise SourceUnavailableError(str(error)) from error
+            except SourceUnavailableError as error:
+                # The server may have closed an idle connection just as it was used again.
+                if attempt == _MAX_TRIES or not isinstance(error.__cause__, _DISCONNECTED):
+                    raise
                 continue
             if response.status_code not in _BUSY:
                 return response
@@ -157,14 +159,8 @@ class CheckedHttp:
             if isinstance(error.__cause__, OSError):
                 raise SourceUnavailableError(error.detail) from error
             raise SourceRefusedError(error.detail, hint=error.hint) from error
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-            raise _DisconnectedError(f"The connection to {url} was interrupted: {error}.") from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise SourceUnavailableError(f"{url} could not be reached: {error!r}.") from error
-
-
-class _DisconnectedError(SourceUnavailableError):
-    """The server closed the connection before its response was complete."""
 
 
 async def _finish_in_time(work: Coroutine[Any, Any, _T], seconds: float) -> _T:

@@ -1,4 +1,4 @@
-"""How members of Slack channels are named in access lists: as a group, and by their mail addresses."""
+"""Names for members of Slack channels in access lists: a group for each channel, and mail addresses."""
 
 from collections.abc import Mapping
 from typing import Any
