@@ -36,11 +36,11 @@ class WebOptions(BaseModel):
 
 
 def _build_source(options: WebOptions, context: SourceContext) -> Source:
-    from ingest.sources.web_addresses import normalize_url
+    from ingest.sources.web_addresses import complete_url
     from ingest.sources.web_reader import check_address
     from ingest.sources.web_site import WebSource
 
-    start = normalize_url(options.url)
+    start = complete_url(options.url)
     if start is None:
         raise SourceOptionsError(f"{options.url!r} is not the address of a web page, such as https://a.org/docs/.")
     check_address(start, context)

@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_CHARS = 1_000
+_host = re.compile(r"[a-z0-9._:-]+")
 _escape = re.compile(r"%[0-9A-Fa-f]{2}")
 # Characters that RFC 3986 allows in a path and in a query without an escape, besides letters, digits and `-._~`.
 _PATH_CHARS = "/!$&'()*+,;=:@%"
@@ -27,11 +28,15 @@ class Site:
         return cls(parts.scheme, parts.netloc, "/" if is_whole else parts.path.rpartition("/")[0] + "/")
 
     def contains(self, url: str) -> bool:
-        """Return whether an address belongs to the site. The encrypted form of an unencrypted site belongs to it."""
+        """Return whether an address belongs to the site.
+
+        The encrypted form of an unencrypted site belongs to it, and so does the server with or without `www.`, because
+        many sites redirect from one to the other.
+        """
         parts = urlsplit(url)
-        is_same = (parts.scheme, parts.netloc) == (self.scheme, self.netloc)
-        is_encrypted = (parts.scheme, self.scheme, parts.netloc) == ("https", "http", self.netloc)
-        return (is_same or is_encrypted) and parts.path.startswith(self.prefix)
+        is_same_server = parts.netloc.removeprefix("www.") == self.netloc.removeprefix("www.")
+        is_as_safe = parts.scheme in (self.scheme, "https")
+        return is_same_server and is_as_safe and parts.path.startswith(self.prefix)
 
 
 def normalize_url(url: str, base: str = "", *, ignore_query: bool = False) -> str | None:
@@ -42,7 +47,7 @@ def normalize_url(url: str, base: str = "", *, ignore_query: bool = False) -> st
         host = host if host.isascii() else host.encode("idna").decode("ascii")
     except (ValueError, UnicodeError):
         return None
-    if parts.scheme not in _PORTS or not host or parts.username is not None:
+    if parts.scheme not in _PORTS or not _host.fullmatch(host) or parts.username is not None:
         return None
     host = f"[{host}]" if ":" in host else host
     netloc = host if port in (None, _PORTS[parts.scheme]) else f"{host}:{port}"
@@ -53,6 +58,11 @@ def normalize_url(url: str, base: str = "", *, ignore_query: bool = False) -> st
     query = "" if ignore_query else _normalize_escapes(quote(parts.query, safe=_QUERY_CHARS))
     found = urlunsplit((parts.scheme, netloc, _normalize_escapes(quote(path, safe=_PATH_CHARS)), query, ""))
     return found if len(found) <= _MAX_CHARS else None
+
+
+def complete_url(text: str) -> str | None:
+    """Return the address that a person has entered, also without its scheme, in the form of `normalize_url`."""
+    return normalize_url(text if "://" in text else f"https://{text.strip()}")
 
 
 def derive_name(url: str, media_type: str | None) -> str:

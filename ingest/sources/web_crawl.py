@@ -43,7 +43,7 @@ class _Crawl:
                 continue
             except ItemRefusedError as error:
                 if url == self._rules.start:
-                    raise SourceRefusedError(error.detail, hint="Enter the address that it leads to.") from error
+                    raise SourceRefusedError(error.detail, hint=error.hint) from error
                 # Listed although it cannot be read: its document is kept, and the sync reports why.
                 item = build_item(url)
             if item is not None and self._rules.is_wanted(item.url):

@@ -12,7 +12,7 @@ from ingest.parsing.registry import FORMATS
 from ingest.sources.checked_http import BLOCK_BYTES, CheckedHttp, Reply
 from ingest.sources.errors import ItemGoneError, ItemRefusedError, ItemUnchangedError, SourceOptionsError
 from ingest.sources.port import OpenedItem, SourceContext, SourceItem
-from ingest.sources.web_addresses import HTML_TYPES, derive_name, normalize_url
+from ingest.sources.web_addresses import HTML_TYPES, complete_url, derive_name, normalize_url
 from ingest.sources.web_pages import MAX_PAGE_BYTES, WebPage, read_page
 from ingest.storage.errors import DestinationRejectedError
 
@@ -166,7 +166,7 @@ def open_url(url: str, context: SourceContext) -> Iterator[OpenedItem]:
     Raises `SourceOptionsError` if the address is not permitted, `ItemGoneError`, `ItemRefusedError`, or the errors of
     `CheckedHttp.open`.
     """
-    address = normalize_url(url)
+    address = complete_url(url)
     if address is None:
         raise SourceOptionsError(f"{url!r} is not the address of a web page. Enter an address such as https://a.org/b.")
     check_address(address, context)

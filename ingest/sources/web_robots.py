@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ingest.sources.checked_http import MAX_WAIT_SECONDS, USER_AGENT, CheckedHttp
 from ingest.sources.errors import ItemRefusedError, SourceRefusedError, SourceUnavailableError
+from ingest.sources.web_addresses import Site, normalize_url
 
 if TYPE_CHECKING:
     from protego import Protego
 
 # Crawlers must read at least 500 KiB, and may ignore the rest (RFC 9309, 2.5).
 _MAX_BYTES = 500 * 1024
+# Crawlers should follow at least five redirects (RFC 9309, 2.3.1.2).
+_MAX_REDIRECTS = 5
 
 
 class Robots:
@@ -49,16 +51,16 @@ def fetch_robots(http: CheckedHttp, url: str, folder: Path, *, clock: Callable[[
     """
     from protego import Protego
 
-    parts = urlsplit(url)
-    address = f"{parts.scheme}://{parts.netloc}/robots.txt"
+    site = Site.of_page(url, is_whole=True)
+    address = f"{site.scheme}://{site.netloc}/robots.txt"
     text = ""
-    for _ in range(5):  # RFC 9309, 2.3.1.2: crawlers should follow at least five redirects.
+    for _ in range(_MAX_REDIRECTS + 1):
         with http.open(address) as reply:
             if reply.status >= 500:
                 raise SourceUnavailableError(f"{address} answered with the status {reply.status}.")
-            location = reply.headers.get("location", "")
-            if 300 <= reply.status < 400 and location.startswith("/"):
-                address = f"{parts.scheme}://{parts.netloc}{location}"
+            target = normalize_url(reply.headers.get("location", ""), address) if 300 <= reply.status < 400 else None
+            if target is not None and site.contains(target):
+                address = target
                 continue
             if reply.status == 200:
                 text = _read_text(folder / "robots.txt", reply.save)

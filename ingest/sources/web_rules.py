@@ -52,7 +52,9 @@ class SiteRules:
 
     def _require_on_site(self, url: str) -> None:
         if not self.site.contains(url):
-            raise ItemRefusedError(f"The address leads to {url}, outside the site.")
+            raise ItemRefusedError(
+                f"The address leads to {url}, outside the site.", hint="To read that site, enter its address."
+            )
 
 
 def check_first_reply(reply: Reply) -> None:

@@ -132,7 +132,9 @@ def test_robots_txt_is_honoured_with_its_pauses(server: WebServer, context: Sour
     assert "/private/b" not in server.requests
     with pytest.raises(ItemRefusedError, match=r"robots\.txt"):
         read_page(server, context, build_item(f"{server.url}/c"))
-    server.add("/robots.txt", "User-agent: *\nDisallow: /\n", "text/plain")
+    server.add("/rules.txt", "User-agent: *\nDisallow: /\n", "text/plain").redirect(
+        "/robots.txt", f"{server.url}/rules.txt"
+    )
     with pytest.raises(SourceRefusedError, match=r"robots\.txt"):
         list_pages(server, context)
     server.add("/robots.txt", "User-agent: Leadline\nCrawl-delay: 1000000\n", "text/plain")
@@ -352,7 +354,7 @@ def test_an_address_that_a_person_enters_is_opened_with_the_same_checks(
         pass
     with pytest.raises(ItemRefusedError, match="redirects"), open_url(f"{server.url}/round", context):
         pass
-    for address in ("ftp://a.org/", "http://10.0.0.1/", "nonsense", f"{server.url}@10.0.0.1/"):
+    for address in ("ftp://a.org/", "http://10.0.0.1/", "two words", f"{server.url}@10.0.0.1/"):
         with pytest.raises(SourceOptionsError), open_url(address, context):
             pass
     with pytest.raises(SourceUnavailableError), open_url("https://host.invalid/", context):

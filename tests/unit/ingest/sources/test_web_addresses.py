@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.sources.web_addresses import Site, derive_name, normalize_url
+from ingest.sources.web_addresses import Site, complete_url, derive_name, normalize_url
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ from ingest.sources.web_addresses import Site, derive_name, normalize_url
         ("javascript:void(0)", None),
         ("https://ann:secret@a.org/", None),
         ("https://a.org:99999/", None),
+        ("https://two words/", None),
         ("https://a.org/" + "x" * 1_000, None),
     ],
 )
@@ -38,6 +39,7 @@ def test_a_site_has_the_pages_below_the_folder_of_its_address() -> None:
     site = Site.of_page("http://a.org/docs/index.html")
     assert site.contains("http://a.org/docs/b")
     assert site.contains("https://a.org/docs/b")
+    assert site.contains("http://www.a.org/docs/b")
     for other in (
         "http://a.org/doc",
         "http://a.org:9200/docs/b",
@@ -46,6 +48,13 @@ def test_a_site_has_the_pages_below_the_folder_of_its_address() -> None:
     ):
         assert not site.contains(other)
     assert not Site.of_page("https://a.org/").contains("http://a.org/")
+
+
+def test_people_need_not_enter_the_scheme() -> None:
+    assert complete_url(" a.org/docs ") == "https://a.org/docs"
+    assert complete_url("localhost:8080") == "https://localhost:8080/"
+    assert complete_url("http://a.org") == "http://a.org/"
+    assert complete_url("mailto:ann@a.org") is None
 
 
 def test_names_are_those_of_files() -> None:
