@@ -32,6 +32,7 @@ GROUPS = {
         "docs/tables",
         "docs/portal",
         "docs/slack",
+        "docs/sources",
     ],
     "Build on it": [
         "docs/api",
