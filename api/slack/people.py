@@ -12,6 +12,7 @@ from api.slack.errors import SlackError, SlackRefusedError
 from api.slack.web import SlackWeb
 from ingest.storage.accounts.records import Principal, Scope
 from ingest.storage.slack.files import SlackFiles
+from ingest.storage.slack.members import build_channel_group, get_mail_address, is_address_confirmed
 from ingest.storage.slack.records import Surface, Workspace
 from ingest.storage.slack.store import SlackStore
 
@@ -20,7 +21,6 @@ log = structlog.get_logger(__name__)
 # Prefix of the names of groups from Slack. Without a prefix, a group created in Slack could access documents that are
 # open to a Leadline group with the same name.
 GROUP_PREFIX = "slack:"
-_CHANNEL_PREFIX = "slack-channel:"
 # Maximum number of members of a channel whose groups are looked up. In larger channels, answers use no documents that
 # are open only to groups.
 MAX_MEMBERS = 100
@@ -45,11 +45,6 @@ class _Profile:
 
 
 _NOBODY = _Profile(None, "")
-
-
-def build_channel_group(team_id: str, channel: str) -> str:
-    """Build the name of the group of a channel's members, to which files shared in the channel are open."""
-    return f"{_CHANNEL_PREFIX}{team_id}:{channel}"
 
 
 class People:
@@ -162,12 +157,8 @@ class People:
         if cached is not None and cached[0] > now:
             return cached[1]
         user = (await web.call("users.info", user=user_id, include_locale=True)).get("user") or {}
-        details = user.get("profile") or {}
-        is_stranger = any(user.get(flag) for flag in ("deleted", "is_bot", "is_stranger", "is_restricted"))
-        is_other_team = user.get("team_id") not in (None, team_id)
-        has_email = bool(details.get("email")) and not is_stranger and not is_other_team
-        email = str(details["email"]) if has_email else None
-        profile = _Profile(email, str(user.get("locale") or ""), user.get("is_email_confirmed") is not False)
+        email = get_mail_address(user, team_id)
+        profile = _Profile(email, str(user.get("locale") or ""), is_address_confirmed(user))
         self._profiles[key] = (now + _CACHE_SECONDS, profile)
         return profile
 

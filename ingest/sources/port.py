@@ -85,6 +85,7 @@ class SourceContext:
 
     `folders` are the folders of the server that sources may read. `loaders` are the import paths of the permitted
     LangChain loaders. `scratch` is an empty folder for temporary files. `timeout_seconds` limits each request.
+    `slack_api_url` is the address of Slack's Web API, which operators set.
     """
 
     destinations: Destinations
@@ -93,6 +94,7 @@ class SourceContext:
     loaders: frozenset[str] = frozenset()
     timeout_seconds: float = 30.0
     max_item_bytes: int = 1024**3
+    slack_api_url: str = "https://slack.com/api/"
 
 
 @dataclass(frozen=True)

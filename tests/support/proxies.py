@@ -60,7 +60,7 @@ class Proxy:
 def nginx(folder: Path, service_url: str, *, is_ours: bool) -> Iterator[Proxy]:
     """Run nginx before the service, with our file or with a plain `proxy_pass`."""
     port, service = free_port(), service_url.removeprefix("http://")
-    trust = _write_certificate(folder)
+    trust = write_certificate(folder)
     site = _PLAIN_NGINX.format(port=port, service=service)
     if is_ours:
         site = _replace_each(
@@ -90,7 +90,7 @@ def nginx(folder: Path, service_url: str, *, is_ours: bool) -> Iterator[Proxy]:
 def caddy(folder: Path, service_url: str, *, is_ours: bool) -> Iterator[Proxy]:
     """Run Caddy before the service, with our file or with a plain `reverse_proxy`."""
     port, service = free_port(), service_url.removeprefix("http://")
-    trust = _write_certificate(folder)
+    trust = write_certificate(folder)
     site = _PLAIN_CADDY.format(port=port, service=service)
     if is_ours:
         site = _replace_each(
@@ -134,7 +134,7 @@ def _replace_each(text: str, *pairs: tuple[str, str]) -> str:
     return text
 
 
-def _write_certificate(folder: Path) -> ssl.SSLContext:
+def write_certificate(folder: Path) -> ssl.SSLContext:
     """Write a certificate of 127.0.0.1 and its key, and return a context that trusts only this certificate."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])

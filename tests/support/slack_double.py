@@ -34,6 +34,7 @@ CLIENT_ID, CLIENT_SECRET, CODE = "1.2", "a client secret", "a code"
 STREAM_SECONDS = 300.0
 _SESSIONS = frozenset({"processing", "active", "suspended", "closed"})
 _STATUS_SECONDS = 120.0
+DELETED = "This message was deleted."
 
 
 @dataclass
@@ -153,7 +154,7 @@ class SlackDouble:
         with self.lock:
             has_replies = any(each.thread_ts == ts for each in self.messages[channel])
             message = next(each for each in self.messages[channel] if each.ts == ts)
-            message.text, message.files = "This message was deleted.", []
+            message.text, message.files = DELETED, []
             if not has_replies:
                 self.messages[channel].remove(message)
         changed = {
@@ -168,6 +169,15 @@ class SlackDouble:
             return self.event(changed | {"subtype": "message_changed", "message": stone, "previous_message": before})
         deleted = {"subtype": "message_deleted", "deleted_ts": ts, "previous_message": before}
         return self.event(changed | deleted)
+
+    def edits_message(self, channel: str, ts: str, text: str) -> None:
+        """Change the text of a person's message."""
+        with self.lock:
+            message = next(each for each in self.messages[channel] if each.ts == ts)
+            message.text, message.edited_ts = text, self._ts()
+
+    def leaves(self, user: str, channel: str) -> None:
+        self.channels[channel]["members"].remove(user)
 
     def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Wrap an event as Slack sends it."""
@@ -343,7 +353,8 @@ class SlackDouble:
         )
 
     def _auth_test(self, body: dict[str, Any]) -> dict[str, Any]:
-        return {"team_id": TEAM, "team": "Harbour", "user_id": BOT, "bot_id": "B0BOT"}
+        url = "https://harbour.slack.com/"
+        return {"team_id": TEAM, "team": "Harbour", "user_id": BOT, "bot_id": "B0BOT", "url": url}
 
     def _users_info(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["user"] not in self.people:
@@ -352,6 +363,11 @@ class SlackDouble:
         if body.get("include_locale") not in ("1", "true", True):
             told.pop("locale", None)
         return {"user": told}
+
+    def _users_list(self, body: dict[str, Any]) -> dict[str, Any]:
+        found = [{"id": each, **told} for each, told in self.people.items()]
+        at, until = int(body.get("cursor") or 0), int(body.get("cursor") or 0) + int(body.get("limit", 100))
+        return {"members": found[at:until], "response_metadata": {"next_cursor": _cursor(until, len(found))}}
 
     def _files_info(self, body: dict[str, Any]) -> dict[str, Any]:
         if "files:read" not in self.scopes:
@@ -366,7 +382,8 @@ class SlackDouble:
     def _conversations_info(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel"])
         kind = self.channels[body["channel"]]["kind"]
-        return {"channel": {"id": body["channel"], "is_channel": kind == "channel", "is_private": kind != "channel"}}
+        kinds = {"is_channel": kind == "channel", "is_private": kind != "channel", "is_im": kind == "im"}
+        return {"channel": {"id": body["channel"], "name": body["channel"].lower(), **kinds}}
 
     def _users_conversations(self, body: dict[str, Any]) -> dict[str, Any]:
         kinds = {"public_channel": "channel", "private_channel": "group"}
@@ -385,8 +402,7 @@ class SlackDouble:
         self._known(body["channel"])
         members, at = self.channels[body["channel"]]["members"], int(body.get("cursor") or 0)
         until = at + int(body.get("limit", 100))
-        more = str(until) if until < len(members) else ""
-        return {"members": members[at:until], "response_metadata": {"next_cursor": more}}
+        return {"members": members[at:until], "response_metadata": {"next_cursor": _cursor(until, len(members))}}
 
     def _conversations_open(self, body: dict[str, Any]) -> dict[str, Any]:
         channel = f"D{body['users'][1:]}"
@@ -394,13 +410,41 @@ class SlackDouble:
         return {"channel": {"id": channel}}
 
     def _conversations_replies(self, body: dict[str, Any]) -> dict[str, Any]:
-        self._known(body["channel"])
+        self._joined(body["channel"])
         in_thread = [each for each in self.messages[body["channel"]] if body["ts"] in (each.ts, each.thread_ts)]
-        return _history(in_thread, body)
+        return self._history(in_thread, body)
 
     def _conversations_history(self, body: dict[str, Any]) -> dict[str, Any]:
-        self._known(body["channel"])
-        return _history([each for each in self.messages[body["channel"]] if each.thread_ts is None], body)
+        self._joined(body["channel"])
+        return self._history([each for each in self.messages[body["channel"]] if each.thread_ts is None], body)
+
+    def _history(self, found: list[Posted], body: dict[str, Any]) -> dict[str, Any]:
+        """A page of messages; those with replies say so."""
+        oldest, at = float(body.get("oldest") or 0), int(body.get("cursor") or 0)
+        until = at + int(body.get("limit", 15))
+        newer = [each for each in found if float(each.ts) > oldest]
+        shown = [self._told(each) for each in newer[at:until]]
+        return {"messages": shown, "response_metadata": {"next_cursor": _cursor(until, len(newer))}}
+
+    def _told(self, message: Posted) -> dict[str, Any]:
+        """What Slack says of a message."""
+        told: dict[str, Any] = {"ts": message.ts, "user": message.user, "text": message.text}
+        replies = [each.ts for each in self.messages[message.channel] if each.thread_ts == message.ts]
+        if replies:
+            told |= {"thread_ts": message.ts, "reply_count": len(replies), "latest_reply": replies[-1]}
+        if message.edited_ts:
+            told["edited"] = {"user": message.user, "ts": message.edited_ts}
+        if message.files:
+            told |= {"subtype": "file_share", "files": [{"name": each} for each in message.files]}
+        if message.text == DELETED:
+            told["subtype"] = "tombstone"
+        return told | ({"metadata": message.metadata} if message.metadata else {})
+
+    def _joined(self, channel: str) -> None:
+        """Refuse a channel that the bot is not a member of, without telling whether a private one exists."""
+        self._known(channel)
+        if BOT not in self.channels[channel]["members"]:
+            raise RefusedError("not_in_channel" if self.channels[channel]["kind"] == "channel" else "channel_not_found")
 
     def _assistant_threads_setStatus(self, body: dict[str, Any]) -> dict[str, Any]:
         self._known(body["channel_id"])
@@ -534,16 +578,9 @@ def _faulty(fault: Fault) -> Response:
     return JSONResponse({"ok": False, "error": "ratelimited"} if fault.status == 429 else {}, fault.status, headers)
 
 
-def _history(found: list[Posted], body: dict[str, Any]) -> dict[str, Any]:
-    oldest = float(body.get("oldest") or 0)
-    shown = [each for each in found if float(each.ts) > oldest][: int(body.get("limit", 15))]
-    return {
-        "messages": [
-            {"ts": each.ts, "user": each.user, "text": each.text}
-            | ({"metadata": each.metadata} if each.metadata else {})
-            for each in shown
-        ]
-    }
+def _cursor(until: int, count: int) -> str:
+    """The cursor of the next page, or nothing on the last one."""
+    return str(until) if until < count else ""
 
 
 @contextmanager

@@ -52,6 +52,7 @@ class Posted:
     metadata: dict[str, Any] | None = None
     streaming_since: float | None = None
     edits: int = 0
+    edited_ts: str | None = None  # of a person's message
     title: str = ""
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     mode: str = ""

@@ -11,8 +11,9 @@ from standardwebhooks import Webhook as Signer
 
 from ingest.storage.errors import DestinationRejectedError
 from ingest.storage.instrumentation import reach_fault_point
-from ingest.storage.webhooks.destinations import Destination, Destinations
+from ingest.storage.webhooks.destinations import Destinations
 from ingest.storage.webhooks.outbox import Outbox
+from ingest.storage.webhooks.pinned_http import open_client, send_request
 from ingest.storage.webhooks.records import DeliveryResult, DueDelivery, WebhookSettings
 
 log = structlog.get_logger(__name__)
@@ -44,19 +45,13 @@ class WebhookSender:
         return self._trusting or httpx.create_ssl_context()
 
     async def _send_messages(self, deliveries: list[DueDelivery]) -> None:
-        # No connection is kept alive, because a connection opened for one host name must not be reused for another name
-        # at the same address. A proxy from the environment or a redirect could lead to an unchecked address, so the
-        # client uses neither.
-        alone = httpx.Limits(max_keepalive_connections=0)
-        # guard: webhook-no-proxy
-        # guard: webhook-no-redirect
-        async with httpx.AsyncClient(verify=self._tls, limits=alone, trust_env=False, follow_redirects=False) as http:
+        async with open_client(self._tls) as http:
             await asyncio.gather(*(self._send_message(http, due) for due in deliveries))
 
     async def _send_message(self, http: httpx.AsyncClient, delivery: DueDelivery) -> None:
         try:
             async with asyncio.timeout(self._seconds):
-                outcome = await self._try_addresses(http, delivery)
+                outcome = await self._post_message(http, delivery)
         except TimeoutError:
             outcome = DeliveryResult(None, f"The server did not respond within {self._seconds:g} seconds.")
         except DestinationRejectedError as error:
@@ -73,33 +68,18 @@ class WebhookSender:
             status=outcome.status,
         )
 
-    async def _try_addresses(self, http: httpx.AsyncClient, delivery: DueDelivery) -> DeliveryResult:
-        destination, addresses = await self._destinations.resolve(delivery.url)
-        for address in addresses[:-1]:
-            try:
-                return await self._post_message(http, delivery, destination, destination.build_url(address))
-            except httpx.ConnectError:
-                continue
-        # guard: webhook-checked-address
-        return await self._post_message(http, delivery, destination, destination.build_url(addresses[-1]))
-
-    async def _post_message(
-        self, http: httpx.AsyncClient, delivery: DueDelivery, destination: Destination, url: str
-    ) -> DeliveryResult:
+    async def _post_message(self, http: httpx.AsyncClient, delivery: DueDelivery) -> DeliveryResult:
         moment = datetime.now(UTC)
         signatures = (Signer(secret).sign(delivery.id, moment, delivery.body) for secret in delivery.secrets)
         headers = {
-            "Host": destination.host_header,
             "Content-Type": "application/json",
-            "User-Agent": "Leadline",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(int(moment.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
-        named = {"sni_hostname": destination.host} if destination.scheme == "https" else {}
-        request = http.build_request("POST", url, content=delivery.body.encode(), headers=headers, extensions=named)
-        response = await http.send(request, stream=True)  # the body of the response is not needed
-        await response.aclose()
+        body = delivery.body.encode()
+        response = await send_request(http, self._destinations, "POST", delivery.url, headers, body)
+        await response.aclose()  # the body of the response is not needed
         return _build_delivery_result(response)
 
 

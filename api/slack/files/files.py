@@ -35,7 +35,7 @@ from api.slack.files.downloads import (
 from api.slack.files.file_messages import FileStatus, build_files_message
 from api.slack.files.notice import FilesNotice
 from api.slack.leases import LeasedWorker
-from api.slack.people import People, build_channel_group
+from api.slack.people import People
 from api.slack.replies.failures import describe_error
 from api.slack.web import OpenWeb, SlackWeb
 from ingest.intake import TEMPORARY_ERRORS, UploadRequest
@@ -51,6 +51,7 @@ from ingest.storage.errors import (
 from ingest.storage.instrumentation import reach_fault_point
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.quotas.records import StorageQuotaExceededError
+from ingest.storage.slack.members import build_channel_group
 from ingest.storage.slack.records import (
     NO_FAILURE,
     Audience,

@@ -89,6 +89,10 @@ class Destinations:
         found = [ipaddress.ip_network(each.strip()) for each in networks.split(",") if each.strip()]
         return cls(found, _parse_ports(ports) or PUBLIC_PORTS)
 
+    def with_ports(self, ports: Collection[int]) -> "Destinations":
+        """Return a copy for another protocol, which allows these ports of public addresses."""
+        return Destinations(self._networks, ports)
+
     def check_url(self, url: str) -> Destination:
         """Parse a URL without resolving its host name. Raises `DestinationRejectedError` if the URL is not allowed."""
         try:
