@@ -63,6 +63,7 @@ from api.search import routes as search
 from api.settings.settings import Settings
 from api.shares import routes as shares
 from api.slack import state_routes as slack_state
+from api.sources import url_routes
 from api.status import docs_routes as docs
 from api.status import metrics
 from api.status import routes as health
@@ -160,6 +161,7 @@ def create_app(services: Services) -> FastAPI:
     for route in (
         listing,
         cards,
+        url_routes,
         documents,
         document_access,
         contents,

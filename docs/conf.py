@@ -45,6 +45,7 @@ GROUPS = {
         "docs/vector-stores",
         "docs/mcp",
         "docs/webhooks",
+        "docs/sources",
         "examples/README",
     ],
     "Run it": [

@@ -375,6 +375,25 @@ class Operations:
         call = _build_upload(source, name, collection, priority, batch, metadata, readers)
         return Call("POST", "/v1/documents", ModelReader(schemas.UploadedOut), **call, repeatable=True)
 
+    @operation
+    def upload_url(self, /, url: str, **description: Any) -> Call[schemas.UploadedOut]:  # noqa: ANN401
+        """Let the service fetch a web page or a file from its address, and add it as a document.
+
+        Args:
+            url: The address, which must be public and use https unless the service allows private networks.
+            **description: `name`, `collection`, `priority`, `metadata` and `readers`, as in `upload`.
+
+        Returns:
+            The document, and whether it is a `duplicate`.
+
+        Raises:
+            RefusedError: If the address is not allowed, or its content cannot be used.
+            QuotaError: If a quota or rate limit is exceeded.
+            ServiceError: If the server of the address does not respond.
+        """
+        body = {"url": url, **description}
+        return Call("POST", "/v1/documents/from-url", ModelReader(schemas.UploadedOut), body=body, repeatable=True)
+
     @stepwise
     def upload_resumable(
         self,
