@@ -12,9 +12,10 @@ from api.documents.readers import check_readers
 from api.documents.routes import build_single_response
 from api.documents.schemas import UploadedOut
 from api.http.wire import Wire
+from api.sources.checking import report_missing_packages
 from api.sources.context import open_source_context
 from ingest.intake import UploadRequest
-from ingest.sources.errors import ItemGoneError, ItemRefusedError, SourceError
+from ingest.sources.errors import ItemGoneError, ItemRefusedError
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.catalog import AcceptedUpload
 from ingest.storage.documents.metadata import MAX_READERS
@@ -76,7 +77,7 @@ def _fetch_document(services: Services, caller: Principal, body: UrlIn) -> Accep
 
     # Permissions and quotas are checked before the request is sent.
     services.work.intake.require_upload_allowed(build_request("page"), 1)
-    with open_source_context(services.settings) as context:
+    with open_source_context(services.settings) as context, report_missing_packages():
         try:
             with (
                 open_url(body.url, context) as opened,
@@ -87,8 +88,3 @@ def _fetch_document(services: Services, caller: Principal, body: UrlIn) -> Accep
                 return upload.accept()
         except ItemGoneError as error:
             raise ItemRefusedError(f"There is no page at {body.url}.", hint="Check the address.") from error
-        except ModuleNotFoundError as error:
-            raise SourceError(
-                f"Pages cannot be read, because the Python package {error.name} is not installed.",
-                hint="Install the extra `sources` of leadline.",
-            ) from error
