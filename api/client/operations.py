@@ -1194,7 +1194,7 @@ class Operations:
             StateError: If the sync is not in progress.
         """
         path = f"/v1/sources/{source}/syncs/{sync}/cancel"
-        return Call("POST", path, ModelReader(schemas.SyncOut), body={}).with_idempotency_key()
+        return Call("POST", path, ModelReader(schemas.SyncOut), body={}, repeatable=True)
 
     @listing
     def source_items(self, source: str, *, refused: bool = False) -> PagedCall[schemas.SyncedItemOut]:

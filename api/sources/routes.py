@@ -30,7 +30,7 @@ from ingest.sources.port import SourceKind
 from ingest.sources.registry import SOURCE_KINDS
 from ingest.storage.errors import SourceStateError
 from ingest.storage.queue.records import JobKind
-from ingest.storage.sources.records import NewSource, SourceChange, SourceRecord
+from ingest.storage.sources.records import NewSource, SourceChange, SourceRecord, SyncState
 
 router = APIRouter(prefix="/v1", tags=["sources"])
 
@@ -167,8 +167,10 @@ def approve_sync(source_id: str, sync_id: str, body: ApprovalIn, caller: Admin, 
 
 @router.post("/sources/{source_id}/syncs/{sync_id}/cancel")
 def cancel_sync(source_id: str, sync_id: str, caller: Admin, services: ServicesDep) -> SyncOut:
-    """Cancel the sync in progress. What it has added and changed remains. `409` if it is not in progress."""
+    """Cancel the sync in progress. What it has added and changed remains. `409` if it has ended otherwise."""
     latest = services.sources.sources.load(caller.tenant_id, source_id).last_sync
+    if latest is not None and latest.id == sync_id and latest.state is SyncState.CANCELLED:
+        return SyncOut.from_sync(latest)
     if latest is None or latest.id != sync_id:
         raise SourceStateError("This sync is not in progress.", hint="Load the source again.")
     return SyncOut.from_sync(services.sources.sources.cancel(caller.tenant_id, source_id))
