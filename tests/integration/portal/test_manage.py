@@ -18,7 +18,7 @@ from tests.support.portal_pages import ready_document, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
-PAGES = ("/usage", "/keys", "/people", "/audit", "/feedback", "/settings", "/slack")
+PAGES = ("/usage", "/keys", "/people", "/sources", "/audit", "/feedback", "/settings", "/slack")
 HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>" + "N" * 110
 
 
