@@ -63,6 +63,8 @@ from api.search import routes as search
 from api.settings.settings import Settings
 from api.shares import routes as shares
 from api.slack import state_routes as slack_state
+from api.sources import routes as sources
+from api.sources import url_routes
 from api.status import docs_routes as docs
 from api.status import metrics
 from api.status import routes as health
@@ -160,6 +162,7 @@ def create_app(services: Services) -> FastAPI:
     for route in (
         listing,
         cards,
+        url_routes,
         documents,
         document_access,
         contents,
@@ -175,7 +178,18 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(openai_conversations.router)
     for route in (answers, suggestions, feedback, conversations, shares, runs, usage):
         app.include_router(route.router)
-    for route in (settings_in_force, slack_state, collections, keys, users, people, tenants, sessions, webhooks):
+    for route in (
+        settings_in_force,
+        slack_state,
+        collections,
+        keys,
+        users,
+        people,
+        tenants,
+        sessions,
+        webhooks,
+        sources,
+    ):
         app.include_router(route.router)
     for route in (openai_chat, openai_responses, openai_embeddings):
         app.include_router(route.router)

@@ -46,6 +46,7 @@ GROUPS = {
         "docs/vector-stores",
         "docs/mcp",
         "docs/webhooks",
+        "docs/sources",
         "examples/README",
     ],
     "Run it": [

@@ -24,6 +24,7 @@ from ingest.storage.build import (
     DocumentStores,
     EventStores,
     SlackStores,
+    SourceStores,
     Stores,
     UsageStores,
 )
@@ -203,6 +204,10 @@ class Services:
     @property
     def events(self) -> EventStores:
         return self.stores.events
+
+    @property
+    def sources(self) -> SourceStores:
+        return self.stores.sources
 
     @property
     def usage(self) -> UsageStores:

@@ -19,6 +19,7 @@ _HINTS: Mapping[str, str] = {
     "quota_exceeded": "Wait until it resets, or have an operator raise it with `leadline quotas set`. "
     "`leadline quotas show` lists the limits and what is left.",
     "run_not_found": "List the runs with `leadline runs list`.",
+    "source_not_found": "List the sources with `leadline sources list`.",
     "unauthorized": "Set LEADLINE_API_KEY to a key of this service. Create one with `leadline keys create` on the "
     "machine of the service.",
     "user_not_found": "List the users with `leadline users list`.",

@@ -83,12 +83,28 @@ def ingest(
         str, typer.Option(help="Wait until documents are `searchable` or `ready`, or not at all (`no`).")
     ] = "ready",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    watch_changes: Annotated[
+        bool, typer.Option("--watch", help="Keep the documents in step with one folder, until Ctrl-C.")
+    ] = False,
+    remove_deleted: Annotated[
+        bool,
+        typer.Option("--remove-deleted", help="With --watch, delete documents of deleted files without a question."),
+    ] = False,
 ) -> None:
     """Upload files and folders, and wait until they are ready.
 
     The files form one batch. A document is searchable once keyword search (BM25) finds it, and ready once vector search
     finds it too. Exits with status 1 if a file is refused or fails.
+
+    With `--watch`, a folder is uploaded and then watched: new files are added, changed files replace their documents,
+    and the documents of deleted files are deleted after a question. Removing many files at once always needs an answer.
     """
+    about = UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority)
+    if watch_changes:
+        _watch(
+            paths, collection, UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority), remove_deleted
+        )
+        return
     if wait not in ("searchable", "ready", "no"):
         raise typer.BadParameter("Choose searchable, ready or no.", param_hint="--wait")
     files = list(iter_files(paths))
@@ -96,7 +112,6 @@ def ingest(
         raise ServiceError("No files to upload.", hint="Pass files, or a folder that contains files.")
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
-    about = UploadOptions(parse_attributes(metadata), tuple(reader or ()), priority)
     with open_client(read_settings(), creates=True) as client, show_stages(console) as watch:
         report = upload_batch(
             client, files, collection=collection, target_state=wait, name=name, on_progress=watch, options=about
@@ -107,6 +122,16 @@ def ingest(
         _print_report(Console(), report)
     if report.rejected or report.failed:
         raise typer.Exit(1)
+
+
+def _watch(paths: Sequence[Path], collection: str, options: UploadOptions, remove_deleted: bool) -> None:
+    # Imported here because the watching module imports this one.
+    from api.cli.watching import watch_folder
+
+    if len(paths) != 1 or not paths[0].is_dir():
+        raise typer.BadParameter("Pass one existing folder.", param_hint="--watch")
+    with open_client(read_settings(), creates=True) as client:
+        watch_folder(client, paths[0], collection=collection, options=options, remove_deleted=remove_deleted)
 
 
 def upload_batch(

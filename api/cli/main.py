@@ -79,6 +79,11 @@ COMMANDS = {
     "collections": CommandTarget(
         "api.cli.collections:app", "List and rename collections, and manage who can use them.", _ADMINISTRATION
     ),
+    "sources": CommandTarget(
+        "api.cli.sources:app",
+        "Add, list, check, synchronize, pause and remove sources whose documents stay in sync.",
+        _ADMINISTRATION,
+    ),
     "audit": CommandTarget(
         "api.cli.audit:app", "List, verify and export the audit log of who did what, and when.", _ADMINISTRATION
     ),

@@ -375,6 +375,25 @@ class Operations:
         call = _build_upload(source, name, collection, priority, batch, metadata, readers)
         return Call("POST", "/v1/documents", ModelReader(schemas.UploadedOut), **call, repeatable=True)
 
+    @operation
+    def upload_url(self, /, url: str, **description: Any) -> Call[schemas.UploadedOut]:  # noqa: ANN401
+        """Let the service fetch a web page or a file from its address, and add it as a document.
+
+        Args:
+            url: The address, which must be public and use https unless the service allows private networks.
+            **description: `name`, `collection`, `priority`, `metadata` and `readers`, as in `upload`.
+
+        Returns:
+            The document, and whether it is a `duplicate`.
+
+        Raises:
+            RefusedError: If the address is not allowed, or its content cannot be used.
+            QuotaError: If a quota or rate limit is exceeded.
+            ServiceError: If the server of the address does not respond.
+        """
+        body = {"url": url, **description}
+        return Call("POST", "/v1/documents/from-url", ModelReader(schemas.UploadedOut), body=body, repeatable=True)
+
     @stepwise
     def upload_resumable(
         self,
@@ -970,6 +989,229 @@ class Operations:
             body=changes,
             headers={"If-Match": if_match},
         )
+
+    # Sources
+
+    @operation
+    def source_kinds(self) -> Call[schemas.SourceKindList]:
+        """List the kinds of sources that the service can synchronize.
+
+        Returns:
+            The kinds, with the JSON schema of their options.
+        """
+        return Call("GET", "/v1/source-kinds", ModelReader(schemas.SourceKindList))
+
+    @operation
+    def sources(self) -> Call[schemas.SourceList]:
+        """List the sources of your tenant.
+
+        Returns:
+            The sources without credentials, oldest first.
+        """
+        return Call("GET", "/v1/sources", ModelReader(schemas.SourceList))
+
+    @operation
+    def source(self, source: str) -> Call[schemas.SourceOut]:
+        """Retrieve a source.
+
+        Args:
+            source: The source's id.
+
+        Returns:
+            The source with its last sync.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+        """
+        return Call("GET", f"/v1/sources/{source}", ModelReader(schemas.SourceOut))
+
+    @operation
+    def check_source(self, kind: str, options: Mapping[str, Any]) -> Call[schemas.SourceCheckOut]:
+        """Check a source before you create it: open it, list some items, and read one of them.
+
+        Args:
+            kind: The kind of source, such as `folder`.
+            options: The options, with the credentials.
+
+        Returns:
+            The items that were found, or the reason why the source cannot be synchronized.
+
+        Raises:
+            RefusedError: If the kind does not exist or an option is invalid.
+        """
+        body = {"kind": kind, "options": dict(options)}
+        return Call("POST", "/v1/sources/check", ModelReader(schemas.SourceCheckOut), body=body, repeatable=True)
+
+    @operation
+    def check_saved_source(
+        self, source: str, *, options: Mapping[str, Any] | None = None
+    ) -> Call[schemas.SourceCheckOut]:
+        """Check an existing source: open it, list some items, and read one of them.
+
+        Args:
+            source: The source's id.
+            options: Changed options to check. Omitted options are those of the source.
+
+        Returns:
+            The items that were found, or the reason why the source cannot be synchronized.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+            RefusedError: If an option is invalid.
+        """
+        body = {"options": dict(options or {})}
+        path = f"/v1/sources/{source}/check"
+        return Call("POST", path, ModelReader(schemas.SourceCheckOut), body=body, repeatable=True)
+
+    @operation
+    def create_source(
+        self,
+        name: str,
+        kind: str,
+        options: Mapping[str, Any],
+        *,
+        collection: str = "default",
+        interval_seconds: int = 3600,
+    ) -> Call[schemas.SourceOut]:
+        """Create a source. Its first sync starts at once.
+
+        Args:
+            name: The name that people see.
+            kind: The kind of source, such as `folder`.
+            options: The options, with the credentials.
+            collection: The collection of its documents.
+            interval_seconds: The time between two syncs, or 0 to synchronize on request only.
+
+        Returns:
+            The source.
+
+        Raises:
+            RefusedError: If the kind does not exist or an option is invalid.
+        """
+        body = {
+            "name": name,
+            "kind": kind,
+            "options": dict(options),
+            "collection": collection,
+            "interval_seconds": interval_seconds,
+        }
+        return Call("POST", "/v1/sources", ModelReader(schemas.SourceOut), body=body).with_idempotency_key()
+
+    @operation
+    def change_source(self, /, source: str, **changes: Any) -> Call[schemas.SourceOut]:  # noqa: ANN401
+        """Change a source.
+
+        Args:
+            source: The source's id.
+            **changes: `name`; `options`, in which omitted options and credentials stay as they are, and None resets an
+                option; `interval_seconds`, or 0 to synchronize on request only; `paused`.
+
+        Returns:
+            The changed source.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+            RefusedError: If an option is invalid.
+        """
+        return Call("PATCH", f"/v1/sources/{source}", ModelReader(schemas.SourceOut), body=changes)
+
+    @operation
+    def delete_source(self, source: str, *, documents: Literal["keep", "remove"]) -> Call[None]:
+        """Delete a source.
+
+        Args:
+            source: The source's id.
+            documents: Whether to `keep` its documents, which then no longer change, or to `remove` them.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+        """
+        return Call("DELETE", f"/v1/sources/{source}", ignore_response, params={"documents": documents})
+
+    @operation
+    def sync_source(self, source: str) -> Call[schemas.SyncOut]:
+        """Synchronize a source now.
+
+        Args:
+            source: The source's id.
+
+        Returns:
+            The sync that was started, or the one in progress.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+        """
+        path = f"/v1/sources/{source}/syncs"
+        return Call("POST", path, ModelReader(schemas.SyncOut), body={}, repeatable=True)
+
+    @listing
+    def syncs(self, source: str) -> PagedCall[schemas.SyncOut]:
+        """Iterate over the syncs of a source, newest first.
+
+        Args:
+            source: The source's id.
+
+        Returns:
+            An iterator of syncs. Pages are fetched as needed.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+        """
+        return _build_paged_call(f"/v1/sources/{source}/syncs", schemas.SyncPage, "syncs")
+
+    @operation
+    def approve_sync(self, source: str, sync: str, *, removals: int) -> Call[schemas.SyncOut]:
+        """Let a sync in the state `needs_approval` remove a large share of the documents.
+
+        Args:
+            source: The source's id.
+            sync: The sync's id.
+            removals: The number of removals that you approve: `pending_removals` of the sync.
+
+        Returns:
+            The sync, which goes on.
+
+        Raises:
+            NotFoundError: If the source or the sync does not exist.
+            StateError: If the sync does not wait for an approval of this number.
+        """
+        path = f"/v1/sources/{source}/syncs/{sync}/approve"
+        return Call("POST", path, ModelReader(schemas.SyncOut), body={"removals": removals}).with_idempotency_key()
+
+    @operation
+    def cancel_sync(self, source: str, sync: str) -> Call[schemas.SyncOut]:
+        """Cancel a sync. What it has already added and changed stays.
+
+        Args:
+            source: The source's id.
+            sync: The sync's id.
+
+        Returns:
+            The cancelled sync.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+            StateError: If the sync is not in progress.
+        """
+        path = f"/v1/sources/{source}/syncs/{sync}/cancel"
+        return Call("POST", path, ModelReader(schemas.SyncOut), body={}, repeatable=True)
+
+    @listing
+    def source_items(self, source: str, *, refused: bool = False) -> PagedCall[schemas.SyncedItemOut]:
+        """Iterate over the items of a source.
+
+        Args:
+            source: The source's id.
+            refused: Whether to list only items without a document, with the reason.
+
+        Returns:
+            An iterator of items. Pages are fetched as needed.
+
+        Raises:
+            NotFoundError: If the source does not exist.
+        """
+        path = f"/v1/sources/{source}/items"
+        return _build_paged_call(path, schemas.SyncedItemPage, "items", refused=refused or None)
 
     @operation
     def me(self) -> Call[schemas.PrincipalOut]:

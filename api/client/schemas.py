@@ -63,6 +63,19 @@ if TYPE_CHECKING:
         UploadedOut,
     )
     from api.search.schemas import HitOut, RerankedOut, SearchIn, SearchOut, UnreadableOut
+    from api.sources.schemas import (
+        SourceCheckOut,
+        SourceItemOut,
+        SourceKindList,
+        SourceKindOut,
+        SourceList,
+        SourceOut,
+        SyncCountsOut,
+        SyncedItemOut,
+        SyncedItemPage,
+        SyncOut,
+        SyncPage,
+    )
     from api.status.schemas import StatusOut
     from api.suggestions.schemas import SuggestionsOut
 
@@ -126,8 +139,19 @@ __all__ = [
     "SearchOut",
     "SearchedOut",
     "SentenceOut",
+    "SourceCheckOut",
+    "SourceItemOut",
+    "SourceKindList",
+    "SourceKindOut",
+    "SourceList",
+    "SourceOut",
     "StatusOut",
     "SuggestionsOut",
+    "SyncCountsOut",
+    "SyncOut",
+    "SyncPage",
+    "SyncedItemOut",
+    "SyncedItemPage",
     "TableOut",
     "TablePage",
     "TurnOut",
@@ -162,6 +186,10 @@ _NAMES_BY_MODULE = {
         "UploadedOut"
     ),
     "api.search.schemas": "HitOut RerankedOut SearchIn SearchOut UnreadableOut",
+    "api.sources.schemas": (
+        "SourceCheckOut SourceItemOut SourceKindList SourceKindOut SourceList SourceOut SyncCountsOut SyncOut SyncPage "
+        "SyncedItemOut SyncedItemPage"
+    ),
     "api.status.schemas": "StatusOut",
     "api.suggestions.schemas": "SuggestionsOut",
 }

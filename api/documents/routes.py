@@ -115,7 +115,7 @@ async def upload_documents(
     await _add_storage_quota_headers(request, caller, services)
     reach_fault_point("upload.answering")
     if len(received.outcomes) == 1:
-        return _build_single_response(*received.outcomes[0])
+        return build_single_response(*received.outcomes[0])
     return _build_multi_response(received.outcomes)
 
 
@@ -200,7 +200,7 @@ async def replace_document(
     received = await multipart.receive_body(request.stream(), replacement, services.work.intake.receive_upload, threads)
     services.work.doorbell.notify(JobKind.INGEST)
     await _add_storage_quota_headers(request, caller, services)
-    return _build_single_response(*received.outcomes[0])
+    return build_single_response(*received.outcomes[0])
 
 
 @router.patch("/{document_id}")
@@ -326,7 +326,8 @@ def _build_stream_source(
     )
 
 
-def _build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> JSONResponse:
+def build_single_response(name: str, outcome: AcceptedUpload | UploadError) -> JSONResponse:
+    """Build the response for one file: `202`, or `200` for a duplicate. Raises the error of a rejected file."""
     if isinstance(outcome, UploadError):
         raise outcome
     headers = {"Location": f"/v1/documents/{outcome.document.id}", **build_etag_headers(outcome.document)}

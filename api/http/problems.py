@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from api.http.wire import QuotaOut, to_sendable
 from ingest.parsing import errors as parsing
+from ingest.sources import errors as sources
 from ingest.storage import errors as ingest
 from ingest.storage.errors import InputError, LeadlineError
 from ingest.storage.quotas import records as quotas
@@ -79,6 +80,10 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.WebhookNotFoundError: 404,
     ingest.WebhooksFullError: 409,
     ingest.DestinationRejectedError: 422,
+    ingest.SourceNotFoundError: 404,
+    ingest.SourceStateError: 409,
+    ingest.SourcesFullError: 409,
+    ingest.SourceCredentialsError: 503,
     ingest.NameTakenError: 409,
     ingest.NameInvalidError: 422,
     ingest.RunStateError: 409,
@@ -109,6 +114,11 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.CatalogLimitError: 503,
     ingest.CatalogError: 500,
     ingest.BlobStoreError: 503,
+    sources.SourceUnavailableError: 502,
+    sources.SourceRefusedError: 422,
+    sources.SourceOptionsError: 422,
+    sources.ItemRefusedError: 422,
+    sources.SourceError: 409,
     ingest.IngestError: 500,
     retrieval.QueryError: 422,
     retrieval.IndexUnavailableError: 503,

@@ -262,6 +262,12 @@ async def people(request: Request) -> Response:
     return _render_private_page(request, "people.html", t("People"), needs=Scope.ADMIN)
 
 
+@router.get("/sources")
+async def sources(request: Request) -> Response:
+    """Add, run, pause and remove sources, and show their history."""
+    return _render_private_page(request, "sources.html", t("Sources"), needs=Scope.ADMIN)
+
+
 @router.get("/audit")
 async def audit(request: Request) -> Response:
     """Show and verify the audit log."""

@@ -24,6 +24,7 @@ TAGS = [
         ("runs", "Questions that are answered in the background."),
         ("feedback", "What readers think of answers."),
         ("openai", "OpenAI's protocols: chat completions, responses, files and vector stores."),
+        ("sources", "Places that documents are synchronized from."),
         ("webhooks", "Events that are sent to a URL of yours."),
         ("usage", "Usage and quotas."),
         ("keys", "API keys."),

@@ -51,6 +51,9 @@ from ingest.storage.slack.activity import SlackActivity
 from ingest.storage.slack.files import SlackFiles
 from ingest.storage.slack.store import SlackStore
 from ingest.storage.slack.usage import ChannelUsage
+from ingest.storage.sources.credentials import CredentialCipher
+from ingest.storage.sources.rounds import SyncRounds
+from ingest.storage.sources.store import Sources
 from ingest.storage.tables.store import RecordTables
 from ingest.storage.texts.texts import Texts
 from ingest.storage.uploads.files import FileRemoval, Files
@@ -179,6 +182,14 @@ class OperationStores:
 
 
 @dataclass(frozen=True)
+class SourceStores:
+    """Sources that are synchronized, and the state of their synchronizations, which workers write."""
+
+    sources: Sources
+    rounds: SyncRounds
+
+
+@dataclass(frozen=True)
 class Stores:
     """All stores shared by the API and the workers of a deployment."""
 
@@ -190,6 +201,7 @@ class Stores:
     usage: UsageStores
     generations: GenerationStores
     operations: OperationStores
+    sources: SourceStores
 
 
 @contextmanager
@@ -202,8 +214,11 @@ def open_stores(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
     read_seconds: float | None = None,
+    source_cipher: CredentialCipher | None = None,
 ) -> Iterator[Stores]:
     """Open the catalog and its files. The connections are closed at the end of the block.
+
+    `source_cipher` encrypts the credentials of sources. Without it, sources cannot have credentials.
 
     Raises the same errors as `open_database` and `open_files`.
     """
@@ -211,7 +226,7 @@ def open_stores(
     try:
         blobs = open_files(InstallationRecord(engine))
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
-        stores = build_stores(engine, feed, blobs, quotas, lease_seconds=lease_seconds)
+        stores = build_stores(engine, feed, blobs, quotas, lease_seconds=lease_seconds, source_cipher=source_cipher)
         with discard_deleted_copies(blobs.copies, stores.operations.leftovers.select_gone_versions):
             yield stores
     finally:
@@ -219,7 +234,13 @@ def open_stores(
 
 
 def build_stores(
-    engine: Engine, feed: Feed, blobs: BlobStore, quotas: Quotas, *, lease_seconds: float = LEASE_SECONDS
+    engine: Engine,
+    feed: Feed,
+    blobs: BlobStore,
+    quotas: Quotas,
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+    source_cipher: CredentialCipher | None = None,
 ) -> Stores:
     """Build the stores on top of a database and its files. This sends no query and reads no file."""
     announce, rules = feed.announce, quotas.rules
@@ -263,5 +284,8 @@ def build_stores(
             expiry=Expiry(engine),
             object_expiry=ObjectExpiry(engine, documents.files, file_removal, documents.collections, documents.catalog),
             tenant_removal=TenantRemoval(engine, file_removal),
+        ),
+        sources=SourceStores(
+            Sources(engine, source_cipher, announce=announce), SyncRounds(engine, source_cipher, announce=announce)
         ),
     )

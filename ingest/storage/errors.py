@@ -405,6 +405,33 @@ class WebhooksFullError(CatalogError):
     default_hint = "Delete an unused webhook, or send more events to the same address."
 
 
+class SourceNotFoundError(CatalogError):
+    """The source does not exist, or belongs to another tenant."""
+
+    code = "source_not_found"
+    default_hint = "List the sources with GET /v1/sources."
+
+
+class SourceStateError(CatalogError):
+    """The source, or its latest synchronization, is not in a state in which this is possible."""
+
+    code = "source_state_invalid"
+
+
+class SourcesFullError(CatalogError):
+    """The tenant has reached its limit of sources."""
+
+    code = "sources_full"
+    default_hint = "Delete an unused source, or let one source cover more."
+
+
+class SourceCredentialsError(IngestError):
+    """The credentials of a source cannot be encrypted or decrypted, because the key is missing."""
+
+    code = "source_credentials_unreadable"
+    default_hint = "Enter the credentials of the source again. Operators can check LEADLINE_SOURCE_KEYS."
+
+
 class DestinationRejectedError(IngestError):
     """Requests to this address are rejected, because it could expose hosts that only this machine can reach."""
 

@@ -39,6 +39,7 @@ REVIEWED = {  # what may be sent again without a key, as it reads or does nothin
     "/v1/batches/{batch_id}/cancel",
     "/v1/batches/{batch_id}/close",
     "/v1/runs/{run_id}/cancel",
+    "/v1/sources/{source_id}/syncs/{sync_id}/cancel",
     "/v1/responses/{response_id}/cancel",
     "/v1/responses/input_tokens",
     "/v1/answers/{answer_id}/cancel",

@@ -17,6 +17,7 @@ from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client
 from api.main import create_app
 from ingest.storage.accounts.records import TENANT_SCOPES, Role, Scope
+from ingest.storage.sources.records import NewSource
 from tests.security.test_scopes import PUBLIC, declared
 from tests.support.cluster import wait_until
 from tests.support.routes import api_routes
@@ -39,6 +40,10 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
     ("PATCH", "/v1/webhooks/{webhook_id}"): {"json": {"disabled": True}},
+    ("PATCH", "/v1/sources/{source_id}"): {"json": {"name": "mine"}},
+    ("DELETE", "/v1/sources/{source_id}"): {"params": {"documents": "keep"}},
+    ("POST", "/v1/sources/{source_id}/check"): {"json": {}},
+    ("POST", "/v1/sources/{source_id}/syncs/{sync_id}/approve"): {"json": {"removals": 1}},
     ("PATCH", "/v1/users/{user_id}"): {"json": {"groups": ["mine"]}},
     ("PATCH", "/v1/documents/{document_id}"): {"json": {"metadata": {"mine": True}}, "headers": {"If-Match": "*"}},
     ("PATCH", "/v1/documents/{document_id}/card"): {"json": {"kind": "mine"}, "headers": {"If-Match": "*"}},
@@ -95,6 +100,9 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     key, _ = services.keys.issue_key(DEFAULT_TENANT, "quokka key")
     webhook = http.post("/v1/webhooks", json={"url": "https://quokka.invalid/", "events": ["run.failed"]}).json()["id"]
     message = http.post(f"/v1/webhooks/{webhook}/test").json()["id"]
+    found = NewSource("secrets", "web", "quokka", {"url": "https://quokka.invalid/"}, created_by="user:quokka-keeper")
+    source = services.sources.sources.create(DEFAULT_TENANT, found)
+    assert source.last_sync
     services.accounts.grants.grant_role(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
     store = http.post("/v1/vector_stores", json={"name": "the quokka's"}).json()["id"]
     services.accounts.grants.grant_role(DEFAULT_TENANT, store, "user:quokka-keeper", Role.READER)
@@ -122,6 +130,8 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
             "key_id": key.id,
             "webhook_id": webhook,
             "delivery_id": message,
+            "source_id": source.id,
+            "sync_id": source.last_sync.id,
             "collection": "secrets",
             "subject": "user:quokka-keeper",
             **NUMBERS,
@@ -262,6 +272,9 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
         {"json": {"action": "delete", "matching": {"collection": "secrets", "batch": "{batch_id}"}}},
     ],
     "/v1/documents/bulk/plan": [{"json": {"action": "delete", "documents": ["{document_id}"]}}],
+    "/v1/documents/from-url": [],
+    "/v1/sources": [],
+    "/v1/sources/check": [],
     "/v1/batches": [],
     "/v1/uploads": [{"headers": {**TUS, "Upload-Length": "9", "Upload-Metadata": "batch {batch_64}"}}],
     "/v1/collections": [],

@@ -34,6 +34,7 @@ PUBLIC = {
         "/keys",
         "/people",
         "/audit",
+        "/sources",
         "/feedback",
         "/settings",
         "/slack",

@@ -17,7 +17,7 @@ from tests.support.catalogs import arrive
 from tests.support.routes import api_routes
 
 HERE = "http://127.0.0.1"
-_MANAGE = ("/usage", "/keys", "/people", "/audit", "/feedback", "/settings", "/slack")
+_MANAGE = ("/usage", "/keys", "/people", "/sources", "/audit", "/feedback", "/settings", "/slack")
 
 
 @pytest.fixture

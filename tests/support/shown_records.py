@@ -26,11 +26,13 @@ import api.feedback.schemas as feedback
 import api.mcp.schemas as mcp
 import api.search.schemas as searches
 import api.shares.schemas as shares
+import api.sources.schemas as sources
 import api.status.schemas as status
 import api.usage.schemas as usage
 import api.webhooks.schemas as webhooks
 from api.answers.schemas import AnswerOut
 from api.http.wire import QuotaOut
+from ingest.sources.port import SourceItem
 from ingest.storage.accounts.grants import Grant
 from ingest.storage.accounts.keys import ApiKey
 from ingest.storage.accounts.records import OPEN_ACCESS, Principal
@@ -50,6 +52,7 @@ from ingest.storage.documents.records import Deletion, Document, Version, Versio
 from ingest.storage.documents.rows import StateTotal
 from ingest.storage.quotas.records import QuotaStatus, UsageDay
 from ingest.storage.slack.usage import ChannelDay
+from ingest.storage.sources.records import SourceItemRecord, SourceRecord, Sync
 from ingest.storage.tables.types import RecordRow, RecordTable
 from ingest.storage.webhooks.records import Delivery, Webhook
 from retrieval.search.query_cache import CacheCounts
@@ -161,6 +164,10 @@ def _others(chance: Random) -> list[BaseModel]:
         webhooks.WebhookOut.from_records(webhook),
         webhooks.NewWebhookOut.from_webhook((webhook, TEXT)),
         webhooks.DeliveryOut.from_delivery(awkward(Delivery, chance, body=json.dumps(ANYTHING))),
+        sources.SourceOut.from_source(awkward(SourceRecord, chance, options={TEXT: ANYTHING})),
+        sources.SyncOut.from_sync(awkward(Sync, chance)),
+        sources.SyncedItemOut.from_item(awkward(SourceItemRecord, chance)),
+        sources.SourceItemOut.from_item(awkward(SourceItem, chance)),
     ]
 
 

@@ -18,6 +18,8 @@ export const ACTIONS = {
   'key.created': t('Created a key'), 'key.changed': t('Changed a key'), 'key.rotated': t('Rotated a key'), 'key.revoked': t('Revoked a key'),
   'session.begun': t('Signed in'), 'sessions.ended': t('Signed out everywhere'), 'webhook.created': t('Created a webhook'), 'webhook.changed': t('Changed a webhook'),
   'webhook.rotated': t('Rotated the secret of a webhook'), 'webhook.disabled': t('Disabled a webhook after failures'), 'webhook.deleted': t('Deleted a webhook'),
+  'source.created': t('Added a source'), 'source.changed': t('Changed a source'), 'source.deleted': t('Removed a source'), 'source.sync_requested': t('Started a sync'),
+  'source.sync_cancelled': t('Cancelled a sync'), 'source.removals_approved': t('Approved removals'),
   'quota.changed': t('Changed limits'), 'queue.paused': t('Paused a queue'), 'queue.resumed': t('Resumed a queue'), 'settings.changed': t('Changed settings'),
   'index.switched': t('Switched the index'), 'installation.changed': t('Changed the installation'), 'backup.made': t('Made a backup'), 'backup.restored': t('Restored a backup'),
   'slack.installed': t('Installed the Slack app'), 'slack.removed': t('Removed the Slack app'), 'slack.channel_set': t('Changed a Slack channel'),
@@ -25,7 +27,7 @@ export const ACTIONS = {
 }
 const KINDS = {
   document: t('document'), file: t('file'), key: t('key'), user: t('person'), collection: t('collection'), run: t('run'), answer: t('answer'), conversation: t('conversation'),
-  batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), quota: t('limits'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
+  batch: t('batch'), tenant: t('organisation'), webhook: t('webhook'), source: t('source'), quota: t('limits'), queue: t('queue'), slack: t('Slack'), share: t('share link'),
   generation: t('index'), installation: t('installation'), settings: t('settings'), audit: t('audit log'),
 }
 const FACTS = {

@@ -1,6 +1,7 @@
 // The library: uploads, the documents a page at a time, and passages of their texts.
 import { move, openTo, remove as removeMany, retry } from './bulk.js'
 import { collectionLabel, createCollection, loadCollections, manageCollections, writableCollections } from './collections.js'
+import { asked, labelled } from './dialog.js'
 import { byId, confirmed, el, foreign, number, readable, say, trouble } from './dom.js'
 import { whenReleased } from './drawing.js'
 import { Facets } from './facets.js'
@@ -310,6 +311,17 @@ async function upload(files) {
   again()
 }
 
+// A page of the web, which the service fetches.
+async function addFromUrl() {
+  const address = el('input', { type: 'url', required: true, maxlength: 1000, placeholder: 'https://', autocomplete: 'off', autofocus: true })
+  const made = await asked(t('Add a web page'), [labelled('url', t('Address'), address, t('The main content of the page, or the file at this address, becomes a document.'))],
+    t('Add'), (values) => post('/v1/documents/from-url', { url: values.get('url'), collection: byId('into').value }))
+  if (!made) return
+  say(made.duplicate ? t('The document is already in the library.') : t('“{name}” was added', { name: readable(made.name) }))
+  totals()
+  again()
+}
+
 let typing
 byId('filters').addEventListener('submit', (event) => { event.preventDefault(); clearTimeout(typing); again() })
 byId('filters').addEventListener('change', (event) => { if (event.target !== byId('named')) again() })
@@ -346,6 +358,7 @@ byId('replacement').addEventListener('change', async (event) => {
   load()
 })
 installIntake(upload)
+byId('add-url').addEventListener('click', addFromUrl)
 restore()
 if (remembered() !== 'default') byId('into').append(el('option', { value: remembered(), text: readable(collectionLabel(remembered())), selected: true }))
 totals()

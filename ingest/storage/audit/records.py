@@ -57,6 +57,12 @@ class Action(StrEnum):
     WEBHOOK_ROTATED = "webhook.rotated"
     WEBHOOK_DISABLED = "webhook.disabled"  # the service disabled the webhook after repeated delivery failures
     WEBHOOK_DELETED = "webhook.deleted"
+    SOURCE_CREATED = "source.created"
+    SOURCE_CHANGED = "source.changed"
+    SOURCE_DELETED = "source.deleted"
+    SOURCE_SYNC_REQUESTED = "source.sync_requested"
+    SOURCE_SYNC_CANCELLED = "source.sync_cancelled"
+    SOURCE_REMOVALS_APPROVED = "source.removals_approved"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
     QUEUE_RESUMED = "queue.resumed"

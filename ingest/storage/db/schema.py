@@ -1244,3 +1244,94 @@ slack_days = Table(
     Column("answers", BigInteger, nullable=False),
     Column("files", BigInteger, nullable=False),
 )
+
+# Places that documents are synchronized from; see `ingest.storage.sources`. `credentials_sealed` is encrypted. `round`
+# is the number of the latest synchronization. While `deleted_at` is set, workers remove the items of a deleted source.
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("collection", String(128), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("credentials_sealed", Text),
+    Column("credential_names", JSON, nullable=False),
+    Column("interval_seconds", Float, nullable=False),
+    Column("is_paused", Boolean, nullable=False),
+    # When the next synchronization is due; null if it starts only on request.
+    Column("next_sync_at", Float),
+    # The adapter's position in the source's list of changes.
+    Column("cursor", Text, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(256), nullable=False),
+    Column("deleted_at", Float),
+    Column("removes_documents", Boolean, nullable=False),
+    Index(None, "tenant_id", "id"),
+    Index(None, "next_sync_at"),
+)
+
+# The items of sources, keyed by a hash of their ids, each with the document that has its content. `round` is the last
+# synchronization that found the item, and `gone_round` the one in whose list of changes it was removed.
+source_items = Table(
+    "source_items",
+    metadata,
+    Column("source_id", ForeignKey("sources.id"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("item_id", Text, nullable=False, info={"erased_with": "document_id"}),
+    Column("version", Text, nullable=False),
+    Column("document_id", String(36)),
+    Column("round", Integer, nullable=False),
+    Column("added_round", Integer, nullable=False),
+    Column("gone_round", Integer),
+    Column("name", Text, nullable=False, info={"erased_with": "document_id"}),
+    Column("path", Text, nullable=False, info={"erased_with": "document_id"}),
+    Column("url", Text, nullable=False, info={"erased_with": "document_id"}),
+    Column("author", Text, nullable=False, info={"erased_with": "document_id"}),
+    Column("modified_at", Float),
+    Column("size_bytes", _BIG),
+    # The subjects that may see the item; null means that the access rules of the collection apply.
+    Column("readers", JSON(none_as_null=True)),
+    # Why the item was refused, and whether the next synchronization tries again although the item did not change.
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("error_hint", Text),
+    Column("is_retried", Boolean, nullable=False),
+    Index(None, "document_id"),
+    Index(None, "source_id", "round"),
+    Index(None, "tenant_id"),
+)
+
+# The synchronizations of sources. The job of a source has the source's id as its document id and version id.
+source_syncs = Table(
+    "source_syncs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("source_id", ForeignKey("sources.id"), nullable=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("listed", _BIG, nullable=False),
+    Column("added", _BIG, nullable=False),
+    Column("changed", _BIG, nullable=False),
+    Column("removed", _BIG, nullable=False),
+    Column("unchanged", _BIG, nullable=False),
+    Column("refused", _BIG, nullable=False),
+    # Whether everything was listed, so that only removals remain, and whether the list had only changes.
+    Column("is_listed", Boolean, nullable=False),
+    Column("lists_changes", Boolean, nullable=False),
+    # The number of documents that would be removed, which needs an approval, and the number that was approved.
+    Column("pending_removals", _BIG),
+    Column("approved_removals", _BIG, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("error_hint", Text),
+    Index(None, "source_id", "number", unique=True),
+    Index(None, "tenant_id"),
+)

@@ -32,6 +32,8 @@ class Entry:
     fingerprint: str
 
 
+# The uploader of documents that a synchronization created is this prefix with the source's id.
+SOURCE_OWNER_PREFIX = "source:"
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 
 
@@ -161,9 +163,9 @@ class Document:
 
 @dataclass(frozen=True)
 class DocumentChange:
-    """A change of a document's metadata, title, readers or collection, not of its content.
+    """A change of a document's metadata, name, title, readers or collection, not of its content.
 
-    `metadata` is a JSON merge patch (RFC 7396): its fields are set, or removed if null. `title`, `readers` and
+    `metadata` is a JSON merge patch (RFC 7396): its fields are set, or removed if null. `name`, `title`, `readers` and
     `collection` change only if `changed` contains their names. If `title` is None, the title in the content is used. If
     `readers` is None, the whole tenant may see the document.
     """
@@ -173,6 +175,7 @@ class DocumentChange:
     readers: frozenset[str] | None = None
     changed: frozenset[str] = frozenset()
     collection: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)

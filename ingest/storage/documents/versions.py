@@ -25,6 +25,7 @@ from ingest.storage.documents.listing import refresh_listing
 from ingest.storage.documents.metadata import merge_metadata, require_own_access
 from ingest.storage.documents.records import (
     IN_PROGRESS,
+    SOURCE_OWNER_PREFIX,
     Document,
     DocumentChange,
     EmbedReport,
@@ -79,9 +80,20 @@ def accept_document(connection: Connection, arrival: Arrival) -> AcceptedUpload:
     if known is None:
         return AcceptedUpload(_insert_document(connection, arrival), created=True, is_first=True)
     kept = _list_ignored_changes(known, arrival)
+    _adopt_document(connection, known, arrival)
     if known.version.state in _ENDED_UNREADY:
         return AcceptedUpload(add_version(connection, known, arrival), created=True, kept=kept)
     return AcceptedUpload(known, created=False, kept=kept)
+
+
+def _adopt_document(connection: Connection, document: Document, arrival: Arrival) -> None:
+    """Let a document of a source belong to the person who uploads its bytes, so that it outlives the source's item."""
+    is_of_source, is_synced = (
+        owner.startswith(SOURCE_OWNER_PREFIX) for owner in (document.uploaded_by, arrival.uploaded_by)
+    )
+    if is_of_source and not is_synced:
+        adopted = update(documents).where(documents.c.id == document.id)
+        connection.execute(adopted.values(uploaded_by=arrival.uploaded_by))
 
 
 def change_document(
@@ -108,6 +120,11 @@ def change_document(
     if "title" in change.changed:
         own = _load_content_title(connection, document) if change.title is None else change.title
         values |= {"title": own, "is_titled": change.title is not None}
+    if "name" in change.changed:
+        values["name"] = change.name
+        # The name of a version becomes the document's name when the version becomes active.
+        current = versions.c.id.in_([document.version.id, *filter(None, [document.active_version_id])])
+        connection.execute(update(versions).where(current).values(name=change.name))
     if "readers" in change.changed and change.readers != document.readers:
         # guard: uploader-changes-readers
         require_readers_right(document, caller)

@@ -58,7 +58,9 @@ _VERSION_ID_TABLES = (content_digests, work_versions, gone_versions)
 # Columns that are never exported: secrets, digests of secrets (`asker` contains one), and locations in this
 # installation's blobs.
 # guard: webhook-secrets-not-exported
-_UNEXPORTED_COLUMNS = frozenset({"secret_sha256", "secret", "previous_secret", "token_sealed", "blob_key", "asker"})
+_UNEXPORTED_COLUMNS = frozenset(
+    {"secret_sha256", "secret", "previous_secret", "token_sealed", "credentials_sealed", "blob_key", "asker"}
+)
 
 
 def build_tenant_condition(table: Table, tenant_id: str) -> ColumnElement[bool] | None:
@@ -230,6 +232,9 @@ _EXPORTED_TABLES = (
     "slack_files",
     "webhooks",
     "webhook_deliveries",
+    "sources",
+    "source_items",
+    "source_syncs",
     "audit",
 )
 

@@ -12,8 +12,9 @@ class JobKind(StrEnum):
     """The kinds of background work.
 
     `ingest` makes a version searchable, `embed` adds its vectors, `collect` removes the content of a withdrawn version,
-    `reembed` writes a version to another generation of the index, and `run` answers a question in the background. In
-    the job of a run, the document id and the version id are the run's id.
+    `reembed` writes a version to another generation of the index, `run` answers a question in the background, and
+    `sync` synchronizes a source. In the job of a run, the document id and the version id are the run's id; in the job
+    of a source, they are the source's id.
     """
 
     INGEST = "ingest"
@@ -21,6 +22,7 @@ class JobKind(StrEnum):
     COLLECT = "collect"
     RUN = "run"
     REEMBED = "reembed"
+    SYNC = "sync"
 
 
 class Lane(StrEnum):

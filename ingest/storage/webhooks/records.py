@@ -33,6 +33,8 @@ class EventType(StrEnum):
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
     FEEDBACK_GIVEN = "feedback.given"
+    SOURCE_SYNCED = "source.synced"
+    SOURCE_FAILED = "source.failed"  # A synchronization failed, or waits until somebody approves its removals.
 
 
 # Event type of a test message, which an admin sends.

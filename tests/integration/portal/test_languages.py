@@ -143,7 +143,7 @@ def test_no_page_of_the_administration_shows_english_text_or_is_too_wide_in_germ
     expect(page.locator("#quotas")).to_contain_text(re.compile(r"neu ab \d\d\.\d\d\.\d{4}"))
     expect(page.locator("#sums")).to_contain_text("2,50\xa0$")
     check_german(page)
-    for path in ("/keys", "/people", "/audit", "/feedback", "/settings", "/slack"):
+    for path in ("/keys", "/people", "/sources", "/audit", "/feedback", "/settings", "/slack"):
         page.goto(f"{german.url}{path}")
         check_german(page)
         for button in {"/keys": ("Schlüssel anlegen",), "/people": ("Person hinzufügen",)}.get(path, ()):

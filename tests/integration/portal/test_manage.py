@@ -18,7 +18,7 @@ from tests.support.portal_pages import ready_document, serious
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
-PAGES = ("/usage", "/keys", "/people", "/audit", "/feedback", "/settings", "/slack")
+PAGES = ("/usage", "/keys", "/people", "/sources", "/audit", "/feedback", "/settings", "/slack")
 HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>" + "N" * 110
 
 
@@ -266,6 +266,7 @@ def test_hostile_names_run_nothing_and_break_no_layout_from_a_phone_to_a_wall(
     collection = "c" * 128
     client.http.post("/v1/documents", params={"name": f"{HOSTILE}.txt", "collection": collection}, content=b"A plan.")
     client.http.put(f"/v1/collections/{collection}/grants/user:{HOSTILE[:20]}", json={"role": "reader"})
+    client.create_source(HOSTILE, "web", {"url": "https://hostile.invalid/"}, collection=collection)
     for width, height in ((360, 740), (3840, 2160)):
         with portal(services, browser, viewport={"width": width, "height": height}) as opened:
             page = opened.signed_in()

@@ -161,6 +161,7 @@ def test_every_page_starts(driver: WebDriver, site: Site) -> None:
         "/keys",
         "/people",
         "/audit",
+        "/sources",
         "/feedback",
         "/settings",
         "/slack",

@@ -25,7 +25,7 @@ from tests.texts.untranslated import NAMES
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_program("chromium")]
 
-ADMINISTRATION = ("/usage", "/keys", "/people", "/audit", "/feedback", "/settings", "/slack")
+ADMINISTRATION = ("/usage", "/keys", "/people", "/sources", "/audit", "/feedback", "/settings", "/slack")
 PAGES = ("/ask", "/library", "/runs", *ADMINISTRATION, "/nonsense", "/runs/unknown", "/library/unknown", "/ask?x=1")
 # Shown as they are: data of the test, names, and codes that administrators look up.
 _SAME = {*NAMES, *COMMANDS, "default", "Leadline"}

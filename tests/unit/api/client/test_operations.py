@@ -3,8 +3,8 @@
 import inspect
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
@@ -14,7 +14,11 @@ from tests.support.asking import asked_api
 
 METHODS = {name: method for name, method in vars(Operations).items() if isinstance(method, _ClientMethod)}
 BY_PATH = {"get", "post", "patch", "delete", "listed", "events", "follow"}
-_VALUES: dict[Any, Any] = {str: "x", int: 1}
+_VALUES: dict[Any, Any] = {str: "x", int: 1, Mapping[str, Any]: {}}
+
+
+def value_of(annotation: Any) -> Any:  # noqa: ANN401 - of many types
+    return get_args(annotation)[0] if get_origin(annotation) is Literal else _VALUES.get(annotation, b"x")
 
 
 def call_of(name: str) -> Call[Any]:
@@ -23,7 +27,8 @@ def call_of(name: str) -> Call[Any]:
     parameters = inspect.signature(make, eval_str=True).parameters.values()
     required = [each for each in parameters if each.default is inspect.Parameter.empty]
     named = [each for each in required[1:] if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    made = make(None, *(_VALUES.get(each.annotation, b"x") for each in named))
+    by_name = {each.name: value_of(each.annotation) for each in required if each.kind is each.KEYWORD_ONLY}
+    made = make(None, *(value_of(each.annotation) for each in named), **by_name)
     match made:
         case Call():
             return made

@@ -1,0 +1,1 @@
+"""REST routes for sources: places that documents are synchronized from."""

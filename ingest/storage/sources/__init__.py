@@ -1,0 +1,1 @@
+"""Sources: places that documents are synchronized from, with their items and the history of their synchronizations."""
