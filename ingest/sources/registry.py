@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from ingest.sources.folder import FOLDER
 from ingest.sources.loader import LOADER
 from ingest.sources.mailbox import MAILBOX
 from ingest.sources.port import SourceKind
 from ingest.sources.slack_channels import SLACK_CHANNELS
 from ingest.sources.web import WEB
 
-SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in (LOADER, MAILBOX, SLACK_CHANNELS, WEB)}
+SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in (FOLDER, LOADER, MAILBOX, SLACK_CHANNELS, WEB)}

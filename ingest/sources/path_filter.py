@@ -1,0 +1,68 @@
+"""Select paths by patterns, and derive the ids of items from paths."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+
+from ingest.sources.errors import ItemRefusedError
+
+# Files that systems and programs keep for themselves: hidden ones, and those that are open or incomplete.
+DEFAULT_EXCLUDE = (".*", "~$*", "*.tmp", "*.part", "Thumbs.db", "desktop.ini")
+INCLUDE_HELP = (
+    "Read only paths that match one of these patterns, for example `*.pdf` or `reports/2025`. `*` stands for any "
+    "characters. A pattern without `/` applies to a name in any folder. Upper and lower case are equal."
+)
+EXCLUDE_HELP = "Leave out paths that match one of these patterns, and everything in matching folders."
+_MAX_ID_CHARS = 1_000
+# No relative path begins with a slash, so this cannot be the id of another item.
+_LONG_ID = "/sha256/"
+
+
+class PathFilter:
+    """Selects paths relative to a source. A pattern that matches a folder applies to everything in it."""
+
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+        self._include = [_compile(pattern) for pattern in include]
+        self._exclude = [_compile(pattern) for pattern in exclude]
+
+    def accepts(self, path: str) -> bool:
+        """Return whether a file is read."""
+        return not self.excludes(path) and (not self._include or _matches(self._include, path))
+
+    def excludes(self, path: str) -> bool:
+        """Return whether a file or folder, and everything in it, is left out."""
+        return _matches(self._exclude, path)
+
+
+def build_item_id(path: str) -> str:
+    """Return a path as an id, or a digest of a path that is too long for an id."""
+    if len(path) <= _MAX_ID_CHARS:
+        return path
+    return _LONG_ID + hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def parse_item_id(item_id: str) -> str:
+    """Return the path of an id. Raises `ItemRefusedError` if the path was too long."""
+    if item_id.startswith(_LONG_ID):
+        raise ItemRefusedError(
+            f"The path has more than {_MAX_ID_CHARS:,} characters.",
+            hint="Move the file to a folder with a shorter path.",
+        )
+    return item_id
+
+
+def _compile(pattern: str) -> tuple[bool, re.Pattern[str]]:
+    pattern = pattern.strip("/")
+    return "/" in pattern, re.compile(translate(pattern.lower()))
+
+
+def _matches(patterns: Sequence[tuple[bool, re.Pattern[str]]], path: str) -> bool:
+    if not patterns:
+        return False
+    parts = path.lower().split("/")
+    for depth, name in enumerate(parts, 1):
+        prefix = "/".join(parts[:depth])
+        if any(pattern.match(prefix if is_path else name) for is_path, pattern in patterns):
+            return True
+    return False
