@@ -171,12 +171,23 @@ _FIND = """const [selector, text] = arguments
 return [...document.querySelectorAll(selector)].find(each => each.checkVisibility({ visibilityProperty: true }) &&
   [each.ariaLabel, each.textContent].some(said => said?.includes(text))) ?? null"""
 
+_PLACE = "return JSON.stringify(arguments[0].getBoundingClientRect())"
+
 
 def click(driver: WebDriver, selector: str, text: str = "") -> None:
-    """Click such an element, again if the page has just replaced it or moved something over it."""
+    """Click such an element once it rests, again if the page has just replaced it or moved something over it.
+
+    A driver looks for the place of an element before it clicks there, and the page may move the element meanwhile.
+    """
+    place: tuple[str, str] | None = None
 
     def click_now(_: WebDriver) -> bool:
-        find(driver, selector, text).click()
+        nonlocal place
+        element = find(driver, selector, text)
+        before, place = place, (element.id, driver.execute_script(_PLACE, element))
+        if place != before:
+            return False
+        element.click()
         return True
 
     passing = (ElementClickInterceptedException, StaleElementReferenceException)
