@@ -11,6 +11,7 @@ from ingest.storage.feed.feed import Feed
 from ingest.storage.operations.installation import Installation, bind_installation
 from ingest.storage.quotas.records import Quota
 from ingest.storage.sealing import SealRecord
+from ingest.storage.sources.credentials import CredentialCipher
 from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.index.generations import IndexStore
@@ -57,6 +58,7 @@ def open_service_components(
     lease_seconds: float = LEASE_SECONDS,
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
+    source_cipher: CredentialCipher | None = None,
 ) -> Iterator[ServiceComponents]:
     """Open all components except the index. A new installation starts with the encoder named `encoder`.
 
@@ -72,6 +74,7 @@ def open_service_components(
                 lease_seconds=lease_seconds,
                 tenant_quotas=tenant_quotas,
                 key_quotas=key_quotas,
+                source_cipher=source_cipher,
             )
         )
         installation = bind_installation(stores.operations.installation, stores.contents.blobs)
