@@ -134,7 +134,7 @@ def test_actions_on_sources_are_in_the_audit_log(engine: Engine, bench: SyncBenc
     bench.sources.request_sync("ann", record.id)
     bench.sources.cancel("ann", record.id)
     bench.sources.delete("ann", record.id, removes_documents=False)
-    told = [entry.action for entry in Audit(engine).list_entries(AuditFilter(object=f"source:{record.id}"))]
+    told = [entry.action for entry in Audit(engine).list_latest(AuditFilter("ann", object=f"source:{record.id}"))]
     assert sorted(told) == sorted(
         [
             Action.SOURCE_CREATED,

@@ -292,7 +292,9 @@ def _upsert_item(
 ) -> None:
     described = {name: getattr(item, name) for name in ("name", "path", "url", "author", "modified_at", "size_bytes")}
     readers = None if item.readers is None else sorted(item.readers)
-    values |= {"item_id": item.id, "version": item.version, "readers": readers, "round": sync.number, **described}
+    # Some file systems have names that are no Unicode. The key still identifies such an item.
+    shown = item.id.replace("\0", "").encode("utf-8", "replace").decode()
+    values |= {"item_id": shown, "version": item.version, "readers": readers, "round": sync.number, **described}
     if row is not None:
         these = _of_source(sync), source_items.c.key == row.key
         connection.execute(update(source_items).where(*these).values(**values, gone_round=None))
