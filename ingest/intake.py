@@ -364,6 +364,12 @@ class Upload(Generic[Kept]):
             self._incoming.close()
             return self._incoming.size
 
+    def compute_sha256(self) -> str:
+        """Close the file of a complete upload until it is accepted, and return its SHA-256 as hexadecimal digits."""
+        self.finish()
+        with self._record_rejections():
+            return self._incoming.finish()
+
     def accept(self, request: UploadRequest | None = None) -> Kept:
         """Commit the upload, durably. `request` replaces the description with which the upload was opened."""
         with self._record_rejections():

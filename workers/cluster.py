@@ -33,6 +33,7 @@ from workers.tasks.deletion import CollectTask
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.tasks.run import RunAnswerer, RunTask
+from workers.tasks.sync import SyncTask
 from workers.tasks.turns import FIRST_TRY_SECONDS
 from workers.upkeep.cards import CardFiller
 from workers.upkeep.digests import DigestFiller
@@ -56,6 +57,7 @@ _FILL_SECONDS = 0.5
 # Describes one document, and returns whether to go on at once. Its argument returns whether the process is stopping.
 DescribeNext = Callable[[Callable[[], bool]], bool]
 OpenDescriber = Callable[[ServiceComponents], AbstractContextManager[DescribeNext]]
+OpenSyncTask = Callable[[ServiceComponents], AbstractContextManager[SyncTask]]
 OpenAnswers = Callable[[ServiceComponents], AbstractContextManager[RunAnswerer]]
 
 
@@ -109,6 +111,8 @@ def open_cluster_components(
                 tenant_quotas=tenant_quotas,
                 key_quotas=key_quotas,
                 read_seconds=read_seconds,
+                # With a bucket, the processes need not share a data folder.
+                source_cipher=settings.build_source_cipher(settings.home if settings.blobs == "folder" else None),
             )
         )
         if is_serving:
@@ -136,6 +140,7 @@ class WorkerProcess:
         first_try_seconds: float = FIRST_TRY_SECONDS,
         serves_embeddings: bool = False,
         describe_next: DescribeNext | None = None,
+        sync_task: SyncTask | None = None,
     ) -> None:
         """Start extending leases, and describing documents if `describe_next` is given.
 
@@ -162,6 +167,7 @@ class WorkerProcess:
             should_stop=should_stop,
             is_slice_over=lambda: time.monotonic() > self._slice_end,
             run_task=RunTask(stores.jobs, stores.answers.run_log, run_answerer) if run_answerer else None,
+            sync_task=sync_task,
         )
         self._closing = threading.Event()
         self._threads = [threading.Thread(target=self._run_heartbeat, name="leases", daemon=True)]
@@ -193,6 +199,8 @@ class WorkerProcess:
             finished += count
             if kind is JobKind.INGEST:
                 self._ring(JobKind.EMBED)
+            if kind is JobKind.SYNC:
+                self._ring(JobKind.INGEST)
             if time.monotonic() > self._slice_end:
                 self._ring(kind)
                 break
@@ -201,6 +209,10 @@ class WorkerProcess:
     def remove_tenants(self) -> None:
         """Run one removal step for each deleted tenant."""
         self._parts.stores.operations.tenant_removal.run_removal_step()
+
+    def queue_due_syncs(self) -> None:
+        """Queue the synchronizations of sources that are due."""
+        self._parts.stores.sources.sources.queue_due_syncs()
 
     def complete_earlier_versions(self) -> None:
         """Spend a short time adding digests and cards to documents of earlier releases."""
@@ -261,11 +273,12 @@ def open_worker_process(
     open_parser: OpenParser = open_sandboxed_parser,
     open_answers: OpenAnswers | None = None,
     open_describer: OpenDescriber | None = None,
+    open_sync_task: OpenSyncTask | None = None,
     embeds: bool = False,
 ) -> Iterator[WorkerProcess]:
     """Open a worker process. Without `open_answers`, it does not process runs.
 
-    Without `open_describer`, it describes no documents.
+    Without `open_describer`, it describes no documents; without `open_sync_task`, it synchronizes no sources.
     """
     with ExitStack() as stack:
         parts = stack.enter_context(open_cluster_components(settings, open_encoders=open_encoders))
@@ -275,6 +288,7 @@ def open_worker_process(
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
         describe_next = stack.enter_context(open_describer(parts)) if open_describer else None
+        sync_task = stack.enter_context(open_sync_task(parts)) if open_sync_task else None
         process = WorkerProcess(
             parts,
             parser,
@@ -288,6 +302,7 @@ def open_worker_process(
             first_try_seconds=settings.first_try_seconds,
             serves_embeddings=embeds,
             describe_next=describe_next,
+            sync_task=sync_task,
         )
         stack.callback(process.close)
         yield process

@@ -3,6 +3,7 @@
 from enum import Enum
 
 from ingest.parsing.errors import ParseError
+from ingest.sources.errors import SourceError, SourceUnavailableError
 from ingest.storage.errors import (
     BlobStoreError,
     CatalogUnavailableError,
@@ -14,7 +15,9 @@ from ingest.storage.errors import (
     LeaseLostError,
     LogEntryTooLargeError,
     RunNotFoundError,
+    SourceCredentialsError,
     SourceGoneError,
+    SourceNotFoundError,
     StorageFullError,
     StorageReadOnlyError,
     UploadError,
@@ -71,6 +74,10 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
     StorageFullError: JobOutcome.WAIT,  # this error is raised while artifacts are being written
     StorageReadOnlyError: JobOutcome.WAIT,
     UploadError: JobOutcome.RETRY,
+    SourceNotFoundError: JobOutcome.ABANDON,
+    SourceCredentialsError: JobOutcome.FAIL,
+    SourceError: JobOutcome.FAIL,
+    SourceUnavailableError: JobOutcome.RETRY,
     IngestError: JobOutcome.RETRY,
     IndexUnavailableError: JobOutcome.WAIT,
     IndexLostError: JobOutcome.WAIT,  # wait until the index is rebuilt
@@ -94,6 +101,12 @@ OUTCOMES: dict[type[LeadlineError], JobOutcome] = {
 }
 
 
+_RETRY_WORDS = {
+    JobKind.RUN: ("question", "Ask the question"),
+    JobKind.SYNC: ("source", "Synchronize the source"),
+}
+
+
 def get_job_outcome(error: Exception) -> JobOutcome:
     """Return the outcome for the exception's nearest base class in the table.
 
@@ -112,7 +125,7 @@ def build_failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
     """
     if isinstance(error, LeadlineError):
         return Failure(error.code, *error.public_message)
-    subject, again = ("question", "Ask the question") if kind is JobKind.RUN else ("document", "Upload the document")
+    subject, again = _RETRY_WORDS.get(kind, ("document", "Upload the document"))
     return Failure(
         "internal_error",
         f"An unexpected error ({type(error).__name__}) occurred while processing this {subject}.",

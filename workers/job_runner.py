@@ -23,6 +23,7 @@ from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import BATCH_BYTES, BATCH_DOCUMENTS, IngestTask
 from workers.tasks.reembed import ReembedTask
 from workers.tasks.run import RunTask
+from workers.tasks.sync import SyncTask
 from workers.tasks.turns import RequeueInLane
 
 # Maximum number of jobs of each kind to claim at once. Small documents are ingested and embedded in batches, and jobs
@@ -33,8 +34,10 @@ _CLAIM_LIMITS = {
     JobKind.COLLECT: 16,
     JobKind.REEMBED: 16,
     JobKind.RUN: 1,
+    JobKind.SYNC: 1,
 }
-# Kinds of jobs whose steps have a time limit. The length of a run is limited by the run's budget instead.
+# Kinds of jobs whose steps have a time limit. The length of a run is limited by the run's budget instead. A step of a
+# synchronization ends with each item and each block that arrives, so only one that hangs is ended.
 _STEP_KINDS = frozenset(_CLAIM_LIMITS) - {JobKind.RUN}
 _CLAIM_BYTES = {JobKind.INGEST: BATCH_BYTES}
 _RETRY_SECONDS = 1.0
@@ -62,12 +65,14 @@ class JobRunner:
         should_stop: Callable[[], bool],
         is_slice_over: Callable[[], bool] = lambda: False,
         run_task: RunTask | None = None,
+        sync_task: SyncTask | None = None,
     ) -> None:
         self._jobs = jobs
         self._ingest = ingest_task
         self._together = {JobKind.EMBED: embed_task, JobKind.REEMBED: reembed_task}
         self._collect = collect_task
         self._answer = run_task
+        self._sync = sync_task
         self.steps = RunningSteps()
         self._stopping = should_stop = self.steps.wrap_stop_check(should_stop)
         self._pausing = lambda: should_stop() or is_slice_over()
@@ -76,8 +81,11 @@ class JobRunner:
         self._lock = threading.Lock()
 
     def run_once(self, kind: JobKind, lanes: Collection[Lane] = ALL_LANES) -> int:
-        """Run the next waiting jobs of a kind and return their number. The kind `run` requires an `answer` task."""
-        if kind is JobKind.RUN and self._answer is None:
+        """Run the next waiting jobs of a kind and return their number.
+
+        Without a task for them, no job of the kinds `run` and `sync` is claimed.
+        """
+        if (kind is JobKind.RUN and self._answer is None) or (kind is JobKind.SYNC and self._sync is None):
             return 0
         claimed = self._claim_jobs(kind, lanes)
         if not claimed:
@@ -133,6 +141,8 @@ class JobRunner:
     def _run_single_job(self, job: Job) -> int:
         if job.kind is JobKind.RUN and self._answer is not None:
             self._answer.run(job, self._stopping)
+        elif job.kind is JobKind.SYNC and self._sync is not None:
+            self._sync.run(job, self._stopping)
         else:
             assert self._collect is not None
             self._collect.run(job)
@@ -231,14 +241,15 @@ class JobRunner:
 
 
 def _build_log_context(jobs: Sequence[Job]) -> dict[str, object]:
-    """Build the log fields of a job: the job, its tenant, and its run or version.
+    """Build the log fields of a job: the job, its tenant, and its run, source or version.
 
     For several jobs, the only field is the list of job ids.
     """
     if len(jobs) != 1:
         return {"jobs": [job.id for job in jobs]}
     job = jobs[0]
-    return {"job": job.id, "tenant": job.tenant_id, "run" if job.kind is JobKind.RUN else "version": job.version_id}
+    subject = {JobKind.RUN: "run", JobKind.SYNC: "source"}.get(job.kind, "version")
+    return {"job": job.id, "tenant": job.tenant_id, subject: job.version_id}
 
 
 def _record_job_span(jobs: Sequence[Job]) -> AbstractContextManager[Span]:

@@ -26,6 +26,7 @@ from workers.cluster import (
     OpenDescriber,
     OpenEncoders,
     OpenParser,
+    OpenSyncTask,
     WorkerProcess,
     open_configured_encoders,
     open_sandboxed_parser,
@@ -66,19 +67,22 @@ def run_worker(
     open_parser: OpenParser = open_sandboxed_parser,
     open_answers: OpenAnswers | None = None,
     open_describer: OpenDescriber | None = None,
+    open_sync_task: OpenSyncTask | None = None,
     on_child_start: Callable[[], None] = lambda: None,
     serve_metrics: Callable[[], object] = lambda: None,
 ) -> None:
     """Work until SIGTERM or Ctrl-C, then hand back held jobs and return. Celery handles the signals.
 
     The components that answer questions are opened only if the worker serves the queue of runs, and those that describe
-    documents only if it serves the queue of upkeep.
+    documents only if it serves the queue of upkeep. Sources are synchronized only if it serves their queue.
     """
     app = create_celery_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
     if UPKEEP_QUEUE not in queues:
         open_describer = None
+    if QUEUES[JobKind.SYNC] not in queues:
+        open_sync_task = None
     if QUEUES[JobKind.INGEST] in queues:
         languages.preload_language_model()  # preload the model once here rather than in each forked process
     open_one = partial(
@@ -87,6 +91,7 @@ def run_worker(
         open_parser=open_parser,
         open_answers=open_answers,
         open_describer=open_describer,
+        open_sync_task=open_sync_task,
         embeds=QUEUES[JobKind.EMBED] in queues,
     )
     _register_tasks(app, _Worker(app, settings, open_one, on_child_start, queues, serve_metrics))
@@ -168,6 +173,7 @@ class _Worker:
     def sweep(self) -> None:
         process = self._open_process()
         process.remove_tenants()
+        process.queue_due_syncs()
         process.complete_earlier_versions()
         lengths = count_waiting_messages(self._app)
         unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}

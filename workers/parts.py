@@ -11,6 +11,7 @@ from ingest.storage.feed.feed import Feed
 from ingest.storage.operations.installation import Installation, bind_installation
 from ingest.storage.quotas.records import Quota
 from ingest.storage.sealing import SealRecord
+from ingest.storage.sources.credentials import CredentialCipher
 from retrieval import build
 from retrieval.encoders.registry import Encoders
 from retrieval.index.generations import IndexStore
@@ -58,6 +59,7 @@ def open_service_components(
     tenant_quotas: Mapping[Quota, int] | None = None,
     key_quotas: Mapping[Quota, int] | None = None,
     read_seconds: float | None = None,
+    source_cipher: CredentialCipher | None = None,
 ) -> Iterator[ServiceComponents]:
     """Open all components except the index. A new installation starts with the encoder named `encoder`.
 
@@ -74,6 +76,7 @@ def open_service_components(
                 tenant_quotas=tenant_quotas,
                 key_quotas=key_quotas,
                 read_seconds=read_seconds,
+                source_cipher=source_cipher,
             )
         )
         installation = bind_installation(stores.operations.installation, stores.contents.blobs)

@@ -6,6 +6,7 @@ from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
 from ingest.parsing.isolation.settings import ParserSettings
+from ingest.sources.settings import SourceSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.operations.retention import RetentionSettings
@@ -21,6 +22,7 @@ class ClusterSettings(
     UpkeepSettings,
     VectorServerSettings,
     WebhookSettings,
+    SourceSettings,
     BlobSettings,
 ):
     """Settings from environment variables that begin with `LEADLINE_`.

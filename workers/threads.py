@@ -20,6 +20,7 @@ from workers.tasks.deletion import CollectTask
 from workers.tasks.embed import EmbedTask
 from workers.tasks.ingest import IngestTask
 from workers.tasks.run import RunTask
+from workers.tasks.sync import SyncTask
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,8 @@ _MAX_EMBED_DELAY_SECONDS = 60.0
 # documents do not need to wait for a long document.
 _QUICK_EMBED_SECONDS = 5.0
 _CLEAN_UP_SECONDS = 3600.0
+# A source that responds slowly must not hold up the others.
+_CONCURRENT_SYNCS = 2
 
 
 class WorkerThreads:
@@ -62,6 +65,7 @@ class WorkerThreads:
         release_space: Callable[[], object] = lambda: None,
         run_task: RunTask | None = None,
         max_concurrent_runs: int = 2,
+        sync_task: SyncTask | None = None,
         open_builder: OpenBuilder | None = None,
         clean_up: Callable[[], object] = lambda: None,
         catch_up: Callable[[], object] = lambda: None,
@@ -76,7 +80,8 @@ class WorkerThreads:
 
         While `has_free_space` returns false, only jobs of kind `collect_task` are claimed: if the disk is full,
         documents wait instead of failing. `release_space` is called before deleted content is collected. If `run_task`
-        is given, there are also `max_concurrent_runs` threads for runs. `open_builder` opens the builder of another
+        is given, there are also `max_concurrent_runs` threads for runs, and with `sync_task`, threads for sources.
+        `open_builder` opens the builder of another
         generation of the index. The builder yields to documents, unless `should_build_first` returns true because
         documents are waiting for the new generation.
 
@@ -114,6 +119,10 @@ class WorkerThreads:
             JobRunner(jobs, ingest_tasks[0], embed_task, collect_task, should_stop=self._stop.is_set, run_task=run_task)
             for _ in range(max_concurrent_runs if run_task is not None else 0)
         ]
+        self._synchronizers = [
+            JobRunner(jobs, should_stop=self._stop.is_set, sync_task=sync_task)
+            for _ in range(_CONCURRENT_SYNCS if sync_task is not None else 0)
+        ]
         self._builds_first = should_build_first
         self._builder = open_builder and open_builder(self._stop.is_set, self._should_delay_building)
         self._last_embed = self._last_build = self._last_quick = time.monotonic()
@@ -137,6 +146,8 @@ class WorkerThreads:
         self._spawn_thread("collect", JobKind.COLLECT, self._run_collect_once)
         for number, answerer in enumerate(self._answerers):
             self._spawn_thread(f"run-{number}", JobKind.RUN, partial(self._run_answer_once, answerer))
+        for number, synchronizer in enumerate(self._synchronizers):
+            self._spawn_thread(f"sync-{number}", JobKind.SYNC, partial(self._run_sync_once, synchronizer))
         if self._builder is not None:
             self._spawn_thread("build", JobKind.REEMBED, partial(self._run_build_once, self._builder))
         for name, loop in self._background.items():
@@ -210,6 +221,13 @@ class WorkerThreads:
     def _run_answer_once(self, runner: JobRunner) -> bool:
         return self._has_room() and bool(runner.run_once(JobKind.RUN))
 
+    def _run_sync_once(self, runner: JobRunner) -> bool:
+        if not self._has_room() or not runner.run_once(JobKind.SYNC):
+            return False
+        for kind in (JobKind.INGEST, JobKind.COLLECT):
+            self._doorbell.notify(kind)
+        return True
+
     def _run_embed_once(self) -> bool:
         if not self._has_room():
             return False
@@ -271,7 +289,7 @@ class WorkerThreads:
         self._run_logging_errors(lambda: bool(self._catch_up()))
         if self._run_logging_errors(self._remove_tenants):
             self._doorbell.notify(JobKind.COLLECT)
-        for runner in (*self._runners, self._embedder, *self._answerers):
+        for runner in (*self._runners, self._embedder, *self._answerers, *self._synchronizers):
             runner.extend_leases()
         if self._builder is not None:
             self._builder.extend_leases()
@@ -291,7 +309,7 @@ class WorkerThreads:
         now = time.monotonic()
         hung = {
             thread: runner
-            for runner in (*self._runners, self._embedder)
+            for runner in (*self._runners, self._embedder, *self._synchronizers)
             for thread in runner.steps.find_overdue_threads(self._step_seconds) - self._abandoned
         }
         self._interrupted = {thread: at for thread, at in self._interrupted.items() if thread in hung}

@@ -1,10 +1,18 @@
 """The composition root of a cluster's API processes, and of the workers' answering services."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from api.admission.services import DEFAULT_TENANT, AnswerService, QueryServices, Services
-from api.build.composition import build_description_filler, build_services, open_query_services, parse_quota_defaults
+from api.build.composition import (
+    build_description_filler,
+    build_services,
+    build_sync_task,
+    open_query_services,
+    parse_quota_defaults,
+)
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
 from api.settings.settings import Settings
@@ -18,6 +26,7 @@ from workers.cluster import (
     OpenAnswers,
     OpenDescriber,
     OpenEncoders,
+    OpenSyncTask,
     open_cluster_components,
     open_configured_encoders,
 )
@@ -25,6 +34,7 @@ from workers.enqueue.celery_app import create_celery_app
 from workers.enqueue.celery_doorbell import CeleryNotifier
 from workers.parts import ServiceComponents
 from workers.settings import ClusterSettings
+from workers.tasks.sync import SyncTask
 
 
 @contextmanager
@@ -81,6 +91,17 @@ def build_answer_service_opener(settings: Settings, *, language_model: LanguageM
             yield _open_query_services(settings, components, language_model, stack).answering
 
     return open_answer_service
+
+
+def build_sync_task_opener(settings: Settings) -> OpenSyncTask:
+    """Return a function that opens the task with which a worker synchronizes sources."""
+
+    @contextmanager
+    def open_sync_task(components: ServiceComponents) -> Iterator[SyncTask]:
+        with tempfile.TemporaryDirectory(prefix="leadline-sources-") as scratch:
+            yield build_sync_task(settings, components, Path(scratch))
+
+    return open_sync_task
 
 
 def build_describer_opener(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenDescriber | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from api.admission.meter import Meter
@@ -17,6 +18,10 @@ from api.settings.settings import Settings
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
+from ingest.sources.opening import SourceOpener
+from ingest.sources.port import SourceContext
+from ingest.sources.registry import SOURCE_KINDS
+from ingest.sources.syncing import SourceSynchronizer
 from ingest.storage.ballast import Ballast
 from ingest.storage.build import AccountStores, SlackStores
 from ingest.storage.db.database import check_database, open_database
@@ -24,6 +29,7 @@ from ingest.storage.errors import LeadlineError
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas
+from ingest.storage.webhooks.destinations import Destinations
 from retrieval.models.store import ModelStore
 from retrieval.search.cards import CardRanker
 from retrieval.search.query_cache import CachedSearcher
@@ -43,6 +49,7 @@ from workers.enqueue import WorkNotifier
 from workers.parts import ServiceComponents
 from workers.tasks.access import ReaderSync
 from workers.tasks.deletion import Deleter
+from workers.tasks.sync import SyncTask
 from workers.upkeep.describing import DescriptionFiller
 
 if TYPE_CHECKING:
@@ -205,6 +212,40 @@ def build_services(
     )
 
 
+def build_sync_task(settings: Settings, components: ServiceComponents, scratch: Path) -> SyncTask:
+    """Build the task that synchronizes sources. `scratch` is a folder for temporary files."""
+    context = SourceContext(
+        Destinations.parse(settings.webhook_networks, settings.webhook_ports),
+        scratch,
+        settings.list_source_folders(),
+        settings.list_source_loaders(),
+        settings.source_seconds,
+        settings.max_upload_bytes,
+    )
+    stores = components.stores
+    synchronizer = SourceSynchronizer(
+        stores.sources.rounds,
+        stores.documents.catalog,
+        _build_intake(settings, components),
+        SourceOpener(SOURCE_KINDS, context).open_source,
+        max_share=settings.upkeep_share,
+    )
+    return SyncTask(stores.jobs, synchronizer)
+
+
+def _build_intake(settings: Settings, components: ServiceComponents) -> Intake:
+    stores = components.stores
+    return Intake(
+        stores.documents.catalog,
+        stores.contents.blobs,
+        stores.documents.batches,
+        max_bytes=settings.max_upload_bytes,
+        backlog=stores.jobs.count_backlog,
+        max_backlog=settings.max_backlog,
+        quotas=stores.usage.quotas,
+    )
+
+
 def _build_document_services(
     settings: Settings, components: ServiceComponents, notifier: WorkNotifier, stack: ExitStack
 ) -> DocumentServices:
@@ -216,15 +257,7 @@ def _build_document_services(
     catalog, generations = documents.catalog, components.index.generations
     page_images = PageImageRenderer(settings.parser_isolation)
     stack.callback(page_images.close)
-    intake = Intake(
-        catalog,
-        contents.blobs,
-        documents.batches,
-        max_bytes=settings.max_upload_bytes,
-        backlog=components.stores.jobs.count_backlog,
-        max_backlog=settings.max_backlog,
-        quotas=quotas,
-    )
+    intake = _build_intake(settings, components)
     redaction = components.stores.answers.redaction
     return DocumentServices(
         intake=intake,

@@ -10,7 +10,13 @@ from pathlib import Path
 import structlog
 
 from api.admission.services import DEFAULT_TENANT, Services
-from api.build.composition import build_description_filler, build_services, open_query_services, parse_quota_defaults
+from api.build.composition import (
+    build_description_filler,
+    build_services,
+    build_sync_task,
+    open_query_services,
+    parse_quota_defaults,
+)
 from api.build.data_folder import hold_data_folder
 from api.build.language_model import open_language_model
 from api.settings.record import record_settings
@@ -195,6 +201,7 @@ def _assemble_services(
             upkeep_limits=settings.upkeep_limits,
             tenant_quotas=defaults["tenant_defaults"],
             key_quotas=defaults["key_defaults"],
+            source_cipher=settings.build_source_cipher(home),
         )
     )
     stores, generations = parts.stores, parts.index.generations
@@ -231,6 +238,7 @@ def _assemble_services(
         release_space=ballast.shrink,
         run_task=RunTask(jobs, stores.answers.run_log, asking.answering),
         max_concurrent_runs=settings.runs_at_once,
+        sync_task=build_sync_task(settings, parts, scratch),
         clean_up=partial(_delete_expired_data, settings, parts),
         remove_tenants=stores.operations.tenant_removal.run_removal_step,
         send_webhooks=WebhookSender(stores.events.outbox, settings).send_due_messages,
@@ -263,8 +271,12 @@ def _recover_unfinished_work(components: ServiceComponents, *, has_crashed: bool
 def _run_periodic_work(
     components: ServiceComponents, digests: DigestFiller, cards: CardFiller, ballast: Ballast
 ) -> None:
-    """Refill the ballast, update readers in the index, check a newly activated index, add missing digests and cards."""
+    """Refill the ballast, queue due synchronizations, update readers in the index, and complete earlier versions.
+
+    Also checks a newly activated index.
+    """
     ballast.refill()
+    components.stores.sources.sources.queue_due_syncs()
     ReaderSync(components.stores.documents.catalog, components.index.generations).sync_all_documents()
     components.index_checks.check_unchecked_generation()
     digests.run_step(_FILL_STEP_SECONDS)

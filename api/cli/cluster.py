@@ -28,7 +28,7 @@ from api.settings.settings import Settings
 from workers import metrics
 
 _HOME = "LEADLINE_HOME"
-_ALL_QUEUES = "ingest,embed,runs,upkeep"
+_ALL_QUEUES = "ingest,embed,runs,sources,upkeep"
 
 
 def api(
@@ -65,7 +65,7 @@ def worker(
     Run as many workers as you need. Each worker serves some or all queues.
     """
     settings = read_settings()
-    from api.build.cluster import build_answer_service_opener, build_describer_opener
+    from api.build.cluster import build_answer_service_opener, build_describer_opener, build_sync_task_opener
     from workers.enqueue.celery_app import QUEUE_NAMES
     from workers.main import run_worker
     from workers.settings import ClusterSettings
@@ -84,6 +84,7 @@ def worker(
         name=name,
         open_answers=build_answer_service_opener(settings),
         open_describer=build_describer_opener(settings),
+        open_sync_task=build_sync_task_opener(settings),
         serve_metrics=_build_metrics_server(settings),
         on_child_start=partial(start_tracing, "worker"),  # The exporter's thread would not survive the fork.
     )

@@ -12,6 +12,7 @@ from api.settings.edge import EdgeSettings
 from api.settings.oidc import OidcSettings
 from api.settings.slack import SlackSettings
 from ingest.parsing.isolation.settings import ParserSettings
+from ingest.sources.settings import SourceSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.documents.cards.records import DescribeMode
@@ -37,6 +38,7 @@ class Settings(
     OidcSettings,
     SlackSettings,
     WebhookSettings,
+    SourceSettings,
     BlobSettings,
 ):
     """All settings of the service."""

@@ -19,13 +19,19 @@ WEBHOOKS_TASK = "leadline.webhooks"
 UPKEEP_QUEUE = "upkeep"
 # Queue names by job kind. There is one queue per kind, so that each kind can have separate workers. Jobs of kind
 # `collect` are processed by workers of the upkeep queue.
-QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP_QUEUE, JobKind.RUN: "runs"}
-QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP_QUEUE)
+QUEUES = {
+    JobKind.INGEST: "ingest",
+    JobKind.EMBED: "embed",
+    JobKind.COLLECT: UPKEEP_QUEUE,
+    JobKind.RUN: "runs",
+    JobKind.SYNC: "sources",
+}
+QUEUE_NAMES = ("ingest", "embed", "runs", "sources", UPKEEP_QUEUE)
 
 TASK_SECONDS = 900.0
-# Time limit of a task that processes a run. A run has its own time limit. This limit applies if a worker hangs and
-# exceeds the run's limit.
-_RUN_TASK_SECONDS = 6 * 3600.0
+# Time limits of tasks that take long. A run has its own time limit; this one applies if a worker hangs and exceeds the
+# run's limit. The first synchronization of a large source takes days, and continues if it is interrupted.
+_LONG_TASK_SECONDS = {JobKind.RUN: 6 * 3600.0, JobKind.SYNC: 24 * 3600.0}
 _NOTIFICATION_EXPIRES_SECONDS = 600
 
 
@@ -108,7 +114,7 @@ _SETTINGS: dict[str, Any] = {
 
 def send_notification(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
     """Notify workers with one message, which expires if no worker takes it. Raises the same errors as the transport."""
-    limit = {"time_limit": _RUN_TASK_SECONDS} if kind is JobKind.RUN else {}
+    limit = {"time_limit": _LONG_TASK_SECONDS[kind]} if kind in _LONG_TASK_SECONDS else {}
     asked = {"kind": kind.value, "job": job_id}
     app.send_task(LOOK_TASK, kwargs=asked, queue=QUEUES[kind], expires=_NOTIFICATION_EXPIRES_SECONDS, **limit)
 

@@ -1,13 +1,9 @@
 """Answers a claimed run; threads and Celery workers share this code."""
 
-import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from decimal import Decimal
 from typing import Any, Protocol
-
-import structlog
 
 from ingest.storage.answers.run_log import RunLog
 from ingest.storage.answers.run_records import Run, RunLogEntry, RunSpending
@@ -29,13 +25,10 @@ from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
 from rlm.runs.raises import compute_first_limits
 from workers.deps import WorkerStopping
+from workers.tasks.leases import watch_lease
 
-# Interval at which a worker checks whether its run was cancelled.
-_CHECK_SECONDS = 0.5
 # Maximum time for which a run's language model may be unreachable before the run fails.
 _MAX_AWAY_SECONDS = 24 * 3600.0
-
-log = structlog.get_logger(__name__)
 
 
 class RunAnswerer(Protocol):
@@ -63,7 +56,7 @@ class RunTask:
         run = self._log.start_run(job)
         reach_fault_point("run.begun")
         clock, used = RunClock(run.seconds), UsedVersions(run.id)
-        with self._watch_lease(job) as held:
+        with watch_lease(self._jobs, job) as held:
             durable = DurableRun(run, _JobLog(self._log, job, clock, used, run.readers), clock)
             try:
                 with closing(durable):
@@ -115,36 +108,6 @@ class RunTask:
         if should_stop():
             raise WorkerStopping
         raise LeaseLostError(f"The lease of job {job.id} lapsed because it could not be checked in time.")
-
-    @contextmanager
-    def _watch_lease(self, job: Job) -> Iterator[Callable[[], bool]]:
-        """Yield a function that returns whether the job was still held half a second ago.
-
-        While the catalog is unreachable, the job counts as held until its lease would have lapsed.
-        """
-        over, lost = threading.Event(), threading.Event()
-
-        def watch() -> None:
-            seen = time.monotonic()
-            while not over.wait(_CHECK_SECONDS):
-                try:
-                    self._jobs.require_lease(job)
-                    seen = time.monotonic()
-                except LeaseLostError:
-                    return lost.set()
-                except Exception as error:  # noqa: BLE001 - without this thread nobody would learn of a cancellation
-                    log.warning("lease of run not checked", job=job.id, error=repr(error))
-                    if time.monotonic() - seen > self._jobs.lease_seconds:
-                        return lost.set()
-            return None
-
-        watcher = threading.Thread(target=watch, name=f"run-{job.id}", daemon=True)
-        watcher.start()
-        try:
-            yield lambda: not lost.is_set()
-        finally:
-            over.set()
-            watcher.join()
 
 
 class _JobLog:

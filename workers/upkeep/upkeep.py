@@ -19,7 +19,7 @@ from retrieval.index.port import IndexWriter
 _MAX_WAITING_RINGS = 32
 # Kinds of jobs for which a sweep sends notifications. Builders of another generation find their jobs without
 # notifications.
-_RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
+_RUNG_KINDS = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN, JobKind.SYNC)
 
 log = structlog.get_logger(__name__)
 

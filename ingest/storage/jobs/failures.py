@@ -16,11 +16,16 @@ from ingest.storage.documents.listing import refresh_listing_state
 from ingest.storage.documents.records import VersionState
 from ingest.storage.queue.queue import enqueue_job, lock_running_jobs, requeue_jobs
 from ingest.storage.queue.records import VERSION_JOB_KINDS, Failure, Job, JobKind
+from ingest.storage.sources.records import SyncState
+from ingest.storage.sources.rows import end_sync
 from ingest.storage.webhooks.outbox import publish_event
 from ingest.storage.webhooks.records import EventType
 
 _DOCUMENT_WORDS = ("document", "Split the document or export it again, then upload the result")
-_SUBJECT_WORDS = {JobKind.RUN: ("run", "Ask again about fewer documents")}
+_SUBJECT_WORDS = {
+    JobKind.RUN: ("run", "Ask again about fewer documents"),
+    JobKind.SYNC: ("source", "Synchronize the source again"),
+}
 
 
 def requeue_lapsed_jobs(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
@@ -62,11 +67,13 @@ def _fail_lost_job(connection: Connection, row: Row[Any], grace_seconds: float) 
 
 
 def fail_target(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
-    """Fail the version or run of a failed job. `collect` jobs have neither."""
+    """Fail the version, run or synchronization of a failed job. `collect` jobs have none."""
     if job.kind in VERSION_JOB_KINDS:
         _fail_version(connection, job, failure, grace_seconds=grace_seconds)
     elif job.kind is JobKind.RUN:
         end_run(connection, job.version_id, RunState.FAILED, failure=failure)
+    elif job.kind is JobKind.SYNC:
+        end_sync(connection, job.tenant_id, job.version_id, SyncState.FAILED, failure)
 
 
 def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:

@@ -47,10 +47,11 @@ def build_attributes(source_id: str, item: FoundItem) -> dict[str, Any]:
 
 def build_owned_condition(document_id: ColumnElement[str]) -> ColumnElement[bool]:
     """Build the condition that a document exists and belongs to a source."""
-    live = documents.c.id == document_id, documents.c.deleted_at.is_(None)
-    # guard: manual-upload-stays
-    owned = documents.c.uploaded_by.startswith(SOURCE_OWNER_PREFIX)
-    return select(documents.c.id).where(*live, owned).exists()
+    known = documents.alias("owned")  # so that the condition also works in a query of documents
+    live = known.c.id == document_id, known.c.deleted_at.is_(None)
+    # guard: uploaded-document-stays
+    owned = known.c.uploaded_by.startswith(SOURCE_OWNER_PREFIX)
+    return select(known.c.id).where(*live, owned).exists()
 
 
 def find_replaceable_document(

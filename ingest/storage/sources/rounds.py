@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, FromClause, delete, func, insert, or_, select, update
 
 from ingest.storage.db.database import (
     bump_corpus_versions,
@@ -117,7 +117,8 @@ class SyncRounds:
             marked = 0
             for some in iter_slices(keys):
                 fresh = _of_source(sync), source_items.c.key.in_(some), source_items.c.round < sync.number
-                marked += connection.execute(update(source_items).where(*fresh).values(round=sync.number)).rowcount
+                seen = update(source_items).where(*fresh).values(round=sync.number, gone_round=None)
+                marked += connection.execute(seen).rowcount
             self._count(connection, sync, listed=listed, unchanged=marked)
             _require_held_job(connection, job)
         self._announce(sync.tenant_id, [sync.source_id])
@@ -171,17 +172,24 @@ class SyncRounds:
             kept = None if row is None else row.document_id
             errors = {"error_code": failure.code, "error_detail": failure.detail, "error_hint": failure.hint}
             _upsert_item(connection, sync, item, row, document_id=kept, is_retried=is_temporary, **errors)
+            if kept is not None:  # The readers of the item may have changed.
+                describe_document(connection, sync.tenant_id, kept)
             if row is None or row.round < sync.number:
                 self._count(connection, sync, refused=1)
             _require_held_job(connection, job, makes_progress=True)
         self._announce(sync.tenant_id, [sync.source_id])
 
     def record_list_end(self, job: Job, sync: Round, *, cursor: str = "", lists_changes: bool = False) -> None:
-        """Record that the list ended without an error, so that items that it lacks may be removed."""
+        """Record that the list ended without an error, so that items that it lacks may be removed.
+
+        The cursor stays where it is as long as an item must be tried again, so that the item is listed again.
+        """
+        retried = _of_source(sync), source_items.c.is_retried, source_items.c.round == sync.number
         with write_transaction(self._engine) as connection:
             ended = {"is_listed": True, "lists_changes": lists_changes}
             connection.execute(update(source_syncs).where(_is_current(sync)).values(**ended))
-            connection.execute(update(sources).where(sources.c.id == sync.source_id).values(cursor=cursor))
+            if connection.execute(select(source_items.c.key).where(*retried).limit(1)).first() is None:
+                connection.execute(update(sources).where(sources.c.id == sync.source_id).values(cursor=cursor))
             _require_held_job(connection, job)
 
     def plan_removals(self, sync: Round) -> RemovalPlan:
@@ -264,11 +272,10 @@ def _is_current(sync: Round) -> ColumnElement[bool]:
     return (source_syncs.c.source_id == sync.source_id) & (source_syncs.c.number == sync.number)
 
 
-def _build_gone_condition(sync: Round, items: Any = source_items) -> ColumnElement[bool]:  # noqa: ANN401 - or an alias
+def _build_gone_condition(sync: Round, items: FromClause = source_items) -> ColumnElement[bool]:
     """Build the condition on the items that a complete list lacks, or that a list of changes names as removed."""
-    found = items.c.source_id == sync.source_id
-    gone = items.c.gone_round == sync.number if sync.lists_changes else items.c.round < sync.number
-    return found & func.coalesce(gone, False)
+    gone = items.c.gone_round.is_not(None) if sync.lists_changes else items.c.round < sync.number
+    return (items.c.source_id == sync.source_id) & gone
 
 
 def _find_item(connection: Connection, sync: Round, item_id: str) -> Any:  # noqa: ANN401 - a row
@@ -285,7 +292,9 @@ def _upsert_item(
 ) -> None:
     described = {name: getattr(item, name) for name in ("name", "path", "url", "author", "modified_at", "size_bytes")}
     readers = None if item.readers is None else sorted(item.readers)
-    values |= {"item_id": item.id, "version": item.version, "readers": readers, "round": sync.number, **described}
+    # Some file systems have names that are no Unicode. The key still identifies such an item.
+    shown = item.id.replace("\0", "").encode("utf-8", "replace").decode()
+    values |= {"item_id": shown, "version": item.version, "readers": readers, "round": sync.number, **described}
     if row is not None:
         these = _of_source(sync), source_items.c.key == row.key
         connection.execute(update(source_items).where(*these).values(**values, gone_round=None))

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_sources_tenant_id_tenants"),
         sa.PrimaryKeyConstraint("id", name="pk_sources"),
     )
-    op.create_index("ix_sources_tenant_id", "sources", ["tenant_id", "id"])
+    op.create_index("ix_sources_tenant_id_id", "sources", ["tenant_id", "id"])
     op.create_index("ix_sources_next_sync_at", "sources", ["next_sync_at"])
     _create_items()
     _create_syncs()
@@ -67,7 +67,7 @@ def _create_items() -> None:
         sa.PrimaryKeyConstraint("source_id", "key", name="pk_source_items"),
     )
     op.create_index("ix_source_items_document_id", "source_items", ["document_id"])
-    op.create_index("ix_source_items_source_id", "source_items", ["source_id", "round"])
+    op.create_index("ix_source_items_source_id_round", "source_items", ["source_id", "round"])
     op.create_index("ix_source_items_tenant_id", "source_items", ["tenant_id"])
 
 
@@ -96,7 +96,7 @@ def _create_syncs() -> None:
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name="fk_source_syncs_source_id_sources"),
         sa.PrimaryKeyConstraint("id", name="pk_source_syncs"),
     )
-    op.create_index("ix_source_syncs_source_id", "source_syncs", ["source_id", "number"], unique=True)
+    op.create_index("ix_source_syncs_source_id_number", "source_syncs", ["source_id", "number"], unique=True)
     op.create_index("ix_source_syncs_tenant_id", "source_syncs", ["tenant_id"])
 
 
