@@ -11,7 +11,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--custom-compile-command 'make locks'
 LOCK = $(COMPILE) pyproject.toml deploy/locks/build.in
 # Every image has these, so that the Slack bot, an identity provider and traces only need settings.
-EXTRAS := --extra embedded --extra ocr --extra oidc --extra slack --extra otel --extra s3
+EXTRAS := --extra embedded --extra ocr --extra oidc --extra slack --extra otel --extra s3 --extra sources
 # Programs that the environment has, such as helm, are found by tests.
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 PYTEST = $(WITH_BIN) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
