@@ -81,7 +81,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class SourceContext:
-    """The permissions and means that the service gives to the adapters.
+    """The limits of the service, and its offers to the adapters.
 
     `folders` are the folders of the server that sources may read. `loaders` are the import paths of the permitted
     LangChain loaders. `scratch` is an empty folder for temporary files. `timeout_seconds` limits each request.

@@ -125,12 +125,12 @@ class SourceSynchronizer:
         # Without a cursor, all items are listed, and documents of a source with other options may be left.
         lists_changes = changes is not None and bool(sync.cursor)
         items = source.list_items() if changes is None else changes.items
+        # guard: incomplete-list-removes-nothing
         for batch in _iter_batches(_watch(items, control)):
             self._sync_batch(job, sync, source, batch, control)
         if changes is not None:
             for gone in _iter_batches(_watch(changes.removed, control)):
                 self._rounds.record_gone(job, sync, gone)
-        # guard: incomplete-list-removes-nothing
         self._rounds.record_list_end(
             job, sync, cursor=changes.cursor if changes is not None else "", lists_changes=lists_changes
         )
@@ -293,5 +293,5 @@ def _describe(item: SourceItem) -> FoundItem:
 
 
 def _strip(text: str) -> str:
-    """Remove what the catalog cannot store."""
+    """Remove characters that the catalog cannot store."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

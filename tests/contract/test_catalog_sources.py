@@ -1,6 +1,8 @@
 """Sources on each database: managed by admins, synchronized by workers, and never emptied by a mistake."""
 
 import time
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ from ingest.storage.sources.records import MAX_SOURCES, NewSource, SourceChange,
 from ingest.storage.sources.store import Sources
 from ingest.storage.webhooks.records import EventType
 from ingest.storage.webhooks.store import Webhooks
-from tests.support.scripted_source import SyncBench
+from tests.support.scripted_source import ScriptedSource, SyncBench
 
 
 @pytest.fixture
@@ -549,6 +551,26 @@ def test_webhooks_learn_of_the_end_of_a_sync(engine: Engine, bench: SyncBench, r
     bench.sync(record)
     types = [each.type for each in Webhooks(engine).list_deliveries("ann", hook.id)]
     assert types == ["source.failed", "source.synced"]
+
+
+def test_the_memory_of_a_round_does_not_grow_with_the_source(bench: SyncBench, record: SourceRecord) -> None:
+    class Endless(ScriptedSource):
+        def list_items(self) -> Iterator[SourceItem]:
+            for number in range(self.count):
+                if number % 1_000 == 999:
+                    self.peaks.append(tracemalloc.get_traced_memory()[0])
+                yield SourceItem(f"{number}", "x", "1", size_bytes=10**12)  # Nothing of this size is opened.
+
+        count, peaks = 4_000, list[int]()
+
+    source = Endless()
+    tracemalloc.start()
+    try:
+        result = bench.sync(record, source=source)
+    finally:
+        tracemalloc.stop()
+    assert (result.counts.listed, result.counts.refused) == (4_000, 4_000)
+    assert source.peaks[-1] - source.peaks[0] < 1_000_000
 
 
 def test_an_item_whose_text_cannot_be_stored_is_refused(bench: SyncBench, record: SourceRecord) -> None:

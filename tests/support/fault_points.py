@@ -46,6 +46,17 @@ RUN_FAULT_POINTS: dict[str, str] = {
     "run.answered": "the answer is in memory only",
     "run.ended": "the answer is committed, and the worker has not gone on",
 }
+# Fault points of sources, which no upload passes.
+SOURCE_FAULT_POINTS: dict[str, str] = {
+    "sync.claimed": "a worker holds the source and has done nothing",
+    "sync.begun": "the synchronization is running, and nothing was listed",
+    "sync.opened": "an item is open, and nothing of it was read",
+    "sync.accepted": "an item's document is committed, and no row of the item says so",
+    "sync.recorded": "an item is recorded, and the next one was not opened",
+    "sync.listed": "everything was listed, and nothing was removed",
+    "sync.removed": "some of the items that are gone are removed",
+    "sync.ended": "the synchronization has ended, and the worker has not gone on",
+}
 # Fault points of questions from Slack, in the order in which they are passed.
 SLACK_FAULT_POINTS: dict[str, str] = {
     "slack.accepted": "the question is committed, and Slack has no answer yet",

@@ -33,7 +33,7 @@ UNFINISHED_STATES = frozenset({SyncState.QUEUED, SyncState.RUNNING})
 
 @dataclass(frozen=True)
 class SyncCounts:
-    """What a synchronization found and did so far, in items. `removed` also counts items whose document remains."""
+    """The results of a synchronization so far, in items. `removed` also counts items whose document remains."""
 
     listed: int = 0
     added: int = 0
