@@ -15,11 +15,11 @@ from api.documents.page_images import PageImageRenderer
 from api.languages.phrasing import phrase_for_question
 from api.settings.oidc import OidcSettings
 from api.settings.settings import Settings
+from api.settings.source_context import build_source_context
 from ingest.file_intake import FileIntake
 from ingest.intake import Intake
 from ingest.resumable import ResumableUploads
 from ingest.sources.opening import SourceOpener
-from ingest.sources.port import SourceContext
 from ingest.sources.registry import SOURCE_KINDS
 from ingest.sources.syncing import SourceSynchronizer
 from ingest.storage.ballast import Ballast
@@ -29,7 +29,6 @@ from ingest.storage.errors import LeadlineError
 from ingest.storage.idempotency import IdempotencyKeys
 from ingest.storage.quotas.records import Quota, parse_quotas
 from ingest.storage.quotas.store import Quotas
-from ingest.storage.webhooks.destinations import Destinations
 from retrieval.models.store import ModelStore
 from retrieval.search.cards import CardRanker
 from retrieval.search.query_cache import CachedSearcher
@@ -214,14 +213,7 @@ def build_services(
 
 def build_sync_task(settings: Settings, components: ServiceComponents, scratch: Path) -> SyncTask:
     """Build the task that synchronizes sources. `scratch` is a folder for temporary files."""
-    context = SourceContext(
-        Destinations.parse(settings.webhook_networks, settings.webhook_ports),
-        scratch,
-        settings.list_source_folders(),
-        settings.list_source_loaders(),
-        settings.source_seconds,
-        settings.max_upload_bytes,
-    )
+    context = build_source_context(settings, scratch)
     stores = components.stores
     synchronizer = SourceSynchronizer(
         stores.sources.rounds,

@@ -1,4 +1,4 @@
-"""Builds what adapters of sources need from the settings."""
+"""Opens what adapters of sources need for one request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,16 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from api.settings.settings import Settings
+from api.settings.source_context import build_source_context
 from ingest.sources.port import SourceContext
-from ingest.storage.webhooks.destinations import Destinations
 
 
 @contextmanager
 def open_source_context(settings: Settings) -> Iterator[SourceContext]:
     """Return what the service permits to adapters, with an empty folder that is removed afterwards."""
     with TemporaryDirectory(prefix="leadline-source-") as scratch:
-        yield SourceContext(
-            Destinations.parse(settings.webhook_networks, settings.webhook_ports),
-            Path(scratch),
-            max_item_bytes=settings.max_upload_bytes,
-        )
+        yield build_source_context(settings, Path(scratch))
