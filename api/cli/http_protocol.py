@@ -92,7 +92,7 @@ class Connections:
             self._waiting[connection] = None
 
     def try_start_draining(self, connection: "BoundedProtocol") -> bool:
-        """Reserve a slot for discarding the rest of a request body. Returns False if no slot is free.
+        """Reserve a slot for discarding the rest of a body or a malformed request. Returns False if no slot is free.
 
         Some clients read the response only after sending the whole body, so the body must be read even after
         the server has responded. Slots are limited, because reading hundreds of such bodies would block the event loop.
@@ -137,7 +137,7 @@ class BoundedProtocol(H11Protocol):
     connection or from the head's first byte. It is also closed if the client is still sending the body `head_seconds`
     after the response.
 
-    What a client sends after a malformed request is discarded for as long. If the connection was closed at once, the
+    What a client sends after a malformed request is discarded for as long. If the connection were closed at once, the
     client's system would report a reset instead of the response.
     """
 
@@ -165,7 +165,7 @@ class BoundedProtocol(H11Protocol):
             return
         self._start_head_timer()
         super().data_received(data)
-        if self.conn.their_state is not h11.SEND_BODY:
+        if self.conn.their_state is not h11.SEND_BODY and not self._is_discarding:
             self.bounds.stop_draining(self)
         if self._is_request_in_progress():
             self._cancel_head_timer()

@@ -173,6 +173,18 @@ def test_a_client_that_goes_on_sending_a_malformed_request_loses_its_connection(
         deque(map(connection.sendall, repeat(b"a" * 1_000_000)))
 
 
+@with_settings(connections_at_once=40)
+def test_what_follows_malformed_requests_is_discarded_on_a_few_connections_only(url: str) -> None:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(connected(url, seconds=30)) for _ in range(9)]
+        for connection in opened:
+            connection.sendall(b"GET / HTTP/1.1\n\n")
+            assert b"HTTP/1.1 400 " in connection.recv(65_536)
+        opened[0].sendall(bytes(16 * 1024**2))  # more than the kernel keeps
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            opened[-1].sendall(bytes(16 * 1024**2))
+
+
 def test_a_second_request_on_a_connection_is_read_as_strictly(url: str) -> None:
     with connected(url) as connection:
         connection.sendall(head("GET", "/health/live") + b"GET /health/live HTTP/1.1\nHost: test\n\n")

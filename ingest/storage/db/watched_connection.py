@@ -5,7 +5,7 @@ stopped process still acknowledges packets.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,7 +70,7 @@ def limit_waits(engine: Engine, seconds: float) -> None:
     limit = ResponseLimit(seconds)
 
     @event.listens_for(engine, "do_connect")
-    def connect(_: object, __: object, arguments: Any, options: Any) -> WatchedConnection:  # noqa: ANN401
+    def connect(_: object, __: object, arguments: Sequence[str], options: Mapping[str, Any]) -> WatchedConnection:
         limit.require_responsive_server()
         try:
             connection = WatchedConnection.connect(*arguments, **options)

@@ -1,4 +1,4 @@
-"""What commands open of an index, and what they say of a generation that is being built."""
+"""Commands open only the parts of an index that they need, and name the command that continues a build."""
 
 from pathlib import Path
 

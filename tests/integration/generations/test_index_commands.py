@@ -24,6 +24,23 @@ _HELD_COMMAND = [
     "from tests.support.fault_folder import arm_from_environment; arm_from_environment();"
     "from api.cli.main import main; main()",
 ]
+# It adds nothing to the generation before the switch has given up.
+_SLOW_COMMAND = [
+    sys.executable,
+    "-c",
+    """
+import threading
+from ingest.storage.instrumentation import set_fault_point_hook
+from workers.generations import switcher
+
+given_up = threading.Event()
+build_error = switcher.build_incomplete_error
+switcher.build_incomplete_error = lambda *values: (given_up.set(), build_error(*values))[1]
+set_fault_point_hook(lambda point: given_up.wait(250) if point == "reembed.claimed" else None)
+from api.cli.main import main
+main()
+""",
+]
 
 
 @pytest.fixture
@@ -31,10 +48,10 @@ def environment(tmp_path: Path, encoder_files: Path) -> dict[str, str]:
     return {**os.environ, "LEADLINE_HOME": str(tmp_path / "home"), "LEADLINE_LLM": "none", "COLUMNS": "200"}
 
 
-def leadline(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*_COMMAND, *words], env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+def leadline(
+    environment: dict[str, str], *words: str, command: list[str] = _COMMAND
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
 def done(home: Path) -> int:
@@ -63,7 +80,8 @@ def test_moving_to_another_encoder_and_back_survives_a_kill(environment: dict[st
 
     kill_when_one_is_done(environment, tmp_path / "faults", "index", "reembed", "--encoder", "minilm-128")
     assert done(home) == 1
-    early = leadline({**environment, "LEADLINE_INDEX_SWITCH_SECONDS": "0.01"}, "index", "switch")
+    limited = {**environment, "LEADLINE_INDEX_SWITCH_SECONDS": "0.01"}
+    early = leadline(limited, "index", "switch", command=_SLOW_COMMAND)
     assert early.returncode == 1
     said = " ".join(early.stderr.split())
     assert "The switch requires all of them. None could be added within 1 second" in said
