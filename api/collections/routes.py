@@ -103,7 +103,7 @@ def delete_collection(
     services: ServicesDep,
     only_if_empty: Annotated[bool, Query()] = False,
 ) -> CollectionDeletionOut:
-    """Delete a collection with its documents and grants. Once this returns, searches no longer find any of its content.
+    """Delete a collection with its documents, sources and grants. Then, searches no longer find any of its content.
 
     The response is a receipt. Workers remove the content; `GET …/deletion` shows when they have finished. Requires
     write access if the collection is open to the tenant, or the role `admin` on it if it has grants. `403` if it

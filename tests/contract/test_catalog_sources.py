@@ -16,6 +16,7 @@ from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.db.database import read_transaction, write_transaction
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.db.schema import sources as source_rows
+from ingest.storage.documents.collections import Collections
 from ingest.storage.errors import (
     LeaseLostError,
     SourceCredentialsError,
@@ -23,7 +24,7 @@ from ingest.storage.errors import (
     SourcesFullError,
     SourceStateError,
 )
-from ingest.storage.operations.tenant_data import iter_exported_rows
+from ingest.storage.operations.tenant_data import TenantData, iter_exported_rows
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.sources.credentials import CredentialCipher
 from ingest.storage.sources.records import MAX_SOURCES, NewSource, SourceChange, SourceRecord, SyncState
@@ -578,3 +579,53 @@ def test_an_item_whose_text_cannot_be_stored_is_refused(bench: SyncBench, record
     bench.source.items["b"] = SourceItem("b\udcff", "b\udcff.txt", "1")
     result = bench.sync(record)
     assert (result.state, result.counts.refused) == (SyncState.SUCCEEDED, 2)
+
+
+# --- deletion of what a source belongs to ---------------------------------------------------------
+
+
+def test_the_sources_of_a_deleted_collection_end(engine: Engine, bench: SyncBench, record: SourceRecord) -> None:
+    fill(bench)
+    bench.sync(record)
+    other = bench.sources.create("ann", NewSource("contracts", "scripted", "another"), syncs_now=False)
+    bench.source.put("new", "text")
+    bench.sources.request_sync("ann", record.id)
+    job = bench.claim()
+    Collections(engine).delete("ann", record.collection, owner="user:bea")
+    assert [each.id for each in bench.sources.list_sources("ann")] == [other.id]
+    with pytest.raises(LeaseLostError):
+        bench.rounds.record_list_end(job, bench.started[-1])
+    bench.run(bench.claim())
+    assert (bench.names(), bench.jobs.claim(JobKind.SYNC)) == ([], [])
+    with read_transaction(engine) as connection:
+        assert connection.execute(select(source_rows.c.id)).scalars().all() == [other.id]
+
+
+@pytest.mark.parametrize("removes_documents", [True, False])
+def test_a_document_accepted_while_its_source_is_deleted_does_not_remain_with_it(
+    bench: SyncBench, record: SourceRecord, removes_documents: bool
+) -> None:
+    bench.sources.delete("ann", record.id, removes_documents=removes_documents)
+    request = UploadRequest("ann", record.collection, "late.txt", owner=f"source:{record.id}")
+    with bench.intake.receive_upload(request) as incoming:
+        incoming.write(b"late")
+        incoming.accept()
+    bench.run(bench.claim())
+    assert [each.uploaded_by for each in bench.catalog.list_documents("ann")] == (
+        [] if removes_documents else ["user:ann"]
+    )
+
+
+def test_the_sources_of_a_deleted_tenant_end(engine: Engine, bench: SyncBench, record: SourceRecord) -> None:
+    fill(bench)
+    bench.sync(record)
+    bench.sources.change("ann", record.id, SourceChange(credentials={"token": "t"}, interval_seconds=0.001))
+    bench.sources.request_sync("ann", record.id)
+    job = bench.claim()
+    TenantData(engine).delete("ann")
+    assert bench.sources.list_sources("ann") == []
+    assert bench.sources.queue_due_syncs() == 0
+    with read_transaction(engine) as connection:
+        assert connection.execute(select(source_rows.c.credentials_sealed)).scalars().all() == [None]
+    with pytest.raises(LeaseLostError):
+        bench.rounds.record_list_end(job, bench.started[-1])

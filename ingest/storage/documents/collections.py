@@ -33,10 +33,12 @@ from ingest.storage.db.schema import (
     deletions,
     document_listing,
     documents,
+    sources,
     versions,
 )
 from ingest.storage.documents.collection_records import Collection, CollectionDeletion, CollectionSettings
 from ingest.storage.documents.deletions import delete_documents
+from ingest.storage.documents.ended_sources import end_sources
 from ingest.storage.documents.records import VersionState
 from ingest.storage.errors import (
     CollectionNotEmptyError,
@@ -154,7 +156,7 @@ class Collections:
     def delete(
         self, tenant_id: str, name: str, *, owner: str, readers: Readers = None, only_if_empty: bool = False
     ) -> CollectionDeletion:
-        """Delete a collection with its documents and grants. Once this returns, searches no longer find its documents.
+        """Delete a collection with its documents, sources and grants. Then, searches no longer find its documents.
 
         `owner` identifies who is deleting the collection. Documents are deleted in batches, the last batch together
         with the collection, and workers remove their content. Raises `CollectionNotFoundError` if there is no such
@@ -235,6 +237,8 @@ class Collections:
         whole = documents.c.container_id.is_(None)  # entries are deleted with their containers
         query = select(documents.c.id).where(*live, whole).order_by(documents.c.sequence).limit(_DELETED_AT_ONCE + 1)
         some = list(connection.execute(query).scalars())
+        # guard: collection-sources-end
+        end_sources(connection, tenant_id, sources.c.collection == name, removes_documents=False)
         delete_documents(connection, tenant_id, some[:_DELETED_AT_ONCE], collection_deletion=receipt)
         if len(some) > _DELETED_AT_ONCE:
             return True

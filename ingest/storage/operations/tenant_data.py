@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain
 from typing import IO, Any
 
-from sqlalchemy import ColumnElement, Engine, Table, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Engine, Table, delete, select, true, tuple_, update
 
 from ingest.storage.answers.run_records import RunState
 from ingest.storage.audit.records import Action
@@ -45,6 +45,7 @@ from ingest.storage.db.schema import (
     work_versions,
 )
 from ingest.storage.documents.deletions import delete_document
+from ingest.storage.documents.ended_sources import end_sources
 from ingest.storage.errors import ContentChangedError, TenantNotFoundError
 from ingest.storage.queue.records import JobKind
 from ingest.storage.uploads.files import FileRemoval
@@ -300,7 +301,7 @@ class TenantRemoval:
         self._files = files
 
     def start_removal(self, tenant_id: str) -> None:
-        """Revoke the tenant's keys and mark it as deleted. Repeating this is safe.
+        """Revoke the tenant's keys, end its sources, and mark it as deleted. Repeating this is safe.
 
         Raises `TenantNotFoundError` if the tenant does not exist.
         """
@@ -315,6 +316,8 @@ class TenantRemoval:
             of_tenant = webhooks.c.tenant_id == tenant_id, webhooks.c.disabled_at.is_(None)
             ended = {"disabled_at": now, "disabled_reason": "The tenant was deleted."}
             connection.execute(update(webhooks).where(*of_tenant).values(**ended))
+            # guard: sources-of-deleted-tenant
+            end_sources(connection, tenant_id, true(), removes_documents=True)
             revoked = connection.execute(update(api_keys).where(*live).values(revoked_at=now)).rowcount
             record_action(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
 
@@ -344,13 +347,13 @@ class TenantRemoval:
         return False
 
     def _delete_documents(self, tenant_id: str) -> bool:
-        """Cancel the tenant's runs, and delete its files and documents. Return whether it had any documents."""
+        """Cancel the tenant's jobs, and delete its files and documents. Return whether it had any documents."""
         found = False
         while True:
             with write_transaction(self._engine) as connection:
-                of_run = jobs.c.tenant_id == tenant_id, jobs.c.kind == JobKind.RUN
+                ended = jobs.c.tenant_id == tenant_id, jobs.c.kind.in_((JobKind.RUN, JobKind.SYNC))
                 connection.execute(
-                    update(jobs).where(*of_run).values(state="cancelled", fence=jobs.c.fence + 1, lease_until=None)
+                    update(jobs).where(*ended).values(state="cancelled", fence=jobs.c.fence + 1, lease_until=None)
                 )
                 unfinished = runs.c.tenant_id == tenant_id, runs.c.ended_as.is_(None)
                 connection.execute(update(runs).where(*unfinished).values(ended_as=RunState.CANCELLED.value))

@@ -18,7 +18,8 @@ from ingest.storage.db.database import (
     read_transaction,
     write_transaction,
 )
-from ingest.storage.db.schema import jobs, source_items, source_syncs, sources
+from ingest.storage.db.schema import documents, jobs, source_items, source_syncs, sources
+from ingest.storage.documents.records import SOURCE_OWNER_PREFIX
 from ingest.storage.errors import LeaseLostError, SourceNotFoundError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import Failure, Job
@@ -223,7 +224,7 @@ class SyncRounds:
         return len(rows)
 
     def purge_source(self, job: Job, sync: Round) -> int:
-        """Remove some items of a deleted source and, at the end, the source. Return the number of removed items."""
+        """Remove some items of a deleted source and, at the end, the source. Return 0 at the end."""
         with write_transaction(self._engine) as connection:
             query = select(source_items.c.key, source_items.c.document_id).where(_of_source(sync))
             rows = connection.execute(query.order_by(source_items.c.key).limit(_REMOVED_AT_ONCE)).all()
@@ -231,11 +232,13 @@ class SyncRounds:
             connection.execute(delete(source_items).where(*these))
             source = connection.execute(select(sources).where(sources.c.id == sync.source_id)).one()
             found = sorted({row.document_id for row in rows if row.document_id is not None})
+            found = found or _find_documents_without_items(connection, sync)
             if source.removes_documents:
                 release_documents(connection, sync.tenant_id, found)
             else:
                 hand_over_documents(connection, found, source.created_by)
-            if rows:
+            removed = len(rows) or len(found)
+            if removed:
                 _require_held_job(connection, job, makes_progress=True)
             else:
                 _end_job(connection, job)
@@ -243,7 +246,7 @@ class SyncRounds:
                 connection.execute(delete(sources).where(sources.c.id == sync.source_id))
             bump_corpus_versions(connection, [sync.tenant_id])
         self._announce(sync.tenant_id, [sync.source_id, *found])
-        return len(rows)
+        return removed
 
     def finish_round(self, job: Job, sync: Round, *, pending_removals: int | None = None) -> None:
         """End a synchronization. With `pending_removals`, it waits until somebody approves this number of removals."""
@@ -257,6 +260,18 @@ class SyncRounds:
         more = {name: source_syncs.c[name] + count for name, count in counts.items() if count}
         if more:
             connection.execute(update(source_syncs).where(_is_current(sync)).values(**more))
+
+
+def _find_documents_without_items(connection: Connection, sync: Round) -> list[str]:
+    """Find documents of a source that were accepted and never recorded, because the source was deleted just then."""
+    owner = f"{SOURCE_OWNER_PREFIX}{sync.source_id}"
+    query = select(documents.c.id).where(
+        documents.c.tenant_id == sync.tenant_id,
+        documents.c.uploaded_by == owner,
+        documents.c.deleted_at.is_(None),
+        ~select(source_items.c.key).where(source_items.c.document_id == documents.c.id).exists(),
+    )
+    return list(connection.execute(query.order_by(documents.c.id).limit(_REMOVED_AT_ONCE)).scalars())
 
 
 def hash_item_id(item_id: str) -> str:

@@ -11,6 +11,7 @@ from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
 from ingest.storage.db.database import lock_tenant, read_transaction, write_transaction
 from ingest.storage.db.schema import jobs, source_items, source_syncs, sources
+from ingest.storage.documents.ended_sources import end_sources
 from ingest.storage.errors import SourcesFullError, SourceStateError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import JobKind, JobPriority
@@ -149,19 +150,8 @@ class Sources:
         Documents that remain belong to the source's creator, as if they had been uploaded.
         """
         with write_transaction(self._engine) as connection:
-            row = load_source_row(connection, tenant_id, source_id, locks=True)
-            end_sync(connection, tenant_id, source_id, SyncState.CANCELLED)
-            ended: dict[str, Any] = {"credentials_sealed": None, "credential_names": [], "next_sync_at": None}
-            connection.execute(
-                update(sources)
-                .where(sources.c.id == source_id)
-                .values(deleted_at=time.time(), removes_documents=removes_documents, **ended)
-            )
-            enqueue_source_job(connection, row)
-            about = f"source:{source_id}"
-            record_action(
-                connection, Action.SOURCE_DELETED, about, tenant_id=tenant_id, documents_removed=removes_documents
-            )
+            load_source_row(connection, tenant_id, source_id, locks=True)
+            end_sources(connection, tenant_id, sources.c.id == source_id, removes_documents=removes_documents)
         self._announce(tenant_id, [source_id])
 
     def request_sync(self, tenant_id: str, source_id: str) -> Sync:
