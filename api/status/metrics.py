@@ -20,6 +20,7 @@ from api.admission.services import Services
 from api.http.problems import UnauthorizedError
 from ingest.storage.generations.records import IndexState, ReplicaStatus
 from ingest.storage.queue.records import JobKind
+from ingest.storage.sources.records import SourceTotals, SyncState
 
 _SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)
 REQUESTS = Counter("leadline_http_requests", "Requests by method, route and status.", ["method", "route", "status"])
@@ -112,6 +113,7 @@ class _CurrentStateCollector(Collector):
             yield GaugeMetricFamily(
                 "leadline_slack_questions", "Questions from Slack that have no answer yet.", value=questions
             )
+        yield from _iter_source_gauges(self._services.sources.sources.count_totals())
         yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
         yield GaugeMetricFamily(
             "leadline_disk_uploads_refused",
@@ -124,6 +126,25 @@ class _CurrentStateCollector(Collector):
                 "Disk space reserved by the ballast for deletions and for startup on a full disk.",
                 value=self._services.admission.ballast.held_bytes,
             )
+
+
+def _iter_source_gauges(totals: SourceTotals) -> Iterator[GaugeMetricFamily]:
+    yield _build_gauge(
+        "leadline_sources",
+        "Sources, by the state of their latest synchronization.",
+        ((state.value, totals.states.get(state, 0)) for state in SyncState),
+        label="state",
+    )
+    yield GaugeMetricFamily(
+        "leadline_source_items_refused",
+        "Items of sources that could not be read or accepted when they were last tried.",
+        value=totals.refused_items,
+    )
+    yield GaugeMetricFamily(
+        "leadline_source_overdue_seconds",
+        "Longest time that a due synchronization has not been queued; 0 if there is none.",
+        value=totals.overdue_seconds,
+    )
 
 
 def _iter_index_gauges(state: IndexState, replicas: Sequence[ReplicaStatus]) -> Iterator[GaugeMetricFamily]:
@@ -166,10 +187,12 @@ def _build_age_gauge(
     )
 
 
-def _build_gauge(name: str, description: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, description, labels=["kind"])
-    for kind, value in values:
-        family.add_metric([kind], value)
+def _build_gauge(
+    name: str, description: str, values: Iterable[tuple[str, float]], *, label: str = "kind"
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, description, labels=[label])
+    for labelled, value in values:
+        family.add_metric([labelled], value)
     return family
 
 

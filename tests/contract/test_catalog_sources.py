@@ -27,7 +27,7 @@ from ingest.storage.errors import (
 from ingest.storage.operations.tenant_data import TenantData, iter_exported_rows
 from ingest.storage.queue.records import Failure, JobKind
 from ingest.storage.sources.credentials import CredentialCipher
-from ingest.storage.sources.records import MAX_SOURCES, NewSource, SourceChange, SourceRecord, SyncState
+from ingest.storage.sources.records import MAX_SOURCES, NewSource, SourceChange, SourceRecord, SourceTotals, SyncState
 from ingest.storage.sources.store import Sources
 from ingest.storage.webhooks.records import EventType
 from ingest.storage.webhooks.store import Webhooks
@@ -579,6 +579,26 @@ def test_an_item_whose_text_cannot_be_stored_is_refused(bench: SyncBench, record
     bench.source.items["b"] = SourceItem("b\udcff", "b\udcff.txt", "1")
     result = bench.sync(record)
     assert (result.state, result.counts.refused) == (SyncState.SUCCEEDED, 2)
+
+
+def test_totals_are_those_of_all_tenants(bench: SyncBench, record: SourceRecord) -> None:
+    sources = bench.sources
+    assert sources.count_totals() == SourceTotals({}, 0, 0.0)
+
+    def refuse_b(step: str, item: str) -> None:
+        if (step, item) == ("open", "b"):
+            raise ItemRefusedError("Not readable.")
+
+    bench.source.put("a", "text")
+    bench.source.put("b", "another")
+    bench.source.fault = refuse_b
+    bench.sync(record)
+    sources.change("ann", record.id, SourceChange(interval_seconds=0.001))
+    totals = sources.count_totals()
+    assert (totals.states, totals.refused_items) == ({SyncState.SUCCEEDED: 1}, 1)
+    assert 0.0 < totals.overdue_seconds < 600.0
+    sources.change("ann", record.id, SourceChange(is_paused=True))
+    assert sources.count_totals().overdue_seconds == 0.0
 
 
 # --- deletion of what a source belongs to ---------------------------------------------------------

@@ -65,6 +65,20 @@ class Sync:
 
 
 @dataclass(frozen=True)
+class SourceTotals:
+    """Totals over the sources of all tenants, for metrics.
+
+    `states` counts the sources by the state of their latest synchronization. `refused_items` counts the items that
+    were refused. `overdue_seconds` is the time that has passed since the earliest synchronization that is due should
+    have been queued; a paused source has none.
+    """
+
+    states: Mapping[SyncState, int]
+    refused_items: int
+    overdue_seconds: float
+
+
+@dataclass(frozen=True)
 class NewSource:
     """A source to create. `credentials` are the secret options, and `created_by` is `user:NAME` or `key:ID`.
 

@@ -23,6 +23,7 @@ from ingest.storage.sources.records import (
     SourceChange,
     SourceItemRecord,
     SourceRecord,
+    SourceTotals,
     Sync,
     SyncState,
 )
@@ -241,6 +242,20 @@ class Sources:
             load_source_row(connection, tenant_id, source_id)
             rows = connection.execute(query.order_by(source_items.c.key).limit(limit)).all()
         return [build_item(row) for row in rows]
+
+    def count_totals(self) -> SourceTotals:
+        """Count the sources of all tenants, and their refused items."""
+        live, latest = sources.c.deleted_at.is_(None), source_syncs.c.number == sources.c.round
+        joined = source_syncs.join(sources, (sources.c.id == source_syncs.c.source_id) & latest)
+        states = select(source_syncs.c.state, func.count()).select_from(joined).where(live)
+        refused = select(func.count()).join(sources, sources.c.id == source_items.c.source_id)
+        due = select(func.min(sources.c.next_sync_at)).where(live, sources.c.is_paused.is_(False))
+        with read_transaction(self._engine) as connection:
+            by_state = {SyncState(row[0]): row[1] for row in connection.execute(states.group_by(source_syncs.c.state))}
+            count = connection.execute(refused.where(live, source_items.c.error_code.is_not(None))).scalar_one()
+            due_at = connection.execute(due).scalar()
+        overdue_seconds = 0.0 if due_at is None else max(0.0, time.time() - due_at)
+        return SourceTotals(by_state, count, overdue_seconds)
 
     def queue_due_syncs(self) -> int:
         """Queue the synchronizations of all tenants that are due, and return their number.
