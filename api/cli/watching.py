@@ -2,6 +2,7 @@
 
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from api.documents.schemas import UploadedOut
 _FOLDER, _PATH = "watched_folder", "watched_path"
 # The folder is also compared when no change is reported, because network shares report none.
 _COMPARE_EVERY_MS = 5_000
+# A file that was modified this recently may still be being written.
+_REST_SECONDS = 1.0
 # As in the service's upkeep, a few removals are usual, and a large share of all files is a sign of a mistake.
 _ALWAYS_ALLOWED = 10
 _MAX_REMOVED_SHARE = 0.5
@@ -36,7 +39,8 @@ _Stamp = tuple[int, int]
 class FolderChanges:
     """The paths of files that one comparison added, changed or removed, and of documents that stay without a file.
 
-    `refused` and `delayed` have the error of each upload that failed. Only delayed uploads are tried again.
+    `refused` and `delayed` have the error of each upload that failed. Only delayed uploads are tried again. `unrested`
+    lists files that may still be being written.
     """
 
     added: list[str] = field(default_factory=list)
@@ -45,6 +49,7 @@ class FolderChanges:
     kept: list[str] = field(default_factory=list)
     refused: dict[str, ServiceError] = field(default_factory=dict)
     delayed: dict[str, ServiceError] = field(default_factory=dict)
+    unrested: list[str] = field(default_factory=list)
 
 
 class FolderMirror:
@@ -65,10 +70,11 @@ class FolderMirror:
         self._stamps = dict[str, _Stamp]()
         self._kept = set[str]()
 
-    def update(self, on_progress: Watch = lambda *_: None) -> FolderChanges:
+    def update(self, on_progress: Watch = lambda *_: None, *, rest_seconds: float = 0.0) -> FolderChanges:
         """Upload files that are new or changed, and delete the documents of files that are gone.
 
-        Does nothing while the folder does not exist.
+        Files that were modified within the last `rest_seconds` are left for a later call. Does nothing while the folder
+        does not exist.
         """
         changes = FolderChanges()
         # guard: watched-folder-gone
@@ -77,10 +83,17 @@ class FolderMirror:
         found = dict(self._iter_stamps())
         self._stamps = {path: stamp for path, stamp in self._stamps.items() if path in found}
         waiting = [path for path, stamp in found.items() if self._stamps.get(path) != stamp]
+        now = time.time()
+        # A time in the future is that of another clock, and says nothing.
+        unrested = {path for path in waiting if 0.0 <= now - found[path][1] / 1e9 < rest_seconds}
+        changes.unrested = sorted(unrested)
+        waiting = [path for path in waiting if path not in unrested]
         for done, path in enumerate(waiting, start=1):
             self._upload(path, found[path], changes)
             on_progress("uploading", done, len(waiting), "")
-        self._remove_documents_without_file(set(found), changes)
+        # One of the files that are left may be a renamed file, whose document stays.
+        if not unrested:
+            self._remove_documents_without_file(set(found), changes)
         return changes
 
     def _iter_stamps(self) -> Iterator[tuple[str, _Stamp]]:
@@ -180,16 +193,21 @@ def watch_folder(
         for _ in watchfiles.watch(
             folder, watch_filter=None, rust_timeout=_COMPARE_EVERY_MS, yield_on_timeout=True, raise_interrupt=True
         ):
-            _update(mirror, console)
+            while _update(mirror, console):
+                time.sleep(_REST_SECONDS)
     except (KeyboardInterrupt, typer.Abort):
         console.print("Stopped. The documents stay.", highlight=False)
 
 
-def _update(mirror: FolderMirror, console: Console) -> None:
+def _update(mirror: FolderMirror, console: Console) -> bool:
+    """Update the documents, and return whether files were left because they may still be being written."""
     try:
-        _print_changes(console, mirror.update())
+        changes = mirror.update(rest_seconds=_REST_SECONDS)
+        _print_changes(console, changes)
+        return bool(changes.unrested)
     except (NoAnswerError, UnavailableError) as error:
         console.print(f"{escape(error.detail)} Trying again.", style="yellow", highlight=False, soft_wrap=True)
+        return False
 
 
 def _print_changes(console: Console, changes: FolderChanges) -> None:

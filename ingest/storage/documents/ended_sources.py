@@ -22,7 +22,7 @@ def end_sources(
     live = sources.c.tenant_id == tenant_id, sources.c.deleted_at.is_(None)
     query = select(sources.c.id).where(*live, condition).order_by(sources.c.id).with_for_update()
     found = list(connection.execute(query).scalars())
-    ended = {
+    ended: dict[str, object] = {
         "deleted_at": time.time(),
         "removes_documents": removes_documents,
         "credentials_sealed": None,

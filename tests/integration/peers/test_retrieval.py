@@ -11,9 +11,9 @@ from tests.peers.retrieval.__main__ import search
 from tests.peers.retrieval.figures import PeerError
 
 
-@pytest.mark.parametrize("system", peer.SYSTEMS)
+@pytest.mark.parametrize("system", sorted({*peer.SYSTEMS} - {"langchain"}))
 def test_a_peer_that_is_not_installed_says_so(system: str) -> None:
-    """This environment has none of them."""
+    """This environment has none of them but LangChain, which the tests of document loaders need."""
     with pytest.raises(PeerError, match="No module named"):
         search(Path(sys.executable), request(system), seconds=60.0)
 

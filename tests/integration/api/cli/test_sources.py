@@ -10,8 +10,6 @@ from typer.testing import CliRunner
 
 import api.cli.sources
 from api.client import Client, NotFoundError, ServiceError
-from ingest.storage.blobs.keyring import generate_key
-from ingest.storage.sources.credentials import CredentialCipher
 from tests.support.service import running
 from tests.support.web_server import WebServer, open_web_server
 
@@ -28,8 +26,7 @@ def site() -> Iterator[WebServer]:
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    with running(tmp_path / "home", webhook_networks="127.0.0.1/32") as (services, client):
-        services.sources.sources._cipher = CredentialCipher(generate_key())
+    with running(tmp_path / "home", webhook_networks="127.0.0.1/32") as (_, client):
         yield client
 
 

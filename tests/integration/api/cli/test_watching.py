@@ -125,6 +125,20 @@ def test_declined_removals_are_asked_once_and_the_documents_stay(watched: Watche
     assert watched.texts()["ship.md"] == "A ship again."
 
 
+def test_a_file_that_is_being_written_is_left_until_it_rests(watched: Watched) -> None:
+    watched.write(whale="A whale.")
+    watched.update()
+    (watched.folder / "whale.md").rename(watched.folder / "renamed.md")
+    watched.write(ship="A sh")
+    os.utime(watched.folder / "renamed.md", ns=(0, 0))
+    changes = watched.mirror.update(rest_seconds=60.0)
+    assert (changes.added, changes.removed, changes.unrested) == ([], [], ["ship.md"])
+    watched.write(ship="A ship.")
+    os.utime(watched.folder / "ship.md", ns=(0, 0))
+    assert watched.mirror.update(rest_seconds=60.0).added == ["ship.md"]
+    assert watched.texts() == {"renamed.md": "A whale.", "ship.md": "A ship."}
+
+
 def test_a_folder_that_is_gone_removes_nothing(watched: Watched) -> None:
     watched.write(whale="A whale.")
     watched.update()
