@@ -1,11 +1,12 @@
 """Checks a source before it is saved or synchronized: opens it, lists some items, and reads the first one."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from ingest.sources.errors import ItemGoneError, ItemRefusedError, ItemUnchangedError, SourceError
+from ingest.sources.packages import report_missing_packages
 from ingest.sources.port import Source, SourceItem
 from ingest.storage.errors import LeadlineError
 
@@ -61,14 +62,3 @@ def _read_one_item(source: Source, items: Sequence[SourceItem]) -> None:
             refusal = error
     if refusal is not None:
         raise refusal
-
-
-@contextmanager
-def report_missing_packages() -> Iterator[None]:
-    """Raise `SourceError` if an adapter needs a package of the extra `sources` that is not installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise SourceError(
-            f"The Python package {error.name} is not installed.", hint="Install the extra `sources` of Leadline."
-        ) from error

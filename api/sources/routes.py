@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from api.admission.access import Admin, ServicesDep
 from api.admission.services import Services
 from api.http.cursors import decode_cursor, decode_text_cursor, encode_cursor, encode_text_cursor
-from api.sources.checking import check_source, report_missing_packages
+from api.sources.checking import check_source
 from api.sources.context import open_source_context
 from api.sources.options import SplitOptions, find_kind, merge_options, parse_options
 from api.sources.schemas import (
@@ -26,6 +26,7 @@ from api.sources.schemas import (
     SyncOut,
     SyncPage,
 )
+from ingest.sources.packages import report_missing_packages
 from ingest.sources.port import SourceKind
 from ingest.sources.registry import SOURCE_KINDS
 from ingest.storage.errors import SourceStateError

@@ -12,10 +12,10 @@ from api.documents.readers import check_readers
 from api.documents.routes import build_single_response
 from api.documents.schemas import UploadedOut
 from api.http.wire import Wire
-from api.sources.checking import report_missing_packages
 from api.sources.context import open_source_context
 from ingest.intake import UploadRequest
 from ingest.sources.errors import ItemGoneError, ItemRefusedError
+from ingest.sources.packages import report_missing_packages
 from ingest.storage.accounts.records import Principal
 from ingest.storage.documents.catalog import AcceptedUpload
 from ingest.storage.documents.metadata import MAX_READERS

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ingest.sources.errors import SourceOptionsError
+from ingest.sources.packages import report_missing_packages
 from ingest.sources.port import Source, SourceContext, SourceKind
 from ingest.storage.sources.rounds import Round
 
@@ -23,7 +24,11 @@ class SourceOpener:
 
     @contextmanager
     def open_source(self, sync: Round) -> Iterator[Source]:
-        """Open the adapter of a round. Raises `SourceOptionsError` if its kind or its options are not valid here."""
+        """Open the adapter of a round.
+
+        Raises `SourceOptionsError` if its kind or its options are not valid here, and `SourceError` if a package is
+        missing.
+        """
         kind = self.kinds.get(sync.kind)
         if kind is None:
             raise SourceOptionsError(f"This service has no sources of the kind {sync.kind!r}.")
@@ -35,7 +40,8 @@ class SourceOpener:
         self.context.scratch.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix="source-", dir=self.context.scratch))
         try:
-            source = kind.build(options, replace(self.context, scratch=scratch))
+            with report_missing_packages():
+                source = kind.build(options, replace(self.context, scratch=scratch))
             try:
                 yield source
             finally:
