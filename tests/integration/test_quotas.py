@@ -23,6 +23,7 @@ from tests.fakes.loaded_model import LoadedModel
 from tests.integration.test_api import WHALE, upload
 from tests.support.cluster import wait_until
 from tests.support.service import running
+from tests.support.web_server import WebServer, open_web_server
 
 TENANT = Account(DEFAULT_TENANT)
 QUESTION = {"question": "When was the white whale seen?", "strategy": "direct"}
@@ -50,7 +51,9 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[tuple[Services, Client]]:
     language_model = LoadedModel(model.chat)
-    with running(tmp_path_factory.mktemp("home"), language_model=language_model, check="off") as (services, client):
+    with running(
+        tmp_path_factory.mktemp("home"), language_model=language_model, check="off", webhook_networks="127.0.0.1/32"
+    ) as (services, client):
         document = upload(client, WHALE, "whale.md").json()["id"]
         wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="ready")
         yield services, client
@@ -64,6 +67,16 @@ def services(service: tuple[Services, Client], model: Model, one_day: None) -> I
     yield services
     services.admission.meter.quotas.reset_limits(TENANT, list(Quota))
     services.admission.meter._limits.clear()
+
+
+@pytest.fixture
+def site() -> Iterator[WebServer]:
+    """A web site with a page in a folder, and one beside it."""
+    with open_web_server() as server:
+        server.pages["/files/"] = server.list_links
+        server.write("note.txt", b"A note of the site.")
+        server.add("/page.txt", "A page of the site.", "text/plain")
+        yield server
 
 
 @pytest.fixture
@@ -261,7 +274,7 @@ def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
 
 # Every route, found in the application itself.
 
-MAKING = {JobKind.INGEST, JobKind.EMBED, JobKind.RUN}
+MAKING = {JobKind.INGEST, JobKind.EMBED, JobKind.RUN, JobKind.SYNC}
 BODIES: dict[str, list[dict[str, Any]]] = {
     "/v1/chat/completions": [{"json": {"model": "leadline", "messages": [{"role": "user", "content": "When?"}]}}],
     "/v1/sign-in": [{"json": {"ticket": "of nobody"}}],
@@ -344,7 +357,13 @@ def _spent(services: Services, model: Model) -> tuple[int, int, int]:
     )
 
 
-def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services, client: Client, model: Model) -> None:
+def test_no_route_spends_anything_once_the_quotas_are_used_up(
+    services: Services, client: Client, model: Model, site: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_site = {"kind": "web", "options": {"url": f"{site.url}/files/", "include": ["*.txt"]}}
+    monkeypatch.setitem(BODIES, "/v1/sources", [{"json": {"name": "Site", **of_site}}])
+    monkeypatch.setitem(BODIES, "/v1/sources/check", [{"json": of_site}])
+    monkeypatch.setitem(BODIES, "/v1/documents/from-url", [{"json": {"url": f"{site.url}/page.txt"}}])
     document = upload(client, b"# Mine\n\nTo be replaced.", "mine.md").json()["id"]
     wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", what="ready")
     spenders, refused = set[str](), set[str]()
@@ -368,5 +387,7 @@ def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services
             assert response.status_code != 422, f"say in BODIES what {method} {path} takes: {response.text}"
     mine = f"put /v1/documents/{document}"
     asked = {"post /v1/answers", "post /v1/chat/completions", "post /v1/responses"}
-    assert spenders == {*asked, "post /v1/suggestions", "post /v1/search", "post /v1/documents", mine}
-    assert spenders <= refused
+    by_address = {"post /v1/documents/from-url", "post /v1/sources"}
+    assert spenders == {*asked, *by_address, "post /v1/suggestions", "post /v1/search", "post /v1/documents", mine}
+    # A source is created, and its synchronization refuses the items.
+    assert spenders - {"post /v1/sources"} <= refused
