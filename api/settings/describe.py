@@ -15,6 +15,7 @@ from api.settings.edge import EdgeSettings
 from api.settings.oidc import OidcSettings
 from api.settings.slack import SlackSettings
 from ingest.parsing.isolation.settings import ParserSettings
+from ingest.sources.settings import SourceSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.operations.retention import RetentionSettings
@@ -75,6 +76,7 @@ _GROUPS_OF_CLASSES: Mapping[type[BaseSettings], SettingGroup] = {
     UpkeepSettings: SettingGroup.RETENTION,
     OidcSettings: SettingGroup.IDENTITY,
     SlackSettings: SettingGroup.SLACK,
+    SourceSettings: SettingGroup.RETENTION,
     WebhookSettings: SettingGroup.RETENTION,
     BlobSettings: SettingGroup.FILES,
 }

@@ -11,7 +11,7 @@ from ingest.sources.port import SourceContext
 
 
 @contextmanager
-def open_source_context(settings: Settings) -> Iterator[SourceContext]:
-    """Return what the service permits to adapters, with an empty folder that is removed afterwards."""
+def open_source_context(settings: Settings, tenant_id: str) -> Iterator[SourceContext]:
+    """Return what the service permits to a tenant's adapters, with an empty folder that is removed afterwards."""
     with TemporaryDirectory(prefix="leadline-source-") as scratch:
-        yield build_source_context(settings, Path(scratch))
+        yield build_source_context(settings, Path(scratch)).for_tenant(tenant_id)

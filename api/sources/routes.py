@@ -52,7 +52,7 @@ def create_source(body: SourceIn, caller: Admin, services: ServicesDep, response
     caller.collections.require_writable(body.collection)
     kind = find_kind(SOURCE_KINDS, body.kind)
     options = parse_options(kind, merge_options({}, body.options))
-    _require_permitted(services, kind, options)
+    _require_permitted(services, caller.tenant_id, kind, options)
     new = NewSource(
         body.collection,
         kind.name,
@@ -82,7 +82,7 @@ def check_new_source(body: SourceCheckIn, caller: Admin, services: ServicesDep) 
     If the source cannot be synchronized, `failure` in the response says why. Nothing is stored.
     """
     kind = find_kind(SOURCE_KINDS, body.kind)
-    return _check(services, kind, parse_options(kind, merge_options({}, body.options)))
+    return _check(services, caller.tenant_id, kind, parse_options(kind, merge_options({}, body.options)))
 
 
 @router.get("/sources/{source_id}")
@@ -103,7 +103,7 @@ def change_source(source_id: str, body: SourceChangeIn, caller: Admin, services:
     options, removed = None, dict[str, None]()
     if body.options is not None:
         kind, options = _merge(services, source, body.options)
-        _require_permitted(services, kind, options)
+        _require_permitted(services, caller.tenant_id, kind, options)
         removed = {name: None for name in source.credential_names if name not in options.credentials}
     change = SourceChange(
         name=body.name,
@@ -128,7 +128,7 @@ def check_existing_source(
 ) -> SourceCheckOut:
     """Check a source as `POST /v1/sources/check` does, with its own options and credentials, or with changed ones."""
     source = services.sources.sources.load(caller.tenant_id, source_id)
-    return _check(services, *_merge(services, source, body.options))
+    return _check(services, caller.tenant_id, *_merge(services, source, body.options))
 
 
 @router.post("/sources/{source_id}/syncs", status_code=202)
@@ -202,12 +202,12 @@ def _merge(services: Services, source: SourceRecord, changes: dict[str, object])
     return kind, parse_options(kind, merge_options({**source.options, **credentials}, changes))
 
 
-def _check(services: Services, kind: SourceKind, options: SplitOptions) -> SourceCheckOut:
-    with open_source_context(services.settings) as context:
+def _check(services: Services, tenant_id: str, kind: SourceKind, options: SplitOptions) -> SourceCheckOut:
+    with open_source_context(services.settings, tenant_id) as context:
         return SourceCheckOut.from_check(check_source(lambda: kind.build(options.parsed, context)))
 
 
-def _require_permitted(services: Services, kind: SourceKind, options: SplitOptions) -> None:
+def _require_permitted(services: Services, tenant_id: str, kind: SourceKind, options: SplitOptions) -> None:
     """Raise `SourceOptionsError` if the service does not permit the options. Nothing is contacted."""
-    with open_source_context(services.settings) as context, report_missing_packages():
+    with open_source_context(services.settings, tenant_id) as context, report_missing_packages():
         kind.build(options.parsed, context).close()

@@ -77,7 +77,7 @@ def _fetch_document(services: Services, caller: Principal, body: UrlIn) -> Accep
 
     # Permissions and quotas are checked before the request is sent.
     services.work.intake.require_upload_allowed(build_request("page"), 1)
-    with open_source_context(services.settings) as context, report_missing_packages():
+    with open_source_context(services.settings, caller.tenant_id) as context, report_missing_packages():
         try:
             with (
                 open_url(body.url, context) as opened,

@@ -41,7 +41,7 @@ class SourceOpener:
         scratch = Path(tempfile.mkdtemp(prefix="source-", dir=self.context.scratch))
         try:
             with report_missing_packages():
-                source = kind.build(options, replace(self.context, scratch=scratch))
+                source = kind.build(options, replace(self.context.for_tenant(sync.tenant_id), scratch=scratch))
             try:
                 yield source
             finally:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from ingest.storage.webhooks.destinations import Destinations
+
+_TENANT = "{tenant}"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,13 @@ class SourceContext:
     timeout_seconds: float = 30.0
     max_item_bytes: int = 1024**3
     slack_api_url: str = "https://slack.com/api/"
+
+    def for_tenant(self, tenant_id: str) -> "SourceContext":
+        """Return what a tenant's sources may use: `{tenant}` in the path of a folder stands for the tenant's id."""
+        # guard: source-folder-of-tenant
+        is_name = tenant_id not in ("", ".", "..") and not {"/", "\0"} & set(tenant_id)
+        folders = (str(folder) for folder in self.folders if is_name or _TENANT not in str(folder))
+        return replace(self, folders=tuple(Path(folder.replace(_TENANT, tenant_id)) for folder in folders))
 
 
 @dataclass(frozen=True)

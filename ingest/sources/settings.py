@@ -16,7 +16,9 @@ class SourceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     source_folders: str = Field(
-        "", description="Folders of this machine that sources may read, separated by `:`. By default, none."
+        "",
+        description="Folders of this machine that sources may read, separated by `:`. `{tenant}` in a path stands for "
+        "the id of a tenant. By default, none.",
     )
     source_loaders: str = Field(
         "",

@@ -40,3 +40,24 @@ def test_a_package_that_a_worker_lacks_is_named_with_the_command_that_installs_i
 def test_options_that_are_not_valid_here_are_named(tmp_path: Path, wrong: Round, said: str) -> None:
     with pytest.raises(SourceOptionsError, match=said):
         opener(tmp_path).open_source(wrong).__enter__()
+
+
+def test_a_folder_with_a_placeholder_is_that_of_one_tenant(tmp_path: Path) -> None:
+    folders = (Path("/srv/all"), Path("/srv/{tenant}/documents"))
+    context = SourceContext(Destinations.parse(""), tmp_path, folders=folders)
+    assert context.for_tenant("ann").folders == (Path("/srv/all"), Path("/srv/ann/documents"))
+    for name in ("..", ".", "", "a/../b"):
+        assert context.for_tenant(name).folders == (Path("/srv/all"),)
+
+
+def test_a_job_sees_the_folders_of_its_tenant_alone(tmp_path: Path) -> None:
+    seen = []
+
+    def note(options: Options, context: SourceContext) -> Source:
+        seen.append(context.folders)
+        raise SourceOptionsError("Noted.")
+
+    context = SourceContext(Destinations.parse(""), tmp_path, folders=(Path("/srv/{tenant}"),))
+    with pytest.raises(SourceOptionsError):
+        SourceOpener({"surveys": SourceKind("surveys", Options, note)}, context).open_source(sync()).__enter__()
+    assert seen == [(Path("/srv/ann"),)]
