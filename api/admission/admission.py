@@ -33,7 +33,7 @@ _PUBLIC = re.compile(
 # Matches portal pages. These pages contain no tenant data, and redirect to the sign-in page if nobody is signed in.
 _PAGES = re.compile(
     r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+|"
-    r"/(usage|keys|people|audit|feedback|settings|slack)"
+    r"/(usage|keys|people|sources|audit|feedback|settings|slack)"
 )
 
 # A function that returns the principal of a key or session secret, or None if the key or secret is not valid.
