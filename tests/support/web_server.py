@@ -28,6 +28,10 @@ class Request(BaseHTTPRequestHandler):
         answer = self.site.pages.get(self.path) or self.site.pages.get(unquote(self.path))
         (answer or self.site.answer_others)(self)
 
+    def do_PROPFIND(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def reply(self, body: bytes, media_type: str = "text/html", status: int = 200, **headers: str) -> None:
         """Send a whole response; underscores in the names of headers become hyphens."""
         if headers.get("ETag") and self.headers["If-None-Match"] == headers["ETag"]:
