@@ -20,6 +20,8 @@ class Request(BaseHTTPRequestHandler):
     """A request, and the means to answer it in any way."""
 
     protocol_version = "HTTP/1.1"
+    # Otherwise the body waits for the acknowledgement of the headers.
+    disable_nagle_algorithm = True
     site: "WebServer"
 
     def do_GET(self) -> None:
