@@ -49,6 +49,9 @@ class DavServer:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing: clients close connections as soon as they know enough."""
+
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
