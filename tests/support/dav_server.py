@@ -2,17 +2,21 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import httpx
 from wsgidav.fs_dav_provider import FilesystemProvider
 from wsgidav.wsgidav_app import WsgiDAVApp
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 USER, PASSWORD = "ann", "pässword:1"
 _OWNER = (
@@ -74,9 +78,10 @@ def open_dav_server(folder: Path, *, follows_links: bool = False) -> Iterator[Da
     )
     seen: list[str] = []
 
-    def answer(environ: dict[str, str], start_response: Callable[..., object]) -> object:
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         seen.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
-        return app(environ, start_response)
+        found: Iterable[bytes] = app(environ, start_response)
+        return found
 
     server = make_server("127.0.0.1", 0, answer, _Server, _Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
