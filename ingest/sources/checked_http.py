@@ -1,10 +1,11 @@
-"""Reads pages of web servers: from checked addresses, within time and size limits, and never a truncated page."""
+"""Reads from web servers: from checked addresses, within time and size limits, and never a truncated body."""
 
 import asyncio
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -84,8 +85,16 @@ class Reply:
             raise ItemRefusedError(f"{self.url} has the content encoding {encoding!r}, which was not asked for.")
 
 
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes | None
+
+
 class CheckedHttp:
-    """Sends GET requests one after the other. `headers` are sent with each.
+    """Sends requests that only read, one after the other. `headers` are sent with each.
 
     Each host has a client of its own, because connections are kept alive: see `open_client`.
     """
@@ -106,13 +115,16 @@ class CheckedHttp:
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     @contextmanager
-    def open(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Reply]:
+    def open(
+        self, url: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", content: bytes | None = None
+    ) -> Iterator[Reply]:
         """Send a request, and repeat it if the server is busy. Redirects are not followed.
 
         Raises `SourceUnavailableError` if the server does not respond, and `SourceRefusedError` if the address is not
         allowed.
         """
-        response = self._send(url, {**self._headers, **(headers or {})})
+        request = _Request(method, url, {**self._headers, **(headers or {})}, content)
+        response = self._send(request)
         try:
             yield Reply(url, response, lambda reading: self._run(url, reading, self._seconds * _BODY_TIMEOUTS))
         finally:
@@ -124,10 +136,11 @@ class CheckedHttp:
         self._clients.clear()
         self._runner.close()
 
-    def _send(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
+    def _send(self, request: _Request) -> httpx.Response:
+        url = request.url
         for attempt in range(1, _MAX_TRIES + 1):
             try:
-                response = self._run(url, self._send_once(url, headers), self._seconds)
+                response = self._run(url, self._send_once(request), self._seconds)
             except SourceUnavailableError as error:
                 # The server may have closed an idle connection just as it was used again.
                 if attempt == _MAX_TRIES or not isinstance(error.__cause__, _DISCONNECTED):
@@ -142,13 +155,15 @@ class CheckedHttp:
             self.sleep(wait_seconds)
         raise SourceUnavailableError(f"{url} answered with the status {response.status_code}: the server is busy.")
 
-    async def _send_once(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
-        host = urlsplit(url).netloc
+    async def _send_once(self, request: _Request) -> httpx.Response:
+        host = urlsplit(request.url).netloc
         if host not in self._clients:
             client = open_client(httpx.create_ssl_context(), limits=httpx.Limits(max_keepalive_connections=1))
             client.timeout = httpx.Timeout(None)  # `_run` limits the time as a whole, httpx only the time of each read.
             self._clients[host] = client
-        return await send_request(self._clients[host], self._destinations, "GET", url, headers)
+        return await send_request(
+            self._clients[host], self._destinations, request.method, request.url, request.headers, request.content
+        )
 
     def _run(self, url: str, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
         try:

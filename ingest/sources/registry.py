@@ -8,5 +8,8 @@ from ingest.sources.mailbox import MAILBOX
 from ingest.sources.port import SourceKind
 from ingest.sources.slack_channels import SLACK_CHANNELS
 from ingest.sources.web import WEB
+from ingest.sources.webdav import WEBDAV
 
-SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in (FOLDER, LOADER, MAILBOX, SLACK_CHANNELS, WEB)}
+SOURCE_KINDS: Mapping[str, SourceKind] = {
+    kind.name: kind for kind in (FOLDER, LOADER, MAILBOX, SLACK_CHANNELS, WEB, WEBDAV)
+}

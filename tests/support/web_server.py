@@ -20,6 +20,8 @@ class Request(BaseHTTPRequestHandler):
     """A request, and the means to answer it in any way."""
 
     protocol_version = "HTTP/1.1"
+    # Otherwise the body waits for the acknowledgement of the headers.
+    disable_nagle_algorithm = True
     site: "WebServer"
 
     def do_GET(self) -> None:
@@ -27,6 +29,10 @@ class Request(BaseHTTPRequestHandler):
         self.site.seen_headers.append(dict(self.headers))
         answer = self.site.pages.get(self.path) or self.site.pages.get(unquote(self.path))
         (answer or self.site.answer_others)(self)
+
+    def do_PROPFIND(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def reply(self, body: bytes, media_type: str = "text/html", status: int = 200, **headers: str) -> None:
         """Send a whole response; underscores in the names of headers become hyphens."""
