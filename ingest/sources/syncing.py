@@ -24,6 +24,7 @@ from ingest.storage.errors import (
     DocumentNotFoundError,
     InputError,
     LeadlineError,
+    LeaseLostError,
     MetadataError,
     StorageFullError,
     StorageReadOnlyError,
@@ -103,6 +104,9 @@ class SourceSynchronizer:
             with self._open_source(sync) as source:
                 sync = self._list_source(job, sync, source, control)
         reach_fault_point("sync.listed")
+        # guard: unrecorded-documents-removed
+        while self._rounds.remove_unrecorded_documents(job, sync):
+            control.check()
         plan = self._rounds.plan_removals(sync)
         # guard: source-mass-removal
         if self._needs_approval(plan, sync):
@@ -183,6 +187,9 @@ class SourceSynchronizer:
             except _REFUSALS as error:
                 self._record_refusal(job, sync, item, error)
                 return
+            except LeaseLostError:
+                self._rounds.discard_unrecorded_documents(sync)
+                raise
 
     def _receive_item(
         self, sync: Round, source: Source, item: SourceItem, known: SourceItemRecord | None, control: RoundControl
