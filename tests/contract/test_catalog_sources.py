@@ -578,3 +578,16 @@ def test_an_item_whose_text_cannot_be_stored_is_refused(bench: SyncBench, record
     bench.source.items["b"] = SourceItem("b\udcff", "b\udcff.txt", "1")
     result = bench.sync(record)
     assert (result.state, result.counts.refused) == (SyncState.SUCCEEDED, 2)
+
+
+def test_an_item_with_an_impossible_date_or_size_is_read_without_it(bench: SyncBench, record: SourceRecord) -> None:
+    odd = {"past": -1e12, "future": 3e11, "endless": float("inf"), "none": float("nan")}
+    for name, moment in odd.items():
+        bench.source.put(name, name, modified_at=moment, size_bytes=-1)
+    result = bench.sync(record)
+    assert (result.state, result.counts.added) == (SyncState.SUCCEEDED, len(odd))
+    for name, moment in odd.items():
+        bench.source.put(name, name, modified_at=moment, size_bytes=10**30, path=f"/moved/{name}.txt")
+    result = bench.sync(record)
+    assert (result.state, result.counts.unchanged) == (SyncState.SUCCEEDED, len(odd))
+    assert {each.modified_at for each in bench.sources.list_items("ann", record.id)} == {None}
