@@ -70,7 +70,8 @@ class Source(Protocol):
 
         If the iterator ends without an error, the list is complete: documents of items that are not in it are removed.
         An adapter must therefore raise an error if it cannot see a part of the source. It follows no link in a circle.
-        Raises `SourceUnavailableError` or `SourceRefusedError`.
+        Raises `SourceUnavailableError` or `SourceRefusedError`, and `SourceOptionsError` if there are more items than
+        the options permit: a shorter list would remove documents, and a retry would fail the same way.
         """
 
     def open_item(self, item: SourceItem, known_version: str = "") -> AbstractContextManager[OpenedItem]:
