@@ -221,6 +221,7 @@ def build_sync_task(settings: Settings, components: ServiceComponents, scratch: 
         _build_intake(settings, components),
         SourceOpener(SOURCE_KINDS, context).open_source,
         max_share=settings.upkeep_share,
+        settle_readers=ReaderSync(stores.documents.catalog, components.index.generations).sync_all_documents,
     )
     return SyncTask(stores.jobs, synchronizer)
 

@@ -62,17 +62,25 @@ def follow_sync(client: Client, source: SourceOut, sync: SyncOut) -> SyncOut:
 def finish_sync(source: SourceOut, sync: SyncOut) -> None:
     """Print the result of a sync. Raises `ServiceError` with the next step if it did not complete."""
     print_sync(sync)
-    name = source.id
+    problem = find_problem(source.id, sync)
+    if problem is not None:
+        raise problem
+    if sync.counts.refused:
+        text = f"See the reasons with `leadline sources items {source.id} --refused`."
+        Console().print(text, highlight=False, markup=False)
+
+
+def find_problem(source_id: str, sync: SyncOut) -> ServiceError | None:
+    """Return why a sync did not complete, with the next step, or None if it did."""
     if sync.pending_removals is not None:
-        raise ServiceError(
+        return ServiceError(
             f"This sync would remove {sync.pending_removals:,} documents, a large share of all. None was removed.",
-            hint=f"If the items are really gone, run `leadline sources approve {name}`.",
+            hint=f"If the items are really gone, run `leadline sources approve {source_id}`.",
         )
     if sync.failure is not None:
-        raise ServiceError(sync.failure.detail, hint=f"{sync.failure.hint} No document was removed.".strip())
-    if sync.counts.refused:
-        text = f"See the reasons with `leadline sources items {name} --refused`."
-        Console().print(text, highlight=False, markup=False)
+        hint = sync.failure.hint.replace("Nothing was removed.", "").strip()
+        return ServiceError(sync.failure.detail, hint=f"{hint} No document was removed.".strip())
+    return None
 
 
 def print_sync(sync: SyncOut) -> None:

@@ -15,6 +15,7 @@ from api.cli.listing import Listing
 from api.cli.source_view import (
     describe_schedule,
     describe_state,
+    find_problem,
     find_source,
     finish_sync,
     follow_sync,
@@ -26,6 +27,7 @@ from api.cli.source_view import (
     require_usable,
 )
 from api.client import ServiceError
+from api.sources.schemas import SyncOut
 
 app = typer.Typer(
     help="Add, list, check, synchronize, pause and remove sources whose documents stay in sync.", no_args_is_help=True
@@ -150,6 +152,9 @@ def show(source: Identifier, as_json: AsJson = False) -> None:
     print_line(f"{found.items:,} items, {found.refused_items:,} refused. {describe_schedule(found)}")
     if found.last_sync:
         print_sync(found.last_sync)
+        problem = find_problem(found.id, found.last_sync)
+        if problem is not None:
+            print_line(f"{problem.detail} {problem.hint}")
 
 
 @app.command()
@@ -235,7 +240,8 @@ def history(
 ) -> None:
     """List the syncs of a source, newest first, with what each changed."""
     with open_client(read_settings()) as client:
-        found = client.get(f"/v1/sources/{find_source(client, source).id}/syncs", limit=limit)["syncs"]
+        identifier = find_source(client, source).id
+        found = client.get(f"/v1/sources/{identifier}/syncs", limit=limit)["syncs"]
     if as_json:
         print(json.dumps(found))
         return
@@ -243,7 +249,8 @@ def history(
     table = Listing(("id", "started", "state", *columns, "reason"), texts=("reason",), optional=("reason", "listed"))
     for each in found:
         counts = (f"{each['counts'][name]:,}" for name in columns)
-        reason = (each["failure"] or {}).get("detail", "")
+        problem = find_problem(identifier, SyncOut.model_validate(each))
+        reason = f"{problem.detail} {problem.hint}" if problem else ""
         table.add(each["id"], each["created_at"][:16].replace("T", " "), each["state"], *counts, reason)
     table.print()
 

@@ -24,7 +24,7 @@ class SourceRefusedError(SourceError):
 
 
 class SourceOptionsError(SourceError):
-    """The options of a source are invalid, or the service does not permit them."""
+    """The options of a source are invalid, the service does not permit them, or the source exceeds their limits."""
 
     code = "source_options_invalid"
 

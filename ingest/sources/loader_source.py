@@ -90,7 +90,8 @@ class LoaderSource:
                 if count > self._options.max_documents:
                     raise SourceOptionsError(
                         f"The loader returned more than {self._options.max_documents:,} documents, the limit of this "
-                        "source. Nothing was removed."
+                        "source.",
+                        hint="Increase the limit, or let the loader return less. Nothing was removed.",
                     )
         except SourceError:
             raise

@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from ingest.storage.webhooks.destinations import Destinations
 
 _TENANT = "{tenant}"
+# The years 1 to 9999, in seconds since 1970. File systems and servers may have dates outside of them.
+_EARLIEST, _LATEST = -62_135_596_800.0, 253_402_300_800.0
+_MAX_SIZE_BYTES = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class SourceItem:
     `id` identifies the item within its source as long as the item exists, and has 1,000 characters or fewer. `version`
     changes whenever the content does; if it is empty, the source cannot tell, and the item is read in every sync.
     `name` is the file name, and `path` tells people where the item is. `size_bytes` is only the announced size.
-    `modified_at` is in seconds since 1970. `readers` are the subjects that may see the item; None means that the
-    access rules of the collection apply.
+    `modified_at` is in seconds since 1970. Both are None if they cannot be stored. `readers` are the subjects that may
+    see the item; None means that the access rules of the collection apply.
     """
 
     id: str
@@ -34,6 +37,13 @@ class SourceItem:
     author: str = ""
     modified_at: float | None = None
     readers: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Drop a date or a size that cannot be stored, so that one odd item does not end the sync of all."""
+        if self.modified_at is not None and not _EARLIEST <= self.modified_at < _LATEST:
+            object.__setattr__(self, "modified_at", None)
+        if self.size_bytes is not None and not 0 <= self.size_bytes <= _MAX_SIZE_BYTES:
+            object.__setattr__(self, "size_bytes", None)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,8 @@ class Source(Protocol):
 
         If the iterator ends without an error, the list is complete: documents of items that are not in it are removed.
         An adapter must therefore raise an error if it cannot see a part of the source. It follows no link in a circle.
-        Raises `SourceUnavailableError` or `SourceRefusedError`.
+        Raises `SourceUnavailableError` or `SourceRefusedError`, and `SourceOptionsError` if there are more items than
+        the options permit: a shorter list would remove documents, and a retry would fail the same way.
         """
 
     def open_item(self, item: SourceItem, known_version: str = "") -> AbstractContextManager[OpenedItem]:

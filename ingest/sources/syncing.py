@@ -24,6 +24,7 @@ from ingest.storage.errors import (
     DocumentNotFoundError,
     InputError,
     LeadlineError,
+    LeaseLostError,
     MetadataError,
     StorageFullError,
     StorageReadOnlyError,
@@ -70,7 +71,8 @@ class RoundControl:
 class SourceSynchronizer:
     """Runs rounds. `open_source` opens the adapter of a round's source, and raises the errors of sources.
 
-    `max_share` is the fraction of a source's documents that a round may remove without an approval.
+    `max_share` is the fraction of a source's documents that a round may remove without an approval. `settle_readers`
+    writes changed readers to the index.
     """
 
     def __init__(
@@ -81,12 +83,14 @@ class SourceSynchronizer:
         open_source: Callable[[Round], AbstractContextManager[Source]],
         *,
         max_share: float,
+        settle_readers: Callable[[], object] = lambda: None,
     ) -> None:
         self._rounds = rounds
         self._catalog = catalog
         self._intake = intake
         self._open_source = open_source
         self._max_share = max_share
+        self._settle_readers = settle_readers
 
     def run(self, job: Job, control: RoundControl) -> None:
         """Run the round of a claimed job, or continue it.
@@ -103,6 +107,11 @@ class SourceSynchronizer:
             with self._open_source(sync) as source:
                 sync = self._list_source(job, sync, source, control)
         reach_fault_point("sync.listed")
+        # guard: unrecorded-documents-removed
+        while self._rounds.remove_unrecorded_documents(job, sync):
+            control.check()
+        # Upkeep does this a few times a minute only. People find what they may now see as soon as the sync has ended.
+        self._settle_readers()
         plan = self._rounds.plan_removals(sync)
         # guard: source-mass-removal
         if self._needs_approval(plan, sync):
@@ -183,6 +192,9 @@ class SourceSynchronizer:
             except _REFUSALS as error:
                 self._record_refusal(job, sync, item, error)
                 return
+            except LeaseLostError:
+                self._rounds.discard_unrecorded_documents(sync)
+                raise
 
     def _receive_item(
         self, sync: Round, source: Source, item: SourceItem, known: SourceItemRecord | None, control: RoundControl

@@ -649,3 +649,16 @@ def test_the_sources_of_a_deleted_tenant_end(engine: Engine, bench: SyncBench, r
         assert connection.execute(select(source_rows.c.credentials_sealed)).scalars().all() == [None]
     with pytest.raises(LeaseLostError):
         bench.rounds.record_list_end(job, bench.started[-1])
+
+
+def test_an_item_with_an_impossible_date_or_size_is_read_without_it(bench: SyncBench, record: SourceRecord) -> None:
+    odd = {"past": -1e12, "future": 3e11, "endless": float("inf"), "none": float("nan")}
+    for name, moment in odd.items():
+        bench.source.put(name, name, modified_at=moment, size_bytes=-1)
+    result = bench.sync(record)
+    assert (result.state, result.counts.added) == (SyncState.SUCCEEDED, len(odd))
+    for name, moment in odd.items():
+        bench.source.put(name, name, modified_at=moment, size_bytes=10**30, path=f"/moved/{name}.txt")
+    result = bench.sync(record)
+    assert (result.state, result.counts.unchanged) == (SyncState.SUCCEEDED, len(odd))
+    assert {each.modified_at for each in bench.sources.list_items("ann", record.id)} == {None}

@@ -16,7 +16,6 @@ from ingest.storage.sources.records import NewSource, SyncState
 from ingest.storage.sources.store import Sources
 from tests.support.catalogs import migrated_sqlite
 from tests.support.fault_folder import VARIABLE, FaultFolder
-from tests.support.sync_process import NOTED
 
 _FILES = 100
 # The point of each kill, and how often it is passed before.
@@ -41,15 +40,21 @@ def wait_for(is_true: Callable[[], object], *, seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
-def start(home: Path, faults: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.support.sync_process", str(home)]
+def start(home: Path, folder: Path, notes: Path, faults: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.support.sync_process", str(home), str(folder), str(notes)]
     return subprocess.Popen(command, env={**os.environ, VARIABLE: str(faults)})
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that was not modified just now: one that was might change again, and has no version yet."""
+    path.write_text(text)
+    os.utime(path, ns=(0, time.time_ns() - 60_000_000_000))
 
 
 def change(folder: Path) -> None:
     """Change 20 files, rename 5 and remove 5."""
     for number in range(20):
-        (folder / f"{number:03}.txt").write_text(f"changed {number}")
+        write(folder / f"{number:03}.txt", f"changed {number}")
     for number in range(20, 25):
         (folder / f"{number:03}.txt").rename(folder / f"renamed {number}.txt")
     for number in range(25, 30):
@@ -60,17 +65,16 @@ def test_after_ten_kills_the_library_equals_the_source(tmp_path: Path) -> None:
     home, folder, notes = tmp_path / "home", tmp_path / "folder", tmp_path / "notes"
     folder.mkdir()
     for number in range(_FILES):
-        (folder / f"{number:03}.txt").write_text(f"text {number}")
+        write(folder / f"{number:03}.txt", f"text {number}")
     engine = open_database(migrated_sqlite(home / "catalog.sqlite"))
     catalog, sources, faults = Catalog(engine), Sources(engine), FaultFolder(tmp_path / "faults")
     catalog.ensure_tenant("default")
-    new = NewSource("default", NOTED, "a folder", {"folder": str(folder), "notes": str(notes)})
-    record = sources.create("default", new)
+    record = sources.create("default", NewSource("default", "folder", "a folder", {"path": str(folder)}))
 
     def ended() -> bool:
         return sources.list_syncs("default", record.id)[0].state is SyncState.SUCCEEDED
 
-    process = start(home, faults.folder)
+    process = start(home, folder, notes, faults.folder)
     try:
         wait_for(ended)
         assert len(notes.read_text().split("\n")) == _FILES + 1
@@ -85,7 +89,7 @@ def test_after_ten_kills_the_library_equals_the_source(tmp_path: Path) -> None:
             faults.release()
             if number + 1 < len(_KILLS):
                 faults.arm(_KILLS[number + 1][0], skip=_KILLS[number + 1][1])
-            process = start(home, faults.folder)
+            process = start(home, folder, notes, faults.folder)
         wait_for(ended)
     finally:
         process.kill()
@@ -97,4 +101,5 @@ def test_after_ten_kills_the_library_equals_the_source(tmp_path: Path) -> None:
     found = {each.name: each.version.content_sha256 for each in documents}
     assert found == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     assert len(documents) == _FILES - 5
+    assert {each.attributes["source_path"] for each in documents} == {path.name for path in folder.iterdir()}
     engine.dispose()

@@ -176,6 +176,9 @@ class SlackDouble:
             message = next(each for each in self.messages[channel] if each.ts == ts)
             message.text, message.edited_ts = text, self._ts()
 
+    def joins(self, user: str, channel: str) -> None:
+        self.channels[channel]["members"].append(user)
+
     def leaves(self, user: str, channel: str) -> None:
         self.channels[channel]["members"].remove(user)
 

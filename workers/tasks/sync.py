@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 
+from ingest.sources.errors import SourceUnavailableError
 from ingest.sources.syncing import RoundControl, SourceSynchronizer, SyncInterruptedError
 from ingest.storage.errors import LeaseLostError
 from ingest.storage.jobs.jobs import Jobs
 from ingest.storage.queue.records import Job
 from workers.deps import WorkerStopping
+from workers.steps import StepTimeoutError
 from workers.tasks.leases import watch_lease
 
 
@@ -32,6 +34,10 @@ class SyncTask:
             control = RoundControl(lambda: should_stop() or not is_held(), self._wait)
             try:
                 self._synchronizer.run(job, control)
+            except StepTimeoutError as error:
+                raise SourceUnavailableError(
+                    "The source sent nothing for longer than LEADLINE_TASK_SECONDS, so the sync was stopped."
+                ) from error
             except SyncInterruptedError:
                 self._jobs.require_lease(job)
                 if should_stop():

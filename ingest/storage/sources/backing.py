@@ -136,6 +136,25 @@ def release_documents(connection: Connection, tenant_id: str, document_ids: Sequ
             describe_document(connection, tenant_id, document_id)
 
 
+def find_unrecorded_documents(
+    connection: Connection, tenant_id: str, source_id: str, collection: str, *, limit: int
+) -> list[str]:
+    """Find documents of a source behind which no item stands.
+
+    A synchronization accepted each of them, and was interrupted before it recorded the item.
+    """
+    behind = select(source_items.c.key).where(source_items.c.document_id == documents.c.id).exists()
+    query = select(documents.c.id).where(
+        documents.c.tenant_id == tenant_id,
+        documents.c.collection == collection,
+        documents.c.uploaded_by == f"{SOURCE_OWNER_PREFIX}{source_id}",
+        documents.c.deleted_at.is_(None),
+        documents.c.container_id.is_(None),  # Entries go with their container.
+        ~behind,
+    )
+    return list(connection.execute(query.order_by(documents.c.id).limit(limit)).scalars())
+
+
 def hand_over_documents(connection: Connection, document_ids: Collection[str], owner: str) -> None:
     """Let the documents of a deleted source belong to a person, unless items of other sources stand behind them."""
     for some in iter_slices(list(document_ids)):

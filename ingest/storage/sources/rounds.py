@@ -15,11 +15,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, FromClause, delete, fu
 from ingest.storage.db.database import (
     bump_corpus_versions,
     iter_slices,
+    lock_documents,
     read_transaction,
     write_transaction,
 )
-from ingest.storage.db.schema import documents, jobs, source_items, source_syncs, sources
-from ingest.storage.documents.records import SOURCE_OWNER_PREFIX
+from ingest.storage.db.schema import jobs, source_items, source_syncs, sources
+from ingest.storage.documents.rows import load_document
 from ingest.storage.errors import LeaseLostError, SourceNotFoundError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import Failure, Job
@@ -27,6 +28,7 @@ from ingest.storage.sources.backing import (
     build_owned_condition,
     describe_document,
     find_replaceable_document,
+    find_unrecorded_documents,
     hand_over_documents,
     release_documents,
 )
@@ -115,23 +117,23 @@ class SyncRounds:
         """Record the progress of the list, and that these items are unchanged."""
         keys = [hash_item_id(each) for each in unchanged_ids]
         with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job)
             marked = 0
             for some in iter_slices(keys):
                 fresh = _of_source(sync), source_items.c.key.in_(some), source_items.c.round < sync.number
                 seen = update(source_items).where(*fresh).values(round=sync.number, gone_round=None)
                 marked += connection.execute(seen).rowcount
             self._count(connection, sync, listed=listed, unchanged=marked)
-            _require_held_job(connection, job)
         self._announce(sync.tenant_id, [sync.source_id])
 
     def record_gone(self, job: Job, sync: Round, item_ids: Iterable[str]) -> None:
         """Record items that the source's list of changes names as removed."""
         keys = [hash_item_id(each) for each in item_ids]
         with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job)
             for some in iter_slices(keys):
                 these = _of_source(sync), source_items.c.key.in_(some)
                 connection.execute(update(source_items).where(*these).values(gone_round=sync.number))
-            _require_held_job(connection, job)
 
     def find_replaceable_document(
         self, sync: Round, item_id: str, content_sha256: str, readers: frozenset[str] | None
@@ -150,10 +152,17 @@ class SyncRounds:
     ) -> None:
         """Record an item whose content a document has, and describe the document after it.
 
-        If the item had another document, that one goes unless something else stands behind it.
+        If the item had another document, that one goes unless something else stands behind it. Raises
+        `DocumentNotFoundError` if the document of a changed item was deleted after it was accepted.
         """
         with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job, makes_progress=True)
             row = _find_item(connection, sync, item.id)
+            lock_documents(connection, {document_id, row and row.document_id} - {None})
+            # Another source may have removed the document, which this item joins.
+            # guard: item-has-its-document
+            if document_id is not None and is_changed:
+                load_document(connection, sync.tenant_id, document_id)
             _upsert_item(connection, sync, item, row, document_id=document_id, error_code=None, is_retried=False)
             if row is not None and row.document_id not in (None, document_id):
                 release_documents(connection, sync.tenant_id, [row.document_id])
@@ -162,13 +171,13 @@ class SyncRounds:
             if row is None or row.round < sync.number:
                 kind = "added" if row is None or row.document_id is None else "changed" if is_changed else "unchanged"
                 self._count(connection, sync, **{kind: 1})
-            _require_held_job(connection, job, makes_progress=True)
             bump_corpus_versions(connection, [sync.tenant_id])
         self._announce(sync.tenant_id, [sync.source_id, *([document_id] if document_id else [])])
 
     def record_refusal(self, job: Job, sync: Round, item: FoundItem, failure: Failure, *, is_temporary: bool) -> None:
         """Record why an item was refused. A document with its earlier content remains."""
         with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job, makes_progress=True)
             row = _find_item(connection, sync, item.id)
             kept = None if row is None else row.document_id
             errors = {"error_code": failure.code, "error_detail": failure.detail, "error_hint": failure.hint}
@@ -177,7 +186,6 @@ class SyncRounds:
                 describe_document(connection, sync.tenant_id, kept)
             if row is None or row.round < sync.number:
                 self._count(connection, sync, refused=1)
-            _require_held_job(connection, job, makes_progress=True)
         self._announce(sync.tenant_id, [sync.source_id])
 
     def record_list_end(self, job: Job, sync: Round, *, cursor: str = "", lists_changes: bool = False) -> None:
@@ -187,11 +195,11 @@ class SyncRounds:
         """
         retried = _of_source(sync), source_items.c.is_retried, source_items.c.round == sync.number
         with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job)
             ended = {"is_listed": True, "lists_changes": lists_changes}
             connection.execute(update(source_syncs).where(_is_current(sync)).values(**ended))
             if connection.execute(select(source_items.c.key).where(*retried).limit(1)).first() is None:
                 connection.execute(update(sources).where(sources.c.id == sync.source_id).values(cursor=cursor))
-            _require_held_job(connection, job)
 
     def plan_removals(self, sync: Round) -> RemovalPlan:
         """Count the documents that the round would remove, and those that the source had before it."""
@@ -212,41 +220,56 @@ class SyncRounds:
         """Remove some of the items that are gone, with their documents, and return their number."""
         query = select(source_items.c.key, source_items.c.document_id).where(_build_gone_condition(sync))
         with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job, makes_progress=True)
             rows = connection.execute(query.order_by(source_items.c.key).limit(_REMOVED_AT_ONCE)).all()
             these = _of_source(sync), source_items.c.key.in_([row.key for row in rows])
             connection.execute(delete(source_items).where(*these))
             found = {row.document_id for row in rows if row.document_id is not None}
             release_documents(connection, sync.tenant_id, sorted(found))
             self._count(connection, sync, removed=len(rows))
-            _require_held_job(connection, job, makes_progress=True)
             bump_corpus_versions(connection, [sync.tenant_id])
         self._announce(sync.tenant_id, [sync.source_id, *found])
         return len(rows)
 
+    def remove_unrecorded_documents(self, job: Job, sync: Round) -> int:
+        """Remove some documents that interrupted attempts accepted for items that are gone. Return their number."""
+        with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job)
+            found = self._find_unrecorded(connection, sync)
+            release_documents(connection, sync.tenant_id, found)
+            bump_corpus_versions(connection, [sync.tenant_id] if found else [])
+        self._announce(sync.tenant_id, found)
+        return len(found)
+
+    def discard_unrecorded_documents(self, sync: Round) -> None:
+        """Remove the documents that a worker has accepted for a source that was deleted meanwhile."""
+        with write_transaction(self._engine) as connection:
+            if connection.execute(select(sources.c.id).where(sources.c.id == sync.source_id)).first() is None:
+                release_documents(connection, sync.tenant_id, self._find_unrecorded(connection, sync))
+                bump_corpus_versions(connection, [sync.tenant_id])
+
     def purge_source(self, job: Job, sync: Round) -> int:
         """Remove some items of a deleted source and, at the end, the source. Return 0 at the end."""
         with write_transaction(self._engine) as connection:
+            _require_held_job(connection, job, makes_progress=True)
             query = select(source_items.c.key, source_items.c.document_id).where(_of_source(sync))
             rows = connection.execute(query.order_by(source_items.c.key).limit(_REMOVED_AT_ONCE)).all()
             these = _of_source(sync), source_items.c.key.in_([row.key for row in rows])
             connection.execute(delete(source_items).where(*these))
             source = connection.execute(select(sources).where(sources.c.id == sync.source_id)).one()
             found = sorted({row.document_id for row in rows if row.document_id is not None})
-            found = found or _find_documents_without_items(connection, sync)
+            found = found if rows else self._find_unrecorded(connection, sync)
             if source.removes_documents:
                 release_documents(connection, sync.tenant_id, found)
             else:
                 hand_over_documents(connection, found, source.created_by)
-            removed = len(rows) or len(found)
-            if removed:
-                _require_held_job(connection, job, makes_progress=True)
-            else:
+            if not (rows or found):
                 _end_job(connection, job)
                 connection.execute(delete(source_syncs).where(source_syncs.c.source_id == sync.source_id))
                 connection.execute(delete(sources).where(sources.c.id == sync.source_id))
             bump_corpus_versions(connection, [sync.tenant_id])
         self._announce(sync.tenant_id, [sync.source_id, *found])
-        return removed
+        return len(rows) or len(found)
 
     def finish_round(self, job: Job, sync: Round, *, pending_removals: int | None = None) -> None:
         """End a synchronization. With `pending_removals`, it waits until somebody approves this number of removals."""
@@ -256,22 +279,14 @@ class SyncRounds:
             end_sync(connection, sync.tenant_id, sync.source_id, state, pending_removals=pending_removals)
         self._announce(sync.tenant_id, [sync.source_id])
 
+    def _find_unrecorded(self, connection: Connection, sync: Round) -> list[str]:
+        about = sync.tenant_id, sync.source_id, sync.collection
+        return find_unrecorded_documents(connection, *about, limit=_REMOVED_AT_ONCE)
+
     def _count(self, connection: Connection, sync: Round, **counts: int) -> None:
         more = {name: source_syncs.c[name] + count for name, count in counts.items() if count}
         if more:
             connection.execute(update(source_syncs).where(_is_current(sync)).values(**more))
-
-
-def _find_documents_without_items(connection: Connection, sync: Round) -> list[str]:
-    """Find documents of a source that were accepted and never recorded, because the source was deleted just then."""
-    owner = f"{SOURCE_OWNER_PREFIX}{sync.source_id}"
-    query = select(documents.c.id).where(
-        documents.c.tenant_id == sync.tenant_id,
-        documents.c.uploaded_by == owner,
-        documents.c.deleted_at.is_(None),
-        ~select(source_items.c.key).where(source_items.c.document_id == documents.c.id).exists(),
-    )
-    return list(connection.execute(query.order_by(documents.c.id).limit(_REMOVED_AT_ONCE)).scalars())
 
 
 def hash_item_id(item_id: str) -> str:
