@@ -163,6 +163,7 @@ export const TEXTS = {
   source_gone: () => [t('A document was deleted or replaced while the answer was being generated.'), t('Ask the question again.')],
   source_item_refused: () => [t('This item cannot be read.'), t('Check its permissions and its size in the source.')],
   source_not_found: () => [t('This source does not exist.'), reload()],
+  source_not_permitted: () => [t('The operator of this service has not permitted this folder, address or loader.'), t('Choose another one, or tell your administrator.'), t('Choose another one, or let the operator permit it: LEADLINE_SOURCE_FOLDERS for folders, LEADLINE_WEBHOOK_NETWORKS for private networks, LEADLINE_SOURCE_LOADERS for loaders.')],
   source_options_invalid: () => [t('The options of the source are not valid.'), t('Correct them, and check the source again.')],
   source_refused: () => [t('The source rejected the credentials, or does not let them read anything.'), t('Tell your administrator.'), t('Check the credentials of the source and their permissions.')],
   source_state_invalid: () => [t('This is not possible in the current state of the source.'), reload()],
