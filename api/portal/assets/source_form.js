@@ -27,8 +27,10 @@ export class OptionFields {
   }
 
   // Options without which the source cannot be read, and those that are set, are not hidden among the others.
+  // The option before a credential, such as a user name, belongs to it.
   #isFirst(name) {
-    return this.required.has(name) || this.credentials.includes(name) || name in this.values
+    const next = this.schemas[this.schemas.findIndex(([each]) => each === name) + 1]?.[0]
+    return this.required.has(name) || [name, next].some((each) => this.credentials.includes(each)) || name in this.values
   }
 
   #field(name, schema) {
@@ -76,7 +78,7 @@ export class OptionFields {
 }
 
 const area = (value, required) => {
-  const field = el('textarea', { rows: 2, required, spellcheck: 'false', autocapitalize: 'none' })
+  const field = el('textarea', { rows: Math.min(Math.max(value.split('\n').length, 2), 8), required, spellcheck: 'false', autocapitalize: 'none' })
   field.value = value
   return field
 }

@@ -65,7 +65,9 @@ function redraw(rows) {
   const { id } = focused?.closest('tr').dataset ?? {}
   for (const old of [...list.children]) if (!rows.includes(old)) old.remove()
   rows.forEach((each, at) => { if (list.children[at] !== each) list.insertBefore(each, list.children[at] ?? null) })
-  if (focused && !focused.isConnected) list.querySelector(`tr[data-id="${id}"] [data-act="${focused.dataset.act}"]`)?.focus()
+  if (!focused || focused.isConnected) return
+  const again = [focused.dataset.act, 'menu'].map((name) => list.querySelector(`tr[data-id="${id}"] [data-act="${name}"]`))
+  again.find(Boolean)?.focus()
 }
 
 function announceEnd(before, { name, last_sync: sync }) {
@@ -82,12 +84,12 @@ function row(source) {
     el('td', { class: 'small', 'data-label': t('Last sync') }, UNFINISHED.has(sync?.state) ? progressOf(sync) : sync ? [time(sync.ended_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts) })] : t('never')),
     el('td', { class: 'small whole', 'data-label': t('Next sync'), text: source.paused ? t('paused') : source.next_sync_at ? time(source.next_sync_at) : t('when asked') }),
     el('td', { class: 'small right', 'data-label': t('Items') },
-      source.items ? act('items', { class: 'quiet small', 'aria-label': readable(`${tn(source.items, '{n} item', '{n} items')}: ${source.name}`), onclick: () => items(source).catch(fail) }, number(source.items)) : number(0),
-      source.refused_items ? el('div', {}, act('refused', { class: 'quiet small bad-ink', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null),
+      source.items ? act('items', { class: 'link', 'aria-label': readable(`${tn(source.items, '{n} item', '{n} items')}: ${source.name}`), onclick: () => items(source).catch(fail) }, number(source.items)) : number(0),
+      source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null),
     el('td', { class: 'act' }, el('div', { class: 'row' },
       UNFINISHED.has(sync?.state)
-        ? action('x', t('Cancel'), source, attempt(() => post(at(source, `/syncs/${sync.id}/cancel`))))
-        : action('refresh-cw', t('Sync now'), source, attempt(() => post(at(source, '/syncs')))),
+        ? action('cancel', 'x', t('Cancel'), source, attempt(() => post(at(source, `/syncs/${sync.id}/cancel`))))
+        : action('sync', 'refresh-cw', t('Sync now'), source, attempt(() => post(at(source, '/syncs')))),
       menuButton(t('Actions for {title}', { title: readable(source.name) }), () => actions(source), { class: 'quiet icon-button small', data: { act: 'menu' } }))))
 }
 
@@ -106,7 +108,7 @@ function progressOf({ counts }) {
   return [el('div', {}, tn(counts.listed, '{n} item found', '{n} items found')), el('div', { class: 'soft', text: countsOf(counts, '') })]
 }
 
-const action = (name, text, source, start) => act('sync', { class: 'quiet', 'aria-label': readable(`${text}: ${source.name}`), onclick: start }, icon(name), text)
+const action = (name, shape, text, source, start) => act(name, { class: 'quiet', 'aria-label': readable(`${text}: ${source.name}`), onclick: start }, icon(shape), text)
 
 function badge(source) {
   if (source.paused && !UNFINISHED.has(source.last_sync?.state)) return el('span', { class: 'status soft', text: t('Paused') })
