@@ -83,7 +83,7 @@ function row(source) {
     el('td', {}, badge(source), sync?.failure ? reasonOf(sync.failure) : null, approvalOf(source)),
     el('td', { class: 'small', 'data-label': t('Last sync') }, UNFINISHED.has(sync?.state) ? progressOf(sync) : sync ? [time(sync.ended_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts) })] : t('never')),
     el('td', { class: 'small whole', 'data-label': t('Next sync'), text: source.paused ? t('paused') : source.next_sync_at ? time(source.next_sync_at) : t('when asked') }),
-    el('td', { class: 'small right', 'data-label': t('Items') },
+    el('td', { class: 'small right whole', 'data-label': t('Items') },
       source.items ? act('items', { class: 'link', 'aria-label': readable(`${tn(source.items, '{n} item', '{n} items')}: ${source.name}`), onclick: () => items(source).catch(fail) }, number(source.items)) : number(0),
       source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null),
     el('td', { class: 'act' }, el('div', { class: 'row' },
@@ -103,8 +103,8 @@ function reasonOf(failure) {
 }
 
 // What a sync has done so far. It cannot know how much remains, because the list is still being read.
-function progressOf({ counts }) {
-  if (!counts.listed) return t('begins…')
+function progressOf({ state, counts }) {
+  if (!counts.listed) return state === 'queued' ? t('begins…') : t('The list is being read…')
   return [el('div', {}, tn(counts.listed, '{n} item found', '{n} items found')), el('div', { class: 'soft', text: countsOf(counts, '') })]
 }
 
@@ -232,7 +232,7 @@ const past = (source) => listed(t('History of {title}', { title: readable(source
   const [kind, text] = SYNCS[sync.state]
   return el('li', {}, el('span', { class: `status ${kind}`, text }), ' ', el('span', { class: 'soft small', text: time(sync.ended_at ?? sync.started_at ?? sync.created_at) }),
     el('div', { text: countsOf(sync.counts) }), sync.failure ? reasonOf(sync.failure) : null,
-    sync.pending_removals ? el('div', { class: 'small', text: tn(sync.pending_removals, '{n} removal was not approved.', '{n} removals were not approved.') }) : null)
+    sync.pending_removals ? el('div', { class: 'small', text: tn(sync.pending_removals, '{n} document was not removed: that needs an approval.', '{n} documents were not removed: that needs an approval.') }) : null)
 }, t('There was no sync yet.'))
 
 const nameOf = (item) => foreign(item.path || item.name)
