@@ -259,6 +259,9 @@ def history(
 def items(
     source: Identifier,
     refused: Annotated[bool, typer.Option("--refused", help="Only items without a document, with the reason.")] = False,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Only items that are no longer in the source; `approve` removes them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the items of a source with their documents, or with the reason why they have none.
@@ -266,7 +269,7 @@ def items(
     `--json` prints one object per line.
     """
     with open_client(read_settings()) as client:
-        for each in client.source_items(find_source(client, source).id, refused=refused):
+        for each in client.source_items(find_source(client, source).id, refused=refused, gone=gone):
             if as_json:
                 print(each.model_dump_json())
                 continue

@@ -1197,12 +1197,15 @@ class Operations:
         return Call("POST", path, ModelReader(schemas.SyncOut), body={}, repeatable=True)
 
     @listing
-    def source_items(self, source: str, *, refused: bool = False) -> PagedCall[schemas.SyncedItemOut]:
+    def source_items(
+        self, source: str, *, refused: bool = False, gone: bool = False
+    ) -> PagedCall[schemas.SyncedItemOut]:
         """Iterate over the items of a source.
 
         Args:
             source: The source's id.
             refused: Whether to list only items without a document, with the reason.
+            gone: Whether to list only items whose removal waits for an approval.
 
         Returns:
             An iterator of items. Pages are fetched as needed.
@@ -1211,7 +1214,7 @@ class Operations:
             NotFoundError: If the source does not exist.
         """
         path = f"/v1/sources/{source}/items"
-        return _build_paged_call(path, schemas.SyncedItemPage, "items", refused=refused or None)
+        return _build_paged_call(path, schemas.SyncedItemPage, "items", refused=refused or None, gone=gone or None)
 
     @operation
     def me(self) -> Call[schemas.PrincipalOut]:

@@ -117,6 +117,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     sources.SourceUnavailableError: 502,
     sources.SourceRefusedError: 422,
     sources.SourceOptionsError: 422,
+    sources.SourceNotPermittedError: 422,
     sources.ItemRefusedError: 422,
     sources.SourceError: 409,
     ingest.IngestError: 500,

@@ -183,12 +183,22 @@ def list_source_items(
     caller: Admin,
     services: ServicesDep,
     refused: bool = False,
+    gone: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> SyncedItemPage:
-    """List the items of a source with their documents; with `refused`, only those that were refused. Paginated."""
+    """List the items of a source with their documents. Paginated.
+
+    With `refused`, only those that were refused. With `gone`, only those that are no longer in the source, and whose
+    documents are removed if the last sync, which is in the state `needs_approval`, is approved.
+    """
     found = services.sources.sources.list_items(
-        caller.tenant_id, source_id, only_refused=refused, after_key=decode_text_cursor(cursor), limit=limit + 1
+        caller.tenant_id,
+        source_id,
+        only_refused=refused,
+        only_gone=gone,
+        after_key=decode_text_cursor(cursor),
+        limit=limit + 1,
     )
     page = found[:limit]
     more = encode_text_cursor(page[-1].key) if len(found) > limit else None

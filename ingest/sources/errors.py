@@ -29,6 +29,13 @@ class SourceOptionsError(SourceError):
     code = "source_options_invalid"
 
 
+class SourceNotPermittedError(SourceOptionsError):
+    """The operator of the service does not permit the folder, address or loader of a source."""
+
+    code = "source_not_permitted"
+    default_hint = "Ask the operator of the service to permit it, or choose another one."
+
+
 class ItemRefusedError(SourceError):
     """One item cannot be read, for example because of its permissions or its size. Other items can be."""
 

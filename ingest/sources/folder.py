@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ingest.sources.errors import SourceOptionsError
+from ingest.sources.errors import SourceNotPermittedError, SourceOptionsError
 from ingest.sources.path_filter import DEFAULT_EXCLUDE, EXCLUDE_HELP, INCLUDE_HELP
 from ingest.sources.port import Source, SourceContext, SourceKind
 from ingest.storage.accounts.records import validate_subject
@@ -20,15 +20,26 @@ OWNERS_HELP = (
 class FolderOptions(BaseModel):
     """Options of a folder."""
 
-    path: str = Field(min_length=1, description="The path of the folder on the server, for example /srv/documents.")
+    model_config = ConfigDict(title="Folder")
+
+    path: str = Field(
+        title="Path of the folder",
+        min_length=1,
+        description="The path of the folder on the server, for example /srv/documents.",
+    )
     marker: str = Field(
         "",
+        title="File that is always there",
         description="The name of a file that is always in the folder. If it is missing, nothing is synchronized. Use "
         "it for a mounted share, because a share that is not mounted looks like an empty folder.",
     )
-    include: tuple[str, ...] = Field((), description=INCLUDE_HELP)
-    exclude: tuple[str, ...] = Field(DEFAULT_EXCLUDE, description=EXCLUDE_HELP)
-    owners: dict[str, frozenset[str]] = Field({}, description=OWNERS_HELP + " An owner may also be a numeric user id.")
+    include: tuple[str, ...] = Field((), title="Only these paths", description=INCLUDE_HELP)
+    exclude: tuple[str, ...] = Field(DEFAULT_EXCLUDE, title="Leave out", description=EXCLUDE_HELP)
+    owners: dict[str, frozenset[str]] = Field(
+        {},
+        title="Readers of the files of an owner",
+        description=OWNERS_HELP + " An owner may also be a numeric user id.",
+    )
 
     @field_validator("marker")
     @classmethod
@@ -66,9 +77,9 @@ def _build_source(options: FolderOptions, context: SourceContext) -> Source:
     if not path.is_absolute() or "\0" in options.path:
         raise SourceOptionsError(f"{options.path!r} is not an absolute path.", hint="Begin the path with `/`.")
     if find_permitted_folder(path, context.folders) is None:
-        raise SourceOptionsError(
+        raise SourceNotPermittedError(
             f"Sources may not read the folder {options.path}.",
-            hint="Ask the operators to permit this folder, or choose a folder below a permitted one.",
+            hint="Choose a folder below a permitted one, or ask the operator to add it to `LEADLINE_SOURCE_FOLDERS`.",
         )
     return FolderSource(options, context)
 

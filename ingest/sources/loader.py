@@ -3,28 +3,37 @@
 import json
 from typing import Any
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from ingest.sources.errors import SourceOptionsError
+from ingest.sources.errors import SourceNotPermittedError, SourceOptionsError
 from ingest.sources.port import Source, SourceContext, SourceKind
 
 
 class LoaderOptions(BaseModel):
     """Options of a LangChain document loader."""
 
+    model_config = ConfigDict(title="LangChain loader")
+
     loader: str = Field(
+        title="Loader",
         description="The import path of the loader, such as `langchain_community.document_loaders.ArxivLoader`. The "
-        "operator of the service decides which loaders are permitted."
+        "operator of the service decides which loaders are permitted.",
     )
     arguments: dict[str, Any] = Field(
-        default_factory=dict, description='The arguments of the loader, for example `{"query": "pumps"}`.'
+        default_factory=dict,
+        title="Arguments",
+        description='The arguments of the loader, for example `{"query": "pumps"}`.',
     )
     secret_arguments: SecretStr = Field(
         SecretStr("{}"),
+        title="Secret arguments",
         description='Further arguments that are credentials, as JSON, for example `{"api_key": "secret"}`.',
     )
     max_documents: int = Field(
-        100_000, ge=1, description="The maximum number of documents. A larger source is not synchronized."
+        100_000,
+        title="Maximum number of documents",
+        ge=1,
+        description="The maximum number of documents. A larger source is not synchronized.",
     )
 
 
@@ -34,9 +43,9 @@ def _build_source(options: LoaderOptions, context: SourceContext) -> Source:
     # guard: source-permitted-loader
     if options.loader not in context.loaders:
         permitted = ", ".join(sorted(context.loaders)) or "none"
-        raise SourceOptionsError(
+        raise SourceNotPermittedError(
             f"The loader {options.loader!r} is not permitted. Permitted loaders: {permitted}.",
-            hint="Ask the operator of the service to permit it.",
+            hint="Ask the operator to add it to `LEADLINE_SOURCE_LOADERS`.",
         )
     return LoaderSource(options, parse_secret_arguments(options), context)
 

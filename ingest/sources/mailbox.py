@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from ingest.sources.errors import SourceOptionsError
+from ingest.sources.errors import SourceNotPermittedError
 from ingest.sources.port import Source, SourceContext, SourceKind
 from ingest.storage.errors import DestinationRejectedError
 
@@ -15,24 +15,37 @@ IMAP_PORTS = frozenset({143, 993})
 class MailboxOptions(BaseModel):
     """Options of an IMAP mailbox."""
 
+    model_config = ConfigDict(title="Mailbox (IMAP)")
+
     host: str = Field(
-        min_length=1, max_length=253, description="The name of the mail server, such as `imap.example.org`."
+        title="Mail server",
+        min_length=1,
+        max_length=253,
+        description="The name of the mail server, such as `imap.example.org`.",
     )
     security: Literal["tls", "starttls", "none"] = Field(
         "tls",
-        description="`tls` encrypts the connection, `starttls` does after the greeting. `none` is only for servers in "
-        "private networks that the operator has allowed.",
+        title="Encryption",
+        description="TLS encrypts the connection from the beginning, and STARTTLS after the greeting. Servers without "
+        "encryption must be in private networks that the operator has allowed.",
+        json_schema_extra={"labels": {"tls": "TLS", "starttls": "STARTTLS", "none": "No encryption"}},
     )
     port: int | None = Field(
-        None, ge=1, le=65_535, description="The port. By default 993 for `tls`, and 143 otherwise."
+        None, title="Port", ge=1, le=65_535, description="By default 993 for TLS, and 143 otherwise."
     )
-    username: str = Field(min_length=1, description="The user name, often the mail address.")
-    password: SecretStr = Field(description="The password. Many providers require a password for this app alone.")
+    username: str = Field(title="User name", min_length=1, description="The user name, often the mail address.")
+    password: SecretStr = Field(
+        title="Password", description="The password. Many providers require a password for this app alone."
+    )
     folders: tuple[str, ...] = Field(
-        ("INBOX",), min_length=1, description="The folders to read, without their subfolders."
+        ("INBOX",), title="Folders", min_length=1, description="The folders to read, without their subfolders."
     )
     days: int = Field(
-        0, ge=0, le=36_500, description="Only messages that arrived in this many days are kept. 0 keeps all messages."
+        0,
+        title="Maximum age in days",
+        ge=0,
+        le=36_500,
+        description="Only messages that arrived in this many days are kept. 0 keeps all messages.",
     )
 
 
@@ -52,7 +65,7 @@ def _build_source(options: MailboxOptions, context: SourceContext) -> Source:
     except DestinationRejectedError as error:
         is_open = options.security == "none"
         hint = "Encrypt the connection with `tls` or `starttls`." if is_open else error.hint
-        raise SourceOptionsError(f"The mail server {options.host} is not permitted.", hint=hint) from error
+        raise SourceNotPermittedError(f"The mail server {options.host} is not permitted.", hint=hint) from error
     return ImapSource(options, context, destinations)
 
 

@@ -121,9 +121,10 @@ class SourceContext:
 class SourceKind:
     """A kind of source: its options, and the function that builds an adapter from them.
 
-    Fields of type `SecretStr` are credentials: they are stored sealed and never shown. The field descriptions are
-    shown to people. `build` raises `SourceOptionsError` if the service does not permit the options. It connects to
-    nothing.
+    Fields of type `SecretStr` are credentials: they are stored sealed and never shown. The title of the model, and the
+    titles and descriptions of the fields, are shown to people in their language. A field with choices names them in
+    `labels` of its JSON schema. `build` raises `SourceOptionsError` if the service does not permit the options. It
+    connects to nothing.
     """
 
     name: str

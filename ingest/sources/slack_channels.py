@@ -1,6 +1,6 @@
 """Slack channels as sources: each thread, or message without replies, is a document."""
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ingest.sources.errors import SourceOptionsError
 from ingest.sources.port import Source, SourceContext, SourceKind
@@ -9,18 +9,27 @@ from ingest.sources.port import Source, SourceContext, SourceKind
 class SlackOptions(BaseModel):
     """Options of Slack channels."""
 
+    model_config = ConfigDict(title="Slack channels")
+
     token: SecretStr = Field(
-        description="The token of a Slack app that is a member of the channels: a bot token, which begins with `xoxb-`."
+        title="Token of the app",
+        description="The bot token of a Slack app that is a member of the channels. It begins with `xoxb-`.",
     )
     channels: tuple[str, ...] = Field(
+        title="Channels",
         min_length=1,
         description="The ids of the channels, such as `C0123456789`. Slack shows them in a channel's details.",
     )
     days: int = Field(
-        0, ge=0, le=36_500, description="Only threads that began in this many days are kept. 0 keeps all threads."
+        0,
+        title="Maximum age in days",
+        ge=0,
+        le=36_500,
+        description="Only threads that began in this many days are kept. 0 keeps all threads.",
     )
     recheck_days: int = Field(
         30,
+        title="Days in which replies are checked for edits",
         ge=0,
         le=36_500,
         description="Replies are checked for edits until a thread is this many days old. New and deleted replies are "

@@ -5,10 +5,10 @@ interrupted continues without reading it again. Documents are removed only after
 and an unusually large removal waits until somebody approves it.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeVar
 
 import structlog
@@ -39,6 +39,8 @@ from ingest.storage.sources.rounds import RemovalPlan, Round, SyncRounds
 
 # Items that are compared with the catalog at once. Memory does not grow with the source.
 _BATCH_ITEMS = 200
+# The documents of a slow list, such as a web site's, and the progress of the round appear after this time.
+_BATCH_SECONDS = 5.0
 # Documents whose removal never needs an approval, whatever their fraction.
 _ALWAYS_ALLOWED = 10
 # Pause before the next look when documents must wait for capacity.
@@ -271,7 +273,15 @@ class SourceSynchronizer:
 
 
 def _iter_batches(found: Iterator[Each]) -> Iterator[list[Each]]:
-    while batch := list(islice(found, _BATCH_ITEMS)):
+    """Yield the elements in batches, which are smaller if the list is slow."""
+    batch: list[Each] = []
+    until = time.monotonic() + _BATCH_SECONDS
+    for each in found:
+        batch.append(each)
+        if len(batch) == _BATCH_ITEMS or time.monotonic() > until:
+            yield batch
+            batch, until = [], time.monotonic() + _BATCH_SECONDS
+    if batch:
         yield batch
 
 

@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 
 from ingest.parsing.registry import FORMATS
 from ingest.sources.checked_http import BLOCK_BYTES, CheckedHttp, Reply
-from ingest.sources.errors import ItemGoneError, ItemRefusedError, ItemUnchangedError, SourceOptionsError
+from ingest.sources.errors import (
+    ItemGoneError,
+    ItemRefusedError,
+    ItemUnchangedError,
+    SourceNotPermittedError,
+    SourceOptionsError,
+)
 from ingest.sources.port import OpenedItem, SourceContext, SourceItem
 from ingest.sources.web_addresses import HTML_TYPES, complete_url, derive_name, normalize_url
 from ingest.sources.web_pages import MAX_PAGE_BYTES, WebPage, read_page
@@ -163,8 +169,8 @@ def build_item(url: str) -> SourceItem:
 def open_url(url: str, context: SourceContext) -> Iterator[OpenedItem]:
     """Open a single address that a person has entered, and follow its redirects.
 
-    Raises `SourceOptionsError` if the address is not permitted, `ItemGoneError`, `ItemRefusedError`, or the errors of
-    `CheckedHttp.open`.
+    Raises `SourceOptionsError` if the address is invalid or not permitted, `ItemGoneError`, `ItemRefusedError`, or
+    the errors of `CheckedHttp.open`.
     """
     address = complete_url(url)
     if address is None:
@@ -179,11 +185,11 @@ def open_url(url: str, context: SourceContext) -> Iterator[OpenedItem]:
 
 
 def check_address(url: str, context: SourceContext) -> None:
-    """Check an address without resolving its host. Raises `SourceOptionsError`."""
+    """Check an address without resolving its host. Raises `SourceNotPermittedError`."""
     try:
         context.destinations.check_url(url)
     except DestinationRejectedError as error:
-        raise SourceOptionsError(error.detail, hint=error.hint) from error
+        raise SourceNotPermittedError(error.detail, hint=error.hint) from error
 
 
 def _find_charset(reply: Reply) -> str | None:

@@ -385,13 +385,16 @@ def test_a_source_that_loses_much_is_not_followed_until_somebody_approves_it(
     fill(bench)
     bench.sync(record)
     bench.source.items.clear()
+    assert bench.sources.list_items("ann", record.id, only_gone=True) == []
     asking = bench.sync(record)
     assert (asking.state, asking.pending_removals, len(bench.names())) == (SyncState.NEEDS_APPROVAL, 20, 20)
+    assert len(bench.sources.list_items("ann", record.id, only_gone=True)) == 20
     with pytest.raises(SourceStateError):
         bench.sources.approve_removals("ann", record.id, asking.id, 19)
     bench.sources.approve_removals("ann", record.id, asking.id, 20)
     done = bench.work(record)
     assert (done.state, done.counts.removed, bench.names()) == (SyncState.SUCCEEDED, 20, [])
+    assert bench.sources.list_items("ann", record.id, only_gone=True) == []
     with pytest.raises(SourceStateError):
         bench.sources.approve_removals("ann", record.id, asking.id, 20)
 

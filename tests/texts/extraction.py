@@ -15,6 +15,7 @@ from jinja2.ext import babel_extract
 from pydantic_settings import BaseSettings
 
 from api.settings.settings import Settings
+from ingest.sources.registry import SOURCE_KINDS
 from ingest.storage.remarks import REMARKS
 from tests.surface.settings import variable_of
 from tests.texts.javascript import list_calls, read_tokens
@@ -68,7 +69,20 @@ def extract_texts() -> Catalog:
         _add(catalogue, forms, ROOT / "ingest/storage/remarks.py")
     for text in list_descriptions_of_settings():
         _add(catalogue, text, ROOT / "api/settings/describe.py")
+    for text in list_texts_of_sources():  # which this module shows
+        _add(catalogue, text, ASSETS / "source_form.js")
     return catalogue
+
+
+def list_texts_of_sources() -> list[str]:
+    """Return the names of the kinds of sources, and the titles, descriptions and choices of their options."""
+    found: list[str] = []
+    for kind in SOURCE_KINDS.values():
+        schema = kind.options.model_json_schema()
+        found.append(schema["title"])
+        for option in schema["properties"].values():
+            found += [option["title"], option["description"], *option.get("labels", {}).values()]
+    return list(dict.fromkeys(found))
 
 
 def list_descriptions_of_settings() -> list[str]:

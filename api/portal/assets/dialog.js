@@ -14,7 +14,8 @@ export function asked(title, fields, action, act, { kind = 'main' } = {}) {
     const form = el('form', { method: 'dialog', class: 'stacked' }, ...fields, why,
       el('div', { class: 'row end' }, el('button', { type: 'button', text: t('Cancel'), onclick: () => close(null) }), button))
     const dialog = el('dialog', { 'aria-labelledby': 'asked-title' }, el('h2', { id: 'asked-title', text: title }), form)
-    const close = (result) => { dialog.remove(); resolve(result) }
+    // Closing returns the focus to the button that opened the dialog; removing alone does not.
+    const close = (result) => { dialog.close(); dialog.remove(); resolve(result) }
     dialog.addEventListener('cancel', (event) => { event.preventDefault(); close(null) })
     form.addEventListener('submit', async (event) => {
       event.preventDefault()

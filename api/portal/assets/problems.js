@@ -11,8 +11,8 @@ const SPECIFIC = new Set([
   'empty_file', 'feedback_invalid', 'file_too_large', 'filter_invalid', 'invalid_request', 'key_needs_user', 'key_state',
   'metadata_invalid', 'name_invalid', 'name_taken', 'no_text', 'not_uploader', 'parse_failed', 'parser_limit',
   'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'source_error', 'source_item_refused',
-  'source_options_invalid', 'source_refused', 'source_unavailable', 'step_timeout', 'unauthorized', 'unsupported_type',
-  'upload_refused',
+  'source_not_permitted', 'source_options_invalid', 'source_refused', 'source_unavailable', 'step_timeout',
+  'unauthorized', 'unsupported_type', 'upload_refused',
 ])
 // Words that only programmers understand.
 const JARGON = /[`{}]|\b(GET|POST|PUT|PATCH|DELETE|HEAD|JSON|UTF-8)\b|Retry-After|If-Match|Authorization|LEADLINE_|\/v1\/|\b(body|query|path)\.\w|leadline \w/

@@ -1,14 +1,8 @@
-// The form of a source: its fields are made from the JSON schema of the options of its kind.
+// The form of a source: its fields are made from the JSON schema of the options of its kind. The texts in a schema are
+// English, and the catalogue has their translations.
 import { labelled, select } from './dialog.js'
 import { el } from './dom.js'
-import { t } from './text.js'
-
-const KINDS = {
-  azure: t('Azure bucket'), folder: t('Folder'), gcs: t('Google Cloud bucket'), git: t('Git repository'), imap: t('Mailbox (IMAP)'),
-  langchain: t('LangChain loader'), s3: t('S3 bucket'), slack: t('Slack channels'), web: t('Web site'), webdav: t('WebDAV folder'),
-}
-
-export const kindLabel = (name) => KINDS[name] ?? name
+import { t, translation } from './text.js'
 
 // Shows `names in backticks` of a description as code.
 const described = (text) => text.split('`').map((part, at) => (at % 2 ? el('code', { text: part }) : part))
@@ -33,8 +27,10 @@ export class OptionFields {
   }
 
   // Options without which the source cannot be read, and those that are set, are not hidden among the others.
+  // The option before a credential, such as a user name, belongs to it.
   #isFirst(name) {
-    return this.required.has(name) || this.credentials.includes(name) || name in this.values
+    const next = this.schemas[this.schemas.findIndex(([each]) => each === name) + 1]?.[0]
+    return this.required.has(name) || [name, next].some((each) => this.credentials.includes(each)) || name in this.values
   }
 
   #field(name, schema) {
@@ -43,7 +39,7 @@ export class OptionFields {
     if (this.credentials.includes(name)) {
       return el('input', { type: 'password', autocomplete: 'new-password', required, placeholder: this.set.includes(name) ? t('set; leave empty to keep it') : null })
     }
-    if (schema.enum) return select(schema.enum.map((each) => [each, each]), value)
+    if (schema.enum) return select(schema.enum.map((each) => [each, translation(schema.labels?.[each] ?? each)]), value)
     switch (schema.type) {
       case 'boolean': return el('input', { type: 'checkbox', checked: value === true })
       case 'integer': case 'number':
@@ -56,11 +52,12 @@ export class OptionFields {
 
   #labelled(name, schema) {
     const field = this.fields.get(name)
+    const title = translation(schema.title)
     const lines = { array: t('One in each line.'), object: t('One in each line, as NAME = VALUE.') }[schema.type] ?? ''
-    const hint = [schema.description ?? '', lines].filter(Boolean).join(' ')
+    const hint = [translation(schema.description ?? ''), lines].filter(Boolean).join(' ')
     const made = schema.type === 'boolean'
-      ? el('div', {}, el('label', { class: 'inline' }, field, ` ${schema.title}`), el('p', { class: 'hint', id: `option-${name}-hint` }))
-      : labelled(`option-${name}`, schema.title, field, hint)
+      ? el('div', {}, el('label', { class: 'inline' }, field, ` ${title}`), el('p', { class: 'hint', id: `option-${name}-hint` }))
+      : labelled(`option-${name}`, title, field, hint)
     const shown = made.querySelector('.hint')
     if (shown) shown.replaceChildren(...described(hint))
     if (schema.type === 'boolean') field.setAttribute('aria-describedby', `option-${name}-hint`)
@@ -81,7 +78,7 @@ export class OptionFields {
 }
 
 const area = (value, required) => {
-  const field = el('textarea', { rows: 2, required, spellcheck: 'false', autocapitalize: 'none' })
+  const field = el('textarea', { rows: Math.min(Math.max(value.split('\n').length, 2), 8), required, spellcheck: 'false', autocapitalize: 'none' })
   field.value = value
   return field
 }

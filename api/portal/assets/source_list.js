@@ -1,55 +1,114 @@
 // Sources that stay in sync: their state, a form to add or change one, their history, and the items that were refused.
-import { asked, labelled, select } from './dialog.js'
+import { asked, FieldError, labelled, select } from './dialog.js'
 import { byId, confirmed, el, foreign, number, readable, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
 import { menuButton } from './menu.js'
-import { explain } from './problems.js'
+import { explain, Problem } from './problems.js'
 import { get, post, send } from './rest.js'
-import { kindLabel, OptionFields } from './source_form.js'
-import { t, tn } from './text.js'
+import { listed } from './source_lists.js'
+import { OptionFields } from './source_form.js'
+import { t, tn, translation } from './text.js'
 
-const PAGE = 20
+// A sync in progress is followed closely. Others begin by themselves, or are asked for elsewhere.
 const POLL_MS = 1500
+const IDLE_POLL_MS = 20_000
 const HOUR = 3600
+const FIRST_KIND = 'folder'
 const SCHEDULES = [[String(HOUR / 4), t('every 15 minutes')], [String(HOUR), t('every hour')], [String(6 * HOUR), t('every 6 hours')], [String(24 * HOUR), t('every day')], ['0', t('only when asked')]]
 const SYNCS = {
   queued: ['soft waiting', t('Waiting')], running: ['soft waiting', t('Synchronizing…')], needs_approval: ['bad bad-ink', t('Needs an answer')],
   succeeded: ['good', t('In sync')], failed: ['bad bad-ink', t('Failed')], cancelled: ['soft', t('Cancelled')],
 }
 const UNFINISHED = new Set(['queued', 'running'])
+const NEVER_SAVED = new Set(['source_not_permitted', 'source_options_invalid'])
 let kinds = new Map()
+// The sources as they are shown, by their ids.
+let shown = new Map()
 let polling
 
 const fail = (error) => byId('trouble').replaceChildren(trouble(error))
 const at = (source, path = '') => `/v1/sources/${encodeURIComponent(source.id)}${path}`
 const attempt = (act) => () => act().then(show).catch(fail)
 
+const kindLabel = (name) => translation(kinds.get(name)?.options.title ?? name)
+
 async function show() {
+  clearTimeout(polling)
   const { sources } = await get('/v1/sources')
-  byId('rows').replaceChildren(...sources.map(row))
+  const before = shown
+  shown = new Map(sources.map((source) => {
+    const known = before.get(source.id)
+    const state = JSON.stringify(source)
+    // An open menu stays open, and its row is drawn again later.
+    const isKept = known && (known.state === state || known.row.querySelector('.menu'))
+    return [source.id, isKept ? known : { source, state, row: row(source) }]
+  }))
+  redraw([...shown.values()].map((each) => each.row))
   byId('table').hidden = !sources.length
   byId('empty').hidden = Boolean(sources.length)
-  byId('empty').replaceChildren(icon('refresh-cw'), el('h2', { text: t('No sources yet') }), el('p', { text: t('Add a folder, a web site or another source. Its documents then stay as they are there.') }))
+  for (const { source } of shown.values()) announceEnd(before.get(source.id)?.source, source)
+  const isBusy = sources.some(({ last_sync: sync }) => UNFINISHED.has(sync?.state))
   clearTimeout(polling)
-  if (sources.some(({ last_sync: sync }) => UNFINISHED.has(sync?.state))) polling = setTimeout(() => show().catch(fail), POLL_MS)
+  polling = setTimeout(() => show().catch(lost), isBusy ? POLL_MS : IDLE_POLL_MS)
+}
+
+// After an error, such as a lost connection, the page tries again.
+function lost(error) {
+  fail(error)
+  polling = setTimeout(() => show().then(() => byId('trouble').replaceChildren()).catch(lost), IDLE_POLL_MS)
+}
+
+// Rows that did not change stay, with an open menu. The focus stays where it was, also in a row that is drawn again.
+function redraw(rows) {
+  const list = byId('rows')
+  const focused = document.activeElement?.closest?.('#rows [data-act]')
+  const { id } = focused?.closest('tr').dataset ?? {}
+  for (const old of [...list.children]) if (!rows.includes(old)) old.remove()
+  rows.forEach((each, at) => { if (list.children[at] !== each) list.insertBefore(each, list.children[at] ?? null) })
+  if (!focused || focused.isConnected) return
+  const again = [focused.dataset.act, 'menu'].map((name) => list.querySelector(`tr[data-id="${id}"] [data-act="${name}"]`))
+  again.find(Boolean)?.focus()
+}
+
+function announceEnd(before, { name, last_sync: sync }) {
+  if (!UNFINISHED.has(before?.last_sync?.state) || UNFINISHED.has(sync.state) || sync.state === 'cancelled') return
+  const values = { name: readable(name), status: SYNCS[sync.state][1] }
+  say(t('{name}: {status}', values))
 }
 
 function row(source) {
   const sync = source.last_sync
   return el('tr', { data: { id: source.id } },
     el('td', { class: 'named' }, el('strong', {}, foreign(source.name)), el('div', { class: 'small soft' }, kindLabel(source.kind), ' · ', foreign(t('into {collection}', { collection: source.collection })))),
-    el('td', {}, badge(source), sync?.failure ? el('div', { class: 'small', text: explain(sync.failure).message }) : null, approvalOf(source)),
-    el('td', { class: 'small', 'data-label': t('Last sync') }, sync ? [time(sync.ended_at ?? sync.started_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts) })] : t('never')),
+    el('td', {}, badge(source), sync?.failure ? reasonOf(sync.failure) : null, approvalOf(source)),
+    el('td', { class: 'small', 'data-label': t('Last sync') }, UNFINISHED.has(sync?.state) ? progressOf(sync) : sync ? [time(sync.ended_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts) })] : t('never')),
     el('td', { class: 'small whole', 'data-label': t('Next sync'), text: source.paused ? t('paused') : source.next_sync_at ? time(source.next_sync_at) : t('when asked') }),
-    el('td', { class: 'small right', 'data-label': t('Items') }, number(source.items), source.refused_items ? el('div', {}, el('button', { type: 'button', class: 'quiet small', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null),
+    el('td', { class: 'small right whole', 'data-label': t('Items') },
+      source.items ? act('items', { class: 'link', 'aria-label': readable(`${tn(source.items, '{n} item', '{n} items')}: ${source.name}`), onclick: () => items(source).catch(fail) }, number(source.items)) : number(0),
+      source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null),
     el('td', { class: 'act' }, el('div', { class: 'row' },
       UNFINISHED.has(sync?.state)
-        ? action('x', t('Cancel'), source, attempt(() => post(at(source, `/syncs/${sync.id}/cancel`))))
-        : action('refresh-cw', t('Sync now'), source, attempt(() => post(at(source, '/syncs')))),
-      menuButton(t('Actions for {title}', { title: readable(source.name) }), () => actions(source), { class: 'quiet icon-button small' }))))
+        ? action('cancel', 'x', t('Cancel'), source, attempt(() => post(at(source, `/syncs/${sync.id}/cancel`))))
+        : action('sync', 'refresh-cw', t('Sync now'), source, attempt(() => post(at(source, '/syncs')))),
+      menuButton(t('Actions for {title}', { title: readable(source.name) }), () => actions(source), { class: 'quiet icon-button small', data: { act: 'menu' } }))))
 }
 
-const action = (name, text, source, act) => el('button', { type: 'button', class: 'quiet', 'aria-label': readable(`${text}: ${source.name}`), onclick: act }, icon(name), text)
+const act = (name, properties, ...children) => el('button', { type: 'button', data: { act: name }, ...properties }, ...children)
+
+// A failure with its next step. In other languages, the service's own words are behind "Details".
+function reasonOf(failure) {
+  const problem = new Problem(failure)
+  return el('div', { class: 'small reason' }, el('div', {}, el('strong', { text: problem.message }), ' ', problem.hint),
+    problem.details && !problem.details.startsWith(problem.message) ? el('details', {}, el('summary', { text: t('Details') }), foreign(problem.details, 'p')) : null)
+}
+
+// What a sync has done so far. It cannot know how much remains, because the list is still being read.
+function progressOf({ state, counts }) {
+  if (!counts.listed) return state === 'queued' ? t('begins…') : t('The list is being read…')
+  return [el('div', {}, tn(counts.listed, '{n} item found', '{n} items found')), el('div', { class: 'soft', text: countsOf(counts, '') })]
+}
+
+const action = (name, shape, text, source, start) => act(name, { class: 'quiet', 'aria-label': readable(`${text}: ${source.name}`), onclick: start }, icon(shape), text)
 
 function badge(source) {
   if (source.paused && !UNFINISHED.has(source.last_sync?.state)) return el('span', { class: 'status soft', text: t('Paused') })
@@ -62,9 +121,10 @@ function approvalOf(source) {
   const sync = source.last_sync
   if (sync?.state !== 'needs_approval') return null
   return el('div', { class: 'notice warn' },
-    el('span', { text: tn(sync.pending_removals, 'This sync would remove {n} document, a large share of all, so none was removed. Check the source first.', 'This sync would remove {n} documents, a large share of all, so none was removed. Check the source first.') }),
+    el('span', { text: tn(sync.pending_removals, 'This sync would remove {n} document, a large share of all, so none was removed. Check the source: if it is complete, remove them. If it is not, repair it, and synchronize again.', 'This sync would remove {n} documents, a large share of all, so none was removed. Check the source: if it is complete, remove them. If it is not, repair it, and synchronize again.') }),
     el('div', { class: 'row' },
-      el('button', { type: 'button', class: 'danger', text: t('Remove the documents'), onclick: attempt(() => approve(source, sync)) })))
+      act('gone', { onclick: () => gone(source).catch(fail) }, t('Show them')),
+      act('approve', { class: 'danger', onclick: attempt(() => approve(source, sync)) }, t('Remove the documents'))))
 }
 
 async function approve(source, sync) {
@@ -72,9 +132,9 @@ async function approve(source, sync) {
   if (await confirmed(t('Remove these documents?'), lines, t('Remove'))) await post(at(source, `/syncs/${sync.id}/approve`), { removals: sync.pending_removals })
 }
 
-function countsOf(counts) {
+function countsOf(counts, none = t('no changes')) {
   const parts = [[counts.added, t('added')], [counts.changed, t('changed')], [counts.removed, t('removed')], [counts.refused, t('refused')]]
-  return parts.filter(([count]) => count).map(([count, text]) => `${number(count)} ${text}`).join(', ') || t('no changes')
+  return parts.filter(([count]) => count).map(([count, text]) => `${number(count)} ${text}`).join(', ') || none
 }
 
 const actions = (source) => [
@@ -83,6 +143,7 @@ const actions = (source) => [
     ? { text: t('Resume'), icon: 'play', act: attempt(() => send('PATCH', at(source), { json: { paused: false } })) }
     : { text: t('Pause'), icon: 'pause', act: attempt(() => send('PATCH', at(source), { json: { paused: true } })) },
   { text: t('History'), icon: 'history', act: () => past(source).catch(fail) },
+  { text: t('Documents'), icon: 'file-text', act: () => items(source).catch(fail) },
   { text: t('Refused items'), icon: 'ban', act: () => refused(source).catch(fail) },
   null,
   { text: t('Remove'), icon: 'trash-2', danger: true, act: () => remove(source).catch(fail) },
@@ -98,7 +159,7 @@ function foundBy(check) {
 
 // Asks for the name, the options, the collection and the schedule. The source is checked before it is saved.
 function form(title, source, save) {
-  const kind = select([...kinds.keys()].map((name) => [name, kindLabel(name)]), source?.kind)
+  const kind = select([...kinds.keys()].map((name) => [name, kindLabel(name)]).sort((one, other) => one[1].localeCompare(other[1])), source?.kind ?? FIRST_KIND)
   const place = el('div')
   const result = el('div')
   let fields
@@ -115,8 +176,11 @@ function form(title, source, save) {
     try {
       const options = fields.read()
       const found = source ? await post(at(source, '/check'), { options }) : await post('/v1/sources/check', { kind: kind.value, options })
-      isChecked = JSON.stringify(options)
-      result.replaceChildren(foundBy(found))
+      // A source that cannot be read for now may be saved by a second click. Options that are not permitted may not.
+      const isRetryable = !NEVER_SAVED.has(found.failure?.code)
+      isChecked = isRetryable ? JSON.stringify(options) : ''
+      result.replaceChildren(foundBy(found), found.failure && isRetryable ? el('p', { class: 'hint', text: t('Correct the options. Or press “Save” again to add the source as it is: each sync then tries again.') }) : '')
+      result.scrollIntoView({ block: 'nearest' })
       return found.is_usable
     } catch (error) {
       result.replaceChildren()
@@ -135,8 +199,7 @@ function form(title, source, save) {
     result,
   ].filter(Boolean), t('Save'), async (values) => {
     const options = fields.read()
-    // A source that could not be read may be saved all the same, by a second click: its server may be away for now.
-    if (isChecked !== JSON.stringify(options) && !await check()) throw new Error(t('The source could not be read. Correct the options, or save it anyway.'))
+    if (isChecked !== JSON.stringify(options) && !await check()) throw new FieldError()
     const seconds = values.get('every')
     return save({ name: values.get('name').trim(), options, interval_seconds: Number(seconds) }, { kind: kind.value, collection: values.get('collection') })
   })
@@ -165,37 +228,27 @@ async function remove(source) {
   if (done) { say(t('The source was removed.')); await show() }
 }
 
-// A list in a dialog, with a button for more of it.
-async function listed(title, path, member, params, line, none) {
-  const list = el('ul', { class: 'entries' })
-  const more = el('button', { type: 'button', text: t('Show more') })
-  let cursor = null
-  async function load() {
-    const page = await get(path, { ...params, limit: PAGE, cursor })
-    list.append(...page[member].map(line))
-    cursor = page.next_cursor
-    more.hidden = !cursor
-  }
-  await load()
-  const dialog = el('dialog', { class: 'wide', 'aria-labelledby': 'listed-title' }, el('h2', { id: 'listed-title', text: title }),
-    list.childElementCount ? list : el('p', { class: 'hint', text: none }),
-    el('div', { class: 'row end' }, more, el('button', { type: 'button', class: 'main', text: t('Close'), onclick: () => dialog.close() })))
-  more.addEventListener('click', () => load().catch((error) => list.append(el('li', {}, trouble(error)))))
-  dialog.addEventListener('close', () => dialog.remove(), { once: true })
-  document.body.append(dialog)
-  dialog.showModal()
-}
-
 const past = (source) => listed(t('History of {title}', { title: readable(source.name) }), at(source, '/syncs'), 'syncs', {}, (sync) => {
   const [kind, text] = SYNCS[sync.state]
   return el('li', {}, el('span', { class: `status ${kind}`, text }), ' ', el('span', { class: 'soft small', text: time(sync.ended_at ?? sync.started_at ?? sync.created_at) }),
-    el('div', { text: countsOf(sync.counts) }), sync.failure ? el('div', { class: 'small', text: [explain(sync.failure).message, explain(sync.failure).hint].join(' ') }) : null)
+    el('div', { text: countsOf(sync.counts) }), sync.failure ? reasonOf(sync.failure) : null,
+    sync.pending_removals ? el('div', { class: 'small', text: tn(sync.pending_removals, '{n} document was not removed: that needs an approval.', '{n} documents were not removed: that needs an approval.') }) : null)
 }, t('There was no sync yet.'))
 
-const refused = (source) => listed(t('Refused items of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { refused: true }, (each) => el('li', {},
-  el('strong', {}, foreign(each.path || each.name)), el('div', { text: explain(each.failure).message }), explain(each.failure).hint ? el('div', { class: 'small soft', text: explain(each.failure).hint }) : null), t('No item was refused.'))
+const nameOf = (item) => foreign(item.path || item.name)
+
+const itemOf = (item) => el('li', {},
+  item.document ? el('a', { href: `/library/${encodeURIComponent(item.document)}` }, nameOf(item)) : el('strong', {}, nameOf(item)),
+  item.failure ? reasonOf(item.failure) : null)
+
+const items = (source) => listed(t('Documents of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', {}, itemOf, t('The source has no documents yet.'))
+
+const refused = (source) => listed(t('Refused items of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { refused: true }, itemOf, t('No item was refused.'))
+
+const gone = (source) => listed(t('No longer in {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { gone: true }, itemOf, t('Nothing waits for an approval any more.'))
 
 async function start() {
+  byId('empty').replaceChildren(icon('refresh-cw'), el('h2', { text: t('No sources yet') }), el('p', { text: t('Add a folder, a web site or another source. Its documents then stay as they are there.') }))
   kinds = new Map((await get('/v1/source-kinds')).kinds.map((each) => [each.name, each]))
   await show()
 }

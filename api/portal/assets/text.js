@@ -18,7 +18,7 @@ export function tn(count, one, many, values = {}) {
 // Translates a text whose values are elements, and returns its parts in their order, for `append`.
 export const tp = (text, values) => translation(text).split(/\{(\w+)\}/).map((part, at) => (at % 2 ? values[part] : part))
 
-// A text about one thing may be used alone, too.
-const translation = (text) => [TEXTS[text] ?? text].flat()[0]
+// Translates a text that the service sends, such as the title of an option. A text about one thing may be used alone, too.
+export const translation = (text) => [TEXTS[text] ?? text].flat()[0]
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole))

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, false, func, insert, select, update
 
 from ingest.storage.db.schema import source_items, source_syncs, sources
 from ingest.storage.documents.rows import parse_readers
@@ -121,6 +121,13 @@ def find_latest_sync(connection: Connection, source_id: str) -> Row[Any] | None:
     """Return the row of a source's latest synchronization, if it has one."""
     query = select(source_syncs).where(source_syncs.c.source_id == source_id)
     return connection.execute(query.order_by(source_syncs.c.number.desc()).limit(1)).first()
+
+
+def build_unapproved_condition(latest: Row[Any] | None) -> ColumnElement[bool]:
+    """Build the condition on the items of a source whose removal waits until its latest synchronization is approved."""
+    if latest is None or latest.state != SyncState.NEEDS_APPROVAL:
+        return false()
+    return source_items.c.gone_round.is_not(None) if latest.lists_changes else source_items.c.round < latest.number
 
 
 def queue_sync(connection: Connection, source: Row[Any], priority: JobPriority = JobPriority.BULK) -> str:

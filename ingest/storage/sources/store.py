@@ -31,6 +31,7 @@ from ingest.storage.sources.rows import (
     build_item,
     build_sources,
     build_sync,
+    build_unapproved_condition,
     end_sync,
     enqueue_source_job,
     find_latest_sync,
@@ -232,14 +233,26 @@ class Sources:
         return [build_sync(row) for row in rows]
 
     def list_items(
-        self, tenant_id: str, source_id: str, *, only_refused: bool = False, after_key: str = "", limit: int = 50
+        self,
+        tenant_id: str,
+        source_id: str,
+        *,
+        only_refused: bool = False,
+        only_gone: bool = False,
+        after_key: str = "",
+        limit: int = 50,
     ) -> list[SourceItemRecord]:
-        """List the items of a source in the order of their keys, after `after_key`."""
+        """List the items of a source in the order of their keys, after `after_key`.
+
+        With `only_gone`, list those whose removal waits for an approval.
+        """
         query = select(source_items).where(source_items.c.source_id == source_id, source_items.c.key > after_key)
         if only_refused:
             query = query.where(source_items.c.error_code.is_not(None))
         with read_transaction(self._engine) as connection:
             load_source_row(connection, tenant_id, source_id)
+            if only_gone:
+                query = query.where(build_unapproved_condition(find_latest_sync(connection, source_id)))
             rows = connection.execute(query.order_by(source_items.c.key).limit(limit)).all()
         return [build_item(row) for row in rows]
 

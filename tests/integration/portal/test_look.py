@@ -129,7 +129,7 @@ def test_the_header_names_each_page_and_fits_a_phone(small: Portal) -> None:
 
 
 @pytest.mark.parametrize("locale", ["en-US", "de-DE"])
-@pytest.mark.parametrize("path", ["/ask", "/library", "/runs", "/usage", "/settings"])
+@pytest.mark.parametrize("path", ["/ask", "/library", "/runs", "/usage", "/sources", "/settings"])
 def test_a_first_page_loads_less_than_160_kb(
     service: tuple[Services, Client], browser: Browser, path: str, locale: str
 ) -> None:
