@@ -14,7 +14,12 @@ from api.cli.watching import FolderChanges, FolderMirror
 from api.client import Client
 from tests.support.service import listening, running
 
-LEADLINE = [sys.executable, "-c", "from api.cli.main import main; main()"]
+# A command in the background of a script ignores SIGINT, and so do its children.
+LEADLINE = [
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);from api.cli.main import main; main()",
+]
 
 
 class Watched:
