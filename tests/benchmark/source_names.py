@@ -20,7 +20,7 @@ from sqlalchemy import insert, select
 
 from api.cli.console_logging import configure_logging
 from ingest.sources.port import SourceItem
-from ingest.storage.db.database import build_sqlite_url, open_database, write_transaction
+from ingest.storage.db.database import build_sqlite_url, open_database, read_transaction, write_transaction
 from ingest.storage.db.schema import source_items
 from ingest.storage.sources.rounds import hash_item_id
 from tests.benchmark.figures import AsJson, print_rows
@@ -59,9 +59,10 @@ def _build_item(number: int) -> SourceItem:
 def _copy_rows(database: Path, first: int, count: int) -> None:
     """Record the names from `first` to `count` as if a sync had refused them."""
     engine = open_database(build_sqlite_url(database))
-    with write_transaction(engine) as connection:
+    with read_transaction(engine) as connection:
         known = dict(connection.execute(select(source_items).limit(1)).mappings().one())
-        for start in range(first, count, _ROWS_AT_ONCE):
+    for start in range(first, count, _ROWS_AT_ONCE):
+        with write_transaction(engine) as connection:
             items = map(_build_item, range(start, min(start + _ROWS_AT_ONCE, count)))
             named = [
                 {"key": hash_item_id(each.id), "item_id": each.id, "name": each.name, "path": each.path}
