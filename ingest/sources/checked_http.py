@@ -1,4 +1,4 @@
-"""Reads pages of web servers: from checked addresses, within time and size limits, and never a truncated page."""
+"""Reads from web servers: from checked addresses, within time and size limits, and never a truncated response."""
 
 import asyncio
 import time
@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ingest.sources.errors import ItemRefusedError, SourceRefusedError, SourceUnavailableError
+from ingest.sources.errors import ItemRefusedError, SourceOptionsError, SourceRefusedError, SourceUnavailableError
+from ingest.sources.port import SourceContext
 from ingest.storage.errors import DestinationRejectedError
 from ingest.storage.webhooks.destinations import Destinations
 from ingest.storage.webhooks.pinned_http import open_client, send_request
@@ -85,7 +86,7 @@ class Reply:
 
 
 class CheckedHttp:
-    """Sends GET requests one after the other. `headers` are sent with each.
+    """Sends requests one after the other. `headers` are sent with each.
 
     Each host has a client of its own, because connections are kept alive: see `open_client`.
     """
@@ -106,13 +107,15 @@ class CheckedHttp:
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     @contextmanager
-    def open(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Reply]:
+    def open(self, url: str, headers: Mapping[str, str] | None = None, content: bytes | None = None) -> Iterator[Reply]:
         """Send a request, and repeat it if the server is busy. Redirects are not followed.
+
+        With `content`, it is a POST request, which must change nothing on the server.
 
         Raises `SourceUnavailableError` if the server does not respond, and `SourceRefusedError` if the address is not
         allowed.
         """
-        response = self._send(url, {**self._headers, **(headers or {})})
+        response = self._send(url, {**self._headers, **(headers or {})}, content)
         try:
             yield Reply(url, response, lambda reading: self._run(url, reading, self._seconds * _BODY_TIMEOUTS))
         finally:
@@ -124,10 +127,10 @@ class CheckedHttp:
         self._clients.clear()
         self._runner.close()
 
-    def _send(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
+    def _send(self, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
         for attempt in range(1, _MAX_TRIES + 1):
             try:
-                response = self._run(url, self._send_once(url, headers), self._seconds)
+                response = self._run(url, self._send_once(url, headers, content), self._seconds)
             except SourceUnavailableError as error:
                 # The server may have closed an idle connection just as it was used again.
                 if attempt == _MAX_TRIES or not isinstance(error.__cause__, _DISCONNECTED):
@@ -142,13 +145,14 @@ class CheckedHttp:
             self.sleep(wait_seconds)
         raise SourceUnavailableError(f"{url} answered with the status {response.status_code}: the server is busy.")
 
-    async def _send_once(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
+    async def _send_once(self, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
         host = urlsplit(url).netloc
         if host not in self._clients:
             client = open_client(httpx.create_ssl_context(), limits=httpx.Limits(max_keepalive_connections=1))
             client.timeout = httpx.Timeout(None)  # `_run` limits the time as a whole, httpx only the time of each read.
             self._clients[host] = client
-        return await send_request(self._clients[host], self._destinations, "GET", url, headers)
+        method = "GET" if content is None else "POST"
+        return await send_request(self._clients[host], self._destinations, method, url, headers, content)
 
     def _run(self, url: str, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
         try:
@@ -161,6 +165,14 @@ class CheckedHttp:
             raise SourceRefusedError(error.detail, hint=error.hint) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise SourceUnavailableError(f"{url} could not be reached: {error!r}.") from error
+
+
+def check_address(url: str, context: SourceContext) -> None:
+    """Check an address without resolving its host. Raises `SourceOptionsError`."""
+    try:
+        context.destinations.check_url(url)
+    except DestinationRejectedError as error:
+        raise SourceOptionsError(error.detail, hint=error.hint) from error
 
 
 async def _finish_in_time(work: Coroutine[Any, Any, _T], seconds: float) -> _T:

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 
 from ingest.sources.folder import FOLDER
+from ingest.sources.git import GIT
 from ingest.sources.loader import LOADER
 from ingest.sources.mailbox import MAILBOX
 from ingest.sources.port import SourceKind
 from ingest.sources.slack_channels import SLACK_CHANNELS
 from ingest.sources.web import WEB
 
-SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in (FOLDER, LOADER, MAILBOX, SLACK_CHANNELS, WEB)}
+SOURCE_KINDS: Mapping[str, SourceKind] = {
+    kind.name: kind for kind in (FOLDER, GIT, LOADER, MAILBOX, SLACK_CHANNELS, WEB)
+}

@@ -28,6 +28,9 @@ class Request(BaseHTTPRequestHandler):
         answer = self.site.pages.get(self.path) or self.site.pages.get(unquote(self.path))
         (answer or self.site.answer_others)(self)
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def reply(self, body: bytes, media_type: str = "text/html", status: int = 200, **headers: str) -> None:
         """Send a whole response; underscores in the names of headers become hyphens."""
         if headers.get("ETag") and self.headers["If-None-Match"] == headers["ETag"]:
