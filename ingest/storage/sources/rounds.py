@@ -258,7 +258,7 @@ class SyncRounds:
             _end_job(connection, job)
             end_sync(connection, sync.tenant_id, sync.source_id, state, pending_removals=pending_removals)
             if pending_removals is not None and not sync.lists_changes:
-                # Only another complete list tells what is to be removed once it is approved.
+                # Without an approval, only another complete list tells the next round what is to be removed.
                 # guard: source-cursor-before-approval
                 connection.execute(update(sources).where(sources.c.id == sync.source_id).values(cursor=""))
         self._announce(sync.tenant_id, [sync.source_id])
