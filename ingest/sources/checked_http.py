@@ -1,4 +1,4 @@
-"""Reads from web servers: from checked addresses, within time and size limits, and never a truncated body."""
+"""Reads from web servers: from checked addresses, within time and size limits, and never a truncated response."""
 
 import asyncio
 import time
@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ingest.sources.errors import ItemRefusedError, SourceRefusedError, SourceUnavailableError
+from ingest.sources.errors import ItemRefusedError, SourceNotPermittedError, SourceRefusedError, SourceUnavailableError
+from ingest.sources.port import SourceContext
 from ingest.storage.errors import DestinationRejectedError
 from ingest.storage.webhooks.destinations import Destinations
 from ingest.storage.webhooks.pinned_http import open_client, send_request
@@ -94,7 +95,7 @@ class _Request:
 
 
 class CheckedHttp:
-    """Sends requests that only read, one after the other. `headers` are sent with each.
+    """Sends requests one after the other. `headers` are sent with each.
 
     Each host has a client of its own, because connections are kept alive: see `open_client`.
     """
@@ -116,13 +117,16 @@ class CheckedHttp:
 
     @contextmanager
     def open(
-        self, url: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", content: bytes | None = None
+        self, url: str, headers: Mapping[str, str] | None = None, content: bytes | None = None, *, method: str = ""
     ) -> Iterator[Reply]:
         """Send a request, and repeat it if the server is busy. Redirects are not followed.
+
+        A request must change nothing on the server, whatever its method.
 
         Raises `SourceUnavailableError` if the server does not respond, and `SourceRefusedError` if the address is not
         allowed.
         """
+        method = method or ("GET" if content is None else "POST")
         request = _Request(method, url, {**self._headers, **(headers or {})}, content)
         response = self._send(request)
         try:
@@ -176,6 +180,14 @@ class CheckedHttp:
             raise SourceRefusedError(error.detail, hint=error.hint) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise SourceUnavailableError(f"{url} could not be reached: {error!r}.") from error
+
+
+def check_address(url: str, context: SourceContext) -> None:
+    """Check an address without resolving its host. Raises `SourceNotPermittedError`."""
+    try:
+        context.destinations.check_url(url)
+    except DestinationRejectedError as error:
+        raise SourceNotPermittedError(error.detail, hint=error.hint) from error
 
 
 async def _finish_in_time(work: Coroutine[Any, Any, _T], seconds: float) -> _T:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ingest.sources.errors import (
     ItemGoneError,
@@ -21,7 +20,7 @@ from ingest.sources.errors import (
 )
 from ingest.sources.folder import FolderOptions, select_readers
 from ingest.sources.limits import changed_while_read, limit_blocks, require_item_size
-from ingest.sources.path_filter import PathFilter, build_item_id, parse_item_id
+from ingest.sources.path_filter import PathFilter, build_path_id, parse_path_id, show_path
 from ingest.sources.port import OpenedItem, SourceChanges, SourceContext, SourceItem
 
 _BLOCK_BYTES = 1 << 20
@@ -30,8 +29,6 @@ _BLOCK_BYTES = 1 << 20
 _CLOCK_SECONDS = 2.0
 # Each level holds two descriptors, of which a process has 1,024 by default.
 _MAX_DEPTH = 100
-# No relative path begins with a slash, so this begins the ids of names that are not valid UTF-8.
-_RAW_ID = "/bytes/"
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe would wait for its writer.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -73,7 +70,7 @@ class FolderSource:
 
     @contextmanager
     def open_item(self, item: SourceItem, known_version: str = "") -> Iterator[OpenedItem]:
-        path = _parse_path(item.id)
+        path = parse_path_id(item.id)
         with self._open_root() as root, ExitStack() as stack:
             try:
                 descriptor = _open_below(root, path.split("/"), _FILE_FLAGS)
@@ -154,7 +151,7 @@ class FolderSource:
         try:
             if len(stack) >= _MAX_DEPTH:
                 raise SourceRefusedError(
-                    f"{_show(prefix)} is more than {_MAX_DEPTH} folders deep.",
+                    f"{show_path(prefix)} is more than {_MAX_DEPTH} folders deep.",
                     hint="Exclude the folder with a pattern.",
                 )
             stack.append((prefix, descriptor, os.scandir(descriptor)))
@@ -170,9 +167,9 @@ class FolderSource:
 
     def _describe(self, path: str, status: os.stat_result) -> SourceItem:
         owner = _find_user_name(status.st_uid)
-        shown = _show(path)
+        shown = show_path(path)
         return SourceItem(
-            id=_build_id(path),
+            id=build_path_id(path),
             name=shown.rpartition("/")[2],
             version=_build_version(status),
             size_bytes=status.st_size,
@@ -193,17 +190,17 @@ class FolderSource:
             raise self._explain_item_error(path, error) from error
         # guard: source-changed-file
         if size != before.st_size or _fingerprint(after) != _fingerprint(before):
-            raise changed_while_read(_show(path))
+            raise changed_while_read(show_path(path))
 
     def _explain_item_error(self, path: str, error: OSError) -> Exception:
         with self._open_root():  # Raises an error if not only the item is away.
             pass
         if error.errno in _ABSENT:
-            return ItemGoneError(_show(path))
-        return ItemRefusedError(f"{_show(path)} cannot be read: {error.strerror}.")
+            return ItemGoneError(show_path(path))
+        return ItemRefusedError(f"{show_path(path)} cannot be read: {error.strerror}.")
 
     def _translate_folder_error(self, path: str, error: Exception) -> SourceError:
-        shown = "/".join(filter(None, (self._options.path.rstrip("/"), _show(path))))
+        shown = "/".join(filter(None, (self._options.path.rstrip("/"), show_path(path))))
         if isinstance(error, OSError) and error.errno in _DENIED:
             return SourceRefusedError(
                 f"{shown} cannot be read: {error.strerror}.",
@@ -239,29 +236,6 @@ def _build_version(status: os.stat_result) -> str:
     if time.time() - status.st_mtime < _CLOCK_SECONDS:
         return ""
     return "-".join(map(str, _fingerprint(status)))
-
-
-def _show(path: str) -> str:
-    """Return a path as valid Unicode."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def _build_id(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        path = _RAW_ID + quote_from_bytes(os.fsencode(path))
-    return build_item_id(path)
-
-
-def _parse_path(item_id: str) -> str:
-    path = parse_item_id(item_id)
-    if path.startswith(_RAW_ID):
-        path = os.fsdecode(unquote_to_bytes(path.removeprefix(_RAW_ID)))
-    # guard: source-no-parent-folder
-    if not path or "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
-        raise ItemGoneError(item_id)
-    return path
 
 
 @lru_cache(maxsize=10_000)

@@ -1,11 +1,13 @@
 """Select paths by patterns, and derive the ids of items from paths."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from fnmatch import translate
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from ingest.sources.errors import ItemRefusedError
+from ingest.sources.errors import ItemGoneError, ItemRefusedError
 
 # Files that systems and programs keep for themselves: hidden ones, and those that are open or incomplete.
 DEFAULT_EXCLUDE = (".*", "~$*", "*.tmp", "*.part", "Thumbs.db", "desktop.ini")
@@ -17,6 +19,8 @@ EXCLUDE_HELP = "Leave out paths that match one of these patterns, and everything
 _MAX_ID_CHARS = 1_000
 # No relative path begins with a slash, so this cannot be the id of another item.
 _LONG_ID = "/sha256/"
+# The same is true of this, which begins the ids of names that are not valid UTF-8.
+_RAW_ID = "/bytes/"
 
 
 class PathFilter:
@@ -50,6 +54,34 @@ def parse_item_id(item_id: str) -> str:
             hint="Move the file to a folder with a shorter path.",
         )
     return item_id
+
+
+def show_path(path: str) -> str:
+    """Return a path that `os.fsdecode` has decoded as valid Unicode."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def build_path_id(path: str) -> str:
+    """Return a path that `os.fsdecode` has decoded as an id."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        path = _RAW_ID + quote_from_bytes(os.fsencode(path))
+    return build_item_id(path)
+
+
+def parse_path_id(item_id: str) -> str:
+    """Return the path of an id of `build_path_id`, for `os.fsencode`.
+
+    Raises `ItemGoneError` if the id is not a path below a folder, and `ItemRefusedError` if the path was too long.
+    """
+    path = parse_item_id(item_id)
+    if path.startswith(_RAW_ID):
+        path = os.fsdecode(unquote_to_bytes(path.removeprefix(_RAW_ID)))
+    # guard: source-no-parent-folder
+    if not path or "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise ItemGoneError(item_id)
+    return path
 
 
 def _compile(pattern: str) -> tuple[bool, re.Pattern[str]]:

@@ -56,11 +56,15 @@ class OpenedItem:
 
 @dataclass(frozen=True)
 class SourceChanges:
-    """The items that were added or changed since a cursor, the ids of those removed, and the next cursor."""
+    """The items that were added or changed since a cursor, the ids of those removed, and the next cursor.
+
+    If `is_complete`, the items are all items of the source, as in `list_items`, and `removed` is empty.
+    """
 
     items: Iterator[SourceItem]
     removed: Iterator[str]
     cursor: str
+    is_complete: bool = False
 
 
 class Source(Protocol):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ingest.sources.folder import FOLDER
+from ingest.sources.git import GIT
 from ingest.sources.loader import LOADER
 from ingest.sources.mailbox import MAILBOX
 from ingest.sources.port import SourceKind
@@ -11,5 +12,5 @@ from ingest.sources.web import WEB
 from ingest.sources.webdav import WEBDAV
 
 SOURCE_KINDS: Mapping[str, SourceKind] = {
-    kind.name: kind for kind in (FOLDER, LOADER, MAILBOX, SLACK_CHANNELS, WEB, WEBDAV)
+    kind.name: kind for kind in (FOLDER, GIT, LOADER, MAILBOX, SLACK_CHANNELS, WEB, WEBDAV)
 }

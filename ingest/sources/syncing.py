@@ -134,7 +134,7 @@ class SourceSynchronizer:
         """List the source and read its new items. Return the round, whose list has ended."""
         changes = source.list_changes(sync.cursor)
         # Without a cursor, all items are listed, and documents of a source with other options may be left.
-        lists_changes = changes is not None and bool(sync.cursor)
+        lists_changes = changes is not None and bool(sync.cursor) and not changes.is_complete
         items = source.list_items() if changes is None else changes.items
         # guard: incomplete-list-removes-nothing
         for batch in _iter_batches(_watch(items, control)):

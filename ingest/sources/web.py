@@ -56,8 +56,8 @@ class WebOptions(BaseModel):
 
 
 def _build_source(options: WebOptions, context: SourceContext) -> Source:
+    from ingest.sources.checked_http import check_address
     from ingest.sources.web_addresses import complete_url
-    from ingest.sources.web_reader import check_address
     from ingest.sources.web_site import WebSource
 
     start = complete_url(options.url)

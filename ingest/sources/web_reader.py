@@ -9,18 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ingest.parsing.registry import FORMATS
-from ingest.sources.checked_http import BLOCK_BYTES, CheckedHttp, Reply
-from ingest.sources.errors import (
-    ItemGoneError,
-    ItemRefusedError,
-    ItemUnchangedError,
-    SourceNotPermittedError,
-    SourceOptionsError,
-)
+from ingest.sources.checked_http import BLOCK_BYTES, CheckedHttp, Reply, check_address
+from ingest.sources.errors import ItemGoneError, ItemRefusedError, ItemUnchangedError, SourceOptionsError
 from ingest.sources.port import OpenedItem, SourceContext, SourceItem
 from ingest.sources.web_addresses import HTML_TYPES, complete_url, derive_name, normalize_url
 from ingest.sources.web_pages import MAX_PAGE_BYTES, WebPage, read_page
-from ingest.storage.errors import DestinationRejectedError
 
 _MAX_REDIRECTS = 10
 _GONE = frozenset({404, 410})
@@ -182,14 +175,6 @@ def open_url(url: str, context: SourceContext) -> Iterator[OpenedItem]:
             yield opened
     finally:
         http.close()
-
-
-def check_address(url: str, context: SourceContext) -> None:
-    """Check an address without resolving its host. Raises `SourceNotPermittedError`."""
-    try:
-        context.destinations.check_url(url)
-    except DestinationRejectedError as error:
-        raise SourceNotPermittedError(error.detail, hint=error.hint) from error
 
 
 def _find_charset(reply: Reply) -> str | None:

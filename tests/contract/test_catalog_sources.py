@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select, update
 from ingest.intake import UploadRequest
 from ingest.sources.errors import ItemRefusedError, SourceRefusedError, SourceUnavailableError
 from ingest.sources.port import SourceChanges, SourceItem
+from ingest.sources.syncing import SyncInterruptedError
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import Audit, AuditFilter
 from ingest.storage.db.database import read_transaction, write_transaction
@@ -518,6 +519,67 @@ def test_an_item_that_must_be_tried_again_is_listed_again(
     assert bench.source.opened == []
     assert bench.sync(record).counts.added == 1
     assert bench.started[-1].cursor == ""
+
+
+def list_completely(bench: SyncBench, cursor: str) -> None:
+    """Let the source answer with all of its items and a cursor."""
+    bench.source.changes = lambda _: SourceChanges(bench.source.list_items(), iter(()), cursor, is_complete=True)
+
+
+def test_a_complete_list_with_a_cursor_removes_items_that_it_lacks(bench: SyncBench, record: SourceRecord) -> None:
+    fill(bench)
+    list_completely(bench, "1")
+    bench.sync(record)
+    bench.source.remove("01")
+    list_completely(bench, "2")
+    assert bench.sync(record).counts.removed == 1
+    bench.sync(record)
+    assert [sync.cursor for sync in bench.started] == ["", "1", "2"]
+
+
+def test_removals_without_an_approval_are_found_in_the_next_round(bench: SyncBench, record: SourceRecord) -> None:
+    fill(bench, 40)
+    list_completely(bench, "1")
+    bench.sync(record)
+    for number in range(30):
+        bench.source.remove(f"{number:02}")
+
+    def list_changes(cursor: str) -> SourceChanges:
+        items = iter(()) if cursor == "2" else bench.source.list_items()
+        return SourceChanges(items, iter(()), "2", is_complete=cursor != "2")
+
+    bench.source.changes = list_changes
+    for _ in range(2):
+        waiting = bench.sync(record)
+        assert (waiting.state, waiting.pending_removals) == (SyncState.NEEDS_APPROVAL, 30)
+    bench.sources.approve_removals("ann", record.id, waiting.id, 30)
+    bench.work(record)
+    assert len(bench.names()) == 10
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_round_that_was_interrupted_does_not_move_the_cursor(
+    bench: SyncBench, record: SourceRecord, is_complete: bool
+) -> None:
+    """An item that was read before the interruption may have changed since, and is not read twice in one round."""
+    fill(bench)
+    list_completely(bench, "1")
+    bench.sync(record)
+    bench.source.put("00", "changed")
+
+    def list_changes(cursor: str) -> SourceChanges:
+        return SourceChanges(bench.source.list_items(), iter(()), "3", is_complete=is_complete)
+
+    bench.source.changes = list_changes
+    bench.sources.request_sync("ann", record.id)
+    job = bench.claim()
+    with pytest.raises(SyncInterruptedError):
+        bench.run(job, is_interrupted=lambda: bench.source.opened[-1] == "00")
+    bench.source.put("00", "changed again")
+    bench.run(job)
+    bench.sync(record)
+    assert [sync.cursor for sync in bench.started] == ["", "1", "1", "" if is_complete else "1"]
+    assert bench.source.opened[-2:] == ["00", "00"]
 
 
 @pytest.mark.parametrize("removes_documents", [True, False])

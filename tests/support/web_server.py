@@ -34,6 +34,9 @@ class Request(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def reply(self, body: bytes, media_type: str = "text/html", status: int = 200, **headers: str) -> None:
         """Send a whole response; underscores in the names of headers become hyphens."""
         if headers.get("ETag") and self.headers["If-None-Match"] == headers["ETag"]:

@@ -44,7 +44,7 @@ class Round:
     """A synchronization that a worker has started or resumed, and the source's options with its credentials.
 
     If `is_deleted`, the source was deleted and its items must be removed. If `is_listed`, everything was listed and
-    only removals remain.
+    only removals remain. If `is_resumed`, an earlier attempt may have read items at an earlier time.
     """
 
     source_id: str
@@ -58,6 +58,7 @@ class Round:
     lists_changes: bool = False
     is_deleted: bool = False
     approved_removals: int = 0
+    is_resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class SyncRounds:
         about = (row.id, row.tenant_id, row.collection, row.kind, {**row.options, **secrets}, row.cursor, row.round)
         if row.deleted_at is not None or latest is None:
             return Round(*about, is_deleted=True)
-        return Round(*about, latest.is_listed, latest.lists_changes, False, latest.approved_removals)
+        is_resumed = latest.started_at is not None
+        return Round(*about, latest.is_listed, latest.lists_changes, False, latest.approved_removals, is_resumed)
 
     def load_items(self, sync: Round, item_ids: Collection[str]) -> dict[str, SourceItemRecord]:
         """Load the known items with these ids, keyed by id."""
@@ -192,15 +194,19 @@ class SyncRounds:
     def record_list_end(self, job: Job, sync: Round, *, cursor: str = "", lists_changes: bool = False) -> None:
         """Record that the list ended without an error, so that items that it lacks may be removed.
 
-        The cursor stays where it is as long as an item must be tried again, so that the item is listed again.
+        The next round begins where this one began if an item must be tried again. The same is true if the round was
+        interrupted: items that were read before may have changed since, and are not read twice in one round.
         """
+        begun = sync.cursor if lists_changes else ""
         retried = _of_source(sync), source_items.c.is_retried, source_items.c.round == sync.number
         with write_transaction(self._engine) as connection:
             _require_held_job(connection, job)
             ended = {"is_listed": True, "lists_changes": lists_changes}
             connection.execute(update(source_syncs).where(_is_current(sync)).values(**ended))
-            if connection.execute(select(source_items.c.key).where(*retried).limit(1)).first() is None:
-                connection.execute(update(sources).where(sources.c.id == sync.source_id).values(cursor=cursor))
+            # guard: source-cursor-of-a-whole-round
+            if sync.is_resumed or connection.execute(select(source_items.c.key).where(*retried).limit(1)).first():
+                cursor = begun
+            connection.execute(update(sources).where(sources.c.id == sync.source_id).values(cursor=cursor))
 
     def plan_removals(self, sync: Round) -> RemovalPlan:
         """Count the documents that the round would remove, and those that the source had before it."""
@@ -278,6 +284,10 @@ class SyncRounds:
         with write_transaction(self._engine) as connection:
             _end_job(connection, job)
             end_sync(connection, sync.tenant_id, sync.source_id, state, pending_removals=pending_removals)
+            if pending_removals is not None and not sync.lists_changes:
+                # Without an approval, only another complete list tells the next round what is to be removed.
+                # guard: source-cursor-before-approval
+                connection.execute(update(sources).where(sources.c.id == sync.source_id).values(cursor=""))
         self._announce(sync.tenant_id, [sync.source_id])
 
     def _find_unrecorded(self, connection: Connection, sync: Round) -> list[str]:
