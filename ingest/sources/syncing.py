@@ -83,12 +83,14 @@ class SourceSynchronizer:
         open_source: Callable[[Round], AbstractContextManager[Source]],
         *,
         max_share: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rounds = rounds
         self._catalog = catalog
         self._intake = intake
         self._open_source = open_source
         self._max_share = max_share
+        self._clock = clock
 
     def run(self, job: Job, control: RoundControl) -> None:
         """Run the round of a claimed job, or continue it.
@@ -128,10 +130,10 @@ class SourceSynchronizer:
         lists_changes = changes is not None and bool(sync.cursor)
         items = source.list_items() if changes is None else changes.items
         # guard: incomplete-list-removes-nothing
-        for batch in _iter_batches(_watch(items, control)):
+        for batch in _iter_batches(_watch(items, control), self._clock):
             self._sync_batch(job, sync, source, batch, control)
         if changes is not None:
-            for gone in _iter_batches(_watch(changes.removed, control)):
+            for gone in _iter_batches(_watch(changes.removed, control), self._clock):
                 self._rounds.record_gone(job, sync, gone)
         self._rounds.record_list_end(
             job, sync, cursor=changes.cursor if changes is not None else "", lists_changes=lists_changes
@@ -260,15 +262,15 @@ class SourceSynchronizer:
         self._rounds.record_refusal(job, sync, found, failure, is_temporary=is_temporary)
 
 
-def _iter_batches(found: Iterator[Each]) -> Iterator[list[Each]]:
+def _iter_batches(found: Iterator[Each], clock: Callable[[], float]) -> Iterator[list[Each]]:
     """Yield the elements in batches, which are smaller if the list is slow."""
     batch: list[Each] = []
-    until = time.monotonic() + _BATCH_SECONDS
+    until = clock() + _BATCH_SECONDS
     for each in found:
         batch.append(each)
-        if len(batch) == _BATCH_ITEMS or time.monotonic() > until:
+        if len(batch) == _BATCH_ITEMS or clock() > until:
             yield batch
-            batch, until = [], time.monotonic() + _BATCH_SECONDS
+            batch, until = [], clock() + _BATCH_SECONDS
     if batch:
         yield batch
 
