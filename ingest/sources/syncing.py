@@ -86,6 +86,7 @@ class SourceSynchronizer:
         *,
         max_share: float,
         settle_readers: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rounds = rounds
         self._catalog = catalog
@@ -93,6 +94,7 @@ class SourceSynchronizer:
         self._open_source = open_source
         self._max_share = max_share
         self._settle_readers = settle_readers
+        self._clock = clock
 
     def run(self, job: Job, control: RoundControl) -> None:
         """Run the round of a claimed job, or continue it.
@@ -137,10 +139,10 @@ class SourceSynchronizer:
         lists_changes = changes is not None and bool(sync.cursor) and not changes.is_complete
         items = source.list_items() if changes is None else changes.items
         # guard: incomplete-list-removes-nothing
-        for batch in _iter_batches(_watch(items, control)):
+        for batch in _iter_batches(_watch(items, control), self._clock):
             self._sync_batch(job, sync, source, batch, control)
         if changes is not None:
-            for gone in _iter_batches(_watch(changes.removed, control)):
+            for gone in _iter_batches(_watch(changes.removed, control), self._clock):
                 self._rounds.record_gone(job, sync, gone)
         self._rounds.record_list_end(
             job, sync, cursor=changes.cursor if changes is not None else "", lists_changes=lists_changes
@@ -272,15 +274,15 @@ class SourceSynchronizer:
         self._rounds.record_refusal(job, sync, found, failure, is_temporary=is_temporary)
 
 
-def _iter_batches(found: Iterator[Each]) -> Iterator[list[Each]]:
+def _iter_batches(found: Iterator[Each], clock: Callable[[], float]) -> Iterator[list[Each]]:
     """Yield the elements in batches, which are smaller if the list is slow."""
     batch: list[Each] = []
-    until = time.monotonic() + _BATCH_SECONDS
+    until = clock() + _BATCH_SECONDS
     for each in found:
         batch.append(each)
-        if len(batch) == _BATCH_ITEMS or time.monotonic() > until:
+        if len(batch) == _BATCH_ITEMS or clock() > until:
             yield batch
-            batch, until = [], time.monotonic() + _BATCH_SECONDS
+            batch, until = [], clock() + _BATCH_SECONDS
     if batch:
         yield batch
 

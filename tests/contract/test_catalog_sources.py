@@ -1,5 +1,6 @@
 """Sources on each database: managed by admins, synchronized by workers, and never emptied by a mistake."""
 
+import itertools
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -169,6 +170,15 @@ def test_the_library_follows_the_source(bench: SyncBench, record: SourceRecord) 
     assert "02.txt" not in bench.names()
     assert "99.txt" in bench.names()
     assert bench.document_of(record, "01") == before  # replaced in place
+
+
+def test_documents_of_a_slow_list_appear_before_it_ends(bench: SyncBench, record: SourceRecord) -> None:
+    fill(bench, 3)
+    bench.clock = itertools.count(step=60).__next__  # A minute passes for each item.
+    seen = []
+    bench.source.fault = lambda step, _: seen.append(bench.names()) if step == "list" else None
+    assert bench.sync(record).counts.added == 3
+    assert [len(names) for names in seen] == [0, 1, 2]
 
 
 def test_the_credentials_reach_the_adapter(bench: SyncBench, record: SourceRecord) -> None:

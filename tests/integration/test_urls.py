@@ -75,7 +75,7 @@ def test_private_addresses_are_refused_before_and_after_redirects(client: Client
     for url in ("https://127.0.0.2/secrets", "https://10.1.2.3/", f"{site.url}/away"):
         with pytest.raises(RefusedError) as refused:
             client.upload_url(url)
-        assert refused.value.problem in ("source_options_invalid", "source_refused"), url
+        assert refused.value.problem in ("source_not_permitted", "source_refused"), url
         assert "not a public address" in refused.value.detail
 
 

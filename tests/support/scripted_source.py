@@ -1,5 +1,6 @@
 """A source in memory whose items, faults and lies a test decides, and the parts that synchronize it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,7 @@ class SyncBench:
         self.sources, self.rounds = Sources(engine, cipher), SyncRounds(engine, cipher)
         self.source = ScriptedSource()
         self.started: list[Round] = []
+        self.clock: Callable[[], float] = time.monotonic
         self.intake = Intake(
             self.catalog,
             DirectoryBlobs(folder / "blobs"),
@@ -125,7 +127,9 @@ class SyncBench:
             self.started.append(sync)
             yield source or self.source
 
-        synchronizer = SourceSynchronizer(self.rounds, self.catalog, self.intake, open_source, max_share=0.05)
+        synchronizer = SourceSynchronizer(
+            self.rounds, self.catalog, self.intake, open_source, max_share=0.05, clock=self.clock
+        )
         synchronizer.run(job, RoundControl(is_interrupted, wait))
 
     def names(self, tenant: str = "ann") -> list[str]:
