@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ingest.sources.buckets import AZURE, GCS, S3
 from ingest.sources.folder import FOLDER
 from ingest.sources.loader import LOADER
 from ingest.sources.mailbox import MAILBOX
@@ -9,4 +10,6 @@ from ingest.sources.port import SourceKind
 from ingest.sources.slack_channels import SLACK_CHANNELS
 from ingest.sources.web import WEB
 
-SOURCE_KINDS: Mapping[str, SourceKind] = {kind.name: kind for kind in (FOLDER, LOADER, MAILBOX, SLACK_CHANNELS, WEB)}
+SOURCE_KINDS: Mapping[str, SourceKind] = {
+    kind.name: kind for kind in (AZURE, FOLDER, GCS, LOADER, MAILBOX, S3, SLACK_CHANNELS, WEB)
+}
