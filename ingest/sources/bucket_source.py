@@ -1,12 +1,13 @@
 """Lists and opens the objects of a bucket."""
 
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, InvalidPathError, PreconditionError
+from obstore.exceptions import BaseError, InvalidPathError, PreconditionError, UnauthenticatedError
 
 from ingest.sources.errors import (
     ItemGoneError,
@@ -30,6 +31,7 @@ _ERRORS = (BaseError, FileNotFoundError, ValueError)
 # Parts of the library's messages. They may contain signed addresses, so messages are never shown whole.
 _status_pattern = re.compile(r"non-2xx status code: (\d{3})")
 _code_pattern = re.compile(r"<Code>(\w{1,80})</Code>")
+_key_pattern = re.compile(r'[Pp]ath "(.+)"(?: contained|: Encountered)')
 _NO_RESPONSE = "HTTP error"
 _REDIRECTED = "redirect without LOCATION"
 # Azure's mark of folders in accounts with a hierarchical namespace.
@@ -57,6 +59,8 @@ class BucketSource:
             relative = key.removeprefix(f"{self._prefix}/") if self._prefix else key
             if self._filter.accepts(relative) and not self._is_folder(found):
                 yield _describe(found)
+        # guard: source-bucket-real-server
+        self._require_storage_server()
 
     @contextmanager
     def open_item(self, item: SourceItem, known_version: str = "") -> Iterator[OpenedItem]:
@@ -90,6 +94,21 @@ class BucketSource:
             if page is None:
                 return
             yield from page
+
+    def _require_storage_server(self) -> None:
+        """Ask for an object that does not exist, which must not be found.
+
+        To the library, any XML is a list: the page of a proxy that asks to sign in is a list without objects.
+        """
+        name = f".leadline-{secrets.token_hex(8)}"
+        try:
+            obstore.head(self._store, f"{self._prefix}/{name}" if self._prefix else name)
+        except _ERRORS as error:
+            # Without the permission to list the whole bucket, S3 refuses access to objects that do not exist.
+            if isinstance(error, FileNotFoundError) or _find_status(error) in (401, 403):
+                return
+            raise self._translate_list_error(error) from error
+        raise SourceUnavailableError(f"The server of {self._bucket} has objects that do not exist.")
 
     def _is_folder(self, found: "ObjectMeta") -> bool:
         """Return whether an object only marks a folder.
@@ -137,15 +156,17 @@ class BucketSource:
     def _translate_list_error(self, error: Exception) -> SourceError:
         status = _find_status(error)
         if isinstance(error, InvalidPathError):
+            key = _key_pattern.search(_first_line(error))
             return SourceRefusedError(
-                f"The bucket {self._bucket} contains a key that cannot be read: {_first_line(error)}.",
-                hint="Rename or remove this object, or synchronize a folder without it.",
+                f"The bucket {self._bucket} contains the key {key[1] if key else ''!r}, which cannot be read.",
+                hint="Keys with control characters, or with empty parts, `.` or `..` between slashes, cannot be read. "
+                "Rename or remove the object, or synchronize a folder without it.",
             )
         if isinstance(error, FileNotFoundError) or status == 404:
             return SourceUnavailableError(
                 f"The bucket {self._bucket} was not found.", hint="Check its name, and the endpoint or account."
             )
-        if status in (401, 403):
+        if status in (401, 403) or isinstance(error, UnauthenticatedError):
             return SourceRefusedError(f"The bucket {self._bucket} refuses access: {_shorten(error)}.")
         if _REDIRECTED in str(error):
             return SourceRefusedError(f"The bucket {self._bucket} is in another region.", hint="Correct the region.")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 import jwt
 from obstore.exceptions import BaseError
@@ -94,7 +95,7 @@ def open_gcs(options: "GcsOptions", endpoint: str, timeout_seconds: float) -> GC
 def open_azure(options: "AzureOptions", endpoint: str, timeout_seconds: float) -> AzureStore:
     """Open a container on Azure Blob Storage. Raises `SourceOptionsError` if the credentials are invalid."""
     key, token = options.account_key.get_secret_value(), options.sas_token.get_secret_value().removeprefix("?")
-    _require_base64(key)
+    _require_azure_form(key, token)
     config: AzureConfig = {
         "account_name": options.account,
         "endpoint": endpoint,
@@ -142,13 +143,13 @@ class _ServiceAccount:
         return {"token": token, "expires_at": datetime.fromtimestamp(expiry, UTC)}
 
 
-def _require_base64(key: str) -> None:
+def _require_azure_form(key: str, token: str) -> None:
     try:
         base64.b64decode(key, validate=True)
     except ValueError as error:
-        raise SourceOptionsError(
-            "The account key is invalid.", hint="Copy it from *Access keys* of the storage account."
-        ) from error
+        raise SourceOptionsError("The account key is invalid.", hint="Copy it from the storage account.") from error
+    if token and "sig" not in dict(parse_qsl(token)):
+        raise SourceOptionsError("The SAS token is invalid.", hint="It looks like `sv=2024-11-04&sp=rl&…&sig=…`.")
 
 
 def _build_client(endpoint: str, timeout_seconds: float) -> "ClientConfig":

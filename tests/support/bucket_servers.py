@@ -74,11 +74,11 @@ class BucketPlace:
     def write(self, name: str, content: bytes) -> None:
         obstore.put(self.store, name, content)
 
-    def write_odd(self, key: str, content: bytes = b"") -> None:
+    def write_odd(self, key: str, content: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """Write an object whose key the library would change."""
         path = f"/{self.bucket}/{quote(key, safe='')}"
         if self.kind == "azure":
-            ask_azure("PUT", self.url, path, content, {"x-ms-blob-type": "BlockBlob"})
+            ask_azure("PUT", self.url, path, content, {"x-ms-blob-type": "BlockBlob", **(headers or {})})
         else:
             httpx.put(f"{self.url}{path}", content=content).raise_for_status()
 
