@@ -72,7 +72,10 @@ class AzureOptions(BaseModel):
     # The account is part of a host name.
     account: str = Field(pattern=r"^[a-z0-9]{3,24}$", description="The name of the storage account.")
     container: str = Field(
-        pattern=r"^(\$root|\$web|[a-z0-9](-?[a-z0-9]){2,62})$", description="The name of the container."
+        min_length=3,
+        max_length=63,
+        pattern=r"^(\$root|\$web|[a-z0-9](-?[a-z0-9])+)$",
+        description="The name of the container.",
     )
     account_key: SecretStr = Field(
         _NO_SECRET, description="A key of the account. It opens the whole account, so prefer a SAS token."
