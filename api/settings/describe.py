@@ -15,6 +15,7 @@ from api.settings.edge import EdgeSettings
 from api.settings.oidc import OidcSettings
 from api.settings.slack import SlackSettings
 from ingest.parsing.isolation.settings import ParserSettings
+from ingest.sources.settings import SourceSettings
 from ingest.storage.blobs.quarantine import UpkeepSettings
 from ingest.storage.blobs.store import BlobSettings
 from ingest.storage.operations.retention import RetentionSettings
@@ -76,6 +77,7 @@ _GROUPS_OF_CLASSES: Mapping[type[BaseSettings], SettingGroup] = {
     OidcSettings: SettingGroup.IDENTITY,
     SlackSettings: SettingGroup.SLACK,
     WebhookSettings: SettingGroup.RETENTION,
+    SourceSettings: SettingGroup.RETENTION,
     BlobSettings: SettingGroup.FILES,
 }
 _GROUPS_OF_NAMES: Mapping[str, SettingGroup] = {

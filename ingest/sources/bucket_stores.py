@@ -69,6 +69,7 @@ def open_s3(options: "S3Options", endpoint: str, timeout_seconds: float) -> S3St
             config=config,
             client_options=_build_client(endpoint, timeout_seconds),
             retry_config=_build_retry(timeout_seconds),
+            # guard: source-bucket-credentials
             credential_provider=provide_key,
         )
 
