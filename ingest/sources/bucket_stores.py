@@ -47,8 +47,8 @@ def open_s3(options: "S3Options", endpoint: str, timeout_seconds: float) -> S3St
     """Open a bucket on a server with the protocol of S3. Raises `SourceOptionsError` if the keys are invalid."""
     key, secret = options.access_key_id.get_secret_value(), options.secret_access_key.get_secret_value()
     config: S3Config = {
+        # This takes precedence over `endpoint`.
         # guard: source-bucket-endpoint
-        "endpoint": endpoint,
         "aws_endpoint_url_s3": endpoint,
         "region": options.region,
         "skip_signature": not key,
