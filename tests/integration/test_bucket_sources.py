@@ -7,7 +7,7 @@ import pytest
 
 from api.client import Client, RefusedError
 from ingest.storage.blobs.keyring import generate_key
-from ingest.storage.sources.credentials import CredentialCipher
+from tests.support.cluster import wait_until
 from tests.support.s3_server import BUCKET, s3_server
 from tests.support.service import running
 
@@ -23,8 +23,8 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with running(tmp_path_factory.mktemp("home"), source_endpoints=f"https://a.org, {server}/") as (services, client):
-        services.sources.sources._cipher = CredentialCipher(generate_key())
+    home, endpoints = tmp_path_factory.mktemp("home"), f"https://a.org, {server}/"
+    with running(home, source_endpoints=endpoints, source_keys=generate_key()) as (_, client):
         yield client
 
 
@@ -42,6 +42,34 @@ def test_a_bucket_is_checked_and_added_and_its_keys_are_not_shown(client: Client
     kinds = {kind.name: kind for kind in client.source_kinds().kinds}
     assert kinds["s3"].credentials == sorted(KEYS)
     assert kinds["azure"].credentials == ["account_key", "sas_token"]
+
+
+def test_a_bucket_and_the_library_stay_equal(client: Client, server: str) -> None:
+    folder = f"{server}/{BUCKET}/synced"
+    for name in ("whale.txt", "ship.txt", "harbour.txt"):
+        httpx.put(f"{folder}/{name}", content=f"About the {name}.".encode()).raise_for_status()
+    options = {"bucket": BUCKET, "prefix": "synced", "endpoint": server, **KEYS}
+    made = client.create_source("Synced", "s3", options, interval_seconds=0)
+
+    def finish_sync(number: int) -> dict[str, int]:
+        def is_finished() -> bool:
+            return any(each.number == number and each.ended_at for each in client.syncs(made.id))
+
+        wait_until(is_finished, what=f"sync {number}")
+        sync = next(each for each in client.syncs(made.id) if each.number == number)
+        assert sync.failure is None
+        return {name: count for name, count in sync.counts.model_dump().items() if count}
+
+    assert finish_sync(1) == {"listed": 3, "added": 3}
+    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/s3/aws4_request"}
+    httpx.put(f"{folder}/whale.txt", content=b"Now about two whales.", headers=signed).raise_for_status()
+    httpx.delete(f"{folder}/ship.txt", headers=signed).raise_for_status()
+    client.sync_source(made.id)
+    assert finish_sync(2) == {"listed": 2, "changed": 1, "removed": 1, "unchanged": 1}
+    client.sync_source(made.id)
+    assert finish_sync(3) == {"listed": 2, "unchanged": 2}
+    names = {document.name for document in client.documents() if document.metadata.get("source_id") == made.id}
+    assert names == {"whale.txt", "harbour.txt"}
 
 
 def test_a_server_that_the_operator_does_not_permit_is_refused(client: Client) -> None:
