@@ -81,7 +81,7 @@ def test_odd_keys_are_read_and_long_ones_are_refused(place: BucketPlace) -> None
     for key, content in contents.items():
         place.write(key, content)
     place.write("/".join(["f" * 200] * 5) + "/deep.txt", b"deep")
-    items = list_by_name(place)
+    items = dict(list_by_name(place))
     deep = items.pop("deep.txt")
     assert {name: read_item(place, item) for name, item in items.items()} == contents
     assert len(deep.id) < 1_000
@@ -112,7 +112,7 @@ def test_credentials_that_are_refused_are_an_error_of_the_source(place: BucketPl
     place.write("a.txt", b"one")
     listed = list_by_name(place)["a.txt"]
     for wrong in ({"account_key": "d3Jvbmc="}, {"account_key": "", "sas_token": "?sv=2024-11-04&sp=rl&sig=wrong"}):
-        place.options = wrong
+        place.options = {**wrong}
         with pytest.raises(SourceRefusedError, match="403"):
             list_by_name(place)
         with pytest.raises(SourceRefusedError, match="403"):
