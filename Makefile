@@ -146,6 +146,9 @@ generator: $(TESTS)  ## Put a generator of API clients beside the environment, f
 provider:  ## Put a certified OpenID Connect provider beside its tests (npm)
 	npm ci --silent --prefix tests/support/identity_provider
 
+azurite:  ## Put a server of Azure Blob Storage's protocol beside its tests (npm)
+	npm ci --silent --prefix tests/support/azurite
+
 images:  ## Build the cluster's images on a Python image pinned by its digest, with SBOM and provenance (docker buildx)
 	deploy/cluster/build-images
 
@@ -164,4 +167,4 @@ audit: $(RUNS)  ## Check vLLM's pinned releases, and look up the locked ones amo
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
 
-.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface texts deployment helm generator provider images locks audit
+.PHONY: help setup setup-test setup-all models run test-unit test test-all test-long test-vllm install-docs docs check lint types imports packaging surface record-surface texts deployment helm generator provider azurite images locks audit

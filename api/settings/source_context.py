@@ -14,6 +14,7 @@ def build_source_context(settings: Settings, scratch: Path) -> SourceContext:
         scratch,
         folders=settings.list_source_folders(),
         loaders=settings.list_source_loaders(),
+        endpoints=settings.list_source_endpoints(),
         timeout_seconds=settings.source_seconds,
         max_item_bytes=settings.max_upload_bytes,
         slack_api_url=settings.slack_api_url,

@@ -101,14 +101,16 @@ class SourceContext:
     """The limits of the service, and its offers to the adapters.
 
     `folders` are the folders of the server that sources may read. `loaders` are the import paths of the permitted
-    LangChain loaders. `scratch` is an empty folder for temporary files. `timeout_seconds` limits each request.
-    `slack_api_url` is the address of Slack's Web API, which operators set.
+    LangChain loaders, and `endpoints` the normalized addresses of the permitted storage servers. `scratch` is an empty
+    folder for temporary files. `timeout_seconds` limits each request. `slack_api_url` is the address of Slack's Web
+    API, which operators set.
     """
 
     destinations: Destinations
     scratch: Path
     folders: tuple[Path, ...] = ()
     loaders: frozenset[str] = frozenset()
+    endpoints: frozenset[str] = frozenset()
     timeout_seconds: float = 30.0
     max_item_bytes: int = 1024**3
     slack_api_url: str = "https://slack.com/api/"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ingest.sources.buckets import AZURE, GCS, S3
 from ingest.sources.folder import FOLDER
 from ingest.sources.git import GIT
 from ingest.sources.loader import LOADER
@@ -12,5 +13,5 @@ from ingest.sources.web import WEB
 from ingest.sources.webdav import WEBDAV
 
 SOURCE_KINDS: Mapping[str, SourceKind] = {
-    kind.name: kind for kind in (FOLDER, GIT, LOADER, MAILBOX, SLACK_CHANNELS, WEB, WEBDAV)
+    kind.name: kind for kind in (AZURE, FOLDER, GCS, GIT, LOADER, MAILBOX, S3, SLACK_CHANNELS, WEB, WEBDAV)
 }

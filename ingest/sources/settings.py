@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest.sources.endpoints import normalize_endpoint
 from ingest.storage.sources.credentials import CredentialCipher
 
 _KEY_FILE = "source-key"
@@ -25,6 +26,11 @@ class SourceSettings(BaseSettings):
         description="Import paths of the LangChain loaders that sources may use, separated by commas. A loader runs "
         "with the rights of the service.",
     )
+    source_endpoints: str = Field(
+        "",
+        description="Addresses of storage servers that sources may use in addition to the providers' own, separated by "
+        "commas. List only servers that you trust.",
+    )
     source_seconds: float = Field(30.0, gt=0, description="Timeout of each request to a source.")
     source_keys: SecretStr | None = Field(
         None,
@@ -39,6 +45,10 @@ class SourceSettings(BaseSettings):
     def list_source_loaders(self) -> frozenset[str]:
         """List the import paths of the permitted loaders."""
         return frozenset(each.strip() for each in self.source_loaders.split(",") if each.strip())
+
+    def list_source_endpoints(self) -> frozenset[str]:
+        """List the permitted addresses of storage servers. Raises `ValueError` if one is invalid."""
+        return frozenset(normalize_endpoint(each) for each in self.source_endpoints.split(",") if each.strip())
 
     def build_source_cipher(self, home: Path | None) -> CredentialCipher:
         """Build the cipher of credentials. `home` is the data folder, or None if processes do not share one."""

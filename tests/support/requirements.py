@@ -35,6 +35,8 @@ _PROGRAMS = {
 }
 # The folder of the certified provider that tests run with node.
 IDENTITY_PROVIDER = Path(__file__).with_name("identity_provider")
+# The folder of the server of Azure Blob Storage's protocol that tests run with node.
+AZURITE = Path(__file__).with_name("azurite")
 # Where a program comes from that Debian does not have.
 _ELSEWHERE = {
     "helm": "make helm, or https://helm.sh/docs/intro/install",
@@ -65,6 +67,13 @@ def require_identity_provider() -> None:
     require_program("node")
     if not (IDENTITY_PROVIDER / "node_modules" / "oidc-provider").is_dir():
         _skip("needs oidc-provider: make provider")
+
+
+def require_azurite() -> None:
+    """Skip the test where node, or the server that it runs, is missing."""
+    require_program("node")
+    if not (AZURITE / "node_modules" / "azurite").is_dir():
+        _skip("needs azurite: make azurite")
 
 
 def require_torch() -> None:
