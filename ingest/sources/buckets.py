@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from ingest.sources.endpoints import require_permitted_endpoint
 from ingest.sources.errors import SourceOptionsError
@@ -25,26 +25,42 @@ def _require_folder(prefix: str) -> str:
 
 Prefix = Annotated[
     str,
-    Field(description="Read only the objects in this folder of the bucket, for example `reports/2025`."),
+    Field(
+        title="Folder", description="Read only the objects in this folder of the bucket, for example `reports/2025`."
+    ),
     AfterValidator(_require_folder),
 ]
-Include = Annotated[tuple[str, ...], Field(description=f"{INCLUDE_HELP} Paths begin in the folder, if you chose one.")]
-Exclude = Annotated[tuple[str, ...], Field(description=EXCLUDE_HELP)]
-Endpoint = Annotated[str, Field(description=_ENDPOINT_HELP)]
+Include = Annotated[
+    tuple[str, ...],
+    Field(title="Only these paths", description=f"{INCLUDE_HELP} Paths begin in the folder, if you chose one."),
+]
+Exclude = Annotated[tuple[str, ...], Field(title="Leave out", description=EXCLUDE_HELP)]
+Endpoint = Annotated[str, Field(title="Server", description=_ENDPOINT_HELP)]
 
 
 class S3Options(BaseModel):
     """Options of a bucket on Amazon S3, or on a server with its protocol."""
 
-    bucket: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$", description="The name of the bucket.")
+    model_config = ConfigDict(title="Bucket on Amazon S3")
+
+    bucket: str = Field(
+        title="Bucket", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$", description="The name of the bucket."
+    )
     # The region is part of a host name.
     region: str = Field(
-        "us-east-1", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The region of the bucket, such as `eu-west-1`."
+        "us-east-1",
+        title="Region",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        description="The region of the bucket, such as `eu-west-1`.",
     )
     access_key_id: SecretStr = Field(
-        _NO_SECRET, description="The id of an access key that may list and read objects. Public buckets need none."
+        _NO_SECRET,
+        title="ID of the access key",
+        description="The id of an access key that may list and read objects. Public buckets need none.",
     )
-    secret_access_key: SecretStr = Field(_NO_SECRET, description="The secret of this access key.")
+    secret_access_key: SecretStr = Field(
+        _NO_SECRET, title="Secret of the access key", description="The secret of this access key."
+    )
     prefix: Prefix = ""
     include: Include = ()
     exclude: Exclude = DEFAULT_EXCLUDE
@@ -54,9 +70,14 @@ class S3Options(BaseModel):
 class GcsOptions(BaseModel):
     """Options of a bucket on Google Cloud Storage."""
 
-    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", description="The name of the bucket.")
+    model_config = ConfigDict(title="Bucket on Google Cloud Storage")
+
+    bucket: str = Field(
+        title="Bucket", pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", description="The name of the bucket."
+    )
     service_account_key: SecretStr = Field(
         _NO_SECRET,
+        title="Key of the service account",
         description="The key file (JSON) of a service account that may list and read objects. Public buckets need "
         "none.",
     )
@@ -69,19 +90,28 @@ class GcsOptions(BaseModel):
 class AzureOptions(BaseModel):
     """Options of a container on Azure Blob Storage."""
 
+    model_config = ConfigDict(title="Container on Azure Blob Storage")
+
     # The account is part of a host name.
-    account: str = Field(pattern=r"^[a-z0-9]{3,24}$", description="The name of the storage account.")
+    account: str = Field(
+        title="Storage account", pattern=r"^[a-z0-9]{3,24}$", description="The name of the storage account."
+    )
     container: str = Field(
+        title="Container",
         min_length=3,
         max_length=63,
         pattern=r"^(\$root|\$web|[a-z0-9](-?[a-z0-9])+)$",
         description="The name of the container.",
     )
     account_key: SecretStr = Field(
-        _NO_SECRET, description="A key of the account. It opens the whole account, so prefer a SAS token."
+        _NO_SECRET,
+        title="Key of the account",
+        description="A key of the account. It opens the whole account, so prefer a SAS token.",
     )
     sas_token: SecretStr = Field(
-        _NO_SECRET, description="A SAS token that permits to list and read blobs. Public containers need none."
+        _NO_SECRET,
+        title="SAS token",
+        description="A SAS token that permits to list and read blobs. Public containers need none.",
     )
     prefix: Prefix = ""
     include: Include = ()

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from ingest.sources.errors import SourceOptionsError
 from ingest.sources.path_filter import DEFAULT_EXCLUDE, EXCLUDE_HELP, INCLUDE_HELP
@@ -12,22 +12,32 @@ from ingest.sources.port import Source, SourceContext, SourceKind
 class GitOptions(BaseModel):
     """Options of a Git repository."""
 
+    model_config = ConfigDict(title="Git repository")
+
     url: str = Field(
+        title="Address",
         min_length=1,
         description="The address that `git clone` uses, for example https://example.org/team/handbook.git.",
     )
-    branch: str = Field("", max_length=250, description="The branch. By default, the main branch of the repository.")
-    path: str = Field(
-        "", description="The folder in the repository to read, for example `docs`. By default, the whole repository."
+    branch: str = Field(
+        "", title="Branch", max_length=250, description="The branch. By default, the main branch of the repository."
     )
-    include: tuple[str, ...] = Field((), description=INCLUDE_HELP)
-    exclude: tuple[str, ...] = Field(DEFAULT_EXCLUDE, description=EXCLUDE_HELP)
+    path: str = Field(
+        "",
+        title="Folder",
+        description="The folder in the repository to read, for example `docs`. By default, the whole repository.",
+    )
+    include: tuple[str, ...] = Field((), title="Only these paths", description=INCLUDE_HELP)
+    exclude: tuple[str, ...] = Field(DEFAULT_EXCLUDE, title="Leave out", description=EXCLUDE_HELP)
     username: str = Field(
         "",
+        title="User name",
         description="The user name, if the repository is private. With a token, many servers accept any name.",
     )
     password: SecretStr = Field(
-        SecretStr(""), description="The password of this user, or an access token that may read the repository."
+        SecretStr(""),
+        title="Password",
+        description="The password of this user, or an access token that may read the repository.",
     )
 
     @field_validator("branch")

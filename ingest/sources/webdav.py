@@ -1,6 +1,6 @@
 """WebDAV folders as sources: those of Nextcloud and ownCloud, SharePoint, and web servers such as Apache."""
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from ingest.sources.errors import SourceOptionsError
 from ingest.sources.folder import OWNERS_HELP, validate_owners
@@ -11,18 +11,25 @@ from ingest.sources.port import Source, SourceContext, SourceKind
 class WebDavOptions(BaseModel):
     """Options of a WebDAV folder."""
 
+    model_config = ConfigDict(title="WebDAV folder")
+
     url: str = Field(
+        title="Address",
         description="The WebDAV address of the folder. In Nextcloud, it begins with "
-        "`https://HOST/remote.php/dav/files/USER/`."
+        "`https://HOST/remote.php/dav/files/USER/`.",
     )
-    username: str = Field("", description="The user name, if the server asks for one (HTTP Basic authentication).")
+    username: str = Field(
+        "", title="User name", description="The user name, if the server asks for one (HTTP Basic authentication)."
+    )
     password: SecretStr = Field(
-        SecretStr(""), description="The password of this user. In Nextcloud, create an app password."
+        SecretStr(""), title="Password", description="The password of this user. In Nextcloud, create an app password."
     )
-    include: tuple[str, ...] = Field((), description=INCLUDE_HELP)
-    exclude: tuple[str, ...] = Field(DEFAULT_EXCLUDE, description=EXCLUDE_HELP)
+    include: tuple[str, ...] = Field((), title="Only these paths", description=INCLUDE_HELP)
+    exclude: tuple[str, ...] = Field(DEFAULT_EXCLUDE, title="Leave out", description=EXCLUDE_HELP)
     owners: dict[str, frozenset[str]] = Field(
-        {}, description=OWNERS_HELP + " The server must tell the owners, as Nextcloud and ownCloud do."
+        {},
+        title="Readers of the files of an owner",
+        description=OWNERS_HELP + " The server must tell the owners, as Nextcloud and ownCloud do.",
     )
 
     @field_validator("owners")
@@ -32,8 +39,8 @@ class WebDavOptions(BaseModel):
 
 
 def _build_source(options: WebDavOptions, context: SourceContext) -> Source:
+    from ingest.sources.checked_http import check_address
     from ingest.sources.web_addresses import complete_url
-    from ingest.sources.web_reader import check_address
     from ingest.sources.webdav_paths import parse_root
     from ingest.sources.webdav_source import WebDavSource
 
