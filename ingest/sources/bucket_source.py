@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError, InvalidPathError, PreconditionError, U
 
 from ingest.sources.errors import (
     ItemGoneError,
-    ItemRefusedError,
+    ItemUnavailableError,
     ItemUnchangedError,
     SourceError,
     SourceRefusedError,
@@ -151,7 +151,7 @@ class BucketSource:
         next(self._iter_objects(page_keys=1), None)  # Raises an error if not only the object is away or refused.
         if isinstance(error, FileNotFoundError):
             return ItemGoneError(key)
-        return ItemRefusedError(f"{key} cannot be read: {_shorten(error)}.")
+        return ItemUnavailableError(f"{key} cannot be read: {_shorten(error)}.")
 
     def _translate_list_error(self, error: Exception) -> SourceError:
         status = _find_status(error)

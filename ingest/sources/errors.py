@@ -42,6 +42,13 @@ class ItemRefusedError(SourceError):
     code = "source_item_refused"
 
 
+class ItemUnavailableError(ItemRefusedError):
+    """One item cannot be read now, for example because of its permissions, which are no part of its version.
+
+    The next sync tries again, also if the item did not change.
+    """
+
+
 class ItemGoneError(Exception):
     """The item was removed after it was listed."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ingest.sources.errors import (
     ItemGoneError,
-    ItemRefusedError,
+    ItemUnavailableError,
     ItemUnchangedError,
     SourceError,
     SourceRefusedError,
@@ -197,7 +197,7 @@ class FolderSource:
             pass
         if error.errno in _ABSENT:
             return ItemGoneError(show_path(path))
-        return ItemRefusedError(f"{show_path(path)} cannot be read: {error.strerror}.")
+        return ItemUnavailableError(f"{show_path(path)} cannot be read: {error.strerror}.")
 
     def _translate_folder_error(self, path: str, error: Exception) -> SourceError:
         shown = "/".join(filter(None, (self._options.path.rstrip("/"), show_path(path))))

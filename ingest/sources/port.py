@@ -83,7 +83,8 @@ class Source(Protocol):
         """Open an item for reading. `known_version` is the version that was read last, or empty.
 
         Raises `ItemUnchangedError` if the item still has the known version, `ItemGoneError` if it no longer exists,
-        `ItemRefusedError` if only this item cannot be read, and the errors of `list_items` otherwise.
+        `ItemRefusedError` if only this item cannot be read
+        (`ItemUnavailableError` if a later sync may succeed), and the errors of `list_items` otherwise.
         """
 
     def list_changes(self, cursor: str) -> SourceChanges | None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import structlog
 
 from ingest.intake import TEMPORARY_ERRORS, Intake, Replacement, UploadRequest, clean_display_name
-from ingest.sources.errors import ItemGoneError, ItemRefusedError, ItemUnchangedError
+from ingest.sources.errors import ItemGoneError, ItemRefusedError, ItemUnavailableError, ItemUnchangedError
 from ingest.sources.port import OpenedItem, Source, SourceItem
 from ingest.storage.documents.catalog import AcceptedUpload, Catalog
 from ingest.storage.documents.metadata import validate_readers
@@ -259,7 +259,7 @@ class SourceSynchronizer:
         self._rounds.record_item(job, sync, found, document_id=known.document_id, is_changed=False)
 
     def _record_refusal(self, job: Job, sync: Round, item: SourceItem, error: LeadlineError) -> None:
-        is_temporary = isinstance(error, (*TEMPORARY_ERRORS, DocumentNotFoundError))
+        is_temporary = isinstance(error, (*TEMPORARY_ERRORS, DocumentNotFoundError, ItemUnavailableError))
         # The readers are those of the item, so that a document with its earlier content is not shown to others.
         found = FoundItem(
             item.id,

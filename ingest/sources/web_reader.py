@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 
 from ingest.parsing.registry import FORMATS
 from ingest.sources.checked_http import BLOCK_BYTES, CheckedHttp, Reply, check_address
-from ingest.sources.errors import ItemGoneError, ItemRefusedError, ItemUnchangedError, SourceOptionsError
+from ingest.sources.errors import (
+    ItemGoneError,
+    ItemRefusedError,
+    ItemUnavailableError,
+    ItemUnchangedError,
+    SourceOptionsError,
+)
 from ingest.sources.port import OpenedItem, SourceContext, SourceItem
 from ingest.sources.web_addresses import HTML_TYPES, complete_url, derive_name, normalize_url
 from ingest.sources.web_pages import MAX_PAGE_BYTES, WebPage, read_page
@@ -144,7 +150,7 @@ def check_status(reply: Reply) -> None:
     if reply.status in _GONE:
         raise ItemGoneError
     if reply.status != 200:
-        raise ItemRefusedError(f"{reply.url} answered with the status {reply.status}.")
+        raise ItemUnavailableError(f"{reply.url} answered with the status {reply.status}.")
 
 
 def is_readable_type(media_type: str) -> bool:

@@ -10,6 +10,7 @@ from ingest.sources.checked_http import BLOCK_BYTES, CheckedHttp, Reply, parse_h
 from ingest.sources.errors import (
     ItemGoneError,
     ItemRefusedError,
+    ItemUnavailableError,
     ItemUnchangedError,
     SourceRefusedError,
     SourceUnavailableError,
@@ -199,7 +200,7 @@ class WebDavSource:
         # guard: source-dav-listed-file
         if reply.status in _GONE and not self._is_listed(path):
             raise ItemGoneError(path)
-        raise ItemRefusedError(f"{reply.url} answered with the status {reply.status}.")
+        raise ItemUnavailableError(f"{reply.url} answered with the status {reply.status}.")
 
     def _describe(self, path: str, entry: DavEntry, listed_at: float) -> SourceItem:
         owners, shown = self._options.owners, decode_path(path)

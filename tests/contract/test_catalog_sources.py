@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from ingest.intake import UploadRequest
-from ingest.sources.errors import ItemRefusedError, SourceRefusedError, SourceUnavailableError
+from ingest.sources.errors import ItemRefusedError, ItemUnavailableError, SourceRefusedError, SourceUnavailableError
 from ingest.sources.port import SourceChanges, SourceItem
 from ingest.sources.syncing import SyncInterruptedError
 from ingest.storage.audit.records import Action
@@ -340,6 +340,21 @@ def test_refused_items_have_a_reason_and_are_read_again_when_they_change(
     bench.sync(record)
     assert bench.names() == ["a.txt"]
     assert len(bench.sources.list_items("ann", record.id, only_refused=True)) == 1
+
+
+def test_an_item_without_permission_is_tried_again_by_each_sync(bench: SyncBench, record: SourceRecord) -> None:
+    def forbid(step: str, item: str) -> None:
+        if step == "open":
+            raise ItemUnavailableError("No permission.")
+
+    bench.source.put("a", "text")
+    bench.source.fault = forbid
+    for _ in range(2):
+        bench.sync(record)
+        assert bench.sources.load("ann", record.id).refused_count == 1
+    bench.source.fault = lambda step, item: None
+    bench.sync(record)
+    assert (bench.names(), bench.sources.load("ann", record.id).refused_count) == (["a.txt"], 0)
 
 
 def test_an_item_that_is_larger_than_announced_is_refused_at_the_limit(engine: Engine, tmp_path: Path) -> None:
