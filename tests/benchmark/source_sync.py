@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -169,7 +170,7 @@ def synchronize(
         made = service.client.create_source("Files", place.kind, place.options, interval_seconds=0)
         for number in range(kills):
             goal = (number + 1) * files // (kills + 1)
-            _wait_for_sync(service.client, made.id, lambda sync, goal=goal: sync.counts.added >= goal)
+            _wait_for_sync(service.client, made.id, partial(_has_added, goal))
             share = [(number + 1) * each // kills - number * each // kills for each in (files // 10, files // 40)]
             held.change(share[0], share[1], share[1])
             service.kill()
@@ -216,13 +217,17 @@ def _wait_for_sync(client: Client, source_id: str, is_reached: Callable[[SyncOut
     return load()
 
 
+def _has_added(count: int, sync: SyncOut) -> bool:
+    return sync.counts.added >= count
+
+
 def _has_ended(sync: SyncOut) -> bool:
     return sync.ended_at is not None
 
 
 def _is_idle(client: Client) -> bool:
     counts = client.http.get("/v1/status").raise_for_status().json()["documents"]
-    return sum(counts.values()) == counts.get("ready")
+    return bool(sum(counts.values()) == counts.get("ready"))
 
 
 def _take_notes(notes: Path) -> Counter[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -56,7 +57,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
             slack.person(f"U0{person.upper()}", mail)
         slack.channel(_QUAY, "U0ANN", "U0BOB", kind="group")
         slack.says("U0ANN", _QUAY, "The lighthouse key is in the barrel.")
-        settings = {"slack_api_url": slack.url, "source_keys": generate_key()}
+        settings: dict[str, Any] = {"slack_api_url": slack.url, "source_keys": generate_key()}
         with running(tmp_path / "home", **settings) as (services, client), TestClient(create_app(services)) as http:
             keys = {person: _issue_key(services, mail) for person, mail in _MAIL.items()}
             options = {"token": BOT_TOKEN, "channels": [_QUAY]}

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -32,7 +33,7 @@ def scripted() -> Iterator[ScriptedSource]:
 
 @pytest.fixture(scope="module")
 def client(scripted: ScriptedSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    limits = {"source_seconds": 2, "task_seconds": 6, "max_upload_bytes": 10_000}
+    limits: dict[str, Any] = {"source_seconds": 2, "task_seconds": 6, "max_upload_bytes": 10_000}
     home = tmp_path_factory.mktemp("home")
     with running(home, webhook_networks="127.0.0.1/32", source_folders=str(home.parent), **limits) as (_, client):
         yield client

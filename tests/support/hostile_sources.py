@@ -27,7 +27,7 @@ def scripted_kind(source: Source) -> Iterator[None]:
         return source
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(registry.SOURCE_KINDS, SCRIPTED, SourceKind(SCRIPTED, ScriptedOptions, build))  # type: ignore[arg-type]
+        patched.setitem(registry.SOURCE_KINDS, SCRIPTED, SourceKind(SCRIPTED, ScriptedOptions, build))
         yield
 
 
