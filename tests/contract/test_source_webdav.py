@@ -181,8 +181,8 @@ def test_owners_are_mapped_to_readers(place: DavPlace) -> None:
     assert readers == {"a.txt": frozenset({"user:ann"}), "b.txt": frozenset({"group:hr"}), "c.txt": frozenset()}
     place.options = {"owners": {"Ann Müller": ["user:ann"], "*": ["group:all"]}}
     readers = {name: item.readers for name, item in list_by_name(place).items()}
-    assert readers["a.txt"] == {"user:ann"}
-    assert readers["b.txt"] == readers["c.txt"] == {"group:all"}
+    assert readers["a.txt"] == frozenset({"user:ann"})
+    assert readers["b.txt"] == readers["c.txt"] == frozenset({"group:all"})
     place.options = {"owners": {"ann": ["ann"]}}
     with pytest.raises(ValueError, match="not a valid subject"):
         place.open()
