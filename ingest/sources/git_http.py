@@ -74,8 +74,8 @@ class GitRemote(AbstractHttpGitClient):
         """
         with self._translate_errors():
             found = self.get_refs("", ref_prefix=[_HEAD, _BRANCHES])
-            refs: Mapping[bytes, bytes | None] = dict(found.refs)
-            main = dict(found.symrefs).get(_HEAD, b"")
+        refs: dict[bytes, bytes | None] = {bytes(name): commit for name, commit in found.refs.items()}
+        main = {bytes(name): bytes(target) for name, target in found.symrefs.items()}.get(_HEAD, b"")
         wanted = _BRANCHES + branch.encode() if branch else main or _HEAD
         name = wanted.removeprefix(_BRANCHES).decode("utf-8", "replace")
         commit = refs.get(wanted)

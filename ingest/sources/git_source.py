@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from os import fsdecode, fsencode
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from dulwich.errors import ObjectFormatException
@@ -42,8 +43,13 @@ _FILE_PAGES = {
     "codeberg.org": "src/branch",
     "bitbucket.org": "src",
 }
-_MODE, _ID = 0, 1
-Entry = tuple[int, str]
+
+
+class Entry(NamedTuple):
+    """What a name in a folder stands for: the mode, which has the bits of `stat`, and the id of the object."""
+
+    mode: int
+    id: str
 
 
 class GitSource:
@@ -84,12 +90,12 @@ class GitSource:
             raise ItemGoneError(path)
         inner = path.removeprefix(self._root)
         entry = self._find_entry(path) if path.startswith(self._root) and self._filter.accepts(inner) else None
-        if entry is None or not stat.S_ISREG(entry[_MODE]):
+        if entry is None or not stat.S_ISREG(entry.mode):
             raise ItemGoneError(path)
         opened = self._describe(path, entry)
         if known_version and opened.version == known_version:
             raise ItemUnchangedError(path)
-        file = self._objects.find(entry[_ID])
+        file = self._objects.find(entry.id)
         if file is None:
             raise ItemRefusedError(
                 f"{opened.path} was left out by the server, as files of more than {self._context.max_item_bytes:,} "
@@ -125,12 +131,12 @@ class GitSource:
         for name in filter(None, self._options.path.split("/")):
             entry = self._read_cached_folder(tree).get(fsencode(name))
             # guard: source-git-folder-missing
-            if entry is None or not stat.S_ISDIR(entry[_MODE]):
+            if entry is None or not stat.S_ISDIR(entry.mode):
                 raise SourceRefusedError(
                     f"{self._url} has no folder {self._options.path} in the branch {self._head.branch}.",
                     hint="Check the path of the source.",
                 )
-            tree = entry[_ID]
+            tree = entry.id
         return tree
 
     def _read_commit(self) -> str:
@@ -150,7 +156,7 @@ class GitSource:
         stack = [("", iter(self._read_folder(root).items()))]
         while stack:
             prefix, entries = stack[-1]
-            raw, entry = next(entries, (b"", (0, "")))
+            raw, entry = next(entries, (b"", Entry(0, "")))
             if not raw:
                 stack.pop()
                 continue
@@ -163,14 +169,14 @@ class GitSource:
             path = prefix + fsdecode(raw)
             if self._filter.excludes(path):
                 continue
-            if stat.S_ISDIR(entry[_MODE]):
+            if stat.S_ISDIR(entry.mode):
                 if len(stack) >= _MAX_DEPTH:
                     raise SourceRefusedError(
                         f"{show_path(path)} is more than {_MAX_DEPTH} folders deep.",
                         hint="Exclude the folder with a pattern.",
                     )
-                stack.append((f"{path}/", iter(self._read_folder(entry[_ID]).items())))
-            elif stat.S_ISREG(entry[_MODE]) and self._filter.accepts(path):
+                stack.append((f"{path}/", iter(self._read_folder(entry.id).items())))
+            elif stat.S_ISREG(entry.mode) and self._filter.accepts(path):
                 yield self._describe(self._root + path, entry)
 
     def _read_folder(self, tree: str) -> dict[bytes, Entry]:
@@ -186,28 +192,28 @@ class GitSource:
             raise SourceUnavailableError(f"{self._url} sent a damaged folder: {error}.") from error
         # Git makes no such names. They would be other paths.
         return {
-            name: (mode, object_id.decode())
+            name: Entry(mode, object_id.decode())
             for name, mode, object_id in found
             if name not in (b"", b".", b"..") and b"/" not in name
         }
 
     def _find_entry(self, path: str) -> Entry | None:
         """Find what is at a path. A symbolic link on the way is not followed."""
-        entry: Entry | None = (stat.S_IFDIR, self._read_commit())
+        entry: Entry | None = Entry(stat.S_IFDIR, self._read_commit())
         for name in path.split("/"):
-            if entry is None or not stat.S_ISDIR(entry[_MODE]):
+            if entry is None or not stat.S_ISDIR(entry.mode):
                 return None
-            entry = self._read_cached_folder(entry[_ID]).get(fsencode(name))
+            entry = self._read_cached_folder(entry.id).get(fsencode(name))
         return entry
 
     def _describe(self, path: str, entry: Entry) -> SourceItem:
         # The commit tells who changed something last, and when, but not which files.
-        file = self._objects.find(entry[_ID])
+        file = self._objects.find(entry.id)
         shown = show_path(path)
         return SourceItem(
             id=build_path_id(path),
             name=shown.rpartition("/")[2],
-            version=entry[_ID],
+            version=entry.id,
             size_bytes=None if file is None else file.stat().st_size,
             path=shown,
             url=self._build_url(fsencode(path)),

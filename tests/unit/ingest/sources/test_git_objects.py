@@ -55,12 +55,11 @@ def read(folder: ObjectFolder, content: bytes) -> bytes | None:
 
 
 def test_objects_and_differences_are_unpacked_in_any_order(tmp_path: Path) -> None:
-    base, insert = b"0123456789", lambda text: bytes([len(text)]) + text
-    second, third = b"0123456789ab", b"0123456789abc"
-    copy = lambda size: bytes([0x90, size])  # noqa: E731
+    base, second, third = b"0123456789", b"0123456789ab", b"0123456789abc"
+    copy = b"\x90"  # An operation that copies as many bytes as the next byte says.
     objects = (
-        build_object(_REF_DELTA, build_difference(12, 13, copy(12), insert(b"c")), bytes.fromhex(identify(second))),
-        build_object(_REF_DELTA, build_difference(10, 12, copy(10), insert(b"ab")), bytes.fromhex(identify(base))),
+        build_object(_REF_DELTA, build_difference(12, 13, copy + b"\x0c", b"\1c"), bytes.fromhex(identify(second))),
+        build_object(_REF_DELTA, build_difference(10, 12, copy + b"\x0a", b"\2ab"), bytes.fromhex(identify(base))),
         build_object(_BLOB, base),
         build_object(_BLOB, b""),
     )
