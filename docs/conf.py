@@ -33,6 +33,7 @@ GROUPS = {
         "docs/portal",
         "docs/slack",
         "docs/sources",
+        "docs/source-kinds",
     ],
     "Build on it": [
         "docs/api",
@@ -47,6 +48,7 @@ GROUPS = {
         "docs/mcp",
         "docs/webhooks",
         "docs/sources",
+        "docs/source-kinds",
         "examples/README",
     ],
     "Run it": [
