@@ -5,6 +5,7 @@ library must equal the source, and each kill may cost one item that is read twic
 
 python -m tests.benchmark.source_sync                               # 2,000 files in a folder, 10 kills
 python -m tests.benchmark.source_sync --files 200 --kills 3
+python -m tests.benchmark.source_sync --source s3                   # a bucket on moto's server
 """
 
 import hashlib
@@ -23,19 +24,21 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import httpx
+import obstore
 import typer
+from obstore.store import S3Store
 
 from api.admission.services import DEFAULT_TENANT
 from api.build.embedded import open_catalog
 from api.client import Client
 from api.sources.schemas import SyncOut
-from ingest.sources.registry import SOURCE_KINDS
 from ingest.storage.documents.catalog import Catalog
 from ingest.storage.documents.listing import DocumentFilter
 from ingest.storage.documents.records import Document, VersionState
 from tests.benchmark.figures import AsJson, print_figures
 from tests.support.cluster import wait_until
 from tests.support.ports import free_port
+from tests.support.s3_server import s3_server
 
 app = typer.Typer(help=__doc__)
 
@@ -78,12 +81,42 @@ class Folder:
         (self._path / name).unlink()
 
 
+class Bucket:
+    """A bucket of a server on loopback, which outlives the service."""
+
+    kind = "s3"
+
+    def __init__(self, url: str) -> None:
+        keys = {"access_key_id": "testing", "secret_access_key": "testing"}
+        self.options = {"bucket": "files", "region": "us-east-1", "endpoint": url, **keys}
+        self.settings = {"LEADLINE_SOURCE_ENDPOINTS": url}
+        httpx.put(f"{url}/files").raise_for_status()
+        self._store = S3Store(
+            "files",
+            endpoint=url,
+            region="us-east-1",
+            access_key_id="testing",
+            secret_access_key="testing",
+            client_options={"allow_http": True},
+        )
+
+    def write(self, name: str, content: bytes) -> None:
+        obstore.put(self._store, name, content)
+
+    def remove(self, name: str) -> None:
+        obstore.delete(self._store, name)
+
+
 @contextmanager
 def _open_place(kind: str, home: Path) -> Iterator[Place]:
     """Open an empty place. Another kind is a class with the same methods, and a server that is started here."""
-    if kind != Folder.kind or kind not in SOURCE_KINDS:
-        raise typer.BadParameter(f"There is no place for sources of the kind {kind!r}.")
-    yield Folder(home / "files")
+    if kind == Folder.kind:
+        yield Folder(home / "files")
+    elif kind == Bucket.kind:
+        with s3_server() as url:
+            yield Bucket(url)
+    else:
+        raise typer.BadParameter(f"There is no place for sources of the kind {kind!r}: folder or s3.")
 
 
 class _Files:
