@@ -40,7 +40,7 @@ class Head:
 
 @dataclass
 class _Response:
-    """What dulwich uses of a response."""
+    """The part of a response that dulwich uses."""
 
     content_type: str
     redirect_location: str

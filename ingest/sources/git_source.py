@@ -46,7 +46,7 @@ _FILE_PAGES = {
 
 
 class Entry(NamedTuple):
-    """What a name in a folder stands for: the mode, which has the bits of `stat`, and the id of the object."""
+    """An entry of a folder: the mode, which has the bits of `stat`, and the id of the object."""
 
     mode: int
     id: str
