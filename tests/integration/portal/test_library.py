@@ -267,6 +267,8 @@ def test_the_columns_are_as_wide_as_their_content_and_the_head_of_the_table_stay
 ) -> None:
     for number in range(40):
         service[1].http.post("/v1/documents", params={"name": f"{number}.txt"}, content=f"Note {number}".encode())
+    # A row is drawn again when its document is ready.
+    wait_until(lambda: all(each.state == "ready" for each in service[1].documents()), what="all are ready")
     page = opened.signed_in("/library")
     page.set_viewport_size({"width": 1440, "height": 900})
     page.wait_for_selector("#rows tr")
