@@ -24,7 +24,7 @@ _FOLDER, _PATH = "watched_folder", "watched_path"
 # The folder is also compared when no change is reported, because network shares report none.
 _COMPARE_EVERY_MS = 5_000
 # A file that was modified this recently may still be being written.
-_REST_SECONDS = 1.0
+_SETTLE_SECONDS = 1.0
 # As in the service's upkeep, a few removals are usual, and a large share of all files is a sign of a mistake.
 _ALWAYS_ALLOWED = 10
 _MAX_REMOVED_SHARE = 0.5
@@ -39,7 +39,7 @@ _Stamp = tuple[int, int]
 class FolderChanges:
     """The paths of files that one comparison added, changed or removed, and of documents that stay without a file.
 
-    `refused` and `delayed` have the error of each upload that failed. Only delayed uploads are tried again. `unrested`
+    `refused` and `delayed` have the error of each upload that failed. Only delayed uploads are tried again. `unsettled`
     lists files that may still be being written.
     """
 
@@ -49,7 +49,7 @@ class FolderChanges:
     kept: list[str] = field(default_factory=list)
     refused: dict[str, ServiceError] = field(default_factory=dict)
     delayed: dict[str, ServiceError] = field(default_factory=dict)
-    unrested: list[str] = field(default_factory=list)
+    unsettled: list[str] = field(default_factory=list)
 
 
 class FolderMirror:
@@ -70,11 +70,11 @@ class FolderMirror:
         self._stamps = dict[str, _Stamp]()
         self._kept = set[str]()
 
-    def update(self, on_progress: Watch = lambda *_: None, *, rest_seconds: float = 0.0) -> FolderChanges:
+    def update(self, on_progress: Watch = lambda *_: None, *, settle_seconds: float = 0.0) -> FolderChanges:
         """Upload files that are new or changed, and delete the documents of files that are gone.
 
-        Files that were modified within the last `rest_seconds` are left for a later call. Does nothing while the folder
-        does not exist.
+        Files that were modified within the last `settle_seconds` are left for a later call. Does nothing while the
+        folder does not exist.
         """
         changes = FolderChanges()
         # guard: watched-folder-gone
@@ -85,14 +85,14 @@ class FolderMirror:
         waiting = [path for path, stamp in found.items() if self._stamps.get(path) != stamp]
         now = time.time()
         # A time in the future is that of another clock, and says nothing.
-        unrested = {path for path in waiting if 0.0 <= now - found[path][1] / 1e9 < rest_seconds}
-        changes.unrested = sorted(unrested)
-        waiting = [path for path in waiting if path not in unrested]
+        unsettled = {path for path in waiting if 0.0 <= now - found[path][1] / 1e9 < settle_seconds}
+        changes.unsettled = sorted(unsettled)
+        waiting = [path for path in waiting if path not in unsettled]
         for done, path in enumerate(waiting, start=1):
             self._upload(path, found[path], changes)
             on_progress("uploading", done, len(waiting), "")
         # One of the files that are left may be a renamed file, whose document stays.
-        if not unrested:
+        if not unsettled:
             self._remove_documents_without_file(set(found), changes)
         return changes
 
@@ -194,7 +194,7 @@ def watch_folder(
             folder, watch_filter=None, rust_timeout=_COMPARE_EVERY_MS, yield_on_timeout=True, raise_interrupt=True
         ):
             while _update(mirror, console):
-                time.sleep(_REST_SECONDS)
+                time.sleep(_SETTLE_SECONDS)
     except (KeyboardInterrupt, typer.Abort):
         console.print("Stopped. The documents stay.", highlight=False)
 
@@ -202,9 +202,9 @@ def watch_folder(
 def _update(mirror: FolderMirror, console: Console) -> bool:
     """Update the documents, and return whether files were left because they may still be being written."""
     try:
-        changes = mirror.update(rest_seconds=_REST_SECONDS)
+        changes = mirror.update(settle_seconds=_SETTLE_SECONDS)
         _print_changes(console, changes)
-        return bool(changes.unrested)
+        return bool(changes.unsettled)
     except (NoAnswerError, UnavailableError) as error:
         console.print(f"{escape(error.detail)} Trying again.", style="yellow", highlight=False, soft_wrap=True)
         return False

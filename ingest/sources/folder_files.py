@@ -138,7 +138,7 @@ class FolderSource:
                     elif entry.is_file(follow_symlinks=False) and self._filter.accepts(path):
                         yield self._describe(path, entry.stat(follow_symlinks=False))
                 except OSError as error:
-                    # What was removed meanwhile needs no entry. Everything else would make the list incomplete.
+                    # A file that was removed meanwhile needs no entry. Any other error would make the list incomplete.
                     # guard: source-complete-list
                     if error.errno not in _ABSENT:
                         raise self._translate_folder_error(path, error) from error

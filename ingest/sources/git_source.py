@@ -32,7 +32,7 @@ _BLOCK_BYTES = 1 << 20
 _MAX_DEPTH = 100
 # Folders are read whole, and this one has about 200,000 entries.
 _MAX_FOLDER_BYTES = 8 * 1024**2
-# The same folder may be in a repository many times, so a small one can have more paths than could ever be listed.
+# A commit can contain one folder many times, so a small repository can have more paths than anybody could list.
 _MAX_ENTRIES = 1_000_000
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _MAX_POINTER_BYTES = 1_024

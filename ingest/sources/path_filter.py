@@ -19,7 +19,7 @@ EXCLUDE_HELP = "Leave out paths that match one of these patterns, and everything
 _MAX_ID_CHARS = 1_000
 # No relative path begins with a slash, so this cannot be the id of another item.
 _LONG_ID = "/sha256/"
-# The same is true of this, which begins the ids of names that are not valid UTF-8.
+# Ids of names that are not valid UTF-8 begin with this prefix. No relative path begins with a slash.
 _RAW_ID = "/bytes/"
 
 

@@ -75,8 +75,7 @@ class _Crawl:
             self._failures.append(error.detail)
             raise
         page = received.page
-        # The same page at another address, for example a page that a server shows for every address below it. Relative
-        # links on such pages lead to ever longer addresses.
+        # Some servers show one page for every address below it, and its relative links lead to ever longer addresses.
         # guard: source-link-loop
         if page is None or page.digest in self._contents:
             return None

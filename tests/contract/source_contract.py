@@ -1,4 +1,4 @@
-"""What every adapter of a source must do. A test module of each adapter subclasses `SourceContract`."""
+"""The contract of adapters of sources. A test module of each adapter subclasses `SourceContract`."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager

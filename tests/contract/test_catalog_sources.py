@@ -33,6 +33,7 @@ from ingest.storage.sources.records import MAX_SOURCES, NewSource, SourceChange,
 from ingest.storage.sources.store import Sources
 from ingest.storage.webhooks.records import EventType
 from ingest.storage.webhooks.store import Webhooks
+from tests.contract.test_catalog_entries import ingested
 from tests.support.scripted_source import ScriptedSource, SyncBench
 
 
@@ -620,6 +621,19 @@ def test_a_deleted_source_is_removed_with_or_without_its_documents(
     if not removes_documents:
         assert {each.uploaded_by for each in bench.catalog.list_documents("ann")} == {"user:ann"}
     assert bench.jobs.claim(JobKind.SYNC) == []
+
+
+def test_entries_of_a_container_that_remains_belong_to_the_creator_of_the_source(
+    bench: SyncBench, record: SourceRecord
+) -> None:
+    bench.source.put("a", "a container")
+    bench.sync(record)
+    (job,) = bench.jobs.claim(JobKind.INGEST)
+    ingested(bench.jobs, job, "within.txt")
+    bench.sources.delete("ann", record.id, removes_documents=False)
+    bench.run(bench.claim())
+    found = bench.catalog.list_documents("ann")
+    assert {each.name: each.uploaded_by for each in found} == {"a.txt": "user:ann", "a.txt/within.txt": "user:ann"}
 
 
 def test_two_sources_with_one_document_keep_it_until_both_lost_it(bench: SyncBench, record: SourceRecord) -> None:

@@ -32,7 +32,7 @@ class Workspace:
     keys: dict[str, str]
 
     def finds(self, person: str, query: str = "Where is the lighthouse key?") -> bool:
-        """Whether a person's search finds the thread, whose document its people can open exactly then."""
+        """Return whether a person's search finds the thread. Only those who find it can open its document."""
         headers = {"Authorization": f"Bearer {self.keys[person]}"}
         reply = self.http.post("/v1/search", json={"query": query}, headers=headers)
         found = "barrel" in reply.raise_for_status().text

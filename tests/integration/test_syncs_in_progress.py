@@ -1,4 +1,4 @@
-"""What admins do while a sync is in progress, over REST: pause, cancel, request another one, delete the source."""
+"""Syncs in progress over REST: admins pause and delete their source, cancel them, and request another one."""
 
 import threading
 from collections.abc import Iterator

@@ -68,7 +68,7 @@ async function changeCollection(each) {
 }
 
 async function deleteCollection(each) {
-  if (!await confirmed(t('Delete this empty collection?'), [el('p', {}, foreign(collectionLabel(each.name))), t('Its permissions are deleted with it. An audit entry remains.')], t('Delete'))) return false
+  if (!await confirmed(t('Delete this empty collection?'), [el('p', {}, foreign(collectionLabel(each.name))), t('Its permissions and sources are deleted with it. An audit entry remains.')], t('Delete'))) return false
   await send('DELETE', `/v1/collections/${encodeURIComponent(each.name)}?only_if_empty=true`)
   return true
 }

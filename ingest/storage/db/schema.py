@@ -1323,7 +1323,7 @@ source_syncs = Table(
     Column("removed", _BIG, nullable=False),
     Column("unchanged", _BIG, nullable=False),
     Column("refused", _BIG, nullable=False),
-    # Whether everything was listed, so that only removals remain, and whether the list had only changes.
+    # `is_listed`: everything was listed, and only removals remain. `lists_changes`: the list contained only changes.
     Column("is_listed", Boolean, nullable=False),
     Column("lists_changes", Boolean, nullable=False),
     # The number of documents that would be removed, which needs an approval, and the number that was approved.

@@ -16,7 +16,7 @@ from ingest.storage.db.database import iter_slices, lock_documents
 from ingest.storage.db.schema import documents, source_items, versions
 from ingest.storage.documents.deletions import delete_documents
 from ingest.storage.documents.records import SOURCE_OWNER_PREFIX, DocumentChange
-from ingest.storage.documents.rows import load_document, parse_readers
+from ingest.storage.documents.rows import list_nested_documents, load_document, parse_readers
 from ingest.storage.documents.versions import change_document
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.sources.records import FoundItem
@@ -159,9 +159,11 @@ def hand_over_documents(connection: Connection, document_ids: Collection[str], o
     """Let the documents of a deleted source belong to a person, unless items of other sources stand behind them."""
     for some in iter_slices(list(document_ids)):
         behind = select(source_items.c.document_id).where(source_items.c.document_id.in_(some))
-        these = (
+        query = select(documents.c.id).where(
             documents.c.id.in_(some),
             documents.c.uploaded_by.startswith(SOURCE_OWNER_PREFIX),
             documents.c.id.not_in(behind),
         )
-        connection.execute(update(documents).where(*these).values(uploaded_by=owner))
+        handed = list(connection.execute(query).scalars())
+        for these in iter_slices([*handed, *list_nested_documents(connection, handed)]):
+            connection.execute(update(documents).where(documents.c.id.in_(these)).values(uploaded_by=owner))

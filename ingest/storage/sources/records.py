@@ -8,7 +8,6 @@ from typing import Any
 from ingest.storage.queue.records import Failure
 
 MAX_SOURCES = 200
-MAX_ITEM_ID_CHARS = 1_000
 # Synchronizations that are kept of each source. Older ones are deleted.
 KEPT_SYNCS = 200
 

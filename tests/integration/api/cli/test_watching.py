@@ -130,17 +130,17 @@ def test_declined_removals_are_asked_once_and_the_documents_stay(watched: Watche
     assert watched.texts()["ship.md"] == "A ship again."
 
 
-def test_a_file_that_is_being_written_is_left_until_it_rests(watched: Watched) -> None:
+def test_a_file_that_is_being_written_is_left_until_it_settles(watched: Watched) -> None:
     watched.write(whale="A whale.")
     watched.update()
     (watched.folder / "whale.md").rename(watched.folder / "renamed.md")
     watched.write(ship="A sh")
     os.utime(watched.folder / "renamed.md", ns=(0, 0))
-    changes = watched.mirror.update(rest_seconds=60.0)
-    assert (changes.added, changes.removed, changes.unrested) == ([], [], ["ship.md"])
+    changes = watched.mirror.update(settle_seconds=60.0)
+    assert (changes.added, changes.removed, changes.unsettled) == ([], [], ["ship.md"])
     watched.write(ship="A ship.")
     os.utime(watched.folder / "ship.md", ns=(0, 0))
-    assert watched.mirror.update(rest_seconds=60.0).added == ["ship.md"]
+    assert watched.mirror.update(settle_seconds=60.0).added == ["ship.md"]
     assert watched.texts() == {"renamed.md": "A whale.", "ship.md": "A ship."}
 
 
