@@ -31,16 +31,16 @@ $(RUNS): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(call LOCK_OF,embedded)
-	$(INSTALL) '.[embedded,ocr]'
+	$(INSTALL) '.[embedded,ocr,sources]'
 	@touch $@
 
 $(TESTS): $(RUNS)
 	$(call LOCK_OF,test)
-	$(INSTALL) '.[embedded,ocr,cluster,test]'
+	$(INSTALL) '.[embedded,ocr,sources,cluster,test]'
 	@touch $@
 
 $(ALL): $(TESTS)
-	$(INSTALL) '.[embedded,ocr,cluster,test,test-torch]'
+	$(INSTALL) '.[embedded,ocr,sources,cluster,test,test-torch]'
 	@touch $@
 
 setup: $(RUNS)  ## Create the environment, with what the service needs in it

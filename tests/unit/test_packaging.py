@@ -60,7 +60,7 @@ def test_no_dependency_runs_code_at_every_start_of_python() -> None:
 def test_every_locked_release_is_allowed_by_what_the_project_asks_for(lock: Path) -> None:
     """A lock that was not written anew after a change of `pyproject.toml` would install something else in images."""
     releases = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock.read_text(), re.MULTILINE))
-    every = ["embedded", "ocr", "oidc", "slack", "otel", "s3"]
+    every = ["embedded", "ocr", "oidc", "slack", "otel", "s3", "sources"]
     extras = {
         "embedded": every,
         "cluster": [*every, "cluster"],
