@@ -3,7 +3,8 @@
 The engine reserves its files as holes, maps them, and reads and writes them as memory. If the disk has no space for a
 page of a hole that is accessed, the kernel kills the process with SIGBUS, which Python code cannot handle. Therefore,
 the holes that may be accessed are allocated in advance: about 250 MB per shard. On most file systems, only a write to a
-hole needs space. On tmpfs, a read does too, and the engine reads every file when it opens a shard.
+hole needs space. On tmpfs, a read does too, and the engine reads every file when it opens a shard. The pages that were
+only read count as allocated there, but the kernel may free them again, so all files are allocated on tmpfs.
 """
 
 import mmap
@@ -69,7 +70,7 @@ class AllocatedDiskSpace:
             raise StorageFullError(f"The disk of the vector index has only {free:,} bytes free.")
 
     def allocate_files(self, generation: Path) -> None:
-        files = list(_iter_files_with_holes(generation, include_all=self._reads_allocate))
+        files = list(_iter_files_to_allocate(generation, include_all=self._reads_allocate))
         needed = sum(hole for _, hole in files)
         free = self._free_bytes(self._folder)
         if not self._reads_allocate and free - needed < self._min_free_bytes:
@@ -99,15 +100,17 @@ def needs_space_to_read(folder: Path) -> bool:
             return True
 
 
-def _iter_files_with_holes(generation: Path, *, include_all: bool) -> Iterator[tuple[Path, int]]:
-    """Yield each file with holes, and the bytes to allocate for it.
+def _iter_files_to_allocate(generation: Path, *, include_all: bool) -> Iterator[tuple[Path, int]]:
+    """Yield each file to allocate, and the size of its holes in bytes.
 
-    Unless `include_all` is true, files that are never written again are skipped.
+    Unless `include_all` is true, files without holes and files that are never written again are skipped.
     """
     for path in generation.rglob("*"):
         facts = path.lstat()
-        hole = facts.st_size - facts.st_blocks * 512
-        if hole > 0 and path.is_file() and (include_all or not is_written_once(generation, path)):
+        hole = max(0, facts.st_size - facts.st_blocks * 512)
+        if not facts.st_size or not path.is_file():
+            continue
+        if include_all or (hole and not is_written_once(generation, path)):
             yield path, hole
 
 

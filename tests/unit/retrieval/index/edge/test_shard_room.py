@@ -79,6 +79,23 @@ def test_files_of_sealed_segments_that_are_written_once_are_allocated_only_where
     assert holes(tmp_path) == left
 
 
+@pytest.mark.parametrize(("everywhere", "allocated"), [(False, 0), (True, 1)])
+def test_a_file_without_holes_is_allocated_too_where_the_kernel_may_free_the_pages_that_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everywhere: bool, allocated: int
+) -> None:
+    monkeypatch.setattr("retrieval.index.edge.shard_room.needs_space_to_read", lambda _: everywhere)
+    _new_file(tmp_path / "flags_a.dat").write_bytes(bytes(8192))
+    _new_file(tmp_path / "empty.dat")
+    asked = []
+
+    def allocate(file: int, start: int, size: int) -> None:
+        asked.append((start, size))
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    room_on(tmp_path, Disk(0)).allocate_files(tmp_path)
+    assert asked == [(0, 8192)] * allocated
+
+
 def _new_file(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
