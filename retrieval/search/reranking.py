@@ -140,8 +140,8 @@ class Reranking:
         left = self._rests_until - self._clock()
         if left > 0:
             raise RerankerUnavailableError(
-                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row. The next attempt "
-                f"is in {left:.0f} s."
+                f"The reranker {self._reranker.fingerprint} failed several times in a row. The next attempt is in "
+                f"{math.ceil(left)} s."
             )
 
     def _score_in_thread(self, query: str, passages: Sequence[str], corpus: CorpusSnapshot | None) -> Sequence[float]:
