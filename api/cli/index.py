@@ -381,7 +381,8 @@ def _format_next_step(other_generation: Generation | None, active: Generation, p
             "`leadline index discard`."
         )
     if progress.is_complete:
-        return f"Generation {other_generation.id} is complete: activate it with `leadline index switch`."
+        command = "switch" if other_generation.id > active.id else "rollback"
+        return f"Generation {other_generation.id} is complete: activate it with `leadline index {command}`."
     failed = f" This also retries {progress.failed:,} failed documents." if progress.failed else ""
     return (
         f"Generation {other_generation.id} is {progress.percent} % built: continue with "

@@ -16,9 +16,6 @@ from workers.generations.pace import CatchUpPace
 # A callback that receives a build's progress, and the number of finished chunks of a long document that is not
 # committed yet. It may raise an error to stop the build.
 Watch = Callable[[BuildProgress, int], None]
-# Maximum number of rounds. A round adds documents that arrived while the generation was being completed, and is shorter
-# than the previous round.
-_MAX_ROUNDS = 20
 SWITCH_SECONDS = 60.0
 
 
@@ -170,20 +167,24 @@ class GenerationSwitcher:
             require_pace(progress, 0)
 
     def _complete_and_activate(self, generation: Generation) -> Generation:
-        for _ in range(_MAX_ROUNDS - 1):
-            self._complete_generation(generation)
-            try:
-                return self._records.activate(generation.id)
-            except GenerationStateError:
-                if self._records.load_progress().failed:
-                    raise
+        """Complete a generation, however long this takes, then add what has arrived meanwhile and activate it."""
+        active = self._records.load_active_generation()
         self._complete_generation(generation)
-        return self._records.activate(generation.id)
+        return self._catch_up_and_activate(generation, active)
 
     def _complete_generation(self, generation: Generation, watch: Watch = _ignore_progress) -> None:
-        """Complete a generation. Raises `GenerationStateError` if some versions cannot be added."""
+        """Complete a generation.
+
+        Raises `GenerationStateError` if some versions cannot be added, or if another process discards the generation.
+        """
         self._records.queue_missing_versions()
         self._complete(watch)
+        # guard: discarded-generation-is-not-complete
+        if generation.id not in {live.id for live in self._records.list_live_generations()}:
+            raise GenerationStateError(
+                f"Another process discarded generation {generation.id} before it was complete.",
+                hint="`leadline index show` lists all generations.",
+            )
         progress = self._records.load_progress()
         if progress.failed:
             raise _build_failed_error(generation, progress, self._records)

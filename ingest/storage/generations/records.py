@@ -39,6 +39,8 @@ class Generation:
 
 def get_build_command(building: Generation, active: Generation) -> str:
     """Return the subcommand of `leadline index` that builds a generation like this one beside the active one."""
+    if building.state is GenerationState.BUILDING and building.id < active.id:
+        return "rollback"
     if building.sparse == active.sparse and building.copies is not None:
         return "spread"
     return "rebuild" if building.encoder == active.encoder else "reembed"

@@ -79,6 +79,45 @@ def test_a_switch_adds_what_is_missing_while_documents_go_on_arriving(at: Genera
     assert {document.version.id for document in arrived} <= set(present)
 
 
+def test_a_rollback_ends_while_documents_go_on_arriving(at: GenerationsFixture) -> None:
+    at.ready(SHIPS)
+    moved(at)
+    for number in range(4):
+        at.ready(book(number, chapters=2), f"{number}.md")
+    worker = JobRunner(at.jobs, at.ingest, at.embed, at.collect, should_stop=no)
+    arrived: list[Document] = []
+    with ThreadPoolExecutor() as threads:
+        returned = threads.submit(at.switcher.roll_back)
+        while not returned.done():
+            arrived.append(at.upload(f"{SHIPS}\nThe day {len(arrived)} at sea.\n", f"log-{len(arrived)}.md"))
+            worker.run_once(JobKind.INGEST)
+            worker.run_once(JobKind.EMBED)
+    assert arrived
+    assert returned.result().id == at.records.load_active_generation().id == 1
+    at.work_off()
+    assert at.verify().is_consistent
+
+
+def test_a_generation_that_is_discarded_meanwhile_is_not_said_to_be_complete(at: GenerationsFixture) -> None:
+    at.ready(WHALE)
+
+    def build(_: Watch) -> None:
+        at.records.discard_inactive_generation(allow_unfinished=True)
+
+    switcher = GenerationSwitcher(at.records, build)
+    with pytest.raises(GenerationStateError, match="Another process discarded generation 2 before it was complete"):
+        switcher.build_generation(at.choice("hashing-32"), at.sparse.fingerprint)
+
+
+def test_a_rollback_that_was_interrupted_is_continued_with_the_same_command(at: GenerationsFixture) -> None:
+    at.ready(WHALE)
+    moved(at)
+    at.ready(SHIPS)
+    at.records.resume_building(1)
+    with pytest.raises(GenerationStateError, match="Continue the build with `leadline index rollback`"):
+        at.records.activate(1)
+
+
 def test_a_switch_that_would_take_too_long_stops_building_and_says_how_long(at: GenerationsFixture) -> None:
     for number in range(4):
         at.ready(book(number, chapters=2), f"{number}.md")
