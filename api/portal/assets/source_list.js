@@ -1,4 +1,4 @@
-// Sources that stay in sync: their state, a form to add or change one, their history, and the items that were refused.
+// Sources that stay in sync: their state, a form to add or change one, their history, the items that were refused, and the documents that failed.
 import { asked, FieldError, labelled, select } from './dialog.js'
 import { byId, confirmed, el, foreign, number, readable, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
@@ -85,7 +85,8 @@ function row(source) {
     el('td', { class: 'small whole', 'data-label': t('Next sync'), text: source.paused ? t('paused') : source.next_sync_at ? time(source.next_sync_at) : t('when asked') }),
     el('td', { class: 'small right whole', 'data-label': t('Items') },
       source.items ? act('items', { class: 'link', 'aria-label': readable(`${tn(source.items, '{n} item', '{n} items')}: ${source.name}`), onclick: () => items(source).catch(fail) }, number(source.items)) : number(0),
-      source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null),
+      source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null,
+      source.failed_documents ? el('div', {}, act('failed', { class: 'link', onclick: () => failed(source).catch(fail) }, tn(source.failed_documents, '{n} failed', '{n} failed'))) : null),
     el('td', { class: 'act' }, el('div', { class: 'row' },
       UNFINISHED.has(sync?.state)
         ? action('cancel', 'x', t('Cancel'), source, attempt(() => post(at(source, `/syncs/${sync.id}/cancel`))))
@@ -112,7 +113,10 @@ const action = (name, shape, text, source, start) => act(name, { class: 'quiet',
 
 function badge(source) {
   if (source.paused && !UNFINISHED.has(source.last_sync?.state)) return el('span', { class: 'status soft', text: t('Paused') })
-  const [kind, text] = SYNCS[source.last_sync?.state] ?? ['soft waiting', t('Not synchronized yet')]
+  const { failed_documents: count, last_sync: sync } = source
+  // A sync can succeed although the service cannot read files that it has added.
+  if (count && sync?.state === 'succeeded') return el('span', { class: 'status bad bad-ink', text: tn(count, 'In sync, {n} document failed', 'In sync, {n} documents failed') })
+  const [kind, text] = SYNCS[sync?.state] ?? ['soft waiting', t('Not synchronized yet')]
   return el('span', { class: `status ${kind}`, text })
 }
 
@@ -145,6 +149,7 @@ const actions = (source) => [
   { text: t('History'), icon: 'history', act: () => past(source).catch(fail) },
   { text: t('Documents'), icon: 'file-text', act: () => items(source).catch(fail) },
   { text: t('Refused items'), icon: 'ban', act: () => refused(source).catch(fail) },
+  { text: t('Failed documents'), icon: 'triangle-alert', act: () => failed(source).catch(fail) },
   null,
   { text: t('Remove'), icon: 'trash-2', danger: true, act: () => remove(source).catch(fail) },
 ]
@@ -239,11 +244,13 @@ const nameOf = (item) => foreign(item.path || item.name)
 
 const itemOf = (item) => el('li', {},
   item.document ? el('a', { href: `/library/${encodeURIComponent(item.document)}` }, nameOf(item)) : el('strong', {}, nameOf(item)),
-  item.failure ? reasonOf(item.failure) : null)
+  [item.failure, item.document_failure].filter(Boolean).map(reasonOf))
 
 const items = (source) => listed(t('Documents of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', {}, itemOf, t('The source has no documents yet.'))
 
 const refused = (source) => listed(t('Refused items of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { refused: true }, itemOf, t('No item was refused.'))
+
+const failed = (source) => listed(t('Failed documents of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { failed: true }, itemOf, t('No document failed.'))
 
 const gone = (source) => listed(t('No longer in {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { gone: true }, itemOf, t('Nothing waits for an approval any more.'))
 

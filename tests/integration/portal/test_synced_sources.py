@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from api.client import Client
 from ingest.storage.accounts.records import Scope
 from tests.support.browser import Portal, portal
+from tests.support.cluster import wait_until
+from tests.support.hostile_sources import wait_for_sync
 from tests.support.portal_pages import LOADED, serious
 from tests.support.service import running
 from tests.support.web_server import Request, WebServer, open_web_server
@@ -148,6 +150,29 @@ def test_changes_and_removals_are_in_the_history_and_many_removals_wait_for_an_a
     expect(entries).to_have_count(3)
     for entry, words in enumerate(("12 removed", "1 changed", "14 added")):
         expect(entries.nth(entry)).to_contain_text(words)
+
+
+def test_documents_that_fail_after_a_sync_are_counted_and_listed_with_the_reason(
+    service_and_page: tuple[Client, Portal], papers: Path
+) -> None:
+    client, opened = service_and_page
+    (papers / "broken.pdf").write_bytes(b"%PDF-1.7\nnot a PDF at all")
+    made = client.create_source("Papers", "folder", {"path": str(papers)})
+    wait_until(lambda: client.source(made.id).failed_documents == 1, what="the document has failed")
+    wait_for_sync(client, made.id)
+    page = opened.signed_in("/sources")
+    row = page.locator("#rows tr")
+    expect(row.locator(".status")).to_have_text("In sync, 1 document failed")
+    assert serious(page) == []
+    row.get_by_role("button", name="1 failed").click()
+    dialog = page.get_by_role("dialog", name="Failed documents of Papers")
+    expect(dialog.get_by_role("listitem")).to_have_count(1)
+    (item,) = client.source_items(made.id, failed=True)
+    assert item.document_failure is not None
+    expect(dialog.get_by_role("listitem")).to_contain_text(item.document_failure.detail)
+    assert serious(page) == []
+    dialog.get_by_role("link", name="broken.pdf").click()
+    expect(page.get_by_role("heading", name="broken.pdf", level=1)).to_be_visible()
 
 
 def test_the_progress_of_a_sync_is_shown_and_its_row_keeps_the_focus(
