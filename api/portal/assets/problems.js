@@ -10,7 +10,7 @@ const SPECIFIC = new Set([
   'bad_request', 'corpus_error', 'destination_refused', 'document_damaged', 'document_encrypted', 'document_state',
   'empty_file', 'feedback_invalid', 'file_too_large', 'filter_invalid', 'invalid_request', 'key_needs_user', 'key_state',
   'metadata_invalid', 'name_invalid', 'name_taken', 'no_text', 'not_uploader', 'parse_failed', 'parser_limit',
-  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'source_error', 'source_item_refused',
+  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'source_error', 'source_folder_missing', 'source_folder_not_permitted', 'source_item_refused', 'source_loader_not_permitted',
   'source_not_permitted', 'source_options_invalid', 'source_refused', 'source_unavailable', 'step_timeout',
   'unauthorized', 'unsupported_type', 'upload_refused',
 ])

@@ -1,4 +1,5 @@
-// Sources that stay in sync: their state, a form to add or change one, their history, the items that were refused, and the documents that failed.
+// Sources that stay in sync: their state, a form to add or change one, their history, and what was
+// refused or failed.
 import { asked, FieldError, labelled, select } from './dialog.js'
 import { byId, confirmed, el, foreign, number, readable, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
@@ -20,7 +21,7 @@ const SYNCS = {
   succeeded: ['good', t('In sync')], failed: ['bad bad-ink', t('Failed')], cancelled: ['soft', t('Cancelled')],
 }
 const UNFINISHED = new Set(['queued', 'running'])
-const NEVER_SAVED = new Set(['source_not_permitted', 'source_options_invalid'])
+const NEVER_SAVED = new Set(['source_not_permitted', 'source_folder_not_permitted', 'source_loader_not_permitted', 'source_options_invalid'])
 let kinds = new Map()
 // The sources as they are shown, by their ids.
 let shown = new Map()
@@ -35,6 +36,7 @@ const kindLabel = (name) => translation(kinds.get(name)?.options.title ?? name)
 async function show() {
   clearTimeout(polling)
   const { sources } = await get('/v1/sources')
+  sources.sort((one, other) => one.name.localeCompare(other.name))
   const before = shown
   shown = new Map(sources.map((source) => {
     const known = before.get(source.id)
@@ -176,15 +178,15 @@ function form(title, source, save) {
   }
   kind.addEventListener('change', draw)
   draw()
-  async function check() {
+  async function check({ isSaving = false } = {}) {
     result.replaceChildren(el('p', { class: 'hint', role: 'status', text: t('Checking the source…') }))
     try {
       const options = fields.read()
       const found = source ? await post(at(source, '/check'), { options }) : await post('/v1/sources/check', { kind: kind.value, options })
       // A source that cannot be read for now may be saved by a second click. Options that are not permitted may not.
       const isRetryable = !NEVER_SAVED.has(found.failure?.code)
-      isChecked = isRetryable ? JSON.stringify(options) : ''
-      result.replaceChildren(foundBy(found), found.failure && isRetryable ? el('p', { class: 'hint', text: t('Correct the options. Or press “Save” again to add the source as it is: each sync then tries again.') }) : '')
+      isChecked = found.is_usable || (isSaving && isRetryable) ? JSON.stringify(options) : ''
+      result.replaceChildren(foundBy(found), found.failure && isRetryable && isSaving ? el('p', { class: 'hint', text: t('Correct the options. Or press “Save” again to add the source as it is: each sync then tries again.') }) : '')
       result.scrollIntoView({ block: 'nearest' })
       return found.is_usable
     } catch (error) {
@@ -204,7 +206,7 @@ function form(title, source, save) {
     result,
   ].filter(Boolean), t('Save'), async (values) => {
     const options = fields.read()
-    if (isChecked !== JSON.stringify(options) && !await check()) throw new FieldError()
+    if (isChecked !== JSON.stringify(options) && !await check({ isSaving: true })) throw new FieldError()
     const seconds = values.get('every')
     return save({ name: values.get('name').trim(), options, interval_seconds: Number(seconds) }, { kind: kind.value, collection: values.get('collection') })
   })

@@ -225,6 +225,7 @@ def test_a_folder_that_is_not_permitted_is_not_saved_and_the_error_names_the_nex
         expect(dialog.get_by_role("alert")).to_have_count(1)
         expect(dialog.get_by_role("alert")).to_contain_text(f"Sources may not read the folder {tmp_path}.")
         expect(dialog.get_by_role("alert")).to_contain_text("LEADLINE_SOURCE_FOLDERS")
+        expect(dialog.get_by_role("alert")).not_to_contain_text("LEADLINE_WEBHOOK_NETWORKS")
     expect(dialog.get_by_text("Or press “Save” again")).to_have_count(0)
     assert client.sources().sources == []
 
