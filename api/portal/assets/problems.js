@@ -52,6 +52,8 @@ export function explain(problem, retryAfter = null) {
   // A code that has no text yet has at least its own words.
   if (!SPECIFIC.has(code) && code !== 'unknown') return { message, hint: [hint, wait(code, retryAfter)].filter(Boolean).join(' ') }
   const said = sayPlainly(problem.coded_detail, problem.detail)
+  // A file of a source must be corrected there, whatever is wrong with it.
+  if (problem.coded_hint?.code.startsWith('hint_change_in_')) return { message: said || message, hint: remarkOf(problem.coded_hint) }
   return { message: said || message, hint: (said && sayPlainly(problem.coded_hint, problem.hint)) || hint }
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, FromClause, func, insert, select, update
 
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
@@ -117,6 +117,12 @@ class Sources:
         """Load a source."""
         with read_transaction(self._engine) as connection:
             return build_sources(connection, [load_source_row(connection, tenant_id, source_id)])[0]
+
+    def find_name(self, tenant_id: str, source_id: str) -> str | None:
+        """Return the name of a source, or None if it does not exist."""
+        mine = sources.c.id == source_id, sources.c.tenant_id == tenant_id, sources.c.deleted_at.is_(None)
+        with read_transaction(self._engine) as connection:
+            return connection.execute(select(sources.c.name).where(*mine)).scalar()
 
     def load_credentials(self, tenant_id: str, source_id: str) -> dict[str, str]:
         """Load the credentials of a source, to check changed options. They must not be shown."""
@@ -254,12 +260,13 @@ class Sources:
         With `only_gone`, list those whose removal waits for an approval; with `only_failed`, those whose document could
         not be processed.
         """
-        query, place = select(source_items), source_items.c
+        query = select(source_items)
+        place: FromClause = source_items
         if only_failed:
             failed = build_failed_items(tenant_id)
-            of_item = (failed.c.source_id == place.source_id) & (failed.c.key == place.key)
-            query, place = query.join(failed, of_item), failed.c
-        query = query.where(place.source_id == source_id, place.key > after_key).order_by(place.key)
+            of_item = (failed.c.source_id == source_items.c.source_id) & (failed.c.key == source_items.c.key)
+            query, place = query.join(failed, of_item), failed
+        query = query.where(place.c.source_id == source_id, place.c.key > after_key).order_by(place.c.key)
         if only_refused:
             query = query.where(source_items.c.error_code.is_not(None))
         with read_transaction(self._engine) as connection:

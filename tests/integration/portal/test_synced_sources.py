@@ -173,6 +173,9 @@ def test_documents_that_fail_after_a_sync_are_counted_and_listed_with_the_reason
     assert serious(page) == []
     dialog.get_by_role("link", name="broken.pdf").click()
     expect(page.get_by_role("heading", name="broken.pdf", level=1)).to_be_visible()
+    notice = page.locator("#notices .notice.bad")
+    expect(notice).to_contain_text("Correct the file in its source, Papers: broken.pdf.")
+    expect(notice).not_to_contain_text("upload")
 
 
 def test_the_progress_of_a_sync_is_shown_and_its_row_keeps_the_focus(
