@@ -83,8 +83,8 @@ function row(source) {
   return el('tr', { data: { id: source.id } },
     el('td', { class: 'named' }, el('strong', {}, foreign(source.name)), el('div', { class: 'small soft' }, kindLabel(source.kind), ' · ', foreign(t('into {collection}', { collection: source.collection })))),
     el('td', {}, badge(source), sync?.failure ? reasonOf(sync.failure) : null, approvalOf(source)),
-    el('td', { class: 'small', 'data-label': t('Last sync') }, UNFINISHED.has(sync?.state) ? progressOf(sync) : sync ? [time(sync.ended_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts) })] : t('never')),
-    el('td', { class: 'small whole', 'data-label': t('Next sync'), text: source.paused ? t('paused') : source.next_sync_at ? time(source.next_sync_at) : t('when asked') }),
+    el('td', { class: 'small', 'data-label': t('Last sync') }, UNFINISHED.has(sync?.state) ? progressOf(sync) : sync ? [time(sync.ended_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts, sync.state === 'needs_approval' ? '' : undefined) })] : t('never')),
+    el('td', { class: 'small whole', 'data-label': t('Next sync') }, source.paused ? t('paused') : source.next_sync_at ? [time(source.next_sync_at), el('div', { class: 'soft', text: scheduleOf(source.interval_seconds) })] : t('when asked')),
     el('td', { class: 'small right whole', 'data-label': t('Items') },
       source.items ? act('items', { class: 'link', 'aria-label': readable(`${tn(source.items, '{n} item', '{n} items')}: ${source.name}`), onclick: () => items(source).catch(fail) }, number(source.items)) : number(0),
       source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null,
@@ -110,6 +110,8 @@ function progressOf({ state, counts }) {
   if (!counts.listed) return state === 'queued' ? t('begins…') : t('The list is being read…')
   return [el('div', {}, tn(counts.listed, '{n} item found', '{n} items found')), el('div', { class: 'soft', text: countsOf(counts, '') })]
 }
+
+const scheduleOf = (seconds) => SCHEDULES.find(([value]) => value === String(seconds))?.[1] ?? tn(Math.round(seconds / 60), 'every {n} minute', 'every {n} minutes')
 
 const action = (name, shape, text, source, start) => act(name, { class: 'quiet', 'aria-label': readable(`${text}: ${source.name}`), onclick: start }, icon(shape), text)
 
@@ -195,7 +197,7 @@ function form(title, source, save) {
     }
   }
   const every = source ? String(source.interval_seconds) : String(HOUR)
-  const schedules = SCHEDULES.some(([value]) => value === every) ? SCHEDULES : [...SCHEDULES, [every, tn(Math.round(every / 60), 'every {n} minute', 'every {n} minutes')]]
+  const schedules = SCHEDULES.some(([value]) => value === every) ? SCHEDULES : [...SCHEDULES, [every, scheduleOf(source.interval_seconds)]]
   return asked(title, [
     labelled('name', t('Name'), el('input', { required: true, maxlength: 200, autocomplete: 'off', autofocus: true, value: source?.name ?? '' })),
     source ? null : labelled('kind', t('Kind'), kind),

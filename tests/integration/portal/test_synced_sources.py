@@ -59,6 +59,9 @@ def test_a_source_is_checked_added_paused_and_removed(service_and_page: tuple[Cl
     dialog.get_by_label("Kind").select_option("web")
     dialog.get_by_label("Address", exact=True).fill(f"{site.url}/nothing/")
     assert serious(page) == []
+    dialog.get_by_role("button", name="Check").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    expect(dialog.get_by_text("Or press “Save” again")).to_have_count(0)
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_text("Or press “Save” again to add the source as it is")).to_be_visible()
     assert client.sources().sources == []
@@ -135,6 +138,8 @@ def test_changes_and_removals_are_in_the_history_and_many_removals_wait_for_an_a
         (papers / f"paper{number:02}.md").unlink()
     sync_now(row)
     expect(row).to_contain_text("This sync would remove 12 documents")
+    expect(row).to_contain_text("every hour")
+    expect(row).not_to_contain_text("no changes")
     assert serious(page) == []
     row.get_by_role("button", name="Show them").click()
     expect(page.get_by_role("dialog").get_by_role("link")).to_have_count(12)
