@@ -14,7 +14,7 @@ from api.cli.identifiers import choose_id
 from api.cli.identity_options import parse_duration
 from api.cli.progress import format_duration
 from api.client import Client, ServiceError
-from api.sources.schemas import SourceCheckOut, SourceOut, SyncCountsOut, SyncOut
+from api.sources.schemas import SourceCheckOut, SourceOut, SyncCountsOut, SyncedItemOut, SyncOut
 
 UNFINISHED = ("queued", "running")
 _POLL_SECONDS = 0.5
@@ -112,9 +112,20 @@ def format_counts(counts: SyncCountsOut) -> str:
 
 
 def describe_state(source: SourceOut) -> str:
-    """Return the state of a source in one or two words."""
+    """Return the state of a source in a few words, with the number of its failed documents."""
     state = "not synchronized yet" if source.last_sync is None else source.last_sync.state.replace("_", " ")
-    return "paused" if source.paused and state not in UNFINISHED else state
+    state = "paused" if source.paused and state not in UNFINISHED else state
+    failed = source.failed_documents
+    return f"{state}, {failed:,} document{'s' * (failed != 1)} failed" if failed else state
+
+
+def describe_item(item: SyncedItemOut) -> str:
+    """Return an item with its document, or with the reason why it was refused or its document failed."""
+    name, found = item.path or item.name, item.failure or item.document_failure
+    if found is None:
+        return f"{name}: {item.document}"
+    of_document = "" if item.failure else f" (document {item.document})"
+    return f"{name}{of_document}: {found.detail} {found.hint}".strip()
 
 
 def describe_schedule(source: SourceOut) -> str:

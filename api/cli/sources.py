@@ -13,6 +13,7 @@ from api.cli.environment import read_settings
 from api.cli.filters import parse_attributes
 from api.cli.listing import Listing
 from api.cli.source_view import (
+    describe_item,
     describe_schedule,
     describe_state,
     find_problem,
@@ -112,9 +113,9 @@ def list_sources(as_json: AsJson = False) -> None:
         print(found.model_dump_json())
         return
     table = Listing(
-        ("id", "name", "kind", "state", "items", "refused", "last sync", "next sync", "collection"),
+        ("id", "name", "kind", "state", "items", "refused", "failed", "last sync", "next sync", "collection"),
         texts=("name",),
-        optional=("refused", "next sync", "last sync", "collection"),
+        optional=("refused", "failed", "next sync", "last sync", "collection"),
     )
     for each in found.sources:
         table.add(
@@ -124,6 +125,7 @@ def list_sources(as_json: AsJson = False) -> None:
             describe_state(each),
             f"{each.items:,}",
             f"{each.refused_items:,}",
+            f"{each.failed_documents:,}",
             format_last_sync(each),
             format_instant(each.next_sync_at),
             each.collection,
@@ -150,6 +152,8 @@ def show(source: Identifier, as_json: AsJson = False) -> None:
     for name in found.credentials:
         print_line(f"  {name} is set")
     print_line(f"{found.items:,} items, {found.refused_items:,} refused. {describe_schedule(found)}")
+    if found.failed_documents:
+        print_line(f"See why documents failed with `leadline sources items {found.id} --failed`.")
     if found.last_sync:
         print_sync(found.last_sync)
         problem = find_problem(found.id, found.last_sync)
@@ -262,20 +266,22 @@ def items(
     gone: Annotated[
         bool, typer.Option("--gone", help="Only items that are no longer in the source; `approve` removes them.")
     ] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only items whose document could not be processed, with the reason.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the items of a source with their documents, or with the reason why they have none.
+    """List the items of a source with their documents, or with the reason why they were refused or failed.
 
     `--json` prints one object per line.
     """
     with open_client(read_settings()) as client:
-        for each in client.source_items(find_source(client, source).id, refused=refused, gone=gone):
+        identifier = find_source(client, source).id
+        for each in client.source_items(identifier, refused=refused, gone=gone, failed=failed):
             if as_json:
                 print(each.model_dump_json())
-                continue
-            reason = "" if each.failure is None else f"{each.failure.detail} {each.failure.hint}".strip()
-            text = f"{each.path or each.name}: {reason or each.document}"
-            Console().print(text, highlight=False, markup=False, soft_wrap=True)
+            else:
+                Console().print(describe_item(each), highlight=False, markup=False, soft_wrap=True)
 
 
 def _set_paused(source: str, *, is_paused: bool) -> None:

@@ -1198,7 +1198,7 @@ class Operations:
 
     @listing
     def source_items(
-        self, source: str, *, refused: bool = False, gone: bool = False
+        self, source: str, *, refused: bool = False, gone: bool = False, failed: bool = False
     ) -> PagedCall[schemas.SyncedItemOut]:
         """Iterate over the items of a source.
 
@@ -1206,6 +1206,7 @@ class Operations:
             source: The source's id.
             refused: Whether to list only items without a document, with the reason.
             gone: Whether to list only items whose removal waits for an approval.
+            failed: Whether to list only items whose document could not be processed, with the reason.
 
         Returns:
             An iterator of items. Pages are fetched as needed.
@@ -1214,7 +1215,8 @@ class Operations:
             NotFoundError: If the source does not exist.
         """
         path = f"/v1/sources/{source}/items"
-        return _build_paged_call(path, schemas.SyncedItemPage, "items", refused=refused or None, gone=gone or None)
+        chosen = {"refused": refused or None, "gone": gone or None, "failed": failed or None}
+        return _build_paged_call(path, schemas.SyncedItemPage, "items", **chosen)
 
     @operation
     def me(self) -> Call[schemas.PrincipalOut]:

@@ -25,6 +25,7 @@ from api.documents.schemas import (
     RejectedOut,
     UploadedOut,
     UploadsOut,
+    find_source_id,
 )
 from api.http import sse
 from api.http.media import describe_file_body, describe_form, describe_request
@@ -292,7 +293,10 @@ def list_document_versions(document_id: str, caller: Caller, services: ServicesD
 def _show(services: Services, caller: Principal, document: Document) -> DocumentOut:
     cards = services.contents.cards.load_document_cards(caller.tenant_id, [document.id], readers=caller.readers)
     progress = services.documents.catalog.load_progress(document)
-    return DocumentOut.from_document(document, progress, card=cards.get(document.id))
+    source_id, source_name = find_source_id(document), None
+    if source_id and document.version.failure and caller.is_admin:  # Only admins see sources.
+        source_name = services.sources.sources.find_name(caller.tenant_id, source_id)
+    return DocumentOut.from_document(document, progress, card=cards.get(document.id), source_name=source_name)
 
 
 async def _add_storage_quota_headers(request: Request, caller: Principal, services: Services) -> None:

@@ -1,6 +1,7 @@
 """Wire models for documents."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -11,7 +12,9 @@ from api.http.wire import InOrder, Instant, RoundedSeconds, Wire
 from ingest.storage.documents.cards.records import DocumentCard
 from ingest.storage.documents.metadata import MAX_READERS
 from ingest.storage.documents.progress import DocumentProgress, compute_progress
-from ingest.storage.documents.records import Deletion, Document, DocumentChange, VersionState
+from ingest.storage.documents.records import SOURCE_OWNER_PREFIX, Deletion, Document, DocumentChange, VersionState
+from ingest.storage.queue.records import Failure
+from ingest.storage.remarks import Remark
 from ingest.storage.texts.layout import OmissionKind
 
 
@@ -83,7 +86,8 @@ class DocumentOut(Wire):
     tenant. `chunks_reused` counts the chunks of `version` whose vectors were copied from identical chunks in the
     tenant, mostly from the previous version. `omissions` lists the content of the file that is missing from the text of
     `version`, such as images and pages without text. For an entry of an archive, mailbox or message, `container` is the
-    id of the container's document, and `entry_path` is the path of the entry in the container. `card` is null in
+    id of the container's document, and `entry_path` is the path of the entry in the container. `source` is the id
+    of the source that the document belongs to, where a file that cannot be read must be corrected. `card` is null in
     responses to uploads.
     """
 
@@ -107,6 +111,7 @@ class DocumentOut(Wire):
     readers: InOrder[str] | None
     container: str | None = Field(validation_alias="container_id")
     entry_path: str | None
+    source: str | None
     created_at: Instant
     searchable_at: Instant | None
     ready_at: Instant | None
@@ -114,11 +119,17 @@ class DocumentOut(Wire):
 
     @classmethod
     def from_document(
-        cls, document: Document, progress: DocumentProgress | None = None, *, card: DocumentCard | None = None
+        cls,
+        document: Document,
+        progress: DocumentProgress | None = None,
+        *,
+        card: DocumentCard | None = None,
+        source_name: str | None = None,
     ) -> Self:
         """Build the model from a document.
 
-        `progress` comes from the catalog; without it, progress is computed from the document alone.
+        `progress` comes from the catalog; without it, progress is computed from the document alone. `source_name` is
+        the name of the document's source, for callers who may see sources.
         """
         version = document.version
         return cls.from_records(
@@ -128,7 +139,29 @@ class DocumentOut(Wire):
             progress=progress or compute_progress(version),
             tokens=version.tokens or None,
             card=card,
+            source=find_source_id(document),
+            failure=_advise_on_failure(document, source_name),
         )
+
+
+def find_source_id(document: Document) -> str | None:
+    """Return the id of the source that a document belongs to, or None if it was uploaded."""
+    owner = document.uploaded_by
+    return owner.removeprefix(SOURCE_OWNER_PREFIX) if owner.startswith(SOURCE_OWNER_PREFIX) else None
+
+
+def _advise_on_failure(document: Document, source_name: str | None) -> Failure | None:
+    """Return why a document failed. A file that belongs to a source must be corrected there, not uploaded again."""
+    failure = document.version.failure
+    if failure is None or find_source_id(document) is None or _is_retryable(failure.code):
+        return failure
+    path = document.attributes.get("source_path") or document.name
+    hint = (
+        Remark("hint_change_in_named_source", source=source_name, path=path)
+        if source_name
+        else Remark("hint_change_in_source", path=path)
+    )
+    return replace(failure, hint=hint)
 
 
 class DocumentAccessOut(Wire):

@@ -184,19 +184,22 @@ def list_source_items(
     services: ServicesDep,
     refused: bool = False,
     gone: bool = False,
+    failed: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> SyncedItemPage:
     """List the items of a source with their documents. Paginated.
 
     With `refused`, only those that were refused. With `gone`, only those that are no longer in the source, and whose
-    documents are removed if the last sync, which is in the state `needs_approval`, is approved.
+    documents are removed if the last sync, which is in the state `needs_approval`, is approved. With `failed`, only
+    those whose document could not be processed after it was accepted.
     """
     found = services.sources.sources.list_items(
         caller.tenant_id,
         source_id,
         only_refused=refused,
         only_gone=gone,
+        only_failed=failed,
         after_key=decode_text_cursor(cursor),
         limit=limit + 1,
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field
 
-from api.documents.schemas import Reason
+from api.documents.schemas import DocumentFailureOut, Reason
 from api.http.wire import InOrder, Instant, Wire
 from api.sources.checking import SourceCheck
 from ingest.sources.port import SourceItem, SourceKind
@@ -183,6 +183,7 @@ class SourceOut(Wire):
     """A source. `options` has no credentials; `credentials` names those that are set.
 
     `items` counts the items that the last syncs found, and `refused_items` those of them that have no current document.
+    `failed_documents` counts the documents that a sync added or changed, and that could not be processed afterwards.
     `next_sync_at` is null while the source is paused, and if it is synchronized on request only.
     """
 
@@ -198,6 +199,7 @@ class SourceOut(Wire):
     last_sync: SyncOut | None
     items: int = Field(validation_alias="item_count")
     refused_items: int = Field(validation_alias="refused_count")
+    failed_documents: int = Field(validation_alias="failed_count")
     created_at: Instant
 
     @classmethod
@@ -221,7 +223,8 @@ class SourceList(Wire):
 class SyncedItemOut(Wire):
     """An item of a source. `document` is null until it was accepted, and `failure` is the reason if it was refused.
 
-    A refused item that was accepted earlier keeps its earlier document.
+    A refused item that was accepted earlier keeps its earlier document. `document_failure` is the reason if the
+    document could not be processed after it was accepted.
     """
 
     name: str
@@ -233,6 +236,7 @@ class SyncedItemOut(Wire):
     readers: InOrder[str] | None
     document: str | None
     failure: Reason | None
+    document_failure: DocumentFailureOut | None
 
     @classmethod
     def from_item(cls, item: SourceItemRecord) -> Self:

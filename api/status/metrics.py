@@ -141,6 +141,11 @@ def _iter_source_gauges(totals: SourceTotals) -> Iterator[GaugeMetricFamily]:
         value=totals.refused_items,
     )
     yield GaugeMetricFamily(
+        "leadline_source_documents_failed",
+        "Documents of sources that could not be processed.",
+        value=totals.failed_documents,
+    )
+    yield GaugeMetricFamily(
         "leadline_source_overdue_seconds",
         "Longest time that a due synchronization has not been queued; 0 if there is none.",
         value=totals.overdue_seconds,

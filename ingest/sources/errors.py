@@ -16,6 +16,13 @@ class SourceUnavailableError(SourceError):
     default_hint = "Check that the source is running and reachable. The next sync tries again."
 
 
+class FolderMissingError(SourceUnavailableError):
+    """A permitted folder, or the file that is always in it, does not exist. Nothing is said about other folders."""
+
+    code = "source_folder_missing"
+    default_hint = "Check the spelling of the path, and that the share is mounted."
+
+
 class SourceRefusedError(SourceError):
     """The source rejected the credentials, or does not let them list or read anything."""
 
@@ -30,10 +37,22 @@ class SourceOptionsError(SourceError):
 
 
 class SourceNotPermittedError(SourceOptionsError):
-    """The operator of the service does not permit the folder, address or loader of a source."""
+    """The operator of the service does not permit the address of a source."""
 
     code = "source_not_permitted"
     default_hint = "Ask the operator of the service to permit it, or choose another one."
+
+
+class FolderNotPermittedError(SourceNotPermittedError):
+    """The folder is in none of the permitted folders. It may exist or not."""
+
+    code = "source_folder_not_permitted"
+
+
+class LoaderNotPermittedError(SourceNotPermittedError):
+    """The operator of the service does not permit the loader of a source."""
+
+    code = "source_loader_not_permitted"
 
 
 class ItemRefusedError(SourceError):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ingest.sources.errors import SourceNotPermittedError, SourceOptionsError
+from ingest.sources.errors import FolderNotPermittedError, SourceOptionsError
 from ingest.sources.path_filter import DEFAULT_EXCLUDE, EXCLUDE_HELP, INCLUDE_HELP
 from ingest.sources.port import Source, SourceContext, SourceKind
 from ingest.storage.accounts.records import validate_subject
@@ -77,9 +77,10 @@ def _build_source(options: FolderOptions, context: SourceContext) -> Source:
     if not path.is_absolute() or "\0" in options.path:
         raise SourceOptionsError(f"{options.path!r} is not an absolute path.", hint="Begin the path with `/`.")
     if find_permitted_folder(path, context.folders) is None:
-        raise SourceNotPermittedError(
-            f"Sources may not read the folder {options.path}.",
-            hint="Choose a folder below a permitted one, or ask the operator to add it to `LEADLINE_SOURCE_FOLDERS`.",
+        permitted = ", ".join(map(str, context.folders)) or "none"
+        raise FolderNotPermittedError(
+            f"Sources may not read the folder {options.path}. Permitted folders: {permitted}.",
+            hint="Check the spelling of the path, or ask the operator to add it to `LEADLINE_SOURCE_FOLDERS`.",
         )
     return FolderSource(options, context)
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ingest.sources.errors import (
+    FolderMissingError,
     ItemGoneError,
     ItemUnavailableError,
     ItemUnchangedError,
@@ -110,9 +111,7 @@ class FolderSource:
                     os.stat(self._options.marker, dir_fd=root, follow_symlinks=False)
             except FileNotFoundError as error:
                 missing = self._options.marker if error.filename == self._options.marker else "The folder"
-                raise SourceUnavailableError(
-                    f"{missing} is missing at {self._options.path}.", hint="Check that the share is mounted."
-                ) from error
+                raise FolderMissingError(f"{missing} is missing at {self._options.path}.") from error
             except (OSError, RuntimeError) as error:  # Before Python 3.13, circles of links raise RuntimeError.
                 raise self._translate_folder_error("", error) from error
             yield root

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from ingest.sources.errors import SourceNotPermittedError, SourceOptionsError
+from ingest.sources.errors import LoaderNotPermittedError, SourceOptionsError
 from ingest.sources.port import Source, SourceContext, SourceKind
 
 
@@ -43,7 +43,7 @@ def _build_source(options: LoaderOptions, context: SourceContext) -> Source:
     # guard: source-permitted-loader
     if options.loader not in context.loaders:
         permitted = ", ".join(sorted(context.loaders)) or "none"
-        raise SourceNotPermittedError(
+        raise LoaderNotPermittedError(
             f"The loader {options.loader!r} is not permitted. Permitted loaders: {permitted}.",
             hint="Ask the operator to add it to `LEADLINE_SOURCE_LOADERS`.",
         )

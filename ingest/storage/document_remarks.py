@@ -174,6 +174,10 @@ DOCUMENT_REMARKS: Mapping[str, str | tuple[str, str]] = {
     "hint_no_password": "Save a copy without a password and upload the copy.",
     "hint_recognize": "If the document is a scan, run text recognition (OCR) on it first and upload the result.",
     "hint_split_document": "Split the document into smaller files.",
+    "hint_change_in_source": "Correct the file in its source: {path}. The next sync updates this document.",
+    "hint_change_in_named_source": (
+        "Correct the file in its source, {source}: {path}. The next sync updates this document."
+    ),
     "hint_file_saved": "Check that the file was saved, and upload it again.",
     # Content of a file that its text lacks, or why.
     "omitted_more": ("and {n} more", "and {n} more"),

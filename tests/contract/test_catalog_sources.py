@@ -343,6 +343,55 @@ def test_refused_items_have_a_reason_and_are_read_again_when_they_change(
     assert len(bench.sources.list_items("ann", record.id, only_refused=True)) == 1
 
 
+def test_documents_that_fail_after_their_sync_are_counted_and_listed_with_the_reason(
+    bench: SyncBench, record: SourceRecord
+) -> None:
+    for name, content in (("a", "broken"), ("b", "broken"), ("c", "whole"), ("d", "lost")):
+        bench.source.put(name, content)
+    bench.source.put("e", "broken, too")
+    other = bench.create("another", tenant="bob")
+    bench.sync(record)
+    for job in bench.jobs.claim(JobKind.INGEST, limit=10):
+        if job.document_id != bench.document_of(record, "c"):
+            bench.jobs.fail(job, Failure("parse_failed", "The file is broken.", "Repair it."))
+    lost = bench.document_of(record, "d")
+    assert lost is not None
+    bench.catalog.delete_document("ann", lost)
+    assert bench.sources.load("ann", record.id).failed_count == 2  # Two items have one document.
+    assert [each.failed_count for each in bench.sources.list_sources("ann")] == [2]
+    assert bench.sources.load("bob", other.id).failed_count == 0
+    assert bench.sources.count_totals().failed_documents == 2
+    listed = bench.sources.list_items("ann", record.id)
+    failed = bench.sources.list_items("ann", record.id, only_failed=True)
+    assert [each for each in listed if each.document_failure is not None] == failed
+    assert {each.item_id for each in failed} == {"a", "b", "e"}
+    assert {each.document_failure and each.document_failure.detail for each in failed} == {"The file is broken."}
+    pages = [bench.sources.list_items("ann", record.id, only_failed=True, limit=1)]
+    while pages[-1]:
+        after = pages[-1][0].key
+        pages.append(bench.sources.list_items("ann", record.id, only_failed=True, after_key=after, limit=1))
+    assert [each for page in pages for each in page] == failed
+    bench.source.put("e", "repaired")
+    bench.sync(record)
+    assert bench.sources.load("ann", record.id).failed_count == 1
+    bench.sources.delete("ann", record.id, removes_documents=True)
+    assert bench.sources.count_totals().failed_documents == 0
+
+
+def test_a_document_whose_new_version_failed_counts_as_failed(bench: SyncBench, record: SourceRecord) -> None:
+    bench.source.put("a", "text")
+    bench.sync(record)
+    (job,) = bench.jobs.claim(JobKind.INGEST)
+    ingested(bench.jobs, job)
+    bench.source.put("a", "broken")
+    bench.sync(record)
+    (job,) = bench.jobs.claim(JobKind.INGEST)
+    bench.jobs.fail(job, Failure("parse_failed", "The file is broken."))
+    assert bench.sources.load("ann", record.id).failed_count == 1
+    (item,) = bench.sources.list_items("ann", record.id, only_failed=True)
+    assert item.document_failure == Failure("parse_failed", "The file is broken.")
+
+
 def test_an_item_without_permission_is_tried_again_by_each_sync(bench: SyncBench, record: SourceRecord) -> None:
     def forbid(step: str, item: str) -> None:
         if step == "open":
@@ -687,7 +736,7 @@ def test_an_item_whose_text_cannot_be_stored_is_refused(bench: SyncBench, record
 
 def test_totals_are_those_of_all_tenants(bench: SyncBench, record: SourceRecord) -> None:
     sources = bench.sources
-    assert sources.count_totals() == SourceTotals({}, 0, 0.0)
+    assert sources.count_totals() == SourceTotals({}, 0, 0, 0.0)
 
     def refuse_b(step: str, item: str) -> None:
         if (step, item) == ("open", "b"):

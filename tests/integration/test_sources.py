@@ -2,13 +2,17 @@
 
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.admission.services import DEFAULT_TENANT, Services
 from api.client import Client, NotFoundError, RefusedError, StateError
+from api.documents.schemas import Reason
 from ingest.storage.accounts.records import Scope
+from tests.support.cluster import wait_until
+from tests.support.hostile_sources import wait_for_sync
 from tests.support.service import running
 from tests.support.web_server import WebServer, open_web_server
 
@@ -157,3 +161,44 @@ def test_only_admins_manage_sources_and_see_only_those_of_their_tenant(
         reply = client.http.get(f"/v1/sources/{made.id}", headers={"Authorization": f"Bearer {key}"})
         assert reply.status_code == status
     client.delete_source(made.id, documents="keep")
+
+
+def test_documents_that_cannot_be_processed_are_counted_and_their_items_have_the_reason(
+    client: Client, site: WebServer
+) -> None:
+    site.write("broken.pdf", b"%PDF-1.7\nnot a PDF at all")
+    options = options_of(site, include=["*.pdf", "*.txt"])
+    made = client.create_source("Papers", "web", options, collection="papers")
+    assert made.failed_documents == 0
+    wait_until(lambda: client.source(made.id).failed_documents == 1, what="the document has failed")
+    assert wait_for_sync(client, made.id).state == "succeeded"
+    (failed,) = client.source_items(made.id, failed=True)
+    assert (failed.name, failed.failure) == ("broken.pdf", None)
+    assert failed.document_failure is not None
+    assert failed.document
+    document = client.document(failed.document).failure
+    assert document is not None
+    assert (failed.document_failure.code, failed.document_failure.retryable) == (document.code, False)
+    assert len([each for each in client.source_items(made.id) if each.document_failure is None]) == 7
+    client.delete_source(made.id, documents="remove")
+
+
+def test_a_folder_outside_the_permitted_ones_is_refused_alike_whether_it_exists_or_not(tmp_path: Path) -> None:
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "secret").mkdir()
+    with running(tmp_path / "home", source_folders=str(tmp_path / "papers")) as (_, client):
+
+        def check(name: str) -> Reason:
+            found = client.check_source("folder", {"path": str(tmp_path / name)}).failure
+            assert found is not None
+            return found
+
+        there, absent, mistyped = check("secret"), check("sekret"), check("papers/2O26")
+    assert (there.code, there.hint) == (absent.code, absent.hint)
+    assert there.detail.replace("secret", "sekret") == absent.detail
+    assert there.code == "source_folder_not_permitted"
+    assert str(tmp_path / "papers") in there.detail
+    assert "LEADLINE_SOURCE_FOLDERS" in there.hint
+    assert mistyped.code == "source_folder_missing"
+    assert "LEADLINE" not in mistyped.hint
+    assert "spelling" in mistyped.hint

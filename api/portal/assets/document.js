@@ -52,7 +52,7 @@ function show() {
   const cancel = byId('cancel')
   if (cancel) cancel.hidden = !UNDER_WAY.has(found.state)
   if (byId('retry')) byId('retry').hidden = !canRetry(found)
-  byId('replace')?.classList.toggle('main', needsNewFile(found))
+  byId('replace')?.classList.toggle('main', needsNewFile(found) && !found.source)
   showAccess(found)
   if (byId('versions-part').open) showVersions(id)
   byId('notices').replaceChildren(...noticesOf(found))

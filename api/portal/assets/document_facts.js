@@ -38,7 +38,7 @@ export function noticesOf(found) {
   const made = []
   if (found.failure) {
     const { message, hint } = explain(found.failure)
-    made.push(el('div', { class: 'notice bad' }, el('strong', { text: message }), hint, needsNewFile(found) ? [' ', t('The same file would fail again.'), containerLine(found)] : null))
+    made.push(el('div', { class: 'notice bad' }, el('strong', { text: message }), hint, needsNewFile(found) ? [' ', t('The same file would fail again.'), found.source ? null : containerLine(found)] : null))
   } else if (!found.active_version && UNDER_WAY.has(found.state)) {
     made.push(el('div', { class: 'notice' }, el('strong', { text: t('Not searchable yet') }), t('The text appears here when the file has been read. You do not need to do anything.')))
   }

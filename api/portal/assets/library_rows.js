@@ -46,7 +46,7 @@ function failureLine(each, label, acts) {
 function remedy(each, label, { retry, replace, canRetry }) {
   const button = (name, text, description, act) => el('button', { type: 'button', class: 'small', 'aria-label': description, onclick: () => act(each) }, icon(name), text)
   if (canRetry(each)) return button('rotate-ccw', t('Retry'), t('Retry {title}', { title: label }), retry)
-  if (!needsNewFile(each)) return null
+  if (!needsNewFile(each) || each.source) return null
   return containerLine(each) ?? button('upload', t('Replace…'), t('Replace {title}', { title: label }), replace)
 }
 

@@ -10,7 +10,7 @@ const SPECIFIC = new Set([
   'bad_request', 'corpus_error', 'destination_refused', 'document_damaged', 'document_encrypted', 'document_state',
   'empty_file', 'feedback_invalid', 'file_too_large', 'filter_invalid', 'invalid_request', 'key_needs_user', 'key_state',
   'metadata_invalid', 'name_invalid', 'name_taken', 'no_text', 'not_uploader', 'parse_failed', 'parser_limit',
-  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'source_error', 'source_item_refused',
+  'pattern_invalid', 'query_invalid', 'role_missing', 'run_state', 'source_error', 'source_folder_missing', 'source_folder_not_permitted', 'source_item_refused', 'source_loader_not_permitted',
   'source_not_permitted', 'source_options_invalid', 'source_refused', 'source_unavailable', 'step_timeout',
   'unauthorized', 'unsupported_type', 'upload_refused',
 ])
@@ -52,6 +52,8 @@ export function explain(problem, retryAfter = null) {
   // A code that has no text yet has at least its own words.
   if (!SPECIFIC.has(code) && code !== 'unknown') return { message, hint: [hint, wait(code, retryAfter)].filter(Boolean).join(' ') }
   const said = sayPlainly(problem.coded_detail, problem.detail)
+  // A file of a source must be corrected there, whatever is wrong with it.
+  if (problem.coded_hint?.code.startsWith('hint_change_in_')) return { message: said || message, hint: remarkOf(problem.coded_hint) }
   return { message: said || message, hint: (said && sayPlainly(problem.coded_hint, problem.hint)) || hint }
 }
 

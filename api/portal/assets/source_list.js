@@ -1,4 +1,5 @@
-// Sources that stay in sync: their state, a form to add or change one, their history, and the items that were refused.
+// Sources that stay in sync: their state, a form to add or change one, their history, and what was
+// refused or failed.
 import { asked, FieldError, labelled, select } from './dialog.js'
 import { byId, confirmed, el, foreign, number, readable, say, time, trouble } from './dom.js'
 import { icon } from './icons.js'
@@ -20,7 +21,7 @@ const SYNCS = {
   succeeded: ['good', t('In sync')], failed: ['bad bad-ink', t('Failed')], cancelled: ['soft', t('Cancelled')],
 }
 const UNFINISHED = new Set(['queued', 'running'])
-const NEVER_SAVED = new Set(['source_not_permitted', 'source_options_invalid'])
+const NEVER_SAVED = new Set(['source_not_permitted', 'source_folder_not_permitted', 'source_loader_not_permitted', 'source_options_invalid'])
 let kinds = new Map()
 // The sources as they are shown, by their ids.
 let shown = new Map()
@@ -35,6 +36,7 @@ const kindLabel = (name) => translation(kinds.get(name)?.options.title ?? name)
 async function show() {
   clearTimeout(polling)
   const { sources } = await get('/v1/sources')
+  sources.sort((one, other) => one.name.localeCompare(other.name))
   const before = shown
   shown = new Map(sources.map((source) => {
     const known = before.get(source.id)
@@ -81,11 +83,12 @@ function row(source) {
   return el('tr', { data: { id: source.id } },
     el('td', { class: 'named' }, el('strong', {}, foreign(source.name)), el('div', { class: 'small soft' }, kindLabel(source.kind), ' · ', foreign(t('into {collection}', { collection: source.collection })))),
     el('td', {}, badge(source), sync?.failure ? reasonOf(sync.failure) : null, approvalOf(source)),
-    el('td', { class: 'small', 'data-label': t('Last sync') }, UNFINISHED.has(sync?.state) ? progressOf(sync) : sync ? [time(sync.ended_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts) })] : t('never')),
-    el('td', { class: 'small whole', 'data-label': t('Next sync'), text: source.paused ? t('paused') : source.next_sync_at ? time(source.next_sync_at) : t('when asked') }),
+    el('td', { class: 'small', 'data-label': t('Last sync') }, UNFINISHED.has(sync?.state) ? progressOf(sync) : sync ? [time(sync.ended_at ?? sync.created_at), el('div', { class: 'soft', text: countsOf(sync.counts, sync.state === 'needs_approval' ? '' : undefined) })] : t('never')),
+    el('td', { class: 'small whole', 'data-label': t('Next sync') }, source.paused ? t('paused') : source.next_sync_at ? [time(source.next_sync_at), el('div', { class: 'soft', text: scheduleOf(source.interval_seconds) })] : t('when asked')),
     el('td', { class: 'small right whole', 'data-label': t('Items') },
       source.items ? act('items', { class: 'link', 'aria-label': readable(`${tn(source.items, '{n} item', '{n} items')}: ${source.name}`), onclick: () => items(source).catch(fail) }, number(source.items)) : number(0),
-      source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null),
+      source.refused_items ? el('div', {}, act('refused', { class: 'link', onclick: () => refused(source).catch(fail) }, tn(source.refused_items, '{n} refused', '{n} refused'))) : null,
+      source.failed_documents ? el('div', {}, act('failed', { class: 'link', onclick: () => failed(source).catch(fail) }, tn(source.failed_documents, '{n} failed', '{n} failed'))) : null),
     el('td', { class: 'act' }, el('div', { class: 'row' },
       UNFINISHED.has(sync?.state)
         ? action('cancel', 'x', t('Cancel'), source, attempt(() => post(at(source, `/syncs/${sync.id}/cancel`))))
@@ -108,11 +111,16 @@ function progressOf({ state, counts }) {
   return [el('div', {}, tn(counts.listed, '{n} item found', '{n} items found')), el('div', { class: 'soft', text: countsOf(counts, '') })]
 }
 
+const scheduleOf = (seconds) => SCHEDULES.find(([value]) => value === String(seconds))?.[1] ?? tn(Math.round(seconds / 60), 'every {n} minute', 'every {n} minutes')
+
 const action = (name, shape, text, source, start) => act(name, { class: 'quiet', 'aria-label': readable(`${text}: ${source.name}`), onclick: start }, icon(shape), text)
 
 function badge(source) {
   if (source.paused && !UNFINISHED.has(source.last_sync?.state)) return el('span', { class: 'status soft', text: t('Paused') })
-  const [kind, text] = SYNCS[source.last_sync?.state] ?? ['soft waiting', t('Not synchronized yet')]
+  const { failed_documents: count, last_sync: sync } = source
+  // A sync can succeed although the service cannot read files that it has added.
+  if (count && sync?.state === 'succeeded') return el('span', { class: 'status bad bad-ink', text: tn(count, 'In sync, {n} document failed', 'In sync, {n} documents failed') })
+  const [kind, text] = SYNCS[sync?.state] ?? ['soft waiting', t('Not synchronized yet')]
   return el('span', { class: `status ${kind}`, text })
 }
 
@@ -145,6 +153,7 @@ const actions = (source) => [
   { text: t('History'), icon: 'history', act: () => past(source).catch(fail) },
   { text: t('Documents'), icon: 'file-text', act: () => items(source).catch(fail) },
   { text: t('Refused items'), icon: 'ban', act: () => refused(source).catch(fail) },
+  { text: t('Failed documents'), icon: 'triangle-alert', act: () => failed(source).catch(fail) },
   null,
   { text: t('Remove'), icon: 'trash-2', danger: true, act: () => remove(source).catch(fail) },
 ]
@@ -171,15 +180,15 @@ function form(title, source, save) {
   }
   kind.addEventListener('change', draw)
   draw()
-  async function check() {
+  async function check({ isSaving = false } = {}) {
     result.replaceChildren(el('p', { class: 'hint', role: 'status', text: t('Checking the source…') }))
     try {
       const options = fields.read()
       const found = source ? await post(at(source, '/check'), { options }) : await post('/v1/sources/check', { kind: kind.value, options })
       // A source that cannot be read for now may be saved by a second click. Options that are not permitted may not.
       const isRetryable = !NEVER_SAVED.has(found.failure?.code)
-      isChecked = isRetryable ? JSON.stringify(options) : ''
-      result.replaceChildren(foundBy(found), found.failure && isRetryable ? el('p', { class: 'hint', text: t('Correct the options. Or press “Save” again to add the source as it is: each sync then tries again.') }) : '')
+      isChecked = found.is_usable || (isSaving && isRetryable) ? JSON.stringify(options) : ''
+      result.replaceChildren(foundBy(found), found.failure && isRetryable && isSaving ? el('p', { class: 'hint', text: t('Correct the options. Or press “Save” again to add the source as it is: each sync then tries again.') }) : '')
       result.scrollIntoView({ block: 'nearest' })
       return found.is_usable
     } catch (error) {
@@ -188,7 +197,7 @@ function form(title, source, save) {
     }
   }
   const every = source ? String(source.interval_seconds) : String(HOUR)
-  const schedules = SCHEDULES.some(([value]) => value === every) ? SCHEDULES : [...SCHEDULES, [every, tn(Math.round(every / 60), 'every {n} minute', 'every {n} minutes')]]
+  const schedules = SCHEDULES.some(([value]) => value === every) ? SCHEDULES : [...SCHEDULES, [every, scheduleOf(source.interval_seconds)]]
   return asked(title, [
     labelled('name', t('Name'), el('input', { required: true, maxlength: 200, autocomplete: 'off', autofocus: true, value: source?.name ?? '' })),
     source ? null : labelled('kind', t('Kind'), kind),
@@ -199,7 +208,7 @@ function form(title, source, save) {
     result,
   ].filter(Boolean), t('Save'), async (values) => {
     const options = fields.read()
-    if (isChecked !== JSON.stringify(options) && !await check()) throw new FieldError()
+    if (isChecked !== JSON.stringify(options) && !await check({ isSaving: true })) throw new FieldError()
     const seconds = values.get('every')
     return save({ name: values.get('name').trim(), options, interval_seconds: Number(seconds) }, { kind: kind.value, collection: values.get('collection') })
   })
@@ -239,11 +248,13 @@ const nameOf = (item) => foreign(item.path || item.name)
 
 const itemOf = (item) => el('li', {},
   item.document ? el('a', { href: `/library/${encodeURIComponent(item.document)}` }, nameOf(item)) : el('strong', {}, nameOf(item)),
-  item.failure ? reasonOf(item.failure) : null)
+  [item.failure, item.document_failure].filter(Boolean).map(reasonOf))
 
 const items = (source) => listed(t('Documents of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', {}, itemOf, t('The source has no documents yet.'))
 
 const refused = (source) => listed(t('Refused items of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { refused: true }, itemOf, t('No item was refused.'))
+
+const failed = (source) => listed(t('Failed documents of {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { failed: true }, itemOf, t('No document failed.'))
 
 const gone = (source) => listed(t('No longer in {title}', { title: readable(source.name) }), at(source, '/items'), 'items', { gone: true }, itemOf, t('Nothing waits for an approval any more.'))
 

@@ -68,12 +68,13 @@ class SourceTotals:
     """Totals over the sources of all tenants, for metrics.
 
     `states` counts the sources by the state of their latest synchronization. `refused_items` counts the items that
-    were refused. `overdue_seconds` is the time that has passed since the earliest synchronization that is due should
-    have been queued; a paused source has none.
+    were refused, and `failed_documents` the documents that could not be processed. `overdue_seconds` is the time that
+    has passed since the earliest synchronization that is due should have been queued; a paused source has none.
     """
 
     states: Mapping[SyncState, int]
     refused_items: int
+    failed_documents: int
     overdue_seconds: float
 
 
@@ -116,8 +117,9 @@ class SourceChange:
 class SourceRecord:
     """A source as users see it. `credential_names` are the secret options that are set; their values are never shown.
 
-    `item_count` and `refused_count` count its items, and those of them that were refused. `last_sync` is the latest
-    synchronization, which may be in progress. `next_sync_at` is None if none is scheduled.
+    `item_count` and `refused_count` count its items, and those of them that were refused. `failed_count` counts its
+    documents that could not be processed. `last_sync` is the latest synchronization, which may be in progress.
+    `next_sync_at` is None if none is scheduled.
     """
 
     id: str
@@ -134,6 +136,7 @@ class SourceRecord:
     created_by: str
     item_count: int = 0
     refused_count: int = 0
+    failed_count: int = 0
     last_sync: Sync | None = None
 
 
@@ -143,7 +146,8 @@ class SourceItemRecord:
 
     `document_id` is None until the item was accepted. If it was refused, `failure` says why, and `is_retried` whether
     the next synchronization tries again although the item did not change. `seen_in` is the number of the last
-    synchronization that found it. If somebody deleted the document, the texts are empty.
+    synchronization that found it. If somebody deleted the document, the texts are empty. `document_failure` is the
+    reason why the document could not be processed; only listings of items load it.
     """
 
     key: str
@@ -160,6 +164,7 @@ class SourceItemRecord:
     seen_in: int
     failure: Failure | None = None
     is_retried: bool = False
+    document_failure: Failure | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from ingest.storage.documents.rows import parse_readers
 from ingest.storage.errors import SourceNotFoundError
 from ingest.storage.queue.queue import enqueue_job
 from ingest.storage.queue.records import Failure, JobKind, JobPriority
+from ingest.storage.sources.failed_documents import count_failed_documents
 from ingest.storage.sources.records import (
     KEPT_SYNCS,
     UNFINISHED_STATES,
@@ -40,8 +41,10 @@ def load_source_row(connection: Connection, tenant_id: str, source_id: str, *, l
 
 
 def build_sources(connection: Connection, rows: Collection[Row[Any]]) -> list[SourceRecord]:
-    """Build sources from rows, with their item counts and their latest synchronizations."""
-    ids = [row.id for row in rows]
+    """Build the sources of one tenant from rows, with their counts and their latest synchronizations."""
+    if not rows:
+        return []
+    ids, failed = [row.id for row in rows], count_failed_documents(connection, next(iter(rows)).tenant_id)
     items, refused = _count_items(connection, ids), _count_items(connection, ids, refused=True)
     latest = select(source_syncs).join(
         sources, (sources.c.id == source_syncs.c.source_id) & (sources.c.round == source_syncs.c.number)
@@ -63,6 +66,7 @@ def build_sources(connection: Connection, rows: Collection[Row[Any]]) -> list[So
             row.created_by,
             items.get(row.id, 0),
             refused.get(row.id, 0),
+            failed.get(row.id, 0),
             syncs.get(row.id),
         )
         for row in rows

@@ -3,9 +3,10 @@
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, FromClause, func, insert, select, update
 
 from ingest.storage.audit.records import Action
 from ingest.storage.audit.store import record_action
@@ -16,6 +17,11 @@ from ingest.storage.errors import SourcesFullError, SourceStateError
 from ingest.storage.feed.feed import Announce, announce_to_nobody
 from ingest.storage.queue.records import JobKind, JobPriority
 from ingest.storage.sources.credentials import CredentialCipher
+from ingest.storage.sources.failed_documents import (
+    build_failed_items,
+    count_all_failed_documents,
+    load_document_failures,
+)
 from ingest.storage.sources.records import (
     MAX_SOURCES,
     UNFINISHED_STATES,
@@ -111,6 +117,12 @@ class Sources:
         """Load a source."""
         with read_transaction(self._engine) as connection:
             return build_sources(connection, [load_source_row(connection, tenant_id, source_id)])[0]
+
+    def find_name(self, tenant_id: str, source_id: str) -> str | None:
+        """Return the name of a source, or None if it does not exist."""
+        mine = sources.c.id == source_id, sources.c.tenant_id == tenant_id, sources.c.deleted_at.is_(None)
+        with read_transaction(self._engine) as connection:
+            return connection.execute(select(sources.c.name).where(*mine)).scalar()
 
     def load_credentials(self, tenant_id: str, source_id: str) -> dict[str, str]:
         """Load the credentials of a source, to check changed options. They must not be shown."""
@@ -239,25 +251,34 @@ class Sources:
         *,
         only_refused: bool = False,
         only_gone: bool = False,
+        only_failed: bool = False,
         after_key: str = "",
         limit: int = 50,
     ) -> list[SourceItemRecord]:
         """List the items of a source in the order of their keys, after `after_key`.
 
-        With `only_gone`, list those whose removal waits for an approval.
+        With `only_gone`, list those whose removal waits for an approval; with `only_failed`, those whose document could
+        not be processed.
         """
-        query = select(source_items).where(source_items.c.source_id == source_id, source_items.c.key > after_key)
+        query = select(source_items)
+        place: FromClause = source_items
+        if only_failed:
+            failed = build_failed_items(tenant_id)
+            of_item = (failed.c.source_id == source_items.c.source_id) & (failed.c.key == source_items.c.key)
+            query, place = query.join(failed, of_item), failed
+        query = query.where(place.c.source_id == source_id, place.c.key > after_key).order_by(place.c.key)
         if only_refused:
             query = query.where(source_items.c.error_code.is_not(None))
         with read_transaction(self._engine) as connection:
             load_source_row(connection, tenant_id, source_id)
             if only_gone:
                 query = query.where(build_unapproved_condition(find_latest_sync(connection, source_id)))
-            rows = connection.execute(query.order_by(source_items.c.key).limit(limit)).all()
-        return [build_item(row) for row in rows]
+            rows = connection.execute(query.limit(limit)).all()
+            failures = load_document_failures(connection, {row.document_id for row in rows} - {None})
+        return [replace(build_item(row), document_failure=failures.get(row.document_id)) for row in rows]
 
     def count_totals(self) -> SourceTotals:
-        """Count the sources of all tenants, and their refused items."""
+        """Count the sources of all tenants, their refused items, and their failed documents."""
         live, latest = sources.c.deleted_at.is_(None), source_syncs.c.number == sources.c.round
         joined = source_syncs.join(sources, (sources.c.id == source_syncs.c.source_id) & latest)
         states = select(source_syncs.c.state, func.count()).select_from(joined).where(live)
@@ -266,9 +287,10 @@ class Sources:
         with read_transaction(self._engine) as connection:
             by_state = {SyncState(row[0]): row[1] for row in connection.execute(states.group_by(source_syncs.c.state))}
             count = connection.execute(refused.where(live, source_items.c.error_code.is_not(None))).scalar_one()
+            failed = count_all_failed_documents(connection)
             due_at = connection.execute(due).scalar()
         overdue_seconds = 0.0 if due_at is None else max(0.0, time.time() - due_at)
-        return SourceTotals(by_state, count, overdue_seconds)
+        return SourceTotals(by_state, count, failed, overdue_seconds)
 
     def queue_due_syncs(self) -> int:
         """Queue the synchronizations of all tenants that are due, and return their number.

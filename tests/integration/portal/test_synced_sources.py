@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from api.client import Client
 from ingest.storage.accounts.records import Scope
 from tests.support.browser import Portal, portal
+from tests.support.cluster import wait_until
+from tests.support.hostile_sources import wait_for_sync
 from tests.support.portal_pages import LOADED, serious
 from tests.support.service import running
 from tests.support.web_server import Request, WebServer, open_web_server
@@ -57,6 +59,9 @@ def test_a_source_is_checked_added_paused_and_removed(service_and_page: tuple[Cl
     dialog.get_by_label("Kind").select_option("web")
     dialog.get_by_label("Address", exact=True).fill(f"{site.url}/nothing/")
     assert serious(page) == []
+    dialog.get_by_role("button", name="Check").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    expect(dialog.get_by_text("Or press “Save” again")).to_have_count(0)
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_text("Or press “Save” again to add the source as it is")).to_be_visible()
     assert client.sources().sources == []
@@ -133,6 +138,8 @@ def test_changes_and_removals_are_in_the_history_and_many_removals_wait_for_an_a
         (papers / f"paper{number:02}.md").unlink()
     sync_now(row)
     expect(row).to_contain_text("This sync would remove 12 documents")
+    expect(row).to_contain_text("every hour")
+    expect(row).not_to_contain_text("no changes")
     assert serious(page) == []
     row.get_by_role("button", name="Show them").click()
     expect(page.get_by_role("dialog").get_by_role("link")).to_have_count(12)
@@ -148,6 +155,32 @@ def test_changes_and_removals_are_in_the_history_and_many_removals_wait_for_an_a
     expect(entries).to_have_count(3)
     for entry, words in enumerate(("12 removed", "1 changed", "14 added")):
         expect(entries.nth(entry)).to_contain_text(words)
+
+
+def test_documents_that_fail_after_a_sync_are_counted_and_listed_with_the_reason(
+    service_and_page: tuple[Client, Portal], papers: Path
+) -> None:
+    client, opened = service_and_page
+    (papers / "broken.pdf").write_bytes(b"%PDF-1.7\nnot a PDF at all")
+    made = client.create_source("Papers", "folder", {"path": str(papers)})
+    wait_until(lambda: client.source(made.id).failed_documents == 1, what="the document has failed")
+    wait_for_sync(client, made.id)
+    page = opened.signed_in("/sources")
+    row = page.locator("#rows tr")
+    expect(row.locator(".status")).to_have_text("In sync, 1 document failed")
+    assert serious(page) == []
+    row.get_by_role("button", name="1 failed").click()
+    dialog = page.get_by_role("dialog", name="Failed documents of Papers")
+    expect(dialog.get_by_role("listitem")).to_have_count(1)
+    (item,) = client.source_items(made.id, failed=True)
+    assert item.document_failure is not None
+    expect(dialog.get_by_role("listitem")).to_contain_text(item.document_failure.detail)
+    assert serious(page) == []
+    dialog.get_by_role("link", name="broken.pdf").click()
+    expect(page.get_by_role("heading", name="broken.pdf", level=1)).to_be_visible()
+    notice = page.locator("#notices .notice.bad")
+    expect(notice).to_contain_text("Correct the file in its source, Papers: broken.pdf.")
+    expect(notice).not_to_contain_text("upload")
 
 
 def test_the_progress_of_a_sync_is_shown_and_its_row_keeps_the_focus(
@@ -200,6 +233,7 @@ def test_a_folder_that_is_not_permitted_is_not_saved_and_the_error_names_the_nex
         expect(dialog.get_by_role("alert")).to_have_count(1)
         expect(dialog.get_by_role("alert")).to_contain_text(f"Sources may not read the folder {tmp_path}.")
         expect(dialog.get_by_role("alert")).to_contain_text("LEADLINE_SOURCE_FOLDERS")
+        expect(dialog.get_by_role("alert")).not_to_contain_text("LEADLINE_WEBHOOK_NETWORKS")
     expect(dialog.get_by_text("Or press “Save” again")).to_have_count(0)
     assert client.sources().sources == []
 

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 import api.cli.sources
 from api.client import Client, NotFoundError, ServiceError
+from tests.support.cluster import wait_until
+from tests.support.hostile_sources import wait_for_sync
 from tests.support.service import running
 from tests.support.web_server import WebServer, open_web_server
 
@@ -102,3 +104,19 @@ def test_an_approval_that_nothing_waits_for_is_refused(sources: Run, client: Cli
     client.create_source("Papers", "web", {"url": f"{site.url}/files/"})
     with pytest.raises(ServiceError, match="No sync of this source waits for an approval"):
         sources("approve", "Papers")
+
+
+def test_failed_documents_are_counted_and_listed_with_the_reason(sources: Run, client: Client, site: WebServer) -> None:
+    site.write("broken.pdf", b"%PDF-1.7\nnot a PDF at all")
+    made = client.create_source("Papers", "web", {"url": f"{site.url}/files/", "include": ["*.pdf", "*.txt"]})
+    wait_until(lambda: client.source(made.id).failed_documents == 1, what="the document has failed")
+    wait_for_sync(client, made.id)
+    assert "succeeded, 1 document failed" in sources("list")
+    shown = sources("show", "Papers")
+    assert "succeeded, 1 document failed" in shown
+    assert f"`leadline sources items {made.id} --failed`" in shown
+    (item,) = client.source_items(made.id, failed=True)
+    assert item.document_failure
+    (line,) = sources("items", "Papers", "--failed").splitlines()
+    assert line.startswith(f"{item.path} (document {item.document}): {item.document_failure.detail}")
+    assert json.loads(sources("items", "Papers", "--failed", "--json"))["document"] == item.document
