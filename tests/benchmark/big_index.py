@@ -166,9 +166,7 @@ def benchmark(
     ),
     queries: Annotated[int, typer.Option(help="How many queries for each of the three modes.", min=10)] = 100,
     tenants: Annotated[int, typer.Option(help="Tenants that share the index; one of them searches.", min=1)] = 1,
-    unsealed: Annotated[int, typer.Option(help="Compact after so many chunks; the product does after about 10,000.")] = (
-        200_000
-    ),
+    unsealed: Annotated[int, typer.Option(help="Compact after so many chunks; the product: about 10,000.")] = (200_000),
     folder: Annotated[Path | None, typer.Option(help="Put the index into a new folder here.", file_okay=False)] = None,
     server: Annotated[bool, typer.Option(help=f"Measure the vector server that {VARIABLE} names instead.")] = False,
     seed: Annotated[int, typer.Option(help="Chooses the vectors, words and queries.")] = 0,
@@ -290,8 +288,8 @@ def _measure(growth: Growth) -> tuple[dict[str, Any], int]:
         **_summarize(searches.elapsed_ms),
         **{f"{mode}_cpu_ms": round(value, 2) for mode, value in searches.processor_ms.items()},
     }
-    if disk_bytes:  # A server at an address has its files elsewhere.
-        row["disk_mib"] = round(disk_bytes / _MIB)
+    if disk_mib := round(disk_bytes / _MIB):  # A server at an address has its files elsewhere.
+        row["disk_mib"] = disk_mib
     if not growth.target.url:  # The memory of a server is not this process's.
         row["index_resident_mib"] = round((searches.resident_after - searches.resident_before) / _MIB)
     return row, disk_bytes
