@@ -83,6 +83,24 @@ class Repetition:
         return " ".join(kept)
 
 
+class NearestRows:
+    """The rows with the largest inner products with each query, of all rows that were compared so far."""
+
+    def __init__(self, queries: DenseVector, count: int) -> None:
+        """`queries` has shape (queries, dimension). Each of them keeps `count` rows."""
+        self._queries = queries
+        self._scores = np.full((len(queries), count), -np.inf, np.float32)
+        self.rows = np.zeros((len(queries), count), np.int64)
+
+    def compare(self, vectors: DenseVector, numbers: NDArray[np.int64]) -> None:
+        """Compare more rows, given their vectors and row numbers. `rows` has the best ones, best first."""
+        scores = self._queries @ vectors.T
+        both = np.hstack([self._scores, scores])
+        named = np.hstack([self.rows, np.broadcast_to(numbers, scores.shape)])
+        order = np.argsort(-both, axis=1, kind="stable")[:, : self.rows.shape[1]]
+        self._scores, self.rows = np.take_along_axis(both, order, 1), np.take_along_axis(named, order, 1)
+
+
 class VectorFile:
     """Rows of single precision in a file, so that a million of them do not count as memory."""
 
@@ -99,17 +117,13 @@ class VectorFile:
     def nearest(self, queries: DenseVector, count: int, *, rows_at_once: int = _ROWS_AT_ONCE) -> NDArray[np.int64]:
         """The rows with the largest inner products, best first: shape (queries, count), by comparing with every row."""
         self._file.flush()
-        best = np.full((len(queries), count), -np.inf, np.float32)
-        rows = np.zeros((len(queries), count), np.int64)
+        found = NearestRows(queries, count)
         with self._path.open("rb") as file:
             for start in range(0, self.rows, rows_at_once):
                 block = np.frombuffer(file.read(rows_at_once * self._dimension * 4), np.float32)
-                scores = queries @ block.reshape(-1, self._dimension).T
-                numbers = np.broadcast_to(np.arange(scores.shape[1]) + start, scores.shape)
-                both, named = np.hstack([best, scores]), np.hstack([rows, numbers])
-                order = np.argsort(-both, axis=1, kind="stable")[:, :count]
-                best, rows = np.take_along_axis(both, order, 1), np.take_along_axis(named, order, 1)
-        return rows
+                vectors = block.reshape(-1, self._dimension)
+                found.compare(vectors, np.arange(start, start + len(vectors)))
+        return found.rows
 
     def close(self) -> None:
         self._file.close()
