@@ -29,6 +29,7 @@ from api.cli.source_view import (
 )
 from api.client import ServiceError
 from api.sources.schemas import SyncOut
+from ingest.storage.counts import format_count
 
 app = typer.Typer(
     help="Add, list, check, synchronize, pause and remove sources whose documents stay in sync.", no_args_is_help=True
@@ -253,8 +254,9 @@ def history(
     table = Listing(("id", "started", "state", *columns, "reason"), texts=("reason",), optional=("reason", "listed"))
     for each in found:
         counts = (f"{each['counts'][name]:,}" for name in columns)
-        problem = find_problem(identifier, SyncOut.model_validate(each))
-        reason = f"{problem.detail} {problem.hint}" if problem else ""
+        problem, count = find_problem(identifier, SyncOut.model_validate(each)), each["approved_removals"]
+        approved = f"The removal of {format_count(count, 'document')} was approved." if count else ""
+        reason = f"{problem.detail} {problem.hint}" if problem else approved
         table.add(each["id"], each["created_at"][:16].replace("T", " "), each["state"], *counts, reason)
     table.print()
 

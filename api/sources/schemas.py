@@ -151,8 +151,9 @@ class SyncOut(Wire):
     """A sync of a source. `number` counts the syncs of the source from 1.
 
     A sync in the state `needs_approval` removed nothing, because it would remove `pending_removals` documents, a large
-    share of all: approve it, or let the next sync look again. `failure` is the reason why a sync failed; then no
-    document was removed.
+    share of all: approve it, or let the next sync look again. A sync that was approved has `approved_removals`, the
+    number of removals that were approved, and otherwise 0. `failure` is the reason why a sync failed; then no document
+    was removed.
     """
 
     id: str
@@ -160,6 +161,7 @@ class SyncOut(Wire):
     state: SyncState
     counts: SyncCountsOut
     pending_removals: int | None
+    approved_removals: int
     failure: Reason | None
     created_at: Instant
     started_at: Instant | None

@@ -241,7 +241,8 @@ const past = (source) => listed(t('History of {title}', { title: readable(source
   const [kind, text] = SYNCS[sync.state]
   return el('li', {}, el('span', { class: `status ${kind}`, text }), ' ', el('span', { class: 'soft small', text: time(sync.ended_at ?? sync.started_at ?? sync.created_at) }),
     el('div', { text: countsOf(sync.counts) }), sync.failure ? reasonOf(sync.failure) : null,
-    sync.pending_removals ? el('div', { class: 'small', text: tn(sync.pending_removals, '{n} document was not removed: that needs an approval.', '{n} documents were not removed: that needs an approval.') }) : null)
+    sync.pending_removals ? el('div', { class: 'small', text: tn(sync.pending_removals, '{n} document was not removed: that needs an approval.', '{n} documents were not removed: that needs an approval.') }) : null,
+    sync.approved_removals ? el('div', { class: 'small', text: tn(sync.approved_removals, 'This sync had stopped. The removal of {n} document was approved.', 'This sync had stopped. The removal of {n} documents was approved.') }) : null)
 }, t('There was no sync yet.'))
 
 const nameOf = (item) => foreign(item.path || item.name)

@@ -155,6 +155,7 @@ def test_changes_and_removals_are_in_the_history_and_many_removals_wait_for_an_a
     expect(entries).to_have_count(3)
     for entry, words in enumerate(("12 removed", "1 changed", "14 added")):
         expect(entries.nth(entry)).to_contain_text(words)
+    expect(entries.filter(has_text="The removal of 12 documents was approved")).to_have_count(1)
 
 
 def test_documents_that_fail_after_a_sync_are_counted_and_listed_with_the_reason(
