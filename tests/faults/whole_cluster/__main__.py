@@ -13,7 +13,7 @@ import logging
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,22 +27,38 @@ from rich.console import Console
 
 from api.cli.console_logging import configure_logging
 from ingest.storage.accounts.keys import ApiKeys
-from tests.benchmark.figures import AsJson, print_rows
+from tests.benchmark.figures import AsJson
 from tests.faults.whole_cluster.load import Found, Load, read_hits
 from tests.faults.whole_cluster.parts import Failing, Installation, open_installation
-from tests.faults.whole_cluster.report import Window, build_row, list_wrong_results
+from tests.faults.whole_cluster.report import Window, build_row, list_wrong_results, print_windows
 from tests.faults.whole_cluster.texts import build_queries, build_text, build_word
 from tests.support.cluster import Cluster, wait_until
 from tests.support.cluster_truth import Truth
 
 _KINDS = ("kill", "restart", "stop", "cut")
 _REFERENCE = "reference"
-_REFERENCE_DOCUMENTS = 40
 _FIRST_REFERENCE = 90_000  # numbers that no uploaded document has
-_QUERIES = 50
+_CLIENTS = 4
+# Ingestion and recovery need the rest of what the machine can do.
+_SHARE_OF_CAPACITY = 1 / 3
+_MOST_SEARCHES_PER_SECOND = 20.0
+_QUESTIONS_FOR_EACH_SEARCH = 0.1
 _RECOVERY_SECONDS = 120.0
 _SETTLE_SECONDS = 1_800.0
 _MOST_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The tenant whose documents do not change: its key, the hits of each query, and the searches answered a second."""
+
+    key: str
+    hits: Mapping[str, Found]
+    searches_per_second: float
+
+    @property
+    def bearable_rate(self) -> float:
+        return min(_MOST_SEARCHES_PER_SECOND, _SHARE_OF_CAPACITY * self.searches_per_second)
 
 
 @dataclass
@@ -55,6 +71,17 @@ class Trial:
     windows: list[Window] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     reason: str = ""  # why the cluster was not whole when it was last looked at
+
+    def run(self, faults: Sequence[tuple[Failing, str]], documents: int, seconds_each: float) -> None:
+        """Go through a window without a fault and one for each fault, then wait for all documents, and compare."""
+        shares = share_out(documents, len(faults) + 1)
+        self.load.upload(next(shares))
+        self.run_window("none", "none", lambda: None, seconds=seconds_each)
+        for (failing, how), share in zip(faults, shares, strict=True):
+            self.load.upload(share)
+            self.run_window(failing.name, how, partial(failing.fail, how, seconds_each), seconds=seconds_each)
+        self.say("Waiting until all documents are ready, and comparing …")
+        self.check(range(documents))
 
     def run_window(self, part: str, kind: str, fail: Callable[[], None], *, seconds: float) -> None:
         """Let something fail, wait until the cluster is whole, and go on for half as long without a fault."""
@@ -82,7 +109,7 @@ class Trial:
             {f"{number}.md": document for number, document in accepted.items()},
             (),
         )
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(_CLIENTS) as pool:
             self.violations += [each for each in pool.map(self._find, *zip(*accepted.items(), strict=True)) if each]
         self.violations += list_wrong_results(self.load.sent)
 
@@ -122,32 +149,36 @@ class Trial:
         return {state: count for state, count in response.json()["documents"].items() if count}
 
 
-def prepare_reference(cluster: Cluster) -> tuple[str, dict[str, Found]]:
-    """Upload the documents that do not change; returns their tenant's key, and the hits of each query."""
+def prepare_reference(cluster: Cluster, *, documents: int, queries: int) -> Reference:
+    """Upload the documents that do not change, and search them until all queries find the same twice."""
     cluster.catalog.ensure_tenant(_REFERENCE)
     _, key = ApiKeys(cluster.engine).issue_key(_REFERENCE, "tests")
-    cluster.upload(build_text(_FIRST_REFERENCE - 1), "first.md")  # while one tenant is alone, scores differ a little
     headers = {"Authorization": f"Bearer {key}"}
-    for number in range(_FIRST_REFERENCE, _FIRST_REFERENCE + _REFERENCE_DOCUMENTS):
+
+    def upload(number: int) -> None:
         params, content = {"name": f"{number}.md"}, build_text(number).encode()
         cluster.request("POST", "/v1/documents", headers=headers, params=params, content=content).raise_for_status()
-    wait_until(cluster.settled, seconds=600, what="the reference documents are ready")
-    hits = {query: _search(cluster, query, headers) for query in build_queries(_QUERIES)}
-    wait_until(lambda: _is_settled(cluster, hits, headers), what="searches find the same again")
-    return key, hits
 
+    def search(query: str) -> Found:
+        response = cluster.request("POST", "/v1/search", json={"query": query}, headers=headers)
+        return read_hits(response.raise_for_status().json())
 
-def _search(cluster: Cluster, query: str, headers: dict[str, str]) -> Found:
-    response = cluster.request("POST", "/v1/search", json={"query": query}, headers=headers)
-    return read_hits(response.raise_for_status().json())
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        # Another tenant's first document, because scores differ a little while one tenant is alone.
+        cluster.upload(build_text(_FIRST_REFERENCE - 1), "first.md")
+        list(pool.map(upload, range(_FIRST_REFERENCE, _FIRST_REFERENCE + documents)))
+        wait_until(cluster.settled, seconds=600, what="the reference documents are ready")
+        chosen, rounds = build_queries(queries), list[tuple[list[Found], float]]()
 
+        def is_same_twice() -> bool:
+            begun = time.monotonic()
+            found = list(pool.map(search, chosen))
+            rounds.append((found, time.monotonic() - begun))
+            return len(rounds) > 1 and rounds[-2][0] == found
 
-def _is_settled(cluster: Cluster, hits: dict[str, Found], headers: dict[str, str]) -> bool:
-    """Search again, and keep what is found now; true if it was the same for all."""
-    again = {query: _search(cluster, query, headers) for query in hits}
-    same = again == hits
-    hits.update(again)
-    return same
+        wait_until(is_same_twice, what="searches find the same again")
+    found, seconds = rounds[-1]
+    return Reference(key, dict(zip(chosen, found, strict=True)), queries / seconds)
 
 
 def plan_faults(parts: Sequence[Failing], kinds: Sequence[str], *, quick: bool) -> list[tuple[Failing, str]]:
@@ -170,19 +201,23 @@ def share_out(documents: int, windows: int) -> Iterator[range]:
 def whole_cluster(
     documents: Annotated[int, typer.Option(help="How many documents are uploaded.", min=1)] = 5_000,
     seconds_each: Annotated[float, typer.Option(help="How long each fault lasts.", min=0.1)] = 10.0,
-    searches_per_second: Annotated[float, typer.Option(min=0)] = 20.0,
-    questions_per_second: Annotated[float, typer.Option(min=0)] = 1.0,
+    searches_per_second: Annotated[
+        float | None, typer.Option(help="By default, a third of what the machine can answer, 20 at most.", min=0)
+    ] = None,
+    questions_per_second: Annotated[
+        float | None, typer.Option(help="By default, a tenth of the searches.", min=0)
+    ] = None,
     files: Annotated[str, typer.Option(help="Where texts are kept: `folder` or `bucket`.")] = "folder",
     part: Annotated[list[str] | None, typer.Option(help="Only parts whose names begin so.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Only faults of this kind.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="50 documents, 2 s each, one fault for each part.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="30 documents, 2 s each, one fault for each part.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the trial, and print a row for each fault."""
     if files not in ("folder", "bucket") or set(kind or ()) - set(_KINDS):
         raise typer.BadParameter(f"--files is `folder` or `bucket`, and --kind one of {', '.join(_KINDS)}")
     if quick:
-        documents, seconds_each = min(documents, 50), min(seconds_each, 2.0)
+        documents, seconds_each = min(documents, 30), min(seconds_each, 2.0)
     configure_logging(logging.ERROR)
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is ended and removed
@@ -191,28 +226,29 @@ def whole_cluster(
         open_installation(Path(home), in_bucket=files == "bucket") as installation,
     ):
         console.print("Ingesting the reference documents …")
-        key, expected = prepare_reference(installation.cluster)
-        parts = [each for each in installation.parts if not part or each.name.startswith(tuple(part))]
-        faults = plan_faults(parts, kind or _KINDS, quick=quick)
+        reference = prepare_reference(installation.cluster, documents=12 if quick else 40, queries=12 if quick else 40)
+        searches = reference.bearable_rate if searches_per_second is None else searches_per_second
+        questions = _QUESTIONS_FOR_EACH_SEARCH * searches if questions_per_second is None else questions_per_second
+        console.print(
+            f"{reference.searches_per_second:.1f} searches a second were answered; "
+            f"sending {searches:.1f} searches and {questions:.1f} questions a second."
+        )
         load = Load(
             installation.balancer.url,
             installation.cluster.key,
-            key,
-            expected,
-            searches_per_second,
-            questions_per_second,
+            reference.key,
+            reference.hits,
+            searches,
+            questions,
         )
         trial = Trial(installation, load, partial(console.print, markup=False, highlight=False, soft_wrap=True))
-        with load.running():
-            shares = share_out(documents, len(faults) + 1)
-            load.upload(next(shares))
-            trial.run_window("none", "none", lambda: None, seconds=seconds_each)
-            for (failing, how), share in zip(faults, shares, strict=True):
-                load.upload(share)
-                trial.run_window(failing.name, how, partial(failing.fail, how, seconds_each), seconds=seconds_each)
-            console.print("Waiting until all documents are ready, and comparing …")
-            trial.check(range(documents))
-    print_rows([build_row(window, load.sent) for window in trial.windows], as_json)
+        parts = [each for each in installation.parts if not part or each.name.startswith(tuple(part))]
+        try:
+            with load.running():
+                trial.run(plan_faults(parts, kind or _KINDS, quick=quick), documents, seconds_each)
+        except Exception as error:  # noqa: BLE001 - what was measured until then is printed
+            trial.violations.append(f"the trial ended early: {error!r}")
+    print_windows([build_row(window, load.sent) for window in trial.windows], as_json)
     for violation in trial.violations[:_MOST_SHOWN]:
         console.print(violation, markup=False, soft_wrap=True)
     console.print(f"{len(load.accepted)} documents accepted, {len(trial.violations)} violations.")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -70,7 +71,8 @@ class Lines:
 
 @dataclass(frozen=True)
 class Failing:
-    """A part by its name, and how it is ended, started and stopped. `stop` sends SIGTERM and waits for the end."""
+    """A part by its name, and how it is ended, started and stopped. `stop` sends SIGTERM and waits for the end;
+    it raises `subprocess.TimeoutExpired` if that takes too long."""
 
     name: str
     kill: Callable[[], None]
@@ -85,8 +87,13 @@ class Failing:
             self.kill()
             self.start()
         elif kind == "restart":
-            self.stop()
-            self.start()
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+            finally:
+                self.start()
         else:
             assert self.cut is not None
             with self.pause() if kind == "stop" else self.cut():

@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmark.figures import print_rows
 from tests.faults.whole_cluster.load import Sent, count_statuses
+
+_TABLE_WIDTH = 180
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,8 @@ class Window:
 
 
 def build_row(window: Window, sent: Sequence[Sent]) -> Mapping[str, Any]:
-    """Sum up the requests that were sent from the beginning to the end of a window."""
-    mine = [each for each in sent if window.begun <= each.at < window.ended]
+    """Sum up the requests that ended during a window; those under way when a fault begins count to it."""
+    mine = [each for each in sent if window.begun <= each.at + each.seconds < window.ended]
     searches, questions, uploads = ([s for s in mine if s.kind == kind] for kind in ("search", "question", "upload"))
     return {
         "part": window.part,
@@ -41,6 +47,17 @@ def build_row(window: Window, sent: Sequence[Sent]) -> Mapping[str, Any]:
         **_describe_failures("uploads", uploads),
         "ready_per_second": round(window.ready / (window.ended - window.begun), 1),
     }
+
+
+def print_windows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """A row for each window, or one JSON object a line."""
+    if as_json:
+        print_rows(rows, as_json)
+        return
+    table = Table(*(name.replace("_", "\n") for name in (rows[0] if rows else ())))
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console(width=_TABLE_WIDTH).print(table)
 
 
 def list_wrong_results(sent: Sequence[Sent]) -> list[str]:
