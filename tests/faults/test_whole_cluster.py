@@ -1,8 +1,8 @@
 """The plan, the comparison and the report of the trial of a whole cluster; the trial itself takes minutes."""
 
 import subprocess
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -23,13 +23,19 @@ def _part(name: str, calls: list[str] | None = None, *, has_lines: bool = True, 
         if hangs:
             raise subprocess.TimeoutExpired(name, 60)
 
+    @contextmanager
+    def note(begin: str, end: str) -> Iterator[None]:
+        done.append(begin)
+        yield
+        done.append(end)
+
     return Failing(
         name,
         kill=lambda: done.append("kill"),
         stop=stop,
         start=lambda: done.append("start"),
-        pause=nullcontext,
-        cut=nullcontext if has_lines else None,
+        pause=lambda: note("pause", "resume"),
+        cut=(lambda: note("cut", "mend")) if has_lines else None,
     )
 
 
@@ -65,7 +71,13 @@ def test_a_part_that_does_not_end_in_time_is_killed_and_started() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("kill", ["kill", "start"]), ("restart", ["stop", "start"]), ("stop", []), ("cut", [])]
+    ("kind", "expected"),
+    [
+        ("kill", ["kill", "start"]),
+        ("restart", ["stop", "start"]),
+        ("stop", ["pause", "resume"]),
+        ("cut", ["cut", "mend"]),
+    ],
 )
 def test_a_failing_part_works_again_afterwards(kind: str, expected: list[str]) -> None:
     calls: list[str] = []
@@ -73,7 +85,13 @@ def test_a_failing_part_works_again_afterwards(kind: str, expected: list[str]) -
     assert calls == expected
 
 
-def test_a_part_without_a_line_cannot_be_cut_off() -> None:
+def test_a_part_without_lines_can_be_stopped_but_not_cut_off() -> None:
+    calls: list[str] = []
+    part = _part("a", calls, has_lines=False)
+    part.fail("stop", 0)
+    assert calls == ["pause", "resume"]
+    with pytest.raises(ValueError, match="no line leads to a"):
+        part.fail("cut", 0)
     with ExitStack() as stack, pytest.raises(ValueError, match="no line leads to beat"), Lines(stack).cut("beat"):
         pass
 

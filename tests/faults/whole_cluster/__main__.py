@@ -86,11 +86,13 @@ class Trial:
     def run_window(self, part: str, kind: str, fail: Callable[[], None], *, seconds: float) -> None:
         """Let something fail, wait until the cluster is whole, and go on for half as long without a fault."""
         ready, begun = self._count_ready(), time.time()
+        self.reason = ""
         try:
             fail()
             wait_until(self._is_whole, seconds=_RECOVERY_SECONDS, what="the cluster is whole again")
         except Exception as error:  # noqa: BLE001 - the other faults are tried, too
             self.violations.append(f"{part} {kind}: {error!r}; {self.reason}")
+            self.say(self.violations[-1])
         whole = time.time()
         time.sleep(max(seconds - (whole - begun), seconds / 2))
         window = Window(part, kind, begun, whole, time.time(), self._count_ready() - ready)

@@ -95,8 +95,10 @@ class Failing:
             finally:
                 self.start()
         else:
-            assert self.cut is not None
-            with self.pause() if kind == "stop" else self.cut():
+            failing = self.pause if kind == "stop" else self.cut
+            if failing is None:
+                raise ValueError(f"no line leads to {self.name}")
+            with failing():
                 time.sleep(seconds)
 
     @property
