@@ -44,6 +44,12 @@ class Forwarder:
             accepting.join()
             self.hang_up()
 
+    @property
+    def is_used(self) -> bool:
+        """True if a connection is open."""
+        with self._lock:
+            return bool(self._open)
+
     def hang_up(self) -> None:
         """Break every connection that is open."""
         with self._lock:

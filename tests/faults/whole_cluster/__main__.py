@@ -123,7 +123,7 @@ class Trial:
         return "" if first == document else f"not found: {document} with {build_word(number)!r}, but {first}"
 
     def _is_whole(self) -> bool:
-        """True if each API process is in, and answers a search."""
+        """True if each API process answers a search, and all processes are in."""
         query, expected = next(iter(self.load.expected.items()))
         headers = {"Authorization": f"Bearer {self.load.reference_key}"}
         for port in self.installation.ports:
@@ -136,8 +136,8 @@ class Trial:
             if response.status_code != 200 or read_hits(response.json()) != expected:
                 self.reason = f"{url} answers {response.status_code}: {response.text[:300]}"
                 return False
-        self.reason = "the balancer has not let all API processes in"
-        return self.installation.is_in()
+        self.reason = self.installation.describe_absence()
+        return not self.reason
 
     def _count_ready(self) -> int:
         return self._count_documents().get("ready", 0)

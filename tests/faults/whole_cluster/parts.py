@@ -54,6 +54,10 @@ class Lines:
         self._relays[source, target] = relay
         return relay
 
+    def is_used(self, source: str, target: str) -> bool:
+        """True if a process has a connection to a server."""
+        return self._relays[source, target].is_used
+
     @contextmanager
     def cut(self, name: str) -> Iterator[None]:
         """Break every connection from and to a part, and refuse new ones until the end of the block."""
@@ -114,9 +118,17 @@ class Installation:
     balancer: Balancer
     ports: Sequence[int]
     parts: Sequence[Failing]
+    lines: Lines
 
-    def is_in(self) -> bool:
-        return all(self.balancer.is_in(port) for port in self.ports)
+    def describe_absence(self) -> str:
+        """Say which process is not in; empty if all are. A worker is in while it has a connection to the broker."""
+        for port in self.ports:
+            if not self.balancer.is_in(port):
+                return f"the balancer has not let the API process at port {port} in"
+        for n in range(len(self.cluster.workers)):
+            if not self.lines.is_used(f"worker-{n}", "valkey"):
+                return f"worker-{n} has no connection to the broker"
+        return ""
 
 
 @dataclass
@@ -205,8 +217,8 @@ def open_installation(home: Path, *, in_bucket: bool) -> Iterator[Installation]:
         lines = {name: opening.lines.open(_CLIENTS, name, f"http://127.0.0.1:{port}") for name, port in apis.items()}
         ports = [int(line.url.rpartition(":")[2]) for line in lines.values()]
         balancer = stack.enter_context(balancing(ports))
-        made = Installation(cluster, balancer, ports, list(_list_parts(cluster, opening)))
-        wait_until(made.is_in, seconds=_START_SECONDS, what="all API processes are ready")
+        made = Installation(cluster, balancer, ports, list(_list_parts(cluster, opening)), opening.lines)
+        wait_until(lambda: not made.describe_absence(), seconds=_START_SECONDS, what="all processes are ready")
         yield made
 
 
