@@ -8,13 +8,10 @@ python -m tests.benchmark.bucket               # a server on this machine, which
 import logging
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import httpx
 import numpy as np
@@ -23,6 +20,7 @@ import typer
 from api.cli.console_logging import configure_logging
 from tests.benchmark.figures import AsJson, print_rows
 from tests.support.cluster import wait_until
+from tests.support.delaying_proxy import DelayingProxy, delaying
 from tests.support.s3_server import bucket_environment, s3_server
 from tests.support.service import listening, running
 
@@ -32,52 +30,6 @@ _WORDS = (
     *("harbour", "lamp", "keeper", "storm", "ledger", "vessel", "anchor", "pilot"),
     *("cargo", "rope", "mast", "tide", "signal", "beacon", "quay", "crane"),
 )
-
-
-class _DelayingProxy(BaseHTTPRequestHandler):
-    """Passes requests on to a server after a delay, and counts them."""
-
-    protocol_version = "HTTP/1.1"
-    target: ClassVar[str]
-    delay_seconds: ClassVar[float]
-    requests: ClassVar[int] = 0
-    http: ClassVar[httpx.Client]
-
-    def _pass_on(self) -> None:
-        type(self).requests += 1
-        time.sleep(self.delay_seconds)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        reply = self.http.request(
-            self.command, self.target + self.path, content=body, headers=dict(self.headers.items())
-        )
-        self.send_response(reply.status_code)
-        for name, value in reply.headers.items():
-            if name.casefold() not in {"connection", "transfer-encoding", "content-length"}:
-                self.send_header(name, value)
-        length = reply.headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(reply.content))
-        self.send_header("Content-Length", length)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(reply.content)
-
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
-@contextmanager
-def _delaying(target: str, delay_ms: int) -> Iterator[tuple[str, type[_DelayingProxy]]]:
-    with httpx.Client(timeout=60) as http:
-        members = {"target": target, "delay_seconds": delay_ms / 1000, "http": http}
-        handler = type("Handler", (_DelayingProxy,), members)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", handler
-        finally:
-            server.shutdown()
-            server.server_close()
 
 
 @app.command()
@@ -91,7 +43,7 @@ def search(
     configure_logging(logging.WARNING)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
-        url, proxy = stack.enter_context(_delaying(stack.enter_context(s3_server()), delay_ms))
+        url, proxy = stack.enter_context(delaying(stack.enter_context(s3_server()), delay_ms))
         clients: dict[str, httpx.Client] = {}
         for name, settings in {"folder": {}, "bucket": bucket_environment(url)}.items():
             (home / name).mkdir()
@@ -116,7 +68,7 @@ def _upload(http: httpx.Client, documents: int) -> None:
 
 
 def _measure(
-    clients: dict[str, httpx.Client], proxy: type[_DelayingProxy], copies: Path, hits: int, rounds: int
+    clients: dict[str, httpx.Client], proxy: type[DelayingProxy], copies: Path, hits: int, rounds: int
 ) -> dict[str, Any]:
     took: dict[str, list[float]] = {"folder": [], "cold": [], "warm": []}
     requests = dict.fromkeys(took, 0)

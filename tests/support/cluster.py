@@ -21,7 +21,8 @@ from sqlalchemy import Engine, func, select
 
 from api.admission.services import DEFAULT_TENANT
 from ingest.storage.accounts.keys import ApiKeys
-from ingest.storage.blobs.store import DirectoryBlobs
+from ingest.storage.blobs.opening import open_blobs
+from ingest.storage.blobs.store import BlobSettings, BlobStore
 from ingest.storage.db.database import open_database
 from ingest.storage.db.schema import jobs as job_rows
 from ingest.storage.documents.catalog import Catalog
@@ -43,12 +44,22 @@ _START_SECONDS = 120.0
 _PATIENCE_SECONDS = 120.0
 _VALKEY: dict[bool, dict[str, str]] = {True: {"appendonly": "yes", "appendfsync": "always"}, False: {}}
 
+# Returns the settings of one process that differ, by its name and the settings of all.
+Route = Callable[[str, Mapping[str, str]], Mapping[str, str]]
+
 
 class Part:
     """One process of the cluster, in a process group of its own."""
 
-    def __init__(self, arguments: Sequence[str], environment: dict[str, str], log: Path) -> None:
-        self._command = [sys.executable, "-m", "tests.support.cluster_process", *arguments]
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        module: str = "tests.support.cluster_process",
+    ) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
         self._environment = environment
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -119,13 +130,12 @@ class Cluster:
     rebuilder: Part
     replicas: dict[int, Part]  # every API process by its port, the first one too
     environment: Mapping[str, str]
+    blobs: BlobStore
     _http: httpx.Client = field(init=False)
     _open: OpenGenerations = field(init=False)
 
     def __post_init__(self) -> None:
-        installation = bind_installation(
-            InstallationRecord(self.engine), DirectoryBlobs(self.home / "shared" / "blobs")
-        )
+        installation = bind_installation(InstallationRecord(self.engine), self.blobs)
         store = build.build_server_store(self.qdrant.url, installation)
         self.records = GenerationRecords(self.engine)
         self._open = OpenGenerations(self.records, store, hashing_encoders(), build.build_sparse_encoder())
@@ -239,10 +249,14 @@ def running_cluster(
     leave_seconds: float = 0.0,
     nodes: int = 1,
     settings: Mapping[str, str] | None = None,
+    queues: Sequence[str] = (),
+    blobs: Mapping[str, str] | None = None,
+    route: Route = lambda _name, _environment: {},
 ) -> Iterator[Cluster]:
     """All parts started and answering; killed at the end. They need no model, unless an `encoder` is named.
 
-    `nodes` is the number of the vector server's, and `settings` are further ones of every process.
+    `nodes` is the number of the vector server's, and `settings` are further ones of every process. `queues` are those
+    of each worker, if they differ, and `blobs` the settings of a bucket in which texts are kept.
     """
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -270,6 +284,7 @@ def running_cluster(
             "LEADLINE_UPKEEP_SECONDS": str(2 * sweep_seconds),
             "LEADLINE_LEAVE_SECONDS": str(leave_seconds),
             VARIABLE: str(faults.folder),
+            **{f"LEADLINE_{name.upper()}": value for name, value in (blobs or {}).items()},
             **(settings or {}),
         }
         if encoder is not None:
@@ -277,7 +292,7 @@ def running_cluster(
         (home / "shared").mkdir(exist_ok=True)
 
         def part(*arguments: str, name: str, start: bool = True, **changed: str) -> Part:
-            made = Part(arguments, {**environment, **changed}, home / f"{name}.log")
+            made = Part(arguments, {**environment, **changed, **route(name, environment)}, home / f"{name}.log")
             stack.callback(made.kill)
             if start:
                 made.start()
@@ -291,8 +306,8 @@ def running_cluster(
         mover = part("move", name="mover", start=False)
         rebuilder = part("rebuild", name="rebuilder", start=False)
         staff = [
-            part("worker", "--name", f"w{n}", "--concurrency", "1", name=f"worker-{n}", start=start_workers)
-            for n in range(workers)
+            part("worker", "--name", f"w{n}", *worker, "--concurrency", "1", name=f"worker-{n}", start=start_workers)
+            for n, worker in enumerate([["--queues", each] for each in queues] or [[]] * workers)
         ]
         beat = part("beat", name="beat", start=start_beat)
         cluster = Cluster(
@@ -309,6 +324,7 @@ def running_cluster(
             rebuilder=rebuilder,
             replicas=replicas,
             environment=environment,
+            blobs=open_blobs(BlobSettings.model_validate(blobs or {}), home / "shared", None),
             home=home,
             url=f"http://127.0.0.1:{port}",
             key=key,

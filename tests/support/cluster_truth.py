@@ -1,10 +1,9 @@
 """What must be true of a cluster once no work is left: computed from the texts that were sent, not from its catalog."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from ingest.chunking import chunk_text
-from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.documents.records import COLLECTABLE_STATES, Document, VersionState, derive_chunk_id
 from ingest.storage.errors import DocumentNotFoundError
 from ingest.storage.texts.layout import build_markdown_layout
@@ -16,11 +15,12 @@ _TENANT = "default"
 
 
 class Truth:
-    """Compares catalog, index and kept texts with what was sent."""
+    """Compares catalog, index and kept texts with what was sent; other tenants may have documents too."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, other_tenants: Sequence[str] = ()) -> None:
         self._cluster = cluster
-        self._texts = Texts(DirectoryBlobs(cluster.home / "shared" / "blobs"))
+        self._texts = Texts(cluster.blobs)
+        self._tenants = (_TENANT, *other_tenants)
 
     def violations(
         self,
@@ -69,15 +69,18 @@ class Truth:
         for version, count in self._cluster.versions().items():
             if version not in live:
                 yield f"orphans: {count} points of version {version}"
-        contents = [(document.collection, document.version.content_sha256) for document in documents]
+        contents = [
+            (document.tenant_id, document.collection, document.version.content_sha256) for document in documents
+        ]
         if len(set(contents)) != len(contents):
             yield "duplicate: two documents have the same content"
 
     def _documents(self) -> Iterator[Document]:
-        after = 0
-        while page := self._cluster.catalog.list_documents(_TENANT, after=after, limit=500):
-            yield from page
-            after = page[-1].sequence
+        for tenant in self._tenants:
+            after = 0
+            while page := self._cluster.catalog.list_documents(tenant, after=after, limit=500):
+                yield from page
+                after = page[-1].sequence
 
 
 @lru_cache(maxsize=1024)

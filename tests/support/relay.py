@@ -9,12 +9,15 @@ from tests.support.forwarding import Address, Forwarder
 
 
 class Relay(Forwarder):
-    """Passes bytes on. Once `cut_after` more of them went to the service, the line is cut until `mend`."""
+    """Passes bytes on. Once `cut_after` more of them went to the service, the line is cut until `mend`.
 
-    def __init__(self, target: str) -> None:
-        super().__init__()
+    `target` is a URL or the path of a Unix socket. Port 0 is any free one.
+    """
+
+    def __init__(self, target: str, *, port: int = 0) -> None:
+        super().__init__(port=port)
         parts = urlsplit(target)
-        self._target = (parts.hostname or "", parts.port or 0)
+        self._target: Address = target if target.startswith("/") else (parts.hostname or "", parts.port or 0)
         self._left: int | None = None
         self.is_cut = threading.Event()
 

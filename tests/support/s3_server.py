@@ -14,10 +14,10 @@ BUCKET = "leadline-test"
 
 
 @contextmanager
-def s3_server() -> Iterator[str]:
-    """Run a server with a bucket, and yield its address."""
+def s3_server(*, port: int = 0) -> Iterator[str]:
+    """Run a server with a bucket, and yield its address. Port 0 is any free one."""
     logging.getLogger("werkzeug").disabled = True
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"

@@ -37,6 +37,16 @@ class Valkey:
         if process is not None:
             process.wait()  # else it may have the port still: the library waits a second at most
 
+    @property
+    def pid(self) -> int:
+        assert self._server._process is not None
+        return int(self._server._process.pid)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for its end."""
+        self._server._process.terminate()
+        self._server._process.wait(_START_SECONDS)
+
     def restart(self) -> None:
         """On the same port, after `kill` or instead of it."""
         self.kill()
