@@ -15,6 +15,7 @@ from api.cli.identity_options import parse_duration
 from api.cli.progress import format_duration
 from api.client import Client, ServiceError
 from api.sources.schemas import SourceCheckOut, SourceOut, SyncCountsOut, SyncedItemOut, SyncOut
+from ingest.storage.counts import format_count
 
 UNFINISHED = ("queued", "running")
 _POLL_SECONDS = 0.5
@@ -116,7 +117,7 @@ def describe_state(source: SourceOut) -> str:
     state = "not synchronized yet" if source.last_sync is None else source.last_sync.state.replace("_", " ")
     state = "paused" if source.paused and state not in UNFINISHED else state
     failed = source.failed_documents
-    return f"{state}, {failed:,} document{'s' * (failed != 1)} failed" if failed else state
+    return f"{state}, {format_count(failed, 'document')} failed" if failed else state
 
 
 def describe_item(item: SyncedItemOut) -> str:

@@ -24,8 +24,8 @@ _FAILED = (
 def build_failed_items(tenant_id: str | None = None) -> CTE:
     """Build a table of the items of sources whose documents failed, with `source_id`, `key` and `document_id`.
 
-    A failed version has a failed job, and an index has a range of these. So this takes as long as there are failures,
-    however many documents and items there are. It is of one tenant, or of all.
+    The table has the items of one tenant, or of all tenants. A failed version has a failed job, and the table of jobs
+    has an index by state, so the time depends on the number of failed jobs and not on the number of documents or items.
     """
     failed = jobs.c.state == "failed", jobs.c.kind.in_(sorted(VERSION_JOB_KINDS))
     of_tenant = () if tenant_id is None else (jobs.c.tenant_id == tenant_id,)
@@ -36,7 +36,7 @@ def build_failed_items(tenant_id: str | None = None) -> CTE:
     )
     columns = source_items.c.source_id, source_items.c.key, source_items.c.document_id
     query = select(*columns).distinct().select_from(joined).where(*failed, *of_tenant, *_FAILED)
-    # Otherwise, a condition on the source would let SQLite search all items of the source for these.
+    # Without this, SQLite searches all items of a source if the query has a condition on the source.
     return query.cte("failed_items").prefix_with("MATERIALIZED")
 
 

@@ -1,4 +1,4 @@
-"""What clients do during the trial, each at its own pace, and what becomes of it."""
+"""The clients of the trial: searches, questions and uploads, each at its own rate, and their outcomes."""
 
 import asyncio
 import itertools

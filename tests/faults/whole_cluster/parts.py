@@ -133,7 +133,7 @@ class Installation:
 
 @dataclass
 class _Opening:
-    """What is gathered while the cluster starts."""
+    """The processes, relays and addresses that are collected while the cluster starts."""
 
     stack: ExitStack
     home: Path

@@ -79,22 +79,20 @@ def test_a_switch_adds_what_is_missing_while_documents_go_on_arriving(at: Genera
     assert {document.version.id for document in arrived} <= set(present)
 
 
-def test_a_rollback_ends_while_documents_go_on_arriving(at: GenerationsFixture) -> None:
-    at.ready(SHIPS)
+def test_a_rollback_has_as_many_rounds_as_documents_go_on_arriving(at: GenerationsFixture) -> None:
+    at.ready(WHALE)
     moved(at)
-    for number in range(4):
-        at.ready(book(number, chapters=2), f"{number}.md")
-    worker = JobRunner(at.jobs, at.ingest, at.embed, at.collect, should_stop=no)
-    arrived: list[Document] = []
-    with ThreadPoolExecutor() as threads:
-        returned = threads.submit(at.switcher.roll_back)
-        while not returned.done():
-            arrived.append(at.upload(f"{SHIPS}\nThe day {len(arrived)} at sea.\n", f"log-{len(arrived)}.md"))
-            worker.run_once(JobKind.INGEST)
-            worker.run_once(JobKind.EMBED)
-    assert arrived
-    assert returned.result().id == at.records.load_active_generation().id == 1
-    at.work_off()
+    rounds = 0
+
+    def build(_: Watch) -> None:
+        nonlocal rounds
+        at.build()
+        rounds += 1
+        if rounds < 25:
+            at.ready(f"{SHIPS}\nThe day {rounds} at sea.\n", f"log-{rounds}.md")
+
+    returned = GenerationSwitcher(at.records, build).roll_back()
+    assert (rounds, returned.id, at.records.load_active_generation().id) == (25, 1, 1)
     assert at.verify().is_consistent
 
 
