@@ -14,6 +14,7 @@ class DelayingProxy(BaseHTTPRequestHandler):
     """Passes requests on to a server after a delay, and counts them."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     target: ClassVar[str]
     delay_seconds: ClassVar[float]
     requests: ClassVar[int] = 0

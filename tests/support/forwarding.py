@@ -71,6 +71,9 @@ class Forwarder:
             if server is None:
                 return
             with closing(server):
+                for each in (client, server):
+                    if each.family != socket.AF_UNIX:  # Two parts of one message are not held back.
+                        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._lock:
                     self._open |= {client, server}
                 back = threading.Thread(target=self._back, args=[server, client], daemon=True)

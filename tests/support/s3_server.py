@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from moto.server import ThreadedMotoServer
+from werkzeug.serving import WSGIRequestHandler
 
 from ingest.storage.blobs.store import BlobSettings
 
@@ -17,6 +18,7 @@ BUCKET = "leadline-test"
 def s3_server(*, port: int = 0) -> Iterator[str]:
     """Run a server with a bucket, and yield its address. Port 0 is any free one."""
     logging.getLogger("werkzeug").disabled = True
+    WSGIRequestHandler.disable_nagle_algorithm = True
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     app = make_app(Collections(options.folder), options.api_key, options.nodes)
-    listening = socket.socket()
+    listening = socket.socket(proto=socket.IPPROTO_TCP)  # With this number, asyncio disables Nagle's algorithm.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", options.port))
     listening.listen(128)
