@@ -258,7 +258,7 @@ def build_stores(
         documents=documents,
         contents=ContentStores(
             blobs,
-            Texts(blobs, cached_digests, concurrent_reads=blobs.concurrent_reads),
+            Texts(blobs, cached_digests, concurrent_reads=blobs.concurrent_reads, copies=blobs.copies),
             RecordTables(blobs, cached_digests),
             digests,
             Cards(engine, announce=announce),

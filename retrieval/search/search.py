@@ -342,8 +342,10 @@ class Searcher:
         best = replace(request, top_k=depth, per_document=None, grouped=False)
         chosen, unshown = select_hits(index, lookup, scope, ranking.best, best)
         passages: dict[str, str] = {}
-        self._texts.preload_digests([each.chunk.version_id for each in chosen])
-        for each, text in zip(chosen, self._texts.read_concurrently(self._try_read_chunk, chosen), strict=True):
+        versions = [each.chunk.version_id for each in chosen]
+        self._texts.preload_digests(versions)
+        texts = self._texts.read_concurrently(self._try_read_chunk, chosen, versions)
+        for each, text in zip(chosen, texts, strict=True):
             if text is not None:
                 passages[each.chunk.id] = f"{build_context_line(each.visible.title, each.chunk.heading_path)}\n{text}"
         return passages, unshown
@@ -385,9 +387,11 @@ class Searcher:
         why["document"] = _list_document_ranks(ranking.by_document, wanted)
         hits: list[Hit] = []
         unreadable: dict[str, UnreadableDocument] = {}
-        self._texts.preload_digests([each.chunk.version_id for each in outcome.chosen])
+        versions = [each.chunk.version_id for each in outcome.chosen]
+        self._texts.preload_digests(versions)
+        self._texts.start_loading_maps(versions)  # They are loaded while the texts are.
         spans = list(self._iter_hit_spans(outcome.chosen, request.expand_chars, unreadable))
-        built = self._texts.read_concurrently(self._try_build_passage, spans)
+        built = self._texts.read_concurrently(self._try_build_passage, spans, versions)
         for (chosen, _, merged), passage in zip(spans, built, strict=True):
             if isinstance(passage, ContentChangedError):
                 _record_unreadable_document(chosen, unreadable)
@@ -413,7 +417,6 @@ class Searcher:
         if expand_chars is None:
             yield from ((each, (), ()) for each in selected_chunks)
             return
-        self._texts.preload_maps([each.chunk.version_id for each in selected_chunks])
         here: list[SelectedChunk] = []
         stretches: list[ChunkRange] = []
         chunks_of: dict[str, Sequence[Chunk]] = {}

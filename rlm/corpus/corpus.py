@@ -5,12 +5,13 @@ scope when it is opened. Handles of other documents are rejected.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ingest.storage.documents.filters import Conditions, parse_conditions
 from ingest.storage.documents.records import UsedVersions, generate_work_id
@@ -28,10 +29,14 @@ from rlm.errors import DocumentGoneError, DocumentUnreadableError, UnknownHandle
 from rlm.requests import AnswerScope
 from rlm.untrusted import format_document_line, list_document_names
 
+_Item = TypeVar("_Item")
+
 CHARS_PER_TOKEN = 4.07
 # Number of code points in a window. Text is loaded in windows, with one read for each window, and adjacent spans share
 # a window.
 _WINDOW = 1 << 19
+# Number of windows that are copied from a bucket before they are read.
+READ_AHEAD = 32
 # Maximum number of document ids in an index query. If a subset of the corpus has more documents, hits outside the
 # subset are dropped after the search.
 _MAX_NAMED = 1_000
@@ -213,13 +218,41 @@ class Corpus:
 
         Adjacent handles share a read, so that many small spans need few reads.
         """
-        window, text = None, ""
+        for window, inside in self.copy_ahead(self._iter_windows(handles), lambda group: group[0]):
+            text = self.load_text(window)
+            for handle in inside:
+                yield text[handle.start - window.start : handle.end - window.start]
+
+    def _iter_windows(self, handles: Iterable[Handle]) -> Iterator[tuple[Handle, list[Handle]]]:
+        """Yield windows, each with the successive handles that it contains."""
+        window: Handle | None = None
+        inside: list[Handle] = []
         for handle in handles:
             if window is None or not window.contains(handle):
+                if window is not None:
+                    yield window, inside
                 document = self.get_document(handle)
-                window = document.handle[handle.start : max(handle.end, handle.start + _WINDOW)]
-                text = self.load_text(window)
-            yield text[handle.start - window.start : handle.end - window.start]
+                window, inside = document.handle[handle.start : max(handle.end, handle.start + _WINDOW)], []
+            inside.append(handle)
+        if window is not None:
+            yield window, inside
+
+    def copy_ahead(self, items: Iterable[_Item], get_span: Callable[[_Item], Handle]) -> Iterator[_Item]:
+        """Yield the items in order, and start to copy the spans of those that follow. See `start_copying`."""
+        waiting: deque[_Item] = deque()
+        for each in items:
+            self.start_copying(get_span(each))
+            waiting.append(each)
+            if len(waiting) > READ_AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+
+    def start_copying(self, span: Handle) -> None:
+        """Start to copy the beginning of a span that will be read soon, if its store is far away.
+
+        This does not record that the span was read.
+        """
+        self._texts.start_copying(span.version_id, span.start, min(span.end, span.start + _WINDOW))
 
     def load_text_map(self, document: CorpusDocument) -> TextMap:
         """Load the positions of a document's chunks and pages, without its text. Raises `UnknownHandleError`."""
@@ -261,6 +294,7 @@ class Corpus:
         wanted = (*(filed if reads_all else ()), *self.sample_documents(_SAMPLED_DOCUMENTS))
         properties: dict[CorpusDocument, Mapping[str, str]] = {}
         has_headings = False
+        self._texts.start_loading_maps(each.handle.version_id for each in wanted)
         for each in dict.fromkeys(wanted):
             with suppress(UnknownHandleError):  # The document cannot be read, or was deleted or hidden in the meantime.
                 text_map = self.load_text_map(each)

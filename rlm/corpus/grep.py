@@ -8,7 +8,7 @@ from typing import Any
 
 import regex
 
-from rlm.corpus.corpus import Corpus, CorpusDocument
+from rlm.corpus.corpus import READ_AHEAD, Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
 from rlm.errors import DocumentUnreadableError, PatternError, RunCancelledError, not_cancelled
 
@@ -226,8 +226,12 @@ class PatternScan:
         return tuple(span for at, span in enumerate(spans, start=first) if len(span) and at not in self._unread)
 
     def __iter__(self) -> Iterator[PatternMatch]:
+        for span in self._spans[self._ordinal : self._ordinal + READ_AHEAD]:
+            self._corpus.start_copying(span)
         while self._ordinal < len(self._spans):
             span = self._spans[self._ordinal]
+            for following in self._spans[self._ordinal + READ_AHEAD : self._ordinal + READ_AHEAD + 1]:
+                self._corpus.start_copying(following)
             document = self._corpus.get_document(span)
             try:
                 while self._offset < len(span):

@@ -4,7 +4,7 @@ Rows come from the record tables built during ingestion, never from splitting te
 interpreted: headers, rules and footers become records too, so callers that count records must exclude them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -62,7 +62,10 @@ def split_records(
     """
     if bool(pattern) != (method in (SplitMethod.START, SplitMethod.SEPARATOR)):
         raise ValueError(f"splitting by {method} {'does not take' if pattern else 'requires'} a pattern")
-    for span in [each.handle for each in corpus.documents] if spans is None else spans:
+    wanted: Iterable[Handle] = [each.handle for each in corpus.documents] if spans is None else spans
+    if method not in (SplitMethod.DOCUMENT, SplitMethod.ROW):  # These read no text.
+        wanted = corpus.copy_ahead(wanted, lambda span: span)
+    for span in wanted:
         with suppress(DocumentUnreadableError):  # The answer reports that this document was skipped.
             if method is SplitMethod.ROW:
                 yield from iter_unless_cancelled(_iter_rows(corpus, span), cancelled)

@@ -316,6 +316,8 @@ class _History:
     def __init__(self, environment: Environment, question: str) -> None:
         profile, corpus = environment.profile, environment.corpus
         self.shown = select_sample_spans(corpus)
+        for span in self.shown:
+            corpus.start_copying(span)
         self.instructions = build_instructions(profile)
         self._opening = build_opening(question, environment, self.shown)
         self.fixed_tokens = estimate_tokens(self.instructions + self._opening)

@@ -18,6 +18,7 @@ import structlog
 
 from ingest.storage.blobs.store import require_valid_key
 from ingest.storage.digests import parse_version_id
+from ingest.storage.keyed_locks import KeyedLocks
 
 log = structlog.get_logger(__name__)
 
@@ -67,10 +68,14 @@ class LocalCopies:
         self._written = self._trim_bytes  # The first write trims, because an earlier process may have left more.
         self._trimming = threading.Lock()
         self._is_disk_failing = False
+        self._fetching = KeyedLocks()
         self._stale: set[str] = set()  # Keys whose copies could not be deleted.
 
     def read(self, key: str, start: int, length: int | None, fetch: Fetch) -> bytes:
-        """Read a range of a file from its copies. The blocks from the first that is missing on are fetched at once."""
+        """Read a range of a file from its copies. The blocks from the first that is missing on are fetched at once.
+
+        Concurrent readers of a file wait for one that fetches blocks, and then read them.
+        """
         if key in self._stale:
             return fetch(start, length)
         first = start // COPY_BLOCK_BYTES
@@ -81,14 +86,21 @@ class LocalCopies:
                 break
             block = self._read_block(key, number)
             if block is None:
-                pieces.append(self._fetch_blocks(key, number, last, fetch))
-                break
+                with self._fetching.hold(key):
+                    block = self._read_block(key, number)
+                    if block is None:
+                        pieces.append(self._fetch_blocks(key, number, last, fetch))
+                        break
             pieces.append(block)
             if len(block) < COPY_BLOCK_BYTES:  # The file ends here.
                 break
         content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         begin = start - first * COPY_BLOCK_BYTES
         return content[begin : None if length is None else begin + length]
+
+    def has_block(self, key: str, offset: int) -> bool:
+        """Return whether there is a copy of the block that contains this byte of the stored file."""
+        return self._build_path(key, offset // COPY_BLOCK_BYTES).exists()
 
     def discard(self, key: str) -> None:
         """Delete the copies of a file. If the disk does not delete them, they are not read any more."""

@@ -7,16 +7,16 @@ A text is stored as UTF-8, in which a code point takes one to four bytes. The ma
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from ingest.storage.blobs.checked import CheckedBlobs
+from ingest.storage.blobs.local_copies import LocalCopies
 from ingest.storage.blobs.store import Blobs
 from ingest.storage.digests import Digest, DigestRecords
-from ingest.storage.errors import ContentChangedError
+from ingest.storage.keyed_locks import KeyedLocks
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.layout import NO_LAYOUT, Layout, build_pages, dump_layout, parse_layout
 from ingest.storage.texts.positions import Positions
@@ -73,14 +73,23 @@ class Texts:
     """
 
     def __init__(
-        self, blobs: Blobs, digests: DigestRecords | None = None, *, cached_maps: int = 64, concurrent_reads: int = 1
+        self,
+        blobs: Blobs,
+        digests: DigestRecords | None = None,
+        *,
+        cached_maps: int = 64,
+        concurrent_reads: int = 1,
+        copies: LocalCopies | None = None,
     ) -> None:
         """Initialize the store. If `digests` is given, all content is compared with its digest when it is read.
 
         `cached_maps` is the number of maps that stay in memory. `concurrent_reads` is the maximum number of threads
-        that `read_concurrently` uses. More than 1 is useful for a store in which each read waits for the network.
+        that read for others. More than 1 is useful for a store in which each read waits for the network. `copies` are
+        the local copies that such a store keeps of what is read.
         """
+        self._copies = copies
         self._pool = ThreadPoolExecutor(concurrent_reads, "texts") if concurrent_reads > 1 else None
+        self._loading_maps = KeyedLocks()
         self._checked = CheckedBlobs(blobs, digests) if digests is not None else None
         self._blobs = self._checked or blobs
         self._map = lru_cache(maxsize=cached_maps)(self._load_map)
@@ -115,17 +124,32 @@ class Texts:
 
     def load_map(self, version_id: str) -> TextMap:
         """Load the map of a version's text. Raises `KeyError` if the version has no text."""
-        return self._map(version_id)
+        with self._loading_maps.hold(version_id):
+            return self._map(version_id)
 
-    def preload_maps(self, version_ids: Collection[str]) -> None:
-        """Load the maps of several versions concurrently, if the store is read concurrently. Errors are ignored."""
+    def start_loading_maps(self, version_ids: Iterable[str]) -> None:
+        """Start to load the maps of several versions, if the store is read concurrently.
 
-        def load(version_id: str) -> None:
-            with suppress(KeyError, ContentChangedError):
-                self.load_map(version_id)
-
+        `load_map` waits for a map that is being loaded. An error is raised by `load_map` only.
+        """
         if self._pool is not None:
-            self.read_concurrently(load, list(dict.fromkeys(version_ids)))
+            for version_id in dict.fromkeys(version_ids):
+                if not self._is_copied(_build_map_key(version_id)):
+                    self._pool.submit(copy_context().run, self.load_map, version_id)
+
+    def start_copying(self, version_id: str, start: int, end: int) -> None:
+        """Start to read a span of which the store keeps a local copy, so that `read` soon finds it there.
+
+        This does nothing if there is a copy already. An error is raised by `read` only.
+        """
+        key = _build_text_key(version_id)
+        if self._pool is None or self._copies is None or self._is_copied(key, start):
+            return
+        if start == 0:  # The text is read without its map, at the same time as the map: a code point has 1 to 4 bytes.
+            self.start_loading_maps([version_id])
+            self._pool.submit(copy_context().run, self._blobs.read, key, 0, end)
+        else:
+            self._pool.submit(copy_context().run, self.read, version_id, start, end)
 
     def load_positions(self, version_id: str) -> Positions:
         """Load the positions of a version's text in its file. They are empty if the format has none.
@@ -152,12 +176,15 @@ class Texts:
         """Read the text between two byte offsets, such as those in the index. Both must be on code-point boundaries."""
         return self._blobs.read(_build_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
-    def read_concurrently(self, read: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-        """Call a function that reads from this store for each item, and return the results in the order of the items.
+    def read_concurrently(
+        self, read: Callable[[_Item], _Result], items: Sequence[_Item], version_ids: Iterable[str]
+    ) -> list[_Result]:
+        """Call a function that reads these versions' texts for each item, and return the results in the items' order.
 
-        The function must not call `read_concurrently`. If it raises an error, the first item's error is raised.
+        Threads are used only if the store is read concurrently and one of the texts has no local copy. The function
+        must not call `read_concurrently`. If it raises an error, the first item's error is raised.
         """
-        if self._pool is None or len(items) < 2:
+        if self._pool is None or len(items) < 2 or all(map(self._is_copied, map(_build_text_key, set(version_ids)))):
             return [read(item) for item in items]
         return list(
             self._pool.map(lambda context, item: context.run(read, item), [copy_context() for _ in items], items)
@@ -169,6 +196,9 @@ class Texts:
         self._positions.cache_clear()
         keys = (*build_text_keys(version_id), build_positions_key(version_id))
         return sum(self._blobs.delete(key) for key in keys)
+
+    def _is_copied(self, key: str, offset: int = 0) -> bool:
+        return self._copies is not None and self._copies.has_block(key, offset)
 
     def _load_map(self, version_id: str) -> TextMap:
         return _parse_map(self._blobs.read(_build_map_key(version_id)))

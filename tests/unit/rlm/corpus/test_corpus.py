@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ingest.storage.documents.rows import ActiveDocument
 from ingest.storage.texts.texts import Texts
-from rlm.corpus.corpus import Corpus, open_corpus
+from rlm.corpus.corpus import READ_AHEAD, Corpus, open_corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import DocumentGoneError, UnknownHandleError
 from rlm.requests import AnswerScope
@@ -111,3 +111,11 @@ def test_a_scope_is_listed_to_its_end(count: int) -> None:
 def test_tokens_that_were_not_counted_are_estimated() -> None:
     corpus = open_corpus(Listing(2), Texts(MemoryBlobs()), AnswerScope("ann"))
     assert [document.tokens for document in corpus.documents] == [10, 20]
+
+
+def test_only_what_was_yielded_is_recorded_as_used() -> None:
+    corpus = corpus_of(*("abc" for _ in range(3 * READ_AHEAD)))
+    texts = corpus.iter_texts(each.handle for each in corpus.documents)
+    assert list(islice(texts, 2)) == ["abc", "abc"]
+    assert corpus.used.work.versions == {"v1", "v2"}
+    assert list(texts) == ["abc"] * (3 * READ_AHEAD - 2)

@@ -3,7 +3,9 @@
 import os
 import random
 import shutil
+import threading
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from structlog.testing import capture_logs
 
 from ingest.storage.blobs import local_copies
 from ingest.storage.blobs.local_copies import LocalCopies
-from ingest.storage.errors import BlobNameError
+from ingest.storage.errors import BlobNameError, BlobStoreUnavailableError
 
 BLOCK = 16
 KEY = "text/ab/abcd.txt"
@@ -219,3 +221,28 @@ def test_only_the_owner_reads_the_folder(tmp_path: Path) -> None:
 def test_a_key_that_leads_out_of_the_folder_is_rejected(tmp_path: Path, key: str) -> None:
     with pytest.raises(BlobNameError):
         LocalCopies(tmp_path / "copies", 10_000).read(key, 0, None, Stored(b"content"))
+
+
+def test_concurrent_readers_of_a_file_share_one_request(tmp_path: Path) -> None:
+    stored, copies = Stored(bytes(range(2 * BLOCK))), LocalCopies(tmp_path, 10_000)
+    together = threading.Barrier(4)
+
+    def read(at: int) -> bytes:
+        together.wait(60)
+        return copies.read(KEY, at, 2, stored)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, [0, 4, 8, 12])) == [stored.content[at : at + 2] for at in (0, 4, 8, 12)]
+    assert stored.ranges == [(0, BLOCK)]
+    assert (copies.has_block(KEY, BLOCK - 1), copies.has_block(KEY, BLOCK)) == (True, False)
+
+
+def test_after_an_error_the_next_reader_of_the_file_tries_again(tmp_path: Path) -> None:
+    stored, copies = Stored(bytes(range(BLOCK))), LocalCopies(tmp_path, 10_000)
+
+    def fail(start: int, length: int | None) -> bytes:
+        raise BlobStoreUnavailableError("away")
+
+    with pytest.raises(BlobStoreUnavailableError, match="away"):
+        copies.read(KEY, 0, 2, fail)
+    assert copies.read(KEY, 0, 2, stored) == stored.content[:2]

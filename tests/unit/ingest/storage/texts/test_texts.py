@@ -1,5 +1,6 @@
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunking import chunk_text
+from ingest.storage.blobs.local_copies import LocalCopies
 from ingest.storage.blobs.store import DirectoryBlobs
 from ingest.storage.texts.chunks import Chunk
 from ingest.storage.texts.layout import Layout, build_pages
@@ -95,7 +97,9 @@ def test_concurrent_reads_overlap_and_their_results_have_the_order_of_the_items(
     )
     texts = Texts(WaitingBlobs(tmp_path), concurrent_reads=2)
 
-    found = texts.read_concurrently(lambda number: texts.read_bytes(f"version-{number}", 0, 6), [3, 1, 2, 0])
+    found = texts.read_concurrently(
+        lambda number: texts.read_bytes(f"version-{number}", 0, 6), [3, 1, 2, 0], ["version-0"]
+    )
 
     assert found == ["text 3", "text 1", "text 2", "text 0"]
 
@@ -106,5 +110,71 @@ def test_the_error_of_the_first_item_is_raised(tmp_path: Path, concurrent_reads:
     texts.save("version-1", "text", title=None, chunks=())
 
     with pytest.raises(KeyError, match="version-2"):
-        texts.read_concurrently(lambda number: texts.read_bytes(f"version-{number}", 0, 4), [1, 2, 3])
-    texts.preload_maps(["version-1", "version-2"])
+        texts.read_concurrently(lambda number: texts.read_bytes(f"version-{number}", 0, 4), [1, 2, 3], [])
+    texts.start_loading_maps(["version-1", "version-2"])
+
+
+class CopyingBlobs(DirectoryBlobs):
+    """Keeps copies of what is read, and records what was read from the store itself and in which thread."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home / "stored")
+        self.copies = LocalCopies(home / "copies", 1 << 20)
+        self.fetched: list[str] = []
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        def fetch(start: int, length: int | None) -> bytes:
+            self.fetched.append(key)
+            return super(CopyingBlobs, self).read(key, start, length)
+
+        assert self.copies is not None
+        return self.copies.read(key, start, length, fetch)
+
+
+def copying_texts(home: Path) -> tuple[CopyingBlobs, Texts]:
+    blobs = CopyingBlobs(home)
+    texts = Texts(blobs, concurrent_reads=4, copies=blobs.copies)
+    texts.save_all([VersionText(f"version-{number}", f"täxt {number}", None, ()) for number in range(4)])
+    return blobs, texts
+
+
+def threads_used(texts: Texts, numbers: Sequence[int]) -> set[int]:
+    def read(number: int) -> int:
+        texts.read_bytes(f"version-{number}", 0, 6)
+        return threading.get_ident()
+
+    return set(texts.read_concurrently(read, numbers, [f"version-{number}" for number in numbers]))
+
+
+def test_threads_read_only_texts_of_which_one_has_no_copy(tmp_path: Path) -> None:
+    _, texts = copying_texts(tmp_path)
+    assert threading.get_ident() not in threads_used(texts, [0, 1, 2])
+    assert threads_used(texts, [0, 1, 2]) == {threading.get_ident()}
+    assert threading.get_ident() not in threads_used(texts, [0, 3])
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_what_was_copied_ahead_is_fetched_once_and_read_from_its_copy(tmp_path: Path, start: int) -> None:
+    blobs, texts = copying_texts(tmp_path)
+    for _ in range(2):
+        for number in range(4):
+            texts.start_copying(f"version-{number}", start, 6)
+    assert [texts.read(f"version-{number}", start, 6) for number in range(4)] == [
+        f"täxt {number}"[start:] for number in range(4)
+    ]
+    assert sorted(blobs.fetched) == sorted(
+        f"text/ve/version-{number}.{kind}" for number in range(4) for kind in ("json", "txt")
+    )
+
+
+def test_what_cannot_be_copied_ahead_is_an_error_only_when_it_is_read(tmp_path: Path) -> None:
+    _, texts = copying_texts(tmp_path)
+    texts.start_copying("version-9", 0, 6)
+    with pytest.raises(KeyError, match="version-9"):
+        texts.read("version-9", 0, 6)
+
+
+def test_a_folder_is_not_read_ahead(tmp_path: Path) -> None:
+    texts = Texts(WaitingBlobs(tmp_path))  # A read would wait for another one, and fail.
+    texts.start_copying("version-1", 0, 6)
+    texts.start_loading_maps(["version-1"])
