@@ -217,6 +217,12 @@ class Services:
     def keys(self) -> ApiKeys:
         return self.accounts.keys
 
+    @property
+    def computes_searches(self) -> bool:
+        """Whether searches wait for no server: the index, the encoder and the reranker are part of this process."""
+        models = (self.settings.encoder or "", self.settings.reranker)
+        return not self.more_settings and not any("://" in each for each in models)
+
     def identify_caller(self, credential: str) -> Principal | None:
         """Return the principal of the key or token `credential`, or None if it is not valid.
 

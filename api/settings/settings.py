@@ -241,6 +241,14 @@ class Settings(
         description="Maximum requests in progress in this process; by default twice its processors, and at least "
         "4. Further ones wait for their tenant's turn.",
     )
+    searches_at_once: int | None = Field(
+        None,
+        ge=1,
+        le=40,
+        description="Maximum searches that compute at the same time, of the requests in progress; by default the "
+        "processors if searches wait for nothing else (embedded index, encoder and reranker), otherwise no limit. "
+        "Tenants take turns.",
+    )
     uploads_at_once: int = Field(32, ge=1, description="Maximum uploads in progress in this process.")
     turn_seconds: float = Field(
         10.0,

@@ -13,6 +13,7 @@ from api.admission.access import (
     Caller,
     Granter,
     HeldSlot,
+    SearchesAtOnce,
     ServicesDep,
     Writer,
     build_missing_scope_error,
@@ -135,6 +136,7 @@ async def search_vector_store(
     body: StoreSearchIn,
     caller: Caller,
     services: ServicesDep,
+    searches: SearchesAtOnce,
     threads: AnswersAtOnce,
     slot: HeldSlot,
 ) -> dict[str, Any]:
@@ -148,7 +150,8 @@ async def search_vector_store(
     await run_in_threadpool(record_store_use, services, caller, [vector_store_id])
     request = _build_search_request(body, caller, vector_store_id)
     if not body.rewrite_query:
-        return await run_in_threadpool(_run_search, services, body, request, rewrite=None, caller=caller)
+        async with searches.hold(caller.tenant_id):
+            return await run_in_threadpool(_run_search, services, body, request, rewrite=None, caller=caller)
     if Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)
     slot.release()
