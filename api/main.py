@@ -246,13 +246,13 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
     }
     requests = settings.work_at_once or _compute_max_concurrent_requests()
     searches = _compute_max_concurrent_searches(services, requests)
-    app.state.searches = TenantSlots(searches, max_slots_per_tenant=searches, **waits)
     app.add_middleware(ConditionalResponses)
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantLimiter,
         work=TenantSlots(requests, **waits),
         uploads=TenantSlots(settings.uploads_at_once, **waits),
+        searches=TenantSlots(searches, **{**waits, "max_wait_seconds": settings.search_turn_seconds}),
     )
     app.add_middleware(
         BodyLimiter,
@@ -300,10 +300,10 @@ def _compute_max_concurrent_searches(services: Services, max_requests: int) -> i
     """Return the number of searches that run concurrently: by default at most one for each processor, but at least 2.
 
     While more of them compute than there are processors, each takes longer, and one tenant's searches slow down those
-    of another. If searches wait for servers, only the number of requests limits them.
+    of another. If searches wait for servers, there may be as many of them as of other requests.
     """
     default = max(2, os.cpu_count() or 1) if services.computes_searches else max_requests
-    return min(max_requests, services.settings.searches_at_once or default)
+    return services.settings.searches_at_once or default
 
 
 def _compute_max_concurrent_requests() -> int:

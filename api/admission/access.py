@@ -66,15 +66,6 @@ async def get_held_slot(request: Request) -> Slot:
 HeldSlot = Annotated[Slot, Depends(get_held_slot)]
 
 
-async def get_search_slots(request: Request) -> TenantSlots:
-    """Return the slots for searches, which tenants take in turn."""
-    found: TenantSlots = request.app.state.searches
-    return found
-
-
-SearchesAtOnce = Annotated[TenantSlots, Depends(get_search_slots)]
-
-
 async def get_stream_slots(request: Request) -> TenantSlots:
     """Return the slots for event streams. They are separate because a stream stays open for a long time."""
     found: TenantSlots = request.app.state.streams

@@ -30,6 +30,8 @@ _PUBLIC = re.compile(
     r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/(assets|texts)/.*|/v1/(sign-in|back-channel-logout)|/slack/(events|install|oauth_redirect)"
     r"|/\.well-known/oauth-protected-resource/mcp"
 )
+# Matches the routes that search and need no language model, unless a parameter asks for rewritten queries.
+_SEARCHES = re.compile(r"/v1/search|/v1/vector_stores/[^/]+/search")
 # Matches portal pages. These pages contain no tenant data, and redirect to the sign-in page if nobody is signed in.
 _PAGES = re.compile(
     r"/|/sign-in(/provider)?|/(library|ask|runs)(/[^/]*)?|/shared/[^/]+|"
@@ -88,28 +90,34 @@ class Authentication:
 
 
 class TenantLimiter:
-    """Holds a slot for each authenticated request: an upload slot if the request sends files, otherwise a work slot.
+    """Holds a slot for each authenticated request: for a search, for an upload if it sends files, otherwise for work.
 
     Long-running routes exchange their slot for another kind, such as a stream slot (see
     `api.admission.access.HeldSlot`).
     """
 
-    def __init__(self, app: ASGIApp, *, work: TenantSlots, uploads: TenantSlots) -> None:
+    def __init__(self, app: ASGIApp, *, work: TenantSlots, uploads: TenantSlots, searches: TenantSlots) -> None:
         self._app = app
         self._work = work
         self._uploads = uploads
+        self._searches = searches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = scope.get(CALLER)
         if caller is None:
             await self._app(scope, receive, send)
             return
-        turns = self._uploads if has_file_body(scope) else self._work
-        slot = scope[SLOT] = await turns.acquire(caller.tenant_id)
+        slot = scope[SLOT] = await self._select_slots(scope).acquire(caller.tenant_id)
         try:
             await self._app(scope, receive, send)
         finally:
             slot.release()
+
+    def _select_slots(self, scope: Scope) -> TenantSlots:
+        # guard: search-turns
+        if scope["method"] == "POST" and _SEARCHES.fullmatch(scope["path"]):
+            return self._searches
+        return self._uploads if has_file_body(scope) else self._work
 
 
 def get_credential(scope: Scope) -> str | None:

@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from ingest.storage.counts import format_count
 from ingest.storage.errors import LeadlineError
@@ -52,15 +51,6 @@ class TenantSlots:
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._seen: dict[str, float] = {}
         self._usual_seconds: dict[str, float] = {}  # how long an active tenant holds a slot, on average
-
-    @asynccontextmanager
-    async def hold(self, tenant_id: str) -> AsyncIterator[None]:
-        """Hold a slot until the block ends. See `acquire`."""
-        slot = await self.acquire(tenant_id)
-        try:
-            yield
-        finally:
-            slot.release()
 
     async def acquire(self, tenant_id: str) -> "Slot":
         """Wait for a slot.

@@ -5,15 +5,7 @@ from functools import partial
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.admission.access import (
-    AnswersAtOnce,
-    Caller,
-    HeldSlot,
-    SearchesAtOnce,
-    ServicesDep,
-    build_missing_scope_error,
-    get_account,
-)
+from api.admission.access import AnswersAtOnce, Caller, HeldSlot, ServicesDep, build_missing_scope_error, get_account
 from api.admission.services import Services
 from api.answers.asking import require_collections
 from api.search.schemas import SearchIn, SearchOut
@@ -27,12 +19,7 @@ router = APIRouter(prefix="/v1/search", tags=["search"])
 
 @router.post("")
 async def search_documents(
-    body: SearchIn,
-    caller: Caller,
-    services: ServicesDep,
-    searches: SearchesAtOnce,
-    threads: AnswersAtOnce,
-    slot: HeldSlot,
+    body: SearchIn, caller: Caller, services: ServicesDep, threads: AnswersAtOnce, slot: HeldSlot
 ) -> SearchOut:
     """Find the best passages for a query with BM25, the bi-encoder, or both, whose rankings are then fused.
 
@@ -44,9 +31,7 @@ async def search_documents(
     if body.collections:
         await run_in_threadpool(require_collections, services, caller, body.collections)
     if body.rewrite is None:
-        # guard: search-turns
-        async with searches.hold(caller.tenant_id):
-            return await run_in_threadpool(_run_search, services, body.query, request)
+        return await run_in_threadpool(_run_search, services, body.query, request)
     # guard: rewrite-places
     slot.release()
     return await threads.start_answer(

@@ -245,9 +245,9 @@ class Settings(
         None,
         ge=1,
         le=40,
-        description="Maximum searches that compute at the same time, of the requests in progress; by default the "
-        "processors if searches wait for nothing else (embedded index, encoder and reranker), otherwise no limit. "
-        "Tenants take turns.",
+        description="Maximum searches in progress in this process; by default its processors, and at least 2, if "
+        "searches wait for nothing else (embedded index, encoder and reranker), otherwise as for other requests. "
+        "Further ones wait for their tenant's turn.",
     )
     uploads_at_once: int = Field(32, ge=1, description="Maximum uploads in progress in this process.")
     turn_seconds: float = Field(
@@ -255,6 +255,9 @@ class Settings(
         ge=0,
         description="How many seconds a request waits for its tenant's turn. One that would wait longer is rejected "
         "with 429 at once.",
+    )
+    search_turn_seconds: float = Field(
+        0.8, ge=0, description="How many seconds a search waits for its tenant's turn, in the same way."
     )
     streams_at_once: int = Field(256, ge=1, description="Maximum open event streams of this process.")
     streams_of_tenant: int = Field(64, ge=1, description="Maximum open event streams of one tenant.")

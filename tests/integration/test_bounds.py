@@ -209,7 +209,7 @@ def many(count: int, request: Callable[[], httpx.Response], gate: Gate) -> Itera
 
 @pytest.mark.slow
 def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searches_hanging(tmp_path: Path) -> None:
-    with served(tmp_path, work_at_once=8, searches_at_once=8, turn_seconds=1) as (services, http):
+    with served(tmp_path, work_at_once=8, searches_at_once=8, search_turn_seconds=1) as (services, http):
         gate = Gate()
         hanging = cast(
             Any, type("Hanging", (), {"search": gate, "counts": services.asking.searcher.get_cache_counts})()
@@ -233,7 +233,7 @@ def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searche
 
 
 def test_a_tenant_with_many_searches_leaves_another_its_share_of_them(tmp_path: Path) -> None:
-    with served(tmp_path, work_at_once=8, searches_at_once=2, turn_seconds=120) as (services, http):
+    with served(tmp_path, work_at_once=8, searches_at_once=2, search_turn_seconds=120) as (services, http):
         gate = Gate()
         services.asking = replace(services.asking, searcher=cast(Any, SimpleNamespace(search=gate)))
         services.documents.catalog.ensure_tenant("other")
@@ -243,7 +243,7 @@ def test_a_tenant_with_many_searches_leaves_another_its_share_of_them(tmp_path: 
             eventually(lambda: gate.entered == 1)
             with many(3, lambda: http.post("/v1/search", json={"query": "whale"}), gate):
                 eventually(lambda: gate.entered == 2)
-                # What is not a search still has a slot, and by then each of the three has asked for its turn.
+                # What is not a search has a slot, and by then each of the three has asked for its turn.
                 assert http.get("/v1/documents").status_code == 200
                 store = http.post("/v1/vector_stores", json={"name": "ships"}).json()["id"]
                 with many(1, lambda: _search_store(http, store), gate):

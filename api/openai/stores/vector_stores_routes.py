@@ -13,7 +13,6 @@ from api.admission.access import (
     Caller,
     Granter,
     HeldSlot,
-    SearchesAtOnce,
     ServicesDep,
     Writer,
     build_missing_scope_error,
@@ -136,7 +135,6 @@ async def search_vector_store(
     body: StoreSearchIn,
     caller: Caller,
     services: ServicesDep,
-    searches: SearchesAtOnce,
     threads: AnswersAtOnce,
     slot: HeldSlot,
 ) -> dict[str, Any]:
@@ -150,8 +148,7 @@ async def search_vector_store(
     await run_in_threadpool(record_store_use, services, caller, [vector_store_id])
     request = _build_search_request(body, caller, vector_store_id)
     if not body.rewrite_query:
-        async with searches.hold(caller.tenant_id):
-            return await run_in_threadpool(_run_search, services, body, request, rewrite=None, caller=caller)
+        return await run_in_threadpool(_run_search, services, body, request, rewrite=None, caller=caller)
     if Scope.ASK not in caller.scopes:
         raise build_missing_scope_error(Scope.ASK)
     slot.release()
