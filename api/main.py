@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -115,6 +116,8 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Searches run in the threads of other requests, whose number is sufficient for `LEADLINE_WORK_AT_ONCE`.
+        anyio.to_thread.current_default_thread_limiter().total_tokens += _compute_max_concurrent_searches(services)
         if slack is not None:
             await slack.start()
         try:
@@ -244,15 +247,15 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
         "max_waiting": _MAX_WAITING,
         "max_wait_seconds": settings.turn_seconds,
     }
-    requests = settings.work_at_once or _compute_max_concurrent_requests()
-    searches = _compute_max_concurrent_searches(services, requests)
     app.add_middleware(ConditionalResponses)
     app.add_middleware(Idempotency, keys=services.admission.idempotency, threads=Threads(_IDEMPOTENCY_THREADS))
     app.add_middleware(
         TenantLimiter,
-        work=TenantSlots(requests, **waits),
+        work=TenantSlots(settings.work_at_once or _compute_max_concurrent_requests(), **waits),
         uploads=TenantSlots(settings.uploads_at_once, **waits),
-        searches=TenantSlots(searches, **{**waits, "max_wait_seconds": settings.search_turn_seconds}),
+        searches=TenantSlots(
+            _compute_max_concurrent_searches(services), **{**waits, "max_wait_seconds": settings.search_turn_seconds}
+        ),
     )
     app.add_middleware(
         BodyLimiter,
@@ -296,13 +299,13 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
     )
 
 
-def _compute_max_concurrent_searches(services: Services, max_requests: int) -> int:
+def _compute_max_concurrent_searches(services: Services) -> int:
     """Return the number of searches that run concurrently: by default at most one for each processor, but at least 2.
 
     While more of them compute than there are processors, each takes longer, and one tenant's searches slow down those
     of another. If searches wait for servers, there may be as many of them as of other requests.
     """
-    default = max(2, os.cpu_count() or 1) if services.computes_searches else max_requests
+    default = max(2, os.cpu_count() or 1) if services.computes_searches else _compute_max_concurrent_requests()
     return services.settings.searches_at_once or default
 
 

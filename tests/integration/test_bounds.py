@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, text
 
 from api.admission.services import Services
 from ingest.storage.db.database import build_sqlite_url
+from ingest.storage.errors import DocumentNotFoundError
 from rlm.llm.budgets import Limits
 from tests.support.raw_http import answer, connected, head
 from tests.support.service import listening, running
@@ -177,8 +178,9 @@ def test_urls_are_valid_unicode_without_nul(http: httpx.Client, target: str) -> 
 class Gate:
     """Work that stays until it is let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
         self.opened = threading.Event()
+        self._error = error or RuntimeError("let go")
         self.entered = 0
         self._lock = threading.Lock()
 
@@ -186,7 +188,7 @@ class Gate:
         with self._lock:
             self.entered += 1
         assert self.opened.wait(600)
-        raise RuntimeError("let go")
+        raise self._error
 
 
 def eventually(true: Callable[[], bool]) -> None:
@@ -234,7 +236,7 @@ def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searche
 
 def test_a_tenant_with_many_searches_leaves_another_its_share_of_them(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=8, searches_at_once=2, search_turn_seconds=120) as (services, http):
-        gate = Gate()
+        gate = Gate(DocumentNotFoundError("let go"))
         services.asking = replace(services.asking, searcher=cast(Any, SimpleNamespace(search=gate)))
         services.documents.catalog.ensure_tenant("other")
         _, key = services.keys.issue_key("other", "test")
@@ -250,6 +252,21 @@ def test_a_tenant_with_many_searches_leaves_another_its_share_of_them(tmp_path: 
                     assert http.get("/v1/documents", headers=theirs).status_code == 200
                     assert gate.entered == 2
         assert gate.entered == 5
+
+
+def test_searches_in_every_slot_leave_threads_for_other_requests(tmp_path: Path) -> None:
+    with served(tmp_path, searches_at_once=40, search_turn_seconds=120) as (services, http):
+        gate = Gate(DocumentNotFoundError("let go"))  # It is not logged with its stack.
+        services.asking = replace(services.asking, searcher=cast(Any, SimpleNamespace(search=gate)))
+        services.documents.catalog.ensure_tenant("other")
+        _, key = services.keys.issue_key("other", "test")
+        theirs = {"Authorization": f"Bearer {key}"}
+        with (
+            many(20, lambda: http.post("/v1/search", json={"query": "whale"}, headers=theirs), gate),
+            many(20, lambda: http.post("/v1/search", json={"query": "whale"}), gate),
+        ):
+            eventually(lambda: gate.entered == 40)
+            assert http.get("/v1/documents").status_code == 200
 
 
 def _search_store(http: httpx.Client, store: str) -> httpx.Response:
