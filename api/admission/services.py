@@ -219,7 +219,7 @@ class Services:
 
     @property
     def computes_searches(self) -> bool:
-        """Whether searches wait for no server: the index, the encoder and the reranker are part of this process."""
+        """True if searches wait for no server: the index, the encoder and the reranker are part of this process."""
         models = (self.settings.encoder or "", self.settings.reranker)
         return not self.more_settings and not any("://" in each for each in models)
 

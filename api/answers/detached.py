@@ -156,9 +156,11 @@ class _DetachedAnswer:
         try:
             events = self._start_events()
         except Exception as error:  # noqa: BLE001 - re-raised where the request waits
-            loop.call_soon_threadsafe(_set_exception, started, error)
-            if self._asked.is_new:
-                self._pending.delete(*self._ids, with_empty_conversation=True)
+            try:
+                if self._asked.is_new:  # Before the refusal is sent, so that nobody finds the question afterwards.
+                    self._pending.delete(*self._ids, with_empty_conversation=True)
+            finally:
+                loop.call_soon_threadsafe(_set_exception, started, error)
             return
         loop.call_soon_threadsafe(_set_result, started)
         try:

@@ -19,7 +19,11 @@ from ingest.storage.errors import RunNotFoundError
 def document() -> dict[str, Any]:
     services = cast(
         Services,
-        SimpleNamespace(settings=Settings(), admission=SimpleNamespace(idempotency=None, ballast=None, tokens=None)),
+        SimpleNamespace(
+            settings=Settings(),
+            admission=SimpleNamespace(idempotency=None, ballast=None, tokens=None),
+            computes_searches=True,
+        ),
     )
     return create_app(services).openapi()
 

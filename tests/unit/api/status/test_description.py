@@ -23,7 +23,9 @@ def _build_services(**settings: object) -> Services:
     admission = SimpleNamespace(idempotency=None, ballast=None, tokens=None)
     return cast(
         Services,
-        SimpleNamespace(settings=Settings.model_validate(settings), admission=admission, accepting=True),
+        SimpleNamespace(
+            settings=Settings.model_validate(settings), admission=admission, accepting=True, computes_searches=True
+        ),
     )
 
 
