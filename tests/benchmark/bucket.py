@@ -41,7 +41,7 @@ _WORDS = (
 )
 
 
-# What a recursive run does here: it reads every document, finds lines in them, and has five of them read.
+# The recursive run searches the text of every document, and sends five documents to the model.
 _CELLS = (
     'found = grep("keeper storm")\nprint(len(found), count("harbour"), "ONE IS DONE")',
     'read_ones = outline()[:5]\nprint(llm_query_batched([read(each) for each in read_ones]), "TWO IS DONE")',

@@ -245,7 +245,7 @@ def test_a_tenant_with_many_searches_leaves_another_its_share_of_them(tmp_path: 
             eventually(lambda: gate.entered == 1)
             with many(3, lambda: http.post("/v1/search", json={"query": "whale"}), gate):
                 eventually(lambda: gate.entered == 2)
-                # What is not a search has a slot, and by then each of the three has asked for its turn.
+                # Other requests have slots of their own, so they do not wait for the searches.
                 assert http.get("/v1/documents").status_code == 200
                 store = http.post("/v1/vector_stores", json={"name": "ships"}).json()["id"]
                 with many(1, lambda: _search_store(http, store), gate):

@@ -133,9 +133,10 @@ class Texts:
         `load_map` waits for a map that is being loaded. An error is raised by `load_map` only.
         """
         if self._pool is not None:
-            for version_id in dict.fromkeys(version_ids):
-                if not self._is_copied(_build_map_key(version_id)):
-                    self._pool.submit(copy_context().run, self.load_map, version_id)
+            missing = [each for each in dict.fromkeys(version_ids) if not self._is_copied(_build_map_key(each))]
+            self.preload_digests(missing)  # In one query: 64 threads would need 64 connections to the catalog.
+            for version_id in missing:
+                self._pool.submit(copy_context().run, self.load_map, version_id)
 
     def start_copying(self, version_id: str, start: int, end: int) -> None:
         """Start to read a span of which the store keeps a local copy, so that `read` soon finds it there.
@@ -145,6 +146,7 @@ class Texts:
         key = _build_text_key(version_id)
         if self._pool is None or self._copies is None or self._is_copied(key, start):
             return
+        self.preload_digests([version_id])
         if start == 0:  # The text is read without its map, at the same time as the map: a code point has 1 to 4 bytes.
             self.start_loading_maps([version_id])
             self._pool.submit(copy_context().run, self._blobs.read, key, 0, end)
