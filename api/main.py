@@ -100,6 +100,9 @@ _SUGGESTIONS_AT_ONCE = 4
 _UPLOAD_THREADS = 16
 # Maximum number of one tenant's requests that may wait for a slot.
 _MAX_WAITING = 256
+# Processors that are busy with searches do not become faster while more wait: with the search itself, a client gets its
+# results or a 429 within about a second.
+_COMPUTED_SEARCH_WAIT_SECONDS = 0.8
 # Response headers that scripts of other origins may read: those of resumable uploads, and those of every response.
 _EXPOSED_HEADERS = (
     *("Location", "Content-Location", "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size"),
@@ -254,7 +257,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
         work=TenantSlots(settings.work_at_once or _compute_max_concurrent_requests(), **waits),
         uploads=TenantSlots(settings.uploads_at_once, **waits),
         searches=TenantSlots(
-            _compute_max_concurrent_searches(services), **{**waits, "max_wait_seconds": settings.search_turn_seconds}
+            _compute_max_concurrent_searches(services), **{**waits, "max_wait_seconds": get_search_wait(services)}
         ),
     )
     app.add_middleware(
@@ -307,6 +310,18 @@ def _compute_max_concurrent_searches(services: Services) -> int:
     """
     default = max(2, os.cpu_count() or 1) if services.computes_searches else _compute_max_concurrent_requests()
     return services.settings.searches_at_once or default
+
+
+def get_search_wait(services: Services) -> float:
+    """Return how long a search waits for a slot, in seconds.
+
+    If searches wait for a vector server, one that hangs occupies their slots for seconds, until the others answer
+    instead of it. Searches that were rejected meanwhile would have succeeded.
+    """
+    chosen, others = services.settings.search_turn_seconds, services.settings.turn_seconds
+    if chosen is not None:
+        return chosen
+    return min(_COMPUTED_SEARCH_WAIT_SECONDS, others) if services.computes_searches else others
 
 
 def _compute_max_concurrent_requests() -> int:

@@ -256,8 +256,11 @@ class Settings(
         description="How many seconds a request waits for its tenant's turn. One that would wait longer is rejected "
         "with 429 at once.",
     )
-    search_turn_seconds: float = Field(
-        0.8, ge=0, description="How many seconds a search waits for its tenant's turn, in the same way."
+    search_turn_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="How many seconds a search waits for its tenant's turn, in the same way; by default 0.8 if "
+        "searches wait for nothing else, otherwise as for other requests.",
     )
     streams_at_once: int = Field(256, ge=1, description="Maximum open event streams of this process.")
     streams_of_tenant: int = Field(64, ge=1, description="Maximum open event streams of one tenant.")
