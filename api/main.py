@@ -120,7 +120,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Searches run in the threads of other requests, whose number is sufficient for `LEADLINE_WORK_AT_ONCE`.
-        anyio.to_thread.current_default_thread_limiter().total_tokens += _compute_max_concurrent_searches(services)
+        anyio.to_thread.current_default_thread_limiter().total_tokens += compute_max_concurrent_searches(services)
         if slack is not None:
             await slack.start()
         try:
@@ -257,7 +257,7 @@ def _add_middleware(app: FastAPI, services: Services, problems: ProblemHandlers)
         work=TenantSlots(settings.work_at_once or _compute_max_concurrent_requests(), **waits),
         uploads=TenantSlots(settings.uploads_at_once, **waits),
         searches=TenantSlots(
-            _compute_max_concurrent_searches(services), **{**waits, "max_wait_seconds": get_search_wait(services)}
+            compute_max_concurrent_searches(services), **{**waits, "max_wait_seconds": get_search_wait(services)}
         ),
     )
     app.add_middleware(
@@ -302,14 +302,15 @@ def _build_anonymous_limits(settings: Settings) -> AnonymousLimits:
     )
 
 
-def _compute_max_concurrent_searches(services: Services) -> int:
+def compute_max_concurrent_searches(services: Services) -> int:
     """Return the number of searches that run concurrently: by default at most one for each processor, but at least 2.
 
     While more of them compute than there are processors, each takes longer, and one tenant's searches slow down those
     of another. If searches wait for servers, there may be as many of them as of other requests.
     """
-    default = max(2, os.cpu_count() or 1) if services.computes_searches else _compute_max_concurrent_requests()
-    return services.settings.searches_at_once or default
+    settings = services.settings
+    requests = settings.work_at_once or _compute_max_concurrent_requests()
+    return settings.searches_at_once or (max(2, os.cpu_count() or 1) if services.computes_searches else requests)
 
 
 def get_search_wait(services: Services) -> float:
