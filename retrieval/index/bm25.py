@@ -4,6 +4,9 @@ The engine's own encoder stems words and removes stop words, in the document's l
 words, its numbers without separators ("12,345" becomes 12345), and pairs of adjacent words, so that a phrase counts for
 more than the same words apart. The engine multiplies each weight by the term's idf at query time (`Modifier.Idf`).
 
+Pairs are hashed to a limited number of ids. Most pairs of a corpus occur only once, and for each id the engine keeps a
+list of chunks, so with an id per pair these lists were most of the index.
+
 A text's length is its number of words, excluding numbers. Length normalization penalizes wordiness, but a table full of
 numbers is not wordy: when numbers counted, prose ranked above the table that contained the number.
 """
@@ -31,6 +34,9 @@ CONTEXT_WEIGHT = 2.0
 # Weight of a pair of words, relative to a single word. On half of the questions of five collections, all weights from
 # 0.1 to 0.4 give the same quality.
 PAIR_WEIGHT = 0.2
+# Number of ids of pairs. Two pairs with the same id count as one term. For 55,890 chunks, the index is 333 MB instead
+# of 735 MB with an id per pair, and nDCG@10 of two collections is the same within 0.003.
+_PAIR_ID_BITS = 18
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)+")
@@ -86,7 +92,7 @@ class Bm25Encoder:
     Zaragoza, The Probabilistic Relevance Framework (2009); k1 = 1.2 and b = 0.75 are its usual values.
     """
 
-    _release = 2
+    _release = 3
 
     def __init__(self, *, k1: float = 1.2, b: float = 0.75, avgdl: float = AVERAGE_CHUNK_TERMS) -> None:
         self._k1, self._b, self._avgdl = k1, b, avgdl
@@ -111,13 +117,13 @@ class Bm25Encoder:
         terms = words.list_terms(read)
         # guard: bm25-figures-length
         length = 1 - self._b + self._b * (len(terms) - self._count_excluded_terms(words, read)) / self._avgdl
-        counts = Counter([*terms, *_iter_pair_ids(terms), *self._list_special_terms(words, text)])
+        counts = Counter([*terms, *self._iter_pair_ids(terms), *self._list_special_terms(words, text)])
         return {term: count / length for term, count in counts.items()}
 
     def count_context_terms(self, context: str, *, language: Language = Language.ENGLISH) -> dict[int, float]:
         words, context = self._words[language], self._join_digit_groups(context)
         terms = words.list_terms(self._extract_content_words(context))
-        counts = Counter([*terms, *_iter_pair_ids(terms), *self._list_special_terms(words, context)])
+        counts = Counter([*terms, *self._iter_pair_ids(terms), *self._list_special_terms(words, context)])
         return {term: count * CONTEXT_WEIGHT for term, count in counts.items()}
 
     def saturate(self, frequency: float) -> float:
@@ -137,7 +143,7 @@ class Bm25Encoder:
             terms = words.list_terms(asked)
             for term in terms:
                 weights[term] = weights.get(term, 0.0) + 1.0
-            for term in _iter_pair_ids(terms):
+            for term in self._iter_pair_ids(terms):
                 weights[term] = weights.get(term, 0.0) + PAIR_WEIGHT
         return SparseVector(tuple(weights), tuple(weights.values()))
 
@@ -153,6 +159,10 @@ class Bm25Encoder:
         """Return the terms of a text that are not words: numbers with separators, and pairs of unspaced characters."""
         return [*map(_compute_term_id, _extract_numbers(text)), *language_terms.list_unspaced_terms(text)]
 
+    def _iter_pair_ids(self, terms: Iterable[int]) -> Iterator[int]:
+        """Yield the id of each pair of adjacent terms."""
+        return (_mix_pair(first, second) >> 32 - _PAIR_ID_BITS | _OWN_ID_BIT for first, second in pairwise(terms))
+
     def _extract_content_words(self, text: str) -> list[str]:
         """Return the words of a text except English stop words, because the language of a query is unknown."""
         english = self._words[Language.ENGLISH]
@@ -160,26 +170,16 @@ class Bm25Encoder:
 
 
 class EarlierBm25Encoder(Bm25Encoder):
-    """The encoder of the previous release, in which numbers counted in a text's length.
+    """The encoder of the previous release, in which each pair of words had an id of its own.
 
     During an upgrade, and until `leadline index rebuild`, both releases search and write the same index. Remove this
     class once no index in use was built with that release.
     """
 
-    _release = 1
+    _release = 2
 
-    def _join_digit_groups(self, text: str) -> str:
-        return text
-
-    def _count_excluded_terms(self, language_terms: "_LanguageTerms", content_words: Sequence[str]) -> int:
-        return 0
-
-    def _list_special_terms(self, language_terms: "_LanguageTerms", text: str) -> list[int]:
-        ids: list[int] = []
-        for number in _extract_numbers(text):
-            digits = number.replace(",", "")
-            ids += language_terms.list_number_terms(digits) if digits.isdigit() else [_compute_term_id(number)]
-        return [*ids, *language_terms.list_unspaced_terms(text)]
+    def _iter_pair_ids(self, terms: Iterable[int]) -> Iterator[int]:
+        return (_mix_pair(first, second) | _OWN_ID_BIT for first, second in pairwise(terms))
 
 
 class _LanguageTerms:
@@ -194,10 +194,6 @@ class _LanguageTerms:
     def list_terms(self, words: Iterable[str]) -> list[int]:
         """Return the ids of the words, in order. Stop words have no id."""
         return [term for word in words for term in self.ids(word)]
-
-    def list_number_terms(self, number: str) -> Sequence[int]:
-        """Return a number's ids, which do not depend on the language."""
-        return self._bm25.embed_query(number).indices
 
     def list_unspaced_terms(self, text: str) -> list[int]:
         """Return the ids of character pairs in unspaced scripts, which do not depend on the language."""
@@ -222,9 +218,9 @@ def iter_matched_words(encoder: SparseEncoder, query: str, texts: Iterable[str])
         yield tuple(word for word, terms in asked.items() if there.intersection(terms))
 
 
-def _iter_pair_ids(terms: Iterable[int]) -> Iterator[int]:
-    """Yield an id for each pair of adjacent terms."""
-    return ((first * 0x9E37_79B1 + second) & 0xFFFF_FFFF | _OWN_ID_BIT for first, second in pairwise(terms))
+def _mix_pair(first: int, second: int) -> int:
+    """Hash a pair of terms to 32 bits, the upper of which are mixed best."""
+    return (first * 0x9E37_79B1 + second) & 0xFFFF_FFFF
 
 
 def _extract_numbers(text: str) -> Sequence[str]:

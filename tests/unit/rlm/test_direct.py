@@ -138,7 +138,7 @@ def test_numbers_to_keep_are_read_however_they_are_written(attribute: str, kept:
     calls = ScriptedCalls({"answer": lambda call: next(replies)})
     run(calls, "What happened on day 7?", documents=LONG)
     first, second = (numbers_in(call.prompt)[0] for call in calls.calls)
-    assert len(first) == 3
+    assert len(first) >= 3
     assert [number for number in second if number in first] == (first if kept is None else kept)
 
 
