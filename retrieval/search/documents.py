@@ -36,14 +36,12 @@ def lift_documents(
     Information Retrieval 13(2), 2010.
     """
     candidates = [chunk for chunk, _ in ranking.best]
-    first, others = candidates[:TWIN_CANDIDATES], candidates[TWIN_CANDIDATES:]
-    owners = find_owners(index, show, scope, first)
-    if len(owners) < TWIN_CANDIDATES:  # Candidates that the principal may not see do not take the places of others.
-        owners, others = owners | find_owners(index, show, scope, others), []
+    if not may_have_twins(index, show, scope, candidates):
+        return ranking
+    owners = find_owners(index, show, scope, candidates)
     visible = [chunk for chunk in candidates if chunk in owners]
     if not have_twins(index, visible[:TWIN_CANDIDATES], owners):
         return ranking
-    owners |= find_owners(index, show, scope, others)
     versions = {each.version_id: each for each in owners.values()}
     scores = cards.score_documents(scope.tenant_id, query, list(versions.values()))
     highest = max(scores.values()) if scores else 0.0
@@ -66,22 +64,22 @@ def find_owners(
     return {i: shown[chunks[i].version_id] for i in chunk_ids if i in chunks and chunks[i].version_id in shown}
 
 
+def may_have_twins(index: IndexReader, show: VisibleLookup, scope: SearchScope, candidates: Sequence[str]) -> bool:
+    """Return False if `have_twins` would, as for most searches, without looking up the candidates' documents.
+
+    If none of the first seven passages has a near duplicate, the other three cannot change the result.
+    """
+    first = candidates[: BEST_PASSAGES - MIN_TWINS + 1]
+    if len(find_owners(index, show, scope, first)) < len(first):  # Candidates that are hidden do not count.
+        return True
+    return bool(index.find_near_duplicates(first, candidates, min_cosine=TWIN_COSINE))
+
+
 def have_twins(index: IndexReader, visible: Sequence[str], owners: Mapping[str, VisibleVersion]) -> bool:
     """Return whether enough of the best passages have a near duplicate in another document.
 
     `visible` are the candidates that the principal may see, best first.
     """
     documents = {chunk: owners[chunk].document_id for chunk in visible}
-    if len(set(documents.values())) < 2:
-        return False
-
-    def list_with_twins(passages: Sequence[str]) -> set[str]:
-        pairs = index.find_near_duplicates(passages, visible, min_cosine=TWIN_COSINE)
-        return {one for one, other in pairs if documents[one] != documents[other]}
-
-    # Usually no passage has a twin. If none of the first seven has one, the other three cannot change the result.
-    enough_to_refuse = BEST_PASSAGES - MIN_TWINS + 1
-    found = list_with_twins(visible[:enough_to_refuse])
-    if found:
-        found |= list_with_twins(visible[enough_to_refuse:BEST_PASSAGES])
-    return len(found) >= MIN_TWINS
+    pairs = index.find_near_duplicates(visible[:BEST_PASSAGES], visible, min_cosine=TWIN_COSINE)
+    return len({one for one, other in pairs if documents[one] != documents[other]}) >= MIN_TWINS
