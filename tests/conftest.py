@@ -58,6 +58,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("suite", untimed, derandomize=True)
     settings.register_profile("search", untimed, max_examples=1_000)
     settings.load_profile("suite")
+    _log_to_standard_error()
+
+
+def _log_to_standard_error() -> None:
+    """Else a service in this process prints its log lines among the results of a command that a test invokes."""
+    structlog.reset_defaults()
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _has_room_in_memory() -> bool:
@@ -143,7 +150,7 @@ def no_ballast_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def logging_of_the_suite() -> Iterator[None]:
     """A command that runs inside a test configures logging to the standard error it has, which is closed afterwards."""
     yield
-    structlog.reset_defaults()
+    _log_to_standard_error()
     root = logging.getLogger()
     root.handlers = [each for each in root.handlers if not isinstance(each, LineHandler)]
 

@@ -168,7 +168,7 @@ def test_documents_are_moved_and_a_collection_is_renamed_on_the_command_line(
 
     def run(*words: str) -> tuple[int, str]:
         ran = CliRunner().invoke(app, list(words))
-        return ran.exit_code, ran.output
+        return ran.exit_code, ran.stdout
 
     assert run("documents", "move", "law", first) == (0, "Moved to law: 1\n")
     code, output = run("documents", "move", "law", "--from", "default", "--json")

@@ -103,4 +103,4 @@ def test_the_check_names_each_scope_that_is_missing(slack: SlackDouble, monkeypa
     monkeypatch.setenv("LEADLINE_SLACK_BOT_TOKEN", "xoxb-wrong")
     assert "invalid_auth" in CliRunner().invoke(app, ["slack", "check"]).output
     printed = CliRunner().invoke(app, ["slack", "manifest"])
-    assert json.loads(printed.output)["_metadata"] == {"major_version": 2}
+    assert json.loads(printed.stdout)["_metadata"] == {"major_version": 2}

@@ -53,7 +53,7 @@ def test_usage_is_told_by_channel_and_day_a_page_at_a_time(
     assert usage(workspace, until="2020-01-01")["usage"] == []
     monkeypatch.setenv("LEADLINE_HOME", str(workspace.harbour.services.settings.home))
     shown = CliRunner().invoke(app, ["slack", "usage", "--channel", workspace.channel, "--json"])
-    assert json.loads(shown.output) == [mine]
+    assert json.loads(shown.stdout) == [mine]
     table = CliRunner().invoke(app, ["slack", "usage", "--limit", "1"], env={"COLUMNS": "200"})
     assert "For more rows, add --skip 1." in table.output
 

@@ -1,11 +1,9 @@
 """`leadline eval compare` on files; `leadline eval retrieval` is tested with the real encoder."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from api.cli.main import app
@@ -13,13 +11,6 @@ from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.runs import Evaluation, judge_rankings, save_evaluation
 
 QRELS = {"1": {"a": 1}, "2": {"b": 1}}
-
-
-@pytest.fixture(autouse=True)
-def logging_of_the_suite() -> Iterator[None]:
-    """A command configures logging to the standard error it has, which is closed when it ends here."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
